@@ -1,0 +1,879 @@
+/* test_tokenizer.c - the tokenizer through its header: what it encodes and decodes, what it refuses, and
+ * the ids of SentencePiece itself. Run from the project's root; the files it writes it removes.
+ *
+ * The real tokenizers are in the directory LLAMA_TEST_DATA, or in ../shared/data. */
+#include "test.h"
+
+#include "../tokenizer.h"
+
+#include <stdint.h>
+
+/* --- Making files in memory --- */
+
+typedef struct {
+    unsigned char p[1 << 16];
+    size_t n;
+} buffer;
+
+enum { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE };
+
+static void put(buffer *b, const void *p, size_t n) {
+    memcpy(b->p + b->n, p, n);
+    b->n += n;
+}
+
+static void put_u32(buffer *b, uint32_t x) {
+    for (int i = 0; i < 4; i++) b->p[b->n++] = (unsigned char)(x >> 8 * i);
+}
+
+static void put_float(buffer *b, float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    put_u32(b, bits);
+}
+
+static void bin_piece(buffer *b, const char *text, float score) {
+    put_float(b, score);
+    put_u32(b, (uint32_t)strlen(text));
+    put(b, text, strlen(text));
+}
+
+static void varint(buffer *b, uint64_t x) {
+    for (; x > 127; x >>= 7) b->p[b->n++] = (unsigned char)(x | 128);
+    b->p[b->n++] = (unsigned char)x;
+}
+
+static void field_varint(buffer *b, unsigned number, uint64_t x) { varint(b, number << 3), varint(b, x); }
+
+static void field_bytes(buffer *b, unsigned number, const void *p, size_t n) {
+    varint(b, number << 3 | 2), varint(b, n), put(b, p, n);
+}
+
+static void model_piece(buffer *b, const char *text, float score, unsigned type) {
+    static buffer m;
+    m.n = 0;
+    field_bytes(&m, 1, text, strlen(text));
+    varint(&m, 2 << 3 | 5), put_float(&m, score);
+    if (type != NORMAL) field_varint(&m, 3, type);
+    field_bytes(b, 1, m.p, m.n);
+}
+
+/* A field of one of the specs, which may come in parts. */
+static void spec_varint(buffer *b, unsigned spec, unsigned number, uint64_t x) {
+    static buffer m;
+    m.n = 0;
+    field_varint(&m, number, x);
+    field_bytes(b, spec, m.p, m.n);
+}
+
+static void spec_bytes(buffer *b, unsigned spec, unsigned number, const void *p, size_t n) {
+    static buffer m;
+    m.n = 0;
+    field_bytes(&m, number, p, n);
+    field_bytes(b, spec, m.p, m.n);
+}
+
+#define TRAINER 2
+#define NORMALIZER 3
+#define MODEL_TYPE(b, x) spec_varint(b, TRAINER, 3, x)
+#define SUFFIX(b, x) spec_varint(b, TRAINER, 24, x)
+#define BYTE_FALLBACK(b, x) spec_varint(b, TRAINER, 35, x)
+#define DUMMY_PREFIX(b, x) spec_varint(b, NORMALIZER, 3, x)
+#define REMOVE_EXTRA(b, x) spec_varint(b, NORMALIZER, 4, x)
+#define ESCAPE(b, x) spec_varint(b, NORMALIZER, 5, x)
+
+static void byte_pieces(buffer *b, int model) {
+    char text[16];
+    for (int i = 0; i < 256; i++) {
+        sprintf(text, "<0x%02X>", (unsigned)i);
+        if (model) model_piece(b, text, 0, BYTE);
+        else bin_piece(b, text, 0);
+    }
+}
+
+/* Ids 0 to 258 are <unk> <s> </s> and the bytes, in both formats; tests add their own pieces from 259. */
+static buffer *new_bin(void) {
+    static buffer b;
+    b.n = 0;
+    put_u32(&b, 20);
+    bin_piece(&b, "<unk>", 0), bin_piece(&b, "\n<s>\n", 0), bin_piece(&b, "\n</s>\n", 0);
+    byte_pieces(&b, 0);
+    return &b;
+}
+
+/* With bytes 0 there are no byte pieces, and tests add from 3. Spaces are kept unless a test says otherwise. */
+static buffer *new_model(int bytes) {
+    static buffer b;
+    b.n = 0;
+    model_piece(&b, "<unk>", 0, UNKNOWN), model_piece(&b, "<s>", 0, CONTROL), model_piece(&b, "</s>", 0, CONTROL);
+    if (bytes) byte_pieces(&b, 1);
+    MODEL_TYPE(&b, 2), BYTE_FALLBACK(&b, (uint64_t)bytes);
+    REMOVE_EXTRA(&b, 0);
+    return &b;
+}
+
+static tokenizer *load(const buffer *b) {
+    tokenizer_error err = {""};
+    tokenizer *t = tokenizer_load_memory(b->p, b->n, 0, NULL, &err);
+    if (!t) printf("not loaded: %s\n", err.text);
+    CHECK(t != NULL);
+    return t;
+}
+
+/* --- Encoding and decoding into static strings, to compare --- */
+
+static const char *encoded_n(const tokenizer *t, const char *text, size_t n, int flags) {
+    static char out[1 << 16];
+    static int ids[1 << 13];
+    char *p = out;
+    ptrdiff_t count = tokenizer_encode(t, text, n, flags, ids, sizeof ids / sizeof *ids, NULL);
+    *out = 0;
+    CHECK(count >= 0 && (size_t)count <= tokenizer_bound(t, n));
+    for (ptrdiff_t i = 0; i < count; i++) p += sprintf(p, "%d ", ids[i]);
+    return out;
+}
+
+static const char *encoded(const tokenizer *t, const char *text) { return encoded_n(t, text, strlen(text), 0); }
+
+static const char *decoded(const tokenizer *t, const int *ids, int n) { /* text without zeros */
+    static char out[1 << 12];
+    size_t total = 0, size;
+    for (int i = 0; i < n; i++) {
+        const char *p = tokenizer_decode(t, i ? ids[i - 1] : -1, ids[i], &size);
+        memcpy(out + total, p, size);
+        total += size;
+    }
+    out[total] = 0;
+    return out;
+}
+#define DECODED(t, ...) decoded(t, (int[]){__VA_ARGS__}, (int)(sizeof(int[]){__VA_ARGS__} / sizeof(int)))
+
+/* Encodes, decodes token by token and compares. */
+static int round_trip(const tokenizer *t, const char *text, size_t n, int flags) {
+    size_t capacity = tokenizer_bound(t, n), at = 0, size;
+    int *ids = malloc(capacity * sizeof *ids), previous = -1, same = 1;
+    ptrdiff_t count = tokenizer_encode(t, text, n, flags, ids, capacity, NULL);
+    if (count < 0 || (size_t)count > capacity) same = 0;
+    for (ptrdiff_t i = 0; i < count && same; i++) {
+        const char *p = tokenizer_decode(t, previous, ids[i], &size);
+        if (size > n - at || memcmp(p, text + at, size) != 0) same = 0;
+        at += size;
+        previous = ids[i];
+    }
+    free(ids);
+    return same && at == n;
+}
+
+static uint32_t random_state = 1;
+
+static uint32_t random_below(uint32_t n) { /* xorshift */
+    random_state ^= random_state << 13, random_state ^= random_state >> 17, random_state ^= random_state << 5;
+    return random_state % n;
+}
+
+/* --- Encoding and decoding --- */
+
+static void test_bin(void) {
+    buffer *b = new_bin();
+    /* 259.. */
+    bin_piece(b, " ", -20), bin_piece(b, "a", -21), bin_piece(b, "b", -22), bin_piece(b, "c", -23);
+    bin_piece(b, "ab", -2), bin_piece(b, "bc", -1), bin_piece(b, "abc", -5), bin_piece(b, " a", -3);
+    bin_piece(b, " ab", -4), bin_piece(b, "aa", -6), bin_piece(b, "aaa", -7), bin_piece(b, "\xC3\xA9", -8);
+    tokenizer *t = load(b);
+    if (!t) return;
+
+    TEST("bin: vocabulary, bos and end") {
+        CHECK(tokenizer_vocab_size(t) == 271);
+        CHECK(tokenizer_bos(t) == 1);
+        CHECK(tokenizer_is_end(t, 2) && !tokenizer_is_end(t, 1) && !tokenizer_is_end(t, -1));
+    }
+    TEST("bin: merges in the order of scores") {
+        CHECK_TEXT(encoded(t, "ab"), "267 ");           /* " a" has -3, "ab" -2, so: " " "ab", then " ab" */
+        CHECK_TEXT(encoded(t, "abc"), "266 264 ");      /* "bc" goes first; "abc" then scores less than " a" */
+        CHECK_TEXT(encoded(t, "cabc"), "259 262 265 "); /* no " a" here */
+    }
+    TEST("bin: of equal scores the leftmost") {
+        CHECK_TEXT(encoded(t, "caaa"), "259 262 269 ");
+        CHECK_TEXT(encoded(t, "caaaa"), "259 262 268 268 ");
+        CHECK_TEXT(encoded(t, "caaaaa"), "259 262 268 269 "); /* aa aa a: the second can still grow */
+    }
+    TEST("bin: the space in front") {
+        CHECK_TEXT(encoded(t, ""), "");
+        CHECK_TEXT(encoded(t, " "), "259 259 ");
+        CHECK_TEXT(encoded(t, "a"), "266 ");
+        CHECK_TEXT(encoded(t, " a  "), "259 266 259 259 ");
+        CHECK_TEXT(encoded(t, "\xE2\x96\x81"
+                              "a"),
+                   "259 266 "); /* the character that stands for a space is one */
+    }
+    TEST("bin: bytes for what is no piece") {
+        CHECK_TEXT(encoded(t, "\xC3\xA9\xC3\xA8"), "259 270 198 171 ");
+        CHECK_TEXT(encoded_n(t, "\0a\n", 3, 0), "259 3 260 13 ");
+        CHECK_TEXT(encoded(t, "\xC3\xC3\xA9\xFF"), "259 198 270 258 "); /* no UTF-8: each byte as it is */
+    }
+    TEST("bin: no text is a control token") {
+        CHECK_TEXT(encoded(t, "<s>"), "259 63 118 65 ");
+        CHECK_TEXT(encoded(t, "\n<s>\n"), "259 13 63 118 65 13 ");
+        CHECK_TEXT(encoded(t, "<0x41>"), "259 63 51 123 55 52 65 ");
+    }
+    TEST("bin: bos on request") {
+        CHECK_TEXT(encoded_n(t, "a", 1, TOKENIZER_BOS), "1 266 ");
+        CHECK_TEXT(encoded_n(t, "", 0, TOKENIZER_BOS), "1 ");
+        CHECK_TEXT(encoded_n(t, NULL, 0, TOKENIZER_BOS), "1 ");
+    }
+    TEST("bin: no more ids than fit, but counts all") {
+        int ids[4] = {-7, -7, -7, -7};
+        CHECK(tokenizer_encode(t, "cccc", 4, TOKENIZER_BOS, ids, 3, NULL) == 6);
+        CHECK(ids[0] == 1 && ids[1] == 259 && ids[2] == 262 && ids[3] == -7);
+        CHECK(tokenizer_encode(t, "cccc", 4, 0, NULL, 0, NULL) == 5);
+    }
+    TEST("bin: a bound that cannot be is the largest number") {
+        CHECK(tokenizer_bound(t, SIZE_MAX) == SIZE_MAX);
+        CHECK(tokenizer_bound(t, 0) >= 1);
+    }
+    TEST("bin: decoding") {
+        CHECK_TEXT(DECODED(t, 266), "a");           /* the space in front goes after nothing */
+        CHECK_TEXT(DECODED(t, 1, 266, 266), "a a"); /* and after bos, */
+        CHECK_TEXT(DECODED(t, 2, 266), " a");       /* not after others */
+        CHECK_TEXT(DECODED(t, 259, 266), " a");     /* and only one */
+        CHECK_TEXT(DECODED(t, 262, 198, 172, 2), "c\xC3\xA9");
+        CHECK_TEXT(DECODED(t, 0), " \xE2\x81\x87 ");
+        CHECK_TEXT(DECODED(t, -1, 271, 2147483647, -2147483647), "");
+        size_t n = 9;
+        CHECK(*tokenizer_decode(t, 5, 3, &n) == 0 && n == 1);
+    }
+    tokenizer_free(t);
+}
+
+static void test_model(void) {
+    TEST("model: the same ids as from a bin") {
+        buffer *b = new_model(1);
+        model_piece(b, "\xE2\x96\x81", -20, NORMAL), model_piece(b, "a", -21, NORMAL);
+        model_piece(b, "b", -22, NORMAL), model_piece(b, "c", -23, NORMAL), model_piece(b, "ab", -2, NORMAL);
+        model_piece(b, "bc", -1, NORMAL), model_piece(b,
+                                                      "\xE2\x96\x81"
+                                                      "a",
+                                                      -3, NORMAL);
+        tokenizer *t = load(b);
+        CHECK(tokenizer_bos(t) == 1 && tokenizer_is_end(t, 2));
+        CHECK_TEXT(encoded(t, "abc ab"), "265 264 259 263 ");
+        CHECK_TEXT(encoded(t, "\xFF\n"), "259 258 13 ");
+        CHECK_TEXT(DECODED(t, 265, 264, 265), "abc a");
+        tokenizer_free(t);
+    }
+    TEST("model: one unknown token for a run, where there are no byte pieces") {
+        buffer *b = new_model(0);
+        model_piece(b, "\xE2\x96\x81", 0, NORMAL), model_piece(b, "a", 0, NORMAL);
+        spec_bytes(b, TRAINER, 44, "[?]", 3);
+        tokenizer *t = load(b);
+        CHECK_TEXT(encoded(t, "axyza\xFF\xFE"), "3 4 0 4 0 ");
+        CHECK_TEXT(encoded(t, "x"), "3 0 ");
+        CHECK_TEXT(DECODED(t, 3, 4, 0), "a[?]");
+        tokenizer_free(t);
+    }
+    TEST("model: pieces that merge over characters that are none") {
+        buffer *b = new_model(0);
+        model_piece(b, "xyz", -2, NORMAL), model_piece(b, "xy", -1, NORMAL);
+        tokenizer *t = load(b);
+        CHECK_TEXT(encoded(t, "xyzxyx"), "0 3 4 0 ");
+        tokenizer_free(t);
+    }
+    TEST("model: where the space is no piece, it becomes three bytes, and the bound knows") {
+        tokenizer *t = load(new_model(1));
+        CHECK_TEXT(encoded(t, " "), "229 153 132 229 153 132 ");
+        tokenizer_free(t);
+    }
+    TEST("model: user-defined pieces come first, the longest, and never merge") {
+        buffer *b = new_model(1);
+        model_piece(b, "ab", 0, USER_DEFINED), model_piece(b, "abab", 0, USER_DEFINED); /* 259, 260 */
+        model_piece(b, "a", -1, NORMAL), model_piece(b, "b", -2, NORMAL), model_piece(b, "ba", -3, NORMAL);
+        model_piece(b, "bab", -4, NORMAL), model_piece(b, "\xE2\x96\x81", -5, NORMAL); /* 264, 265 */
+        model_piece(b, "a b", 0, USER_DEFINED), model_piece(b, "<s>", 0, USER_DEFINED);
+        model_piece(b,
+                    "\xE2\x96\x81"
+                    "ab",
+                    0, NORMAL);
+        tokenizer *t = load(b);
+        CHECK_TEXT(encoded(t, "ab"), "265 259 ");
+        CHECK_TEXT(encoded(t, "ababab"), "265 260 259 ");
+        CHECK_TEXT(encoded(t, "bab"), "265 262 259 ");
+        CHECK_TEXT(encoded(t, "aabba"), "265 261 259 263 ");
+        CHECK_TEXT(encoded(t, "a b"), "265 261 265 262 "); /* spaces are escaped first, so this is never found */
+        CHECK_TEXT(encoded(t, "<s>"), "265 267 ");         /* a name that the vocabulary has as text too */
+        CHECK_TEXT(DECODED(t, 265, 259, 266, 267, 1), "aba b<s>");
+        tokenizer_free(t);
+    }
+    TEST("model: unused pieces take part in merging and are taken apart again") {
+        buffer *b = new_model(1);
+        model_piece(b, "\xE2\x96\x81", -9, NORMAL), model_piece(b, "a", -9, NORMAL); /* 259, 260 */
+        model_piece(b, "b", -9, UNUSED), model_piece(b, "ab", -1, UNUSED);
+        model_piece(b, "abb", -2, NORMAL), model_piece(b, "aba", -3, UNUSED), model_piece(b, "ba", -4, NORMAL);
+        tokenizer *t = load(b);
+        CHECK_TEXT(encoded(t, "ab"), "259 260 261 ");
+        CHECK_TEXT(encoded(t, "abb"), "259 263 ");
+        CHECK_TEXT(encoded(t, "aba"), "259 260 261 260 ");
+        tokenizer_free(t);
+    }
+    TEST("model: extra spaces removed") {
+        buffer *b = new_model(1);
+        model_piece(b, "\xE2\x96\x81", -9, NORMAL), model_piece(b, "a", -9, NORMAL); /* 259, 260 */
+        model_piece(b, " a", 0, USER_DEFINED);
+        REMOVE_EXTRA(b, 1);
+        tokenizer *t = load(b);
+        CHECK_TEXT(encoded(t, "  a   a \n a  "), "259 260 259 260 259 13 259 260 ");
+        CHECK_TEXT(encoded(t, " a"), "259 260 "); /* of a user-defined piece too */
+        CHECK_TEXT(encoded(t, "   "), "");
+        CHECK_TEXT(encoded(t, "\xE2\x96\x81"), "");
+        CHECK_TEXT(encoded(t, "a\xE2\x96\x81 "), "259 260 ");
+        tokenizer_free(t);
+    }
+    TEST("model: no space in front") {
+        buffer *b = new_model(1);
+        model_piece(b, "\xE2\x96\x81", -9, NORMAL), model_piece(b, "a", -9, NORMAL);
+        DUMMY_PREFIX(b, 0);
+        tokenizer *t = load(b);
+        CHECK_TEXT(encoded(t, "a a"), "260 259 260 ");
+        CHECK_TEXT(DECODED(t, 259, 260), " a");
+        tokenizer_free(t);
+    }
+    TEST("model: the space behind") {
+        buffer *b = new_model(1);
+        model_piece(b, "\xE2\x96\x81", -9, NORMAL), model_piece(b, "a", -9, NORMAL);
+        SUFFIX(b, 1);
+        tokenizer *t = load(b);
+        CHECK_TEXT(encoded(t, "a a"), "260 259 260 259 ");
+        CHECK_TEXT(encoded(t, ""), "");
+        tokenizer_free(t);
+    }
+    TEST("model: spaces as spaces") {
+        buffer *b = new_model(1);
+        model_piece(b, " ", -9, NORMAL), model_piece(b, "a", -9, NORMAL);
+        ESCAPE(b, 0);
+        tokenizer *t = load(b);
+        CHECK_TEXT(encoded(t, " a"), "259 259 260 ");
+        tokenizer_free(t);
+    }
+    TEST("model: bos and eos under other names, or none") {
+        buffer *b = new_model(0);
+        model_piece(b, "[b]", 0, CONTROL), model_piece(b, "[e]", 0, CONTROL);
+        spec_bytes(b, TRAINER, 46, "[b]", 3), spec_bytes(b, TRAINER, 47, "[e]", 3);
+        tokenizer *t = load(b);
+        CHECK(tokenizer_bos(t) == 3 && tokenizer_is_end(t, 4) && !tokenizer_is_end(t, 2));
+        tokenizer_free(t);
+        spec_bytes(b, TRAINER, 46, "[none]", 6), spec_bytes(b, TRAINER, 47, "<unk>", 5);
+        t = load(b);
+        CHECK(tokenizer_bos(t) == -1 && !tokenizer_is_end(t, -1) && !tokenizer_is_end(t, 0));
+        CHECK_TEXT(encoded_n(t, "", 0, TOKENIZER_BOS), "");
+        tokenizer_free(t);
+        model_piece(b, "\xE2\x96\x81<c>", 0, CONTROL);
+        t = load(b);
+        size_t n;
+        tokenizer_decode(t, -1, 5, &n);
+        CHECK(n == 0);
+        tokenizer_free(t);
+    }
+    TEST("model: unknown fields are skipped") {
+        buffer *b = new_model(0);
+        model_piece(b, "\xE2\x96\x81", 0, NORMAL);
+        field_varint(b, 200, UINT64_MAX), field_bytes(b, 4, "\n\0", 2), varint(b, 201 << 3 | 5), put_u32(b, 1);
+        varint(b, 202 << 3 | 1), put_u32(b, 1), put_u32(b, 2), spec_varint(b, TRAINER, 11, 5);
+        tokenizer *t = load(b);
+        CHECK_TEXT(encoded(t, " "), "3 3 ");
+        tokenizer_free(t);
+    }
+}
+
+/* A trie of one rule, "A" to text: the root's children are at 256 ^ byte, the rule's leaf at 320. */
+static size_t charsmap(unsigned char *p, const char *text, size_t n) {
+    static buffer m;
+    m.n = 0;
+    put_u32(&m, 512 * 4);
+    for (uint32_t i = 0; i < 512; i++)
+        put_u32(&m, i == 0                   ? 256u << 10
+                    : i == (256 ^ 'A')       ? 1u << 10 | 0x100 | 'A'
+                    : i == ((256 ^ 'A') ^ 1) ? 0x80000000u | 1
+                                             : 0x80000000u);
+    put(&m, "\0", 1), put(&m, text, n);
+    memcpy(p, m.p, m.n);
+    return m.n;
+}
+
+static void test_rules(void) {
+    static unsigned char map[4096];
+    TEST("model: rules of normalisation") {
+        buffer *b = new_model(1);
+        model_piece(b, "\xE2\x96\x81", -9, NORMAL), model_piece(b, "a", -9, NORMAL), model_piece(b, "b", -9, NORMAL);
+        model_piece(b, "bA", 0, USER_DEFINED);
+        spec_bytes(b, NORMALIZER, 2, map, charsmap(map, "a b", 4));
+        tokenizer *t = load(b);
+        CHECK_TEXT(encoded(t, "A"), "259 260 259 261 ");
+        CHECK_TEXT(encoded(t, "aAB\xFF"), "259 260 260 259 261 69 258 ");
+        CHECK_TEXT(encoded(t, "AbAA"), "259 260 259 261 262 260 259 261 "); /* not inside user-defined pieces */
+        CHECK_TEXT(encoded(t, "AAAAAAAAAA"), "259 260 259 261 260 259 261 260 259 261 260 259 261 260 259 261 "
+                                             "260 259 261 260 259 261 260 259 261 260 259 261 260 259 261 ");
+        tokenizer_free(t);
+    }
+    TEST("model: rules that are broken anywhere do no harm") {
+        size_t n = charsmap(map, "a b", 4);
+        for (int round = 0; round < 1000; round++) {
+            buffer *b = new_model(0);
+            model_piece(b, "a", 0, NORMAL);
+            unsigned char saved[4096];
+            memcpy(saved, map, n);
+            for (uint32_t i = 0; i <= random_below(8); i++)
+                saved[random_below((uint32_t)n)] = (unsigned char)random_below(256);
+            for (uint32_t i = 0; i < 3; i++) { /* and often the units that are used */
+                static const size_t unit[] = {0, 256 ^ 'A', (256 ^ 'A') ^ 1};
+                if (random_below(2)) saved[4 + 4 * unit[i] + random_below(4)] = (unsigned char)random_below(256);
+            }
+            spec_bytes(b, NORMALIZER, 2, saved, n - random_below(2));
+            tokenizer *t = tokenizer_load_memory(b->p, b->n, 0, NULL, NULL);
+            if (t) encoded(t, "AAbA ABA");
+            tokenizer_free(t);
+        }
+    }
+}
+
+/* --- Against the plain definition: quadratic, every pair looked for after each merge --- */
+
+static int find(char pieces[][8], int n, const char *p, size_t size) {
+    for (int i = 0; i < n; i++)
+        if (strlen(pieces[i]) == size && memcmp(pieces[i], p, size) == 0) return i;
+    return -1;
+}
+
+static const char *naive(char pieces[][8], const float *scores, int n_pieces, const char *text) {
+    static char out[1 << 12], word[256];
+    size_t sizes[256], n = 0;
+    sprintf(word, " %s", text);
+    for (; word[n]; n++) sizes[n] = 1;
+    for (;;) {
+        size_t best = n, at = 0;
+        float best_score = -1e30f;
+        for (size_t i = 0; i + 1 < n; at += sizes[i++]) {
+            int id = find(pieces, n_pieces, word + at, sizes[i] + sizes[i + 1]);
+            if (id >= 0 && scores[id] > best_score) best = i, best_score = scores[id];
+        }
+        if (best == n) break;
+        sizes[best] += sizes[best + 1];
+        memmove(sizes + best + 1, sizes + best + 2, (n - best - 2) * sizeof *sizes);
+        n--;
+    }
+    char *p = out;
+    *p = 0;
+    for (size_t i = 0, at = 0; i < n; at += sizes[i++]) {
+        int id = find(pieces, n_pieces, word + at, sizes[i]);
+        p += sprintf(p, "%d ", id >= 0 ? id + 259 : (unsigned char)word[at] + 3);
+    }
+    return out;
+}
+
+static void test_against_naive(void) {
+    TEST("the same ids as the quadratic definition") {
+        for (int vocabulary = 0; vocabulary < 60; vocabulary++) {
+            char pieces[60][8] = {{0}};
+            float scores[60];
+            int n = 0, alphabet = 2 + (int)random_below(3);
+            buffer *b = new_bin();
+            while (n < 60) {
+                char piece[8] = " ";
+                uint32_t size = n == 0 ? 1 : 1 + random_below(1 + random_below(6));
+                for (uint32_t i = 0; n && i < size; i++) piece[i] = " abc"[random_below((uint32_t)alphabet)];
+                if (find(pieces, n, piece, size) >= 0 && random_below(20)) continue;
+                if (find(pieces, n, piece, size) >= 0) break; /* few short words: enough */
+                strcpy(pieces[n], piece);
+                scores[n] = -(float)random_below(12); /* many are equal */
+                bin_piece(b, piece, scores[n++]);
+            }
+            tokenizer *t = load(b);
+            for (int round = 0; t && round < 30; round++) {
+                char text[64] = {0};
+                for (uint32_t i = 0, size = 1 + random_below(60); i < size; i++) text[i] = " abcd"[random_below(5)];
+                if (!CHECK_TEXT(encoded(t, text), naive(pieces, scores, n, text))) break;
+            }
+            tokenizer_free(t);
+        }
+    }
+    TEST("every one of 200,000 pieces is found, though some of their hashes are equal") {
+        enum { side = 447 };
+        size_t n = 4 + 8 * 3 + 5 + 3 + 4 + (size_t)side * side * (8 + 6);
+        unsigned char *file = malloc(n), *p = file;
+        buffer *b = new_bin();
+        b->n = 4;
+        bin_piece(b, "<unk>", 0), bin_piece(b, "<s>", 0), bin_piece(b, "</s>", 0);
+        memcpy(p, b->p, b->n), p += b->n;
+        for (unsigned i = 0; i < side * side; i++) { /* two characters of three bytes each */
+            unsigned x = 0x4E00 + i / side, y = 0x6000 + i % side * 7;
+            unsigned char piece[14] = {0, 0, 0, 0, 6, 0, 0, 0};
+            piece[8] = (unsigned char)(0xE0 | x >> 12), piece[11] = (unsigned char)(0xE0 | y >> 12);
+            piece[9] = (unsigned char)(0x80 | (x >> 6 & 63)), piece[12] = (unsigned char)(0x80 | (y >> 6 & 63));
+            piece[10] = (unsigned char)(0x80 | (x & 63)), piece[13] = (unsigned char)(0x80 | (y & 63));
+            memcpy(p, piece, 14), p += 14;
+        }
+        tokenizer *t = tokenizer_load_memory(file, (size_t)(p - file), 0, NULL, NULL);
+        int bad = !t;
+        for (int i = 0; t && i < side * side; i++) {
+            int ids[3] = {0};
+            const char *text = (const char *)p - ((size_t)(side * side - i) * 14 - 8);
+            if (tokenizer_encode(t, text, 6, 0, ids, 3, NULL) != 2 || ids[0] != 0 || ids[1] != 3 + i) bad++;
+        }
+        CHECK(bad == 0);
+        tokenizer_free(t);
+        free(file);
+    }
+}
+
+/* --- What is refused --- */
+
+static const char *refusal(const void *p, size_t n, int vocab_size) {
+    static tokenizer_error err;
+    strcpy(err.text, "(accepted)");
+    tokenizer *t = tokenizer_load_memory(p, n, vocab_size, NULL, &err);
+    CHECK((t == NULL) == (strcmp(err.text, "(accepted)") != 0));
+    CHECK(strchr(err.text, '\n') == NULL);
+    tokenizer_free(t);
+    return err.text;
+}
+
+static const char *refused(const buffer *b) { return refusal(b->p, b->n, 0); }
+
+static void test_malformed_bin(void) {
+    TEST("malformed bin") {
+        buffer *b;
+        CHECK_TEXT(refusal("", 0, 0), "the file is empty");
+        CHECK_TEXT(refusal("\x05\0", 2, 0), "neither a tokenizer.bin nor a SentencePiece .model; it starts with \"?\"");
+        CHECK_TEXT(refusal("\x05\0\0\0", 4, 0), "0 pieces: <unk>, <s> and </s> are missing");
+        CHECK_TEXT(refusal("<!DOCTYPE html>\n<html>", 22, 0),
+                   "neither a tokenizer.bin nor a SentencePiece .model; it starts with \"<!DOCTYPE html>?<htm\"");
+        CHECK_TEXT(refusal("{\n  \"version\": \"1.0\"", 20, 0),
+                   "neither a tokenizer.bin nor a SentencePiece .model; it starts with \"{?  \"version\": \"1.0\"\"");
+        CHECK_TEXT(refusal("\xFFzip\xC3\xA9\xC3\x7F", 8, 0),
+                   "neither a tokenizer.bin nor a SentencePiece .model; it starts with \"?zip\xC3\xA9??\"");
+        b = new_bin(), bin_piece(b, "the", -1);
+        CHECK_TEXT(refusal(b->p, b->n, 260), "(accepted)");
+        CHECK_TEXT(refusal(b->p, b->n, 32000), "260 pieces, but the model has a vocab_size of 32000");
+        CHECK_TEXT(refusal(b->p, b->n, -1), "260 pieces, but the model has a vocab_size of -1");
+        bin_piece(b, "", -1);
+        CHECK_TEXT(refused(b), "piece 260 is empty");
+        b = new_bin(), bin_piece(b, "the", -1), bin_piece(b, "<s>", 0), bin_piece(b, "the", -2);
+        CHECK_TEXT(refused(b), "piece 261, \"the\", is also piece 259");
+        b = new_bin(), bin_piece(b, "the", (float)NAN);
+        CHECK_TEXT(refused(b), "piece 259: the score is not a number");
+        b = new_bin(), bin_piece(b, "the", -(float)INFINITY);
+        CHECK_TEXT(refused(b), "piece 259: the score is not a number");
+        b = new_bin(), bin_piece(b, "a piece of 21 letters", 0);
+        CHECK_TEXT(refused(b), "piece 259 has length 21, but max_token_length is 20");
+        b = new_bin(), put_u32(b, 0), put_u32(b, 0xFFFFFFFF);
+        CHECK_TEXT(refused(b), "piece 259 has length -1, but max_token_length is 20");
+        b = new_bin(), put_u32(b, 0), put_u32(b, 7), put(b, "abc", 3);
+        CHECK_TEXT(refused(b), "piece 259 has length 7, but the file ends after 3");
+        b = new_bin(), put_u32(b, 0), put(b, "\3\0\0", 3);
+        CHECK_TEXT(refused(b), "piece 259 is cut off: the file ends in its score or length");
+        b = new_bin(), bin_piece(b, "<0xZZ>", 0);
+        CHECK_TEXT(refused(b), "piece 259, \"<0xZZ>\", names no byte");
+        b = new_bin(), bin_piece(b, "<0x0A>", 0);
+        CHECK_TEXT(refused(b), "piece 259, <0x0A>, is also piece 13");
+        b = new_bin(), b->n = 4, bin_piece(b, "<unk>", 0), bin_piece(b, "the", 0);
+        CHECK_TEXT(refused(b), "piece 1 is \"the\", not <s>");
+        b = new_bin(), b->n = 4, bin_piece(b, "<unk>", 0), bin_piece(b, "<s>", 0), bin_piece(b, "<s>", 0);
+        CHECK_TEXT(refused(b), "piece 2 is \"<s>\", not </s>");
+        b->n -= 11, bin_piece(b, "</s>", 0), bin_piece(b, "<0x41>", 0);
+        CHECK_TEXT(refused(b), "1 byte pieces of 256");
+    }
+}
+
+static void test_malformed_model(void) {
+    TEST("malformed model") {
+        buffer *b;
+        static unsigned char map[4096];
+        static char big[1200];
+        memset(big, 'x', sizeof big - 1);
+        b = new_model(0), MODEL_TYPE(b, 1);
+        CHECK_TEXT(refused(b), "trainer_spec.model_type is 1 (UNIGRAM), only 2 (BPE) is supported");
+        b->n = 0, model_piece(b, "<unk>", 0, UNKNOWN);
+        CHECK_TEXT(refused(b), "trainer_spec.model_type is 1 (UNIGRAM), only 2 (BPE) is supported");
+        MODEL_TYPE(b, 77);
+        CHECK_TEXT(refused(b), "trainer_spec.model_type is 77 (?), only 2 (BPE) is supported");
+        b = new_model(0), b->n = 0, model_piece(b, "a", 0, NORMAL), MODEL_TYPE(b, 2);
+        CHECK_TEXT(refused(b), "no piece is of type UNKNOWN");
+        b = new_model(0), model_piece(b, "x", 0, UNKNOWN);
+        CHECK_TEXT(refused(b), "piece 3 is of type UNKNOWN, and so is piece 0");
+        CHECK_TEXT(refusal(b->p, b->n, 5), "4 pieces, but the model has a vocab_size of 5");
+        b = new_model(0), model_piece(b, "", 0, NORMAL);
+        CHECK_TEXT(refused(b), "piece 3 is empty");
+        b = new_model(0), model_piece(b, "x", 0, NORMAL), model_piece(b, "x", 0, USER_DEFINED);
+        CHECK_TEXT(refused(b), "piece 4, \"x\", is also piece 3");
+        b = new_model(0), model_piece(b, "</s>", 0, CONTROL);
+        CHECK_TEXT(refused(b), "piece 3, \"</s>\", is also piece 2");
+        b = new_model(0), model_piece(b, "x", (float)NAN, NORMAL);
+        CHECK_TEXT(refused(b), "piece 3: the score is not a number");
+        b = new_model(0), model_piece(b, "x", 0, 7);
+        CHECK_TEXT(refused(b), "piece 3 has type 7");
+        b = new_model(0), model_piece(b, "x", 0, 0);
+        CHECK_TEXT(refused(b), "piece 3 has type 0");
+        b = new_model(0), model_piece(b, "<0x00>", 0, BYTE);
+        CHECK_TEXT(refused(b), "piece 3 is of type BYTE, but trainer_spec.byte_fallback is false");
+        BYTE_FALLBACK(b, 1);
+        CHECK_TEXT(refused(b), "1 byte pieces of 256");
+        b = new_model(1), model_piece(b, "<0x0a>", 0, BYTE);
+        CHECK_TEXT(refused(b), "piece 259, \"<0x0a>\", names no byte");
+        b = new_model(0), model_piece(b, big, 0, USER_DEFINED);
+        CHECK_TEXT(refused(b), "piece 3 is of type USER_DEFINED and 1199 bytes long, more than 1000");
+        b = new_model(0), field_varint(b, 1, 5);
+        CHECK_TEXT(refused(b), "a part of a SentencePiece model has wire type 0, not 2");
+        b = new_model(0), field_bytes(b, 1, "\x08\x01", 2);
+        CHECK_TEXT(refused(b), "piece 3 has wire type 0, not 2");
+        b = new_model(0), field_bytes(b, 1, "\x0A\x05xyz", 5);
+        CHECK_TEXT(refused(b), "piece 3: malformed or cut off");
+        b = new_model(0), field_bytes(b, 1, "\x0B", 1); /* the start of a group */
+        CHECK_TEXT(refused(b), "piece 3: malformed or cut off");
+        b = new_model(0), spec_bytes(b, TRAINER, 3, "x", 1);
+        CHECK_TEXT(refused(b), "trainer_spec.model_type has wire type 2, not 0");
+        b = new_model(0), field_bytes(b, TRAINER, "\x18", 1);
+        CHECK_TEXT(refused(b), "field 2 is malformed or cut off");
+        b = new_model(0), b->n = 0, put(b, "\x0A\x7Fxyz", 5);
+        CHECK_TEXT(refused(b), "malformed or cut off at byte 0");
+        b->n = 0, put(b, "\x0A\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01xyz", 14); /* a length of 2^64 - 1 */
+        CHECK_TEXT(refused(b), "malformed or cut off at byte 0");
+        b->n = 0, put(b, "\x0A\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01xyz", 15); /* more than ten bytes */
+        CHECK_TEXT(refused(b), "malformed or cut off at byte 0");
+        b = new_model(0), varint(b, 0), varint(b, 0);
+        CHECK(strstr(refused(b), "malformed or cut off at byte ") != NULL);
+        b = new_model(0), spec_bytes(b, NORMALIZER, 2, "abc", 3);
+        CHECK_TEXT(refused(b), "normalizer_spec.precompiled_charsmap: 3 bytes with a trie of 0");
+        b = new_model(0), spec_bytes(b, NORMALIZER, 2, map, charsmap(map, big, sizeof big));
+        CHECK_TEXT(refused(b), "normalizer_spec.precompiled_charsmap has a rule of 1199 bytes, more than 1000");
+        b = new_model(0), spec_bytes(b, 5, 2, "abc", 3);
+        CHECK_TEXT(refused(b), "denormalizer_spec.precompiled_charsmap of 3 bytes is not supported");
+    }
+}
+
+static void test_path(void) {
+    TEST("files by path") {
+        const char *path = "tests/test_tokenizer.tmp";
+        char name[400];
+        tokenizer_error err;
+        CHECK(tokenizer_load("tests/no-such-file", 0, NULL, &err) == NULL);
+        CHECK(strncmp(err.text, "tests/no-such-file: cannot open: ", 33) == 0);
+        CHECK(tokenizer_load("tests/no-such-file", 0, NULL, NULL) == NULL);
+        memset(name, 'n', sizeof name), name[sizeof name - 1] = 0;
+        CHECK(tokenizer_load(name, 0, NULL, &err) == NULL && strstr(err.text, "n: cannot open: ") != NULL);
+
+        buffer *b = new_bin();
+        for (int i = 0; i < 3000; i++) sprintf(name, "piece %d", i), bin_piece(b, name, 0);
+        FILE *f = fopen(path, "wb");
+        CHECK(f && fwrite(b->p, 1, b->n, f) == b->n && fclose(f) == 0);
+        tokenizer *t = tokenizer_load(path, 3259, NULL, NULL);
+        CHECK(t && tokenizer_vocab_size(t) == 3259);
+        tokenizer_free(t);
+        CHECK(tokenizer_load(path, 7, NULL, &err) == NULL);
+        CHECK_TEXT(err.text, "tests/test_tokenizer.tmp: 3259 pieces, but the model has a vocab_size of 7");
+        f = fopen(path, "wb");
+        CHECK(f && fclose(f) == 0);
+        CHECK(tokenizer_load(path, 0, NULL, &err) == NULL);
+        CHECK_TEXT(err.text, "tests/test_tokenizer.tmp: the file is empty");
+        remove(path);
+    }
+}
+
+/* Whatever was loaded must work. */
+static void use(const tokenizer *t) {
+    size_t n;
+    encoded(t, "<s>abc ab\xC3\xA9 \xE2\x96\x81\xFF the");
+    for (int id = -1; id <= tokenizer_vocab_size(t); id++) tokenizer_decode(t, id - 1, id, &n);
+}
+
+static buffer *small_file(int model) {
+    buffer *b = model ? new_model(1) : new_bin();
+    const char *pieces[] = {"\xE2\x96\x81", "a", "b", "ab", "\xE2\x96\x81\x61", "\xC3\xA9", "th", "the"};
+    for (unsigned i = 0; i < sizeof pieces / sizeof *pieces; i++)
+        if (model) model_piece(b, pieces[i], -(float)i, i == 3 ? UNUSED : i == 6 ? USER_DEFINED : NORMAL);
+        else bin_piece(b, i == 0 ? " " : i == 4 ? " a" : pieces[i], -(float)i);
+    return b;
+}
+
+static void test_hostile(void) {
+    for (int model = 0; model < 2; model++) {
+        TEST(model ? "every truncation of a model" : "every truncation of a bin") {
+            buffer *b = small_file(model);
+            int accepted = 0;
+            for (size_t n = 0; n < b->n; n++) {
+                void *exact = malloc(n ? n : 1); /* so that a read beyond it is seen */
+                memcpy(exact, b->p, n);
+                tokenizer_error err = {""};
+                tokenizer *t = tokenizer_load_memory(exact, n, 0, NULL, &err);
+                free(exact);
+                if (t) use(t), accepted++;
+                else CHECK(err.text[0] != 0);
+                tokenizer_free(t);
+            }
+            /* Only what is a whole vocabulary: 2 that end before the eight pieces (a bin without its bytes or
+             * with them; a model, whose specs stand before these pieces, with one spec less or with all), and
+             * 7 that end between them. */
+            CHECK(accepted == 9);
+        }
+        TEST(model ? "mutations of a model" : "mutations of a bin") {
+            for (int round = 0; round < 2000; round++) {
+                buffer *b = small_file(model);
+                size_t n = b->n;
+                for (uint32_t i = 0; i <= random_below(4); i++) {
+                    uint32_t at = random_below(3) ? (uint32_t)n - 1 - random_below(160) : random_below((uint32_t)n);
+                    b->p[at] = random_below(2) ? (unsigned char)random_below(256) : b->p[random_below((uint32_t)n)];
+                }
+                if (random_below(4) == 0) n -= random_below(100);
+                tokenizer *t = tokenizer_load_memory(b->p, n, 0, NULL, NULL);
+                if (t) use(t);
+                tokenizer_free(t);
+            }
+        }
+    }
+}
+
+/* --- An allocator that counts and fails --- */
+
+typedef struct {
+    int live, calls, fail_at;
+} counter;
+
+static void *counted_alloc(void *user, size_t size) {
+    counter *c = user;
+    void *p = c->calls++ == c->fail_at ? NULL : malloc(size);
+    if (p) c->live++;
+    return p;
+}
+
+static void counted_release(void *user, void *p) {
+    ((counter *)user)->live--;
+    free(p);
+}
+
+static void test_allocations(void) {
+    TEST("every allocation failing in turn") {
+        static unsigned char map[4096];
+        buffer *b = small_file(1);
+        spec_bytes(b, NORMALIZER, 2, map, charsmap(map, "a b", 4));
+        const char *path = "tests/test_tokenizer.tmp";
+        FILE *f = fopen(path, "wb");
+        CHECK(f && fwrite(b->p, 1, b->n, f) == b->n && fclose(f) == 0);
+        int done = 0;
+        for (int fail_at = 0; !done && fail_at < 50; fail_at++) {
+            counter c = {0, 0, fail_at};
+            tokenizer_allocator a = {counted_alloc, counted_release, &c};
+            tokenizer_error err = {""};
+            int ids[20];
+            tokenizer *t = tokenizer_load(path, 0, &a, &err);
+            ptrdiff_t n = t ? tokenizer_encode(t, "ab the", 6, 0, ids, 20, &err) : -1;
+            if (n < 0) CHECK(strstr(err.text, "no memory for ") != NULL);
+            else CHECK(c.calls == fail_at), done = 1;
+            tokenizer_free(t);
+            CHECK(c.live == 0);
+        }
+        CHECK(done);
+        remove(path);
+    }
+}
+
+/* --- Long texts, and any bytes --- */
+
+static void test_long(void) {
+    size_t n = 1 << 20;
+    char *text = malloc(n);
+    buffer *b = new_bin();
+    bin_piece(b, " ", -9), bin_piece(b, "a", -9), bin_piece(b, "aa", -1), bin_piece(b, "aaaa", -2);
+    bin_piece(b, "b", -9), bin_piece(b, "ab", -3);
+    tokenizer *t = load(b);
+    TEST("a megabyte of one letter") {
+        memset(text, 'a', n);
+        CHECK(round_trip(t, text, n, 0));
+    }
+    TEST("long texts of words, of spaces, of zeros") {
+        n /= 4;
+        for (size_t i = 0; i < n; i++) text[i] = " aabb"[random_below(5)];
+        CHECK(round_trip(t, text, n, TOKENIZER_BOS));
+        memset(text, ' ', n);
+        CHECK(round_trip(t, text, n, 0));
+        memset(text, 0, n);
+        CHECK(round_trip(t, text, n, 0));
+    }
+    tokenizer_free(t);
+    free(text);
+}
+
+/* Random bytes, but not the three that stand for a space: those decode to a space. */
+static void random_bytes(char *text, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        text[i] = (char)(random_below(2) ? random_below(256) : random_below(4) ? 32 + random_below(95) : ' ');
+        if (i > 1 && memcmp(text + i - 2, "\xE2\x96\x81", 3) == 0) text[i] = 'x';
+    }
+}
+
+static void test_round_trip(const tokenizer *t) {
+    char text[200];
+    int bad = 0;
+    for (int round = 0; round < 2000; round++) {
+        size_t n = random_below(sizeof text);
+        random_bytes(text, n);
+        if (!round_trip(t, text, n, round & TOKENIZER_BOS)) bad++;
+    }
+    CHECK(bad == 0);
+}
+
+/* --- SentencePiece's own ids --- */
+
+static const struct {
+    const char *text;
+    size_t size;
+    const char *ids;
+} cases[] = {
+#define CASE(text, ids) {text, sizeof text - 1, ids},
+#include "tokenizer_cases.inc"
+#undef CASE
+};
+
+static void test_data(const char *file) {
+    char path[1000], name[100];
+    const char *data = getenv("LLAMA_TEST_DATA");
+    snprintf(name, sizeof name, "the ids of SentencePiece with %s", file);
+    snprintf(path, sizeof path, "%s/%s", data ? data : "../shared/data", file);
+    FILE *f = fopen(path, "rb");
+    if (!f) {
+        SKIP(name, "no LLAMA_TEST_DATA and no ../shared/data");
+        return;
+    }
+    fclose(f);
+    TEST(name) {
+        tokenizer_error err = {""};
+        tokenizer *t = tokenizer_load(path, 32000, NULL, &err);
+        CHECK_TEXT(err.text, "");
+        for (size_t i = 0; t && i < sizeof cases / sizeof *cases; i++) {
+            if (!CHECK_TEXT(encoded_n(t, cases[i].text, cases[i].size, 0), cases[i].ids))
+                printf("  text   %s\n", cases[i].text);
+            if (!strstr(cases[i].text, "\xE2\x96\x81")) CHECK(round_trip(t, cases[i].text, cases[i].size, 0));
+        }
+        if (t) test_round_trip(t);
+        tokenizer_free(t);
+    }
+}
+
+int main(void) {
+    test_bin();
+    test_model();
+    test_rules();
+    test_against_naive();
+    test_malformed_bin();
+    test_malformed_model();
+    test_path();
+    test_hostile();
+    test_allocations();
+    test_long();
+    for (int model = 0; model < 2; model++) {
+        TEST(model ? "random bytes come back from a model" : "random bytes come back from a bin") {
+            tokenizer *t = load(small_file(model));
+            test_round_trip(t);
+            tokenizer_free(t);
+        }
+    }
+    test_data("llama2-tokenizer.bin");
+    test_data("llama2-tokenizer.model");
+    return test_end();
+}
