@@ -1,0 +1,1860 @@
+/* llama.c - how a Llama runs, top to bottom. The contract is in llama.h.
+ *
+ *   1. Checkpoint       a file of strangers' bytes becomes checked pointers to weights
+ *   2. Number formats   how a matrix is stored, and how its rows and tiles become floats
+ *   3. Kernels          the few inner loops that take the time
+ *   4. Transformer      the forward pass, for many tokens at once
+ *   5. Sampler          from logits to a token
+ *   6. Public functions
+ *
+ * Shapes stand in comments as (rows, cols), row-major unless said otherwise. Statics are called ll_*
+ * and macros LL_* so that this file can be included into a program with names of its own.
+ */
+#ifndef LLAMA_C
+#define LLAMA_C
+
+#include "llama.h"
+
+#include <errno.h>
+#include <float.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#if !defined(LLAMA_NO_MMAP) && (defined(__unix__) || defined(__APPLE__))
+#define LL_MMAP
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#endif
+
+#if !defined(LLAMA_NO_SIMD) && defined(__x86_64__) && defined(__GNUC__)
+#define LL_X86
+#include <immintrin.h>
+#endif
+
+/* ==== 1. Checkpoint =============================================================================
+ * Four formats, all little-endian. llama2.c's, as its export.py writes them:
+ *
+ * Version 0   7 x int32 header; float32 tensors, each one for all layers before the next
+ * Version 1   256-byte header that starts with "24ka"; float32 tensors in another order
+ * Version 2   the same header; norms float32; every other tensor is its int8 values, then one float32
+ *             scale for each group of the tensor's values taken in a row (a group may cross rows)
+ *
+ * and our own, which holds all that generation needs, laid out as the kernels read it:
+ *
+ * .llama      offset  type
+ *                  0  char[8]    "llama.c\n"
+ *                  8  uint32     1, the version of the format
+ *                 12  uint32     1 if the classifier is the embedding, 0 if it is a tensor of its own
+ *                 16  uint32[8]  dim, hidden_dim, n_layers, n_heads, n_kv_heads, head_dim, vocab_size, seq_len
+ *                 48  float32    norm_eps
+ *                 52  float32    rope_theta, for information: the rotation is rope_frequencies
+ *                 56  uint64[2]  offset and size of the tokenizer, as tokenizer.c reads it; 0, 0: none
+ *                 72  uint32     number of tensors
+ *                 76             zeros
+ *                128             for each tensor 64 bytes:
+ *                                char[32] name, padded with zeros
+ *                                uint32   type: 0 vector of float32; matrix of 1 f32, 2 bf16, 3 q8, 4 q4
+ *                                uint32   rows, cols, 0
+ *                                uint64   offset, a multiple of 64; size in bytes
+ *             Tensors come in the order of ll_tensor_at, behind the tokenizer, none overlapping, and the
+ *             last one ends the file. Matrices are in tiles of 16 rows: see room 2. Query and key rows
+ *             are in the order that ll_rotate says.
+ *
+ * Weights are used where they lie: a pointer into the file, no copy. So a file must be exactly as
+ * long as its header implies before anything else is done. A size that does not fit in size_t becomes
+ * SIZE_MAX, which no file has: one comparison catches every overflow.
+ */
+
+typedef enum { LL_F32_ROWS, LL_F32, LL_BF16, LL_Q8, LL_Q4, LL_Q8_ROWS, LL_TYPES } ll_type; /* see room 2 */
+
+typedef struct {
+    const void *data;            /* (rows, cols), laid out as the type says */
+    const unsigned char *scales; /* LL_Q8_ROWS: float32, one for each group; maybe unaligned */
+    size_t group;                /* LL_Q8_ROWS: values to a scale */
+    int rows, cols;
+    ll_type type;
+} ll_matrix;
+
+typedef struct {
+    const float *attention_norm; /* (dim) */
+    const float *ffn_norm;       /* (dim) */
+    ll_matrix wq;                /* (n_heads * head_dim, dim) */
+    ll_matrix wk, wv;            /* (n_kv_heads * head_dim, dim) */
+    ll_matrix wo;                /* (dim, n_heads * head_dim) */
+    ll_matrix w1, w3;            /* (hidden_dim, dim) */
+    ll_matrix w2;                /* (dim, hidden_dim) */
+} ll_layer;
+
+typedef struct { /* the caller's allocator, or malloc and free */
+    void *(*alloc)(void *user, size_t size);
+    void (*release)(void *user, void *p);
+    void *user;
+} ll_allocator;
+
+struct llama_model {
+    llama_config config;
+    ll_layer *layers;
+    ll_matrix embedding;     /* (vocab_size, dim) */
+    ll_matrix classifier;    /* (vocab_size, dim) */
+    const float *final_norm; /* (dim) */
+    const float *rope_frequencies; /* (head_dim / 2) angle per position */
+    size_t tokenizer, tokenizer_size; /* where it is in the file; size 0: none */
+    ll_allocator allocator;
+    const unsigned char *file; /* what the weights point into */
+    size_t file_size;
+    enum { LL_BORROWED, LL_MAPPED, LL_READ } file_owner; /* whose it is: who frees it, and how */
+};
+
+/* Writes the message, with control characters masked: file names are hostile too. Returns NULL. */
+static void *ll_fail(llama_error *err, const char *format, ...) {
+    if (err) {
+        va_list args;
+        va_start(args, format);
+        vsnprintf(err->text, sizeof err->text, format, args);
+        va_end(args);
+        for (char *p = err->text; *p; p++)
+            if ((unsigned char)*p < 32 || *p == 127) *p = '?';
+    }
+    return NULL;
+}
+
+/* The two operations that every size goes through: SIZE_MAX instead of wrapping. */
+static size_t ll_mul(size_t a, size_t b) { return b && a > SIZE_MAX / b ? SIZE_MAX : a * b; }
+static size_t ll_add(size_t a, size_t b) { return a > SIZE_MAX - b ? SIZE_MAX : a + b; }
+
+static void *ll_malloc(void *user, size_t size) { return (void)user, malloc(size); }
+static void ll_mfree(void *user, void *p) { (void)user, free(p); }
+
+static ll_allocator ll_allocator_of(const llama_options *o) {
+    ll_allocator a = {ll_malloc, ll_mfree, NULL};
+    if (o && o->alloc && o->release) a.alloc = o->alloc, a.release = o->release, a.user = o->user;
+    return a;
+}
+
+static void *ll_alloc(const ll_allocator *a, size_t size) {
+    return size == SIZE_MAX ? NULL : a->alloc(a->user, size ? size : 1);
+}
+
+static void ll_release(const ll_allocator *a, void *p) {
+    if (p) a->release(a->user, p);
+}
+
+/* Walks through a file whose size is checked: each take gives a pointer to the next count items. */
+typedef struct {
+    const unsigned char *data;
+    size_t size, at;
+} ll_reader;
+
+static const void *ll_take(ll_reader *r, size_t count, size_t item) {
+    const unsigned char *p = r->data + r->at;
+    r->at += count * item;
+    return p;
+}
+
+static const float *ll_take_floats(ll_reader *r, size_t count) { return (const float *)ll_take(r, count, sizeof(float)); }
+
+static ll_matrix ll_take_matrix(ll_reader *r, int rows, int cols, size_t group) {
+    ll_matrix m = {NULL, NULL, group, rows, cols, group ? LL_Q8_ROWS : LL_F32_ROWS};
+    const size_t count = (size_t)rows * (size_t)cols;
+    m.data = ll_take(r, count, group ? 1 : sizeof(float));
+    if (group) m.scales = (const unsigned char *)ll_take(r, count / group, sizeof(float));
+    return m;
+}
+
+static uint32_t ll_u32(const unsigned char *p) {
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static uint64_t ll_u64(const unsigned char *p) { return ll_u32(p) | (uint64_t)ll_u32(p + 4) << 32; }
+
+static float ll_f32(const unsigned char *p) { /* may be unaligned */
+    const uint32_t u = ll_u32(p);
+    float f;
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
+
+static int ll_i32(const unsigned char *p) {
+    uint32_t u = ll_u32(p);
+    return u <= INT32_MAX ? (int)u : -(int)(UINT32_MAX - u) - 1;
+}
+
+/* What can be said of a configuration before looking at the weights. */
+static int ll_check_config(const llama_config *f, const char *name, llama_error *err) {
+    const struct { const char *name; int value; } field[] = {
+        {"dim", f->dim}, {"hidden_dim", f->hidden_dim}, {"n_layers", f->n_layers}, {"n_heads", f->n_heads},
+        {"n_kv_heads", f->n_kv_heads}, {"head_dim", f->head_dim}, {"vocab_size", f->vocab_size}, {"seq_len", f->seq_len}};
+    /* 2^28 keeps a row padded to a tile, or a head's pair of halves, well inside an int. */
+    for (size_t i = 0; i < sizeof field / sizeof *field; i++)
+        if (field[i].value < 1 || field[i].value > 1 << 28)
+            return ll_fail(err, "%s: %s is %d, not between 1 and %d: not a checkpoint, or a damaged one", name,
+                           field[i].name, field[i].value, 1 << 28), -1;
+    if (f->head_dim % 2) return ll_fail(err, "%s: head_dim is %d, not even", name, f->head_dim), -1;
+    if (f->n_heads % f->n_kv_heads)
+        return ll_fail(err, "%s: n_heads %d is no multiple of n_kv_heads %d", name, f->n_heads, f->n_kv_heads), -1;
+    if (ll_mul((size_t)f->n_heads, (size_t)f->head_dim) > 1 << 28)
+        return ll_fail(err, "%s: n_heads %d x head_dim %d is too large", name, f->n_heads, f->head_dim), -1;
+    return 0;
+}
+
+/* The seven int32 that all versions share. */
+static int ll_read_config(llama_config *f, const unsigned char *p, const char *name, llama_error *err) {
+    f->dim = ll_i32(p), f->hidden_dim = ll_i32(p + 4), f->n_layers = ll_i32(p + 8), f->n_heads = ll_i32(p + 12);
+    f->n_kv_heads = ll_i32(p + 16), f->vocab_size = ll_i32(p + 20), f->seq_len = ll_i32(p + 24);
+    if (f->n_heads > 0 && f->dim % f->n_heads)
+        return ll_fail(err, "%s: dim %d is no multiple of n_heads %d", name, f->dim, f->n_heads), -1;
+    f->head_dim = f->n_heads > 0 ? f->dim / f->n_heads : 1;
+    f->norm_eps = 1e-5f;
+    f->rope_theta = 10000.0f;
+    return 0;
+}
+
+/* A tensor of all layers. */
+#define LL_EACH_LAYER(m) for (ll_layer *w = (m)->layers, *ll_end = w + (m)->config.n_layers; w < ll_end; w++)
+
+static void ll_layout_v0(llama_model *m, ll_reader *r) {
+    const llama_config *f = &m->config;
+    const int q = f->n_heads * f->head_dim, kv = f->n_kv_heads * f->head_dim;
+    m->embedding = ll_take_matrix(r, f->vocab_size, f->dim, 0);
+    LL_EACH_LAYER(m) w->attention_norm = ll_take_floats(r, (size_t)f->dim);
+    LL_EACH_LAYER(m) w->wq = ll_take_matrix(r, q, f->dim, 0);
+    LL_EACH_LAYER(m) w->wk = ll_take_matrix(r, kv, f->dim, 0);
+    LL_EACH_LAYER(m) w->wv = ll_take_matrix(r, kv, f->dim, 0);
+    LL_EACH_LAYER(m) w->wo = ll_take_matrix(r, f->dim, q, 0);
+    LL_EACH_LAYER(m) w->ffn_norm = ll_take_floats(r, (size_t)f->dim);
+    LL_EACH_LAYER(m) w->w1 = ll_take_matrix(r, f->hidden_dim, f->dim, 0);
+    LL_EACH_LAYER(m) w->w2 = ll_take_matrix(r, f->dim, f->hidden_dim, 0);
+    LL_EACH_LAYER(m) w->w3 = ll_take_matrix(r, f->hidden_dim, f->dim, 0);
+    m->final_norm = ll_take_floats(r, (size_t)f->dim);
+    ll_take(r, (size_t)f->seq_len * (size_t)f->head_dim, sizeof(float)); /* rotary tables */
+    m->classifier = f->shared_classifier ? m->embedding : ll_take_matrix(r, f->vocab_size, f->dim, 0);
+}
+
+/* Version 1 (group 0) and 2. */
+static void ll_layout_v1(llama_model *m, ll_reader *r, size_t group) {
+    const llama_config *f = &m->config;
+    const int q = f->n_heads * f->head_dim, kv = f->n_kv_heads * f->head_dim;
+    LL_EACH_LAYER(m) w->attention_norm = ll_take_floats(r, (size_t)f->dim);
+    LL_EACH_LAYER(m) w->ffn_norm = ll_take_floats(r, (size_t)f->dim);
+    m->final_norm = ll_take_floats(r, (size_t)f->dim);
+    m->embedding = ll_take_matrix(r, f->vocab_size, f->dim, group);
+    LL_EACH_LAYER(m) w->wq = ll_take_matrix(r, q, f->dim, group);
+    LL_EACH_LAYER(m) w->wk = ll_take_matrix(r, kv, f->dim, group);
+    LL_EACH_LAYER(m) w->wv = ll_take_matrix(r, kv, f->dim, group);
+    LL_EACH_LAYER(m) w->wo = ll_take_matrix(r, f->dim, q, group);
+    LL_EACH_LAYER(m) w->w1 = ll_take_matrix(r, f->hidden_dim, f->dim, group);
+    LL_EACH_LAYER(m) w->w2 = ll_take_matrix(r, f->dim, f->hidden_dim, group);
+    LL_EACH_LAYER(m) w->w3 = ll_take_matrix(r, f->hidden_dim, f->dim, group);
+    m->classifier = f->shared_classifier ? m->embedding : ll_take_matrix(r, f->vocab_size, f->dim, group);
+}
+
+/* Every tensor must be whole groups. */
+static int ll_check_group(const llama_config *f, int group, const char *name, llama_error *err) {
+    const int q = f->n_heads * f->head_dim, kv = f->n_kv_heads * f->head_dim;
+    const int rows[] = {f->vocab_size, q, kv, f->hidden_dim};
+    if (group < 1) return ll_fail(err, "%s: group size is %d, not 1 or more", name, group), -1;
+    for (int i = 0; i < 4; i++)
+        if (ll_mul((size_t)rows[i], (size_t)f->dim) % (size_t)group)
+            return ll_fail(err, "%s: group size %d does not divide a tensor of %d x %d", name, group, rows[i], f->dim), -1;
+    return 0;
+}
+
+static size_t ll_matrix_bytes(ll_type type, int rows, int cols);
+
+static size_t ll_bytes_of(const ll_matrix *m) {
+    const size_t count = (size_t)m->rows * (size_t)m->cols;
+    return m->type == LL_Q8_ROWS ? count + count / m->group * sizeof(float) : ll_matrix_bytes(m->type, m->rows, m->cols);
+}
+
+/* Bytes of weights that one token reads: everything but the embedding's other rows. */
+static uint64_t ll_weight_bytes(const llama_model *m) {
+    uint64_t sum = ll_bytes_of(&m->classifier) + (uint64_t)m->config.dim * sizeof(float);
+    LL_EACH_LAYER(m) {
+        const ll_matrix *part[] = {&w->wq, &w->wk, &w->wv, &w->wo, &w->w1, &w->w2, &w->w3};
+        for (int i = 0; i < 7; i++) sum += ll_bytes_of(part[i]);
+        sum += 2 * (uint64_t)m->config.dim * sizeof(float);
+    }
+    return sum;
+}
+
+/* What a file is that is no checkpoint, from its first bytes; NULL if that does not show. */
+static const char *ll_other_format(const unsigned char *p, size_t size) {
+    static const struct { const char *start, *what; } known[] = {
+        {"GGUF", "a GGUF file"}, {"PK\3\4", "a zip archive, perhaps of PyTorch weights"}, {"<!", "a web page"}, {"<h", "a web page"},
+        {"<H", "a web page"}, {"{\"", "JSON text"}, {"{\n", "JSON text"}, {"version https://git-lfs", "a Git LFS pointer, not the file itself"}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (size >= strlen(known[i].start) && !memcmp(p, known[i].start, strlen(known[i].start))) return known[i].what;
+    return NULL;
+}
+
+static int ll_is_little_endian(void) {
+    const uint32_t one = 1;
+    unsigned char first;
+    memcpy(&first, &one, 1);
+    return first == 1;
+}
+
+/* The layers, and behind them room for as many frequencies; zero bytes long is enough for a format that has its own. */
+static int ll_new_layers(llama_model *m, int frequencies, const char *name, llama_error *err) {
+    const llama_config *f = &m->config;
+    const size_t bytes = ll_mul((size_t)f->n_layers, sizeof(ll_layer));
+    m->layers = (ll_layer *)ll_alloc(&m->allocator, ll_add(bytes, (size_t)frequencies * sizeof(float)));
+    if (!m->layers) return ll_fail(err, "%s: no memory for %d layers", name, f->n_layers), -1;
+    float *frequency = (float *)(void *)(m->layers + f->n_layers);
+    for (int i = 0; i < frequencies; i++) frequency[i] = (float)pow(f->rope_theta, -2.0 * i / f->head_dim);
+    m->rope_frequencies = frequency;
+    return 0;
+}
+
+/* The size of a llama2.c file with this header. It is checked before anything is allocated that the file only claims. */
+static size_t ll_implied_size(const llama_config *f, int version, int group) {
+    const size_t dim = (size_t)f->dim, q = (size_t)(f->n_heads * f->head_dim), kv = (size_t)(f->n_kv_heads * f->head_dim);
+    const size_t layers = (size_t)f->n_layers, rows = 2 * q + 2 * kv + 3 * (size_t)f->hidden_dim;
+    const size_t norms = ll_mul(dim, ll_add(ll_mul(2, layers), 1));
+    const size_t matrices = ll_mul(dim, ll_add(ll_mul(rows, layers), ll_mul((size_t)f->vocab_size, f->shared_classifier ? 1 : 2)));
+    const size_t tables = version ? 0 : ll_mul((size_t)f->seq_len, (size_t)f->head_dim); /* cosines and sines */
+    const size_t floats = ll_add(ll_add(norms, tables), version == 2 ? matrices / (size_t)group : matrices);
+    return ll_add(ll_add(version ? 256 : 28, ll_mul(floats, sizeof(float))), version == 2 ? matrices : 0);
+}
+
+static int ll_parse_llama2c(llama_model *m, const char *name, llama_error *err) {
+    llama_config *f = &m->config;
+    ll_reader r = {m->file, m->file_size, 28};
+    const unsigned char *p = r.data;
+    int version = 0, group = 0;
+    const char *other = ll_other_format(p, r.size);
+    if (other) return ll_fail(err, "%s: not a checkpoint but %s", name, other), -1;
+    if (r.size < 28) return ll_fail(err, "%s: %zu bytes are too few for a checkpoint's header", name, r.size), -1;
+    if (ll_u32(p) == 0x616b3432) {
+        if (r.size < 256) return ll_fail(err, "%s: %zu bytes, shorter than the 256-byte header", name, r.size), -1;
+        version = ll_i32(p + 4);
+        if (version != 1 && version != 2)
+            return ll_fail(err, "%s: version is %d, known are 0, 1 and 2", name, version), -1;
+        r.at = 256;
+    }
+    if (ll_read_config(f, version ? p + 8 : p, name, err)) return -1;
+    if (version) {
+        if (p[36] > 1) return ll_fail(err, "%s: shared_classifier is %d, not 0 or 1", name, p[36]), -1;
+        f->shared_classifier = p[36];
+    } else {
+        f->shared_classifier = f->vocab_size > 0;
+        if (f->vocab_size < 0 && f->vocab_size > -INT_MAX) f->vocab_size = -f->vocab_size;
+    }
+    if (ll_check_config(f, name, err)) return -1;
+    if (version == 2) {
+        group = ll_i32(p + 37); /* right behind the flag: unaligned in the format itself */
+        if (ll_check_group(f, group, name, err)) return -1;
+    }
+    const size_t implied = ll_implied_size(f, version, group);
+    if (implied == SIZE_MAX) return ll_fail(err, "%s: the header implies more bytes than memory can address", name), -1;
+    if (implied != r.size)
+        return ll_fail(err, "%s: the file has %zu bytes, its header implies %zu%s", name, r.size, implied,
+                       implied > r.size ? ": cut short?" : ""), -1;
+    if (ll_new_layers(m, f->head_dim / 2, name, err)) return -1;
+    if (version) ll_layout_v1(m, &r, (size_t)group);
+    else ll_layout_v0(m, &r);
+    static const char *const formats[] = {"llama2.c version 0", "llama2.c version 1", "llama2.c version 2"};
+    f->format = formats[version];
+    return 0;
+}
+
+static const char ll_magic[] = "llama.c\n";
+enum { LL_HEADER = 128, LL_ENTRY = 64 };
+
+typedef struct { /* one tensor of a .llama file, as the configuration wants it */
+    char name[32];
+    int rows, cols, vector;
+} ll_tensor;
+
+static int ll_tensor_count(const llama_config *f) { return 4 - f->shared_classifier + 9 * f->n_layers; }
+
+/* The i-th tensor. This is the order of the file. */
+static ll_tensor ll_tensor_at(const llama_config *f, int i) {
+    const int q = f->n_heads * f->head_dim, kv = f->n_kv_heads * f->head_dim;
+    const ll_tensor whole[] = {{"rope_frequencies", 1, f->head_dim / 2, 1}, {"final_norm", 1, f->dim, 1},
+        {"embedding", f->vocab_size, f->dim, 0}, {"classifier", f->vocab_size, f->dim, 0}};
+    const ll_tensor of_layer[] = {{"attention_norm", 1, f->dim, 1}, {"ffn_norm", 1, f->dim, 1}, {"wq", q, f->dim, 0},
+        {"wk", kv, f->dim, 0}, {"wv", kv, f->dim, 0}, {"wo", f->dim, q, 0}, {"w1", f->hidden_dim, f->dim, 0},
+        {"w3", f->hidden_dim, f->dim, 0}, {"w2", f->dim, f->hidden_dim, 0}};
+    const int before = 4 - f->shared_classifier;
+    if (i < before) return whole[i];
+    ll_tensor t = of_layer[(i - before) % 9];
+    snprintf(t.name, sizeof t.name, "layers.%d.%s", (i - before) / 9, of_layer[(i - before) % 9].name);
+    return t;
+}
+
+/* Checks entry i of the table against what it must be; its tensor begins at or behind *end, and moves it. */
+static const void *ll_read_tensor(llama_model *m, int i, uint64_t *end, ll_type *type, const char *name, llama_error *err) {
+    const ll_tensor want = ll_tensor_at(&m->config, i);
+    const unsigned char *p = m->file + LL_HEADER + (size_t)i * LL_ENTRY;
+    char got[33] = {0};
+    memcpy(got, p, 32);
+    if (memcmp(p, want.name, 32)) return ll_fail(err, "%s: tensor %d is \"%s\", not \"%s\"", name, i, got, want.name);
+    const uint32_t code = ll_u32(p + 32), rows = ll_u32(p + 36), cols = ll_u32(p + 40);
+    const uint64_t offset = ll_u64(p + 48), size = ll_u64(p + 56);
+    if (want.vector ? code != LL_F32_ROWS : code < LL_F32 || code > LL_Q4)
+        return ll_fail(err, "%s: tensor %s has type %" PRIu32 ", not %s", name, got, code, want.vector ? "0" : "1 to 4");
+    if (rows != (uint32_t)want.rows || cols != (uint32_t)want.cols)
+        return ll_fail(err, "%s: tensor %s is %" PRIu32 " x %" PRIu32 ", the header implies %d x %d", name, got, rows, cols, want.rows, want.cols);
+    const size_t bytes = ll_matrix_bytes((ll_type)code, want.rows, want.cols);
+    if (size != bytes) return ll_fail(err, "%s: tensor %s has size %" PRIu64 ", its type and shape imply %zu", name, got, size, bytes);
+    if (offset % 64) return ll_fail(err, "%s: tensor %s has offset %" PRIu64 ", no multiple of 64", name, got, offset);
+    if (offset < *end || offset > m->file_size || size > m->file_size - offset)
+        return ll_fail(err, "%s: tensor %s takes bytes %" PRIu64 " + %" PRIu64 ", allowed are %" PRIu64 " to %zu%s", name, got, offset,
+                       size, *end, m->file_size, offset < *end ? "" : ": cut short?");
+    *end = offset + size;
+    *type = (ll_type)code;
+    return m->file + (size_t)offset;
+}
+
+/* Reads the table into the model. Products that share an input must share a type. */
+static int ll_read_table(llama_model *m, uint64_t end, const char *name, llama_error *err) {
+    const llama_config *f = &m->config;
+    for (int i = 0; i < ll_tensor_count(f); i++) {
+        const int l = (i - 4 + f->shared_classifier) / 9, k = i < 4 - f->shared_classifier ? i : 4 + (i - 4 + f->shared_classifier) % 9;
+        ll_layer *w = &m->layers[k < 4 ? 0 : l];
+        ll_matrix *const matrix[] = {NULL, NULL, &m->embedding, &m->classifier, NULL, NULL, &w->wq, &w->wk, &w->wv, &w->wo, &w->w1, &w->w3, &w->w2};
+        const float **const vector[] = {&m->rope_frequencies, &m->final_norm, NULL, NULL, &w->attention_norm, &w->ffn_norm};
+        const ll_tensor t = ll_tensor_at(f, i);
+        ll_type type = LL_F32_ROWS;
+        const void *data = ll_read_tensor(m, i, &end, &type, name, err);
+        if (!data) return -1;
+        const ll_matrix read = {data, NULL, 0, t.rows, t.cols, type};
+        if (t.vector) *vector[k] = (const float *)data;
+        else *matrix[k] = read;
+        if (k == 12 && (w->wk.type != w->wq.type || w->wv.type != w->wq.type || w->w3.type != w->w1.type))
+            return ll_fail(err, "%s: layer %d: the types of wq, wk, wv, or of w1, w3, differ", name, l), -1;
+    }
+    if (f->shared_classifier) m->classifier = m->embedding;
+    if (end != m->file_size) return ll_fail(err, "%s: the file has %zu bytes, its tensors end at %" PRIu64, name, m->file_size, end), -1;
+    return 0;
+}
+
+static int ll_parse_llama(llama_model *m, const char *name, llama_error *err) {
+    llama_config *f = &m->config;
+    const unsigned char *p = m->file;
+    if (m->file_size < LL_HEADER) return ll_fail(err, "%s: %zu bytes, shorter than the %d-byte header", name, m->file_size, LL_HEADER), -1;
+    if (ll_u32(p + 8) != 1) return ll_fail(err, "%s: version of the format is %" PRIu32 ", known is 1", name, ll_u32(p + 8)), -1;
+    if (ll_u32(p + 12) > 1) return ll_fail(err, "%s: shared_classifier is %" PRIu32 ", not 0 or 1", name, ll_u32(p + 12)), -1;
+    int *const field[] = {&f->dim, &f->hidden_dim, &f->n_layers, &f->n_heads, &f->n_kv_heads, &f->head_dim, &f->vocab_size, &f->seq_len};
+    for (int i = 0; i < 8; i++) *field[i] = ll_i32(p + 16 + 4 * i);
+    f->shared_classifier = (int)ll_u32(p + 12);
+    f->norm_eps = ll_f32(p + 48), f->rope_theta = ll_f32(p + 52);
+    if (ll_check_config(f, name, err)) return -1;
+    if (!(f->norm_eps >= 0 && f->norm_eps <= 1)) return ll_fail(err, "%s: norm_eps is %g, not between 0 and 1", name, (double)f->norm_eps), -1;
+    if (!(f->rope_theta > 0 && f->rope_theta <= FLT_MAX)) return ll_fail(err, "%s: rope_theta is %g, not above 0", name, (double)f->rope_theta), -1;
+    if (f->n_layers > 1 << 24 || ll_u32(p + 72) != (uint32_t)ll_tensor_count(f))
+        return ll_fail(err, "%s: %" PRIu32 " tensors are too %s for %d layers", name, ll_u32(p + 72),
+                       ll_u32(p + 72) < (uint32_t)ll_tensor_count(f) ? "few" : "many", f->n_layers), -1;
+    uint64_t end = LL_HEADER + (uint64_t)ll_tensor_count(f) * LL_ENTRY;
+    if (end > m->file_size) return ll_fail(err, "%s: %zu bytes, its table of tensors alone needs %" PRIu64 ": cut short?", name, m->file_size, end), -1;
+    const uint64_t tokenizer = ll_u64(p + 56), size = ll_u64(p + 64);
+    if (size) {
+        if (tokenizer < end || tokenizer > m->file_size || size > m->file_size - tokenizer)
+            return ll_fail(err, "%s: the tokenizer takes bytes %" PRIu64 " + %" PRIu64 ", allowed are %" PRIu64 " to %zu", name, tokenizer, size, end, m->file_size), -1;
+        m->tokenizer = (size_t)tokenizer, m->tokenizer_size = (size_t)size;
+        end = tokenizer + size;
+    }
+    if (ll_new_layers(m, 0, name, err) || ll_read_table(m, end, name, err)) return -1;
+    f->format = ".llama";
+    return 0;
+}
+
+/* Fills m from m->file. name is for messages. */
+static int ll_parse(llama_model *m, const char *name, llama_error *err) {
+    static const char *const types[] = {"f32", "f32", "bf16", "q8", "q4", "int8"};
+    if (!ll_is_little_endian()) return ll_fail(err, "%s: checkpoints need a little-endian processor", name), -1;
+    const int ours = m->file_size >= 8 && !memcmp(m->file, ll_magic, 8);
+    if (ours ? ll_parse_llama(m, name, err) : ll_parse_llama2c(m, name, err)) return -1;
+    m->config.weight_type = types[m->layers->wq.type];
+    m->config.weight_bytes = ll_weight_bytes(m);
+    return 0;
+}
+
+#ifdef LL_MMAP
+/* Maps a regular file. 1: not to be mapped (a pipe, say), read it instead; -1: failed. */
+static int ll_map_file(llama_model *m, const char *path, llama_error *err) {
+    int fd = open(path, O_RDONLY), result = 1;
+    struct stat st;
+    if (fd < 0) return ll_fail(err, "%.120s: cannot open: %s", path, strerror(errno)), -1;
+    if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size > 0 && (uint64_t)st.st_size < SIZE_MAX) {
+        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+        if (p != MAP_FAILED) m->file = (unsigned char *)p, m->file_size = (size_t)st.st_size, m->file_owner = LL_MAPPED, result = 0;
+    }
+    close(fd);
+    return result;
+}
+#endif
+
+/* Reads to the end of the file, so that its size need not be known: a pipe works, and so does a file of
+ * any size where long has 32 bits. The buffer doubles, at least to what the file says of its size. */
+static int ll_read_file(llama_model *m, const char *path, llama_error *err) {
+    FILE *file = fopen(path, "rb");
+    if (!file) return ll_fail(err, "%.120s: cannot open: %s", path, strerror(errno)), -1;
+    long end = fseek(file, 0, SEEK_END) ? -1 : ftell(file);
+    rewind(file);
+    size_t capacity = end > 0 && end < LONG_MAX ? (size_t)end + 1 : 1 << 20, size = 0;
+    unsigned char *data = (unsigned char *)ll_alloc(&m->allocator, capacity);
+    while (data) {
+        size_t got = fread(data + size, 1, capacity - size, file);
+        size += got;
+        if (got == 0 || size < capacity) {
+            if (feof(file) || ferror(file)) break;
+            continue;
+        }
+        unsigned char *more = (unsigned char *)ll_alloc(&m->allocator, ll_mul(capacity, 2));
+        if (more) memcpy(more, data, size);
+        ll_release(&m->allocator, data);
+        data = more;
+        capacity = ll_mul(capacity, 2);
+    }
+    const int failed = ferror(file), why = errno;
+    fclose(file);
+    m->file = data, m->file_size = size, m->file_owner = LL_READ;
+    if (!data) return ll_fail(err, "%.120s: no memory for %zu bytes", path, capacity), -1;
+    if (failed) return ll_fail(err, "%.120s: cannot read: %s", path, strerror(why)), -1;
+    return 0;
+}
+
+/* ==== 2. Number formats =========================================================================
+ * A matrix of a .llama file is cut into tiles of LL_TILE rows, rows beyond the last being zero. In a tile a
+ * line of 64 bytes holds 4 bytes from each of the 16 rows, of the same columns: one load brings the
+ * weights that one activation meets in 16 rows, each row has its own lane to sum in, and nothing is added
+ * across lanes. Decode and prompt read the same bytes, front to back.
+ *
+ *   f32    a line is 1 column
+ *   bf16   a line is 2 columns: the upper half of a float32 each; an odd last column is followed by zero
+ *   q8     groups of 64 columns with a scale s for each row, value = s * q, q = -127..127.
+ *          A line is 4 columns of int8. The last group is filled up with zeros.
+ *   q4     groups of 32 columns with a scale s, value = s * (q - 8), q = 0..15. A line is 8 columns:
+ *          the low halves of a row's 4 bytes are columns 0 to 3, the high halves 4 to 7.
+ *
+ * Scales are float16 (IEEE 754 binary16). Groups come in pairs, first a line with the 16 scales of the one and the 16 of
+ * the other, then their lines; the last pair may have one group only. So q8 takes 8.25 bits a weight, q4 4.5.
+ * (IEEE 754 float16; bf16 as in arXiv:1905.12322.)
+ */
+enum { LL_TILE = 16, LL_LINE = 64, LL_Q8_GROUP = 64, LL_Q4_GROUP = 32 };
+
+static int ll_groups(int cols, int group) { return (cols + group - 1) / group; }
+
+/* Bytes of one tile. */
+static size_t ll_tile_bytes(ll_type type, int cols) {
+    const size_t q8 = (size_t)ll_groups(cols, LL_Q8_GROUP), q4 = (size_t)ll_groups(cols, LL_Q4_GROUP);
+    switch (type) {
+    case LL_F32: return (size_t)cols * LL_LINE;
+    case LL_BF16: return ((size_t)cols + 1) / 2 * LL_LINE;
+    case LL_Q8: return ((q8 + 1) / 2 + q8 * LL_Q8_GROUP / 4) * LL_LINE;
+    case LL_Q4: return ((q4 + 1) / 2 + q4 * LL_Q4_GROUP / 8) * LL_LINE;
+    default: return 0;
+    }
+}
+
+static size_t ll_matrix_bytes(ll_type type, int rows, int cols) {
+    if (type == LL_F32_ROWS) return ll_mul(ll_mul((size_t)rows, (size_t)cols), sizeof(float));
+    return ll_mul(((size_t)rows + LL_TILE - 1) / LL_TILE, ll_tile_bytes(type, cols));
+}
+
+static float ll_from_bf16(uint16_t b) {
+    const union { uint32_t u; float f; } x = {(uint32_t)b << 16};
+    return x.f;
+}
+
+static uint16_t ll_to_bf16(float f) { /* to nearest, ties to even; nan stays nan */
+    const union { float f; uint32_t u; } x = {f};
+    if (f != f) return (uint16_t)(x.u >> 16 | 64);
+    return (uint16_t)((x.u + 0x7fff + (x.u >> 16 & 1)) >> 16);
+}
+
+static float ll_from_f16(uint16_t h) {
+    const uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = h & 0x7fff;
+    if (rest < 0x400) return (sign ? -1.0f : 1.0f) * (float)rest / 16777216.0f; /* subnormal: a multiple of 2^-24 */
+    const union { uint32_t u; float f; } x = {sign | (rest >= 0x7c00 ? 0x7f800000 | rest << 13 : (rest << 13) + (112u << 23))};
+    return x.f;
+}
+
+static uint16_t ll_u16(const unsigned char *p) { return (uint16_t)(p[0] | p[1] << 8); }
+
+/* Row r of a tile, cols values. */
+static void ll_unpack_tiled(ll_type type, const unsigned char *tile, int r, int cols, float *out) {
+    const unsigned char *row = tile + 4 * r;
+    const int group = type == LL_Q8 ? LL_Q8_GROUP : LL_Q4_GROUP;
+    if (type == LL_F32)
+        for (int k = 0; k < cols; k++) out[k] = ll_f32(row + (size_t)k * LL_LINE);
+    else if (type == LL_BF16)
+        for (int k = 0; k < cols; k++) out[k] = ll_from_bf16(ll_u16(row + (size_t)(k / 2) * LL_LINE + 2 * (k % 2)));
+    else
+        for (int g = 0, k = 0; k < cols; g++) {
+            const float scale = ll_from_f16(ll_u16(tile + (g % 2) * 32 + 2 * r));
+            const unsigned char *q = row + LL_LINE + (g % 2 ? (type == LL_Q8 ? 64 * 16 : 32 * 8) : 0);
+            for (int i = 0; i < group && k < cols; i++, k++)
+                out[k] = type == LL_Q8 ? scale * (float)(signed char)q[i / 4 * LL_LINE + i % 4]
+                                       : scale * (float)((q[i / 8 * LL_LINE + i % 4] >> (i % 8 / 4 * 4) & 15) - 8);
+            if (g % 2) tile += LL_LINE + 2 * (size_t)group * (type == LL_Q8 ? 16 : 8), row = tile + 4 * r;
+        }
+}
+
+/* Values [begin, begin + count) of the flat version 2 tensor. */
+static void ll_unpack_q8(const ll_matrix *m, size_t begin, size_t count, float *out) {
+    const signed char *q = (const signed char *)m->data;
+    for (size_t i = begin, end = begin + count; i < end;) {
+        const size_t g = i / m->group, stop = (g + 1) * m->group < end ? (g + 1) * m->group : end;
+        const float scale = ll_f32(m->scales + g * sizeof(float));
+        for (; i < stop; i++) *out++ = (float)q[i] * scale;
+    }
+}
+
+/* out (cols) = row of m. */
+static void ll_unpack_row(const ll_matrix *m, int row, float *out) {
+    const size_t begin = (size_t)row * (size_t)m->cols, count = (size_t)m->cols;
+    if (m->type == LL_F32_ROWS) memcpy(out, (const float *)m->data + begin, count * sizeof(float));
+    else if (m->type == LL_Q8_ROWS) ll_unpack_q8(m, begin, count, out);
+    else ll_unpack_tiled(m->type, (const unsigned char *)m->data + (size_t)(row / LL_TILE) * ll_tile_bytes(m->type, m->cols),
+                         row % LL_TILE, m->cols, out);
+}
+
+/* Makes rows that lie as in llama2.c's files an f32 tile: rows [first, first + LL_TILE) of m. Goes by few columns at a time, so that the
+ * lines being written stay in the cache. */
+static void ll_unpack_tile(const ll_matrix *m, int first, float *tile) {
+    const int cols = m->cols, rows = m->rows - first < LL_TILE ? m->rows - first : LL_TILE;
+    float part[64];
+    for (int k0 = 0; k0 < cols; k0 += 64) {
+        const int n = cols - k0 < 64 ? cols - k0 : 64;
+        float *out = tile + (size_t)k0 * LL_TILE;
+        for (int r = 0; r < LL_TILE; r++) {
+            const size_t begin = (size_t)(first + r) * (size_t)cols + (size_t)k0;
+            const float *from = part;
+            if (r >= rows) memset(part, 0, sizeof part);
+            else if (m->type == LL_Q8_ROWS) ll_unpack_q8(m, begin, (size_t)n, part);
+            else from = (const float *)m->data + begin;
+            for (int k = 0; k < n; k++) out[(size_t)k * LL_TILE + (size_t)r] = from[k];
+        }
+    }
+}
+
+/* ==== 3. Kernels ================================================================================
+ * A prompt is a matrix: `tokens` rows of activations meet each weight while it is in a register. The
+ * kernels take a block of at most `block` tokens, as many as fit a processor's registers:
+ *
+ *   pack      brings a block's rows x (tokens, n) into the order, and the precision, that tile reads
+ *   tile      out[t][r] (+)= sum over k of a[t][k] * w[r][k]    w is a tile, a a packed block
+ *   tile_rows f32 tile with rows of a as they lie, LL_KEYS apart: probabilities over the value cache
+ *   dot       out[r] (+)= sum over k of w[r][k] * x[k]          a few rows as they lie, for one token
+ *   softmax   max = max(max, x), x = e^(x - max), returns the sum of x
+ *   swiglu    a = silu(a) * b, silu(z) = z / (1 + e^-z)         (arXiv:2002.05202)
+ *
+ * r runs over the LL_TILE rows of a tile. The plain loops say what is computed; the others compute it
+ * faster, with sums in another order. What pack makes of t tokens, by the type of the weights:
+ *
+ *   f32      (n, t) float32
+ *   bf16     (n / 2, t, 2) bf16
+ *   q8, q4   for each group of columns: (t, group) int8; (t) float32, the scales; (t) int32, minus the offset of
+ *            the weights as the unsigned bytes that x86 multiplies (128, 8) times the sum of the int8
+ *
+ * An activation's scale is its group's largest magnitude / 127. Products of integers are exact.
+ */
+enum {
+    LL_BLOCK = 12, /* most tokens of any set's block */
+    LL_KEYS = 256  /* positions that attention takes at once */
+};
+
+typedef void ll_pack_fn(void *out, const float *x, size_t stride, int n, int tokens);
+typedef void ll_tile_fn(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add);
+typedef void ll_dot_fn(float *out, const float *w, const float *x, int n, int rows, int add);
+
+typedef float ll_softmax_fn(float *x, int n, float *max);
+typedef void ll_swiglu_fn(float *a, const float *b, int n);
+
+typedef struct {
+    const char *name;
+    int block;
+    struct { ll_pack_fn *pack; ll_tile_fn *tile; } type[LL_Q4 + 1]; /* from LL_F32 on */
+    ll_tile_fn *tile_rows;
+    ll_dot_fn *dot;
+    ll_softmax_fn *softmax;
+    ll_swiglu_fn *swiglu;
+} ll_kernels;
+
+/* e^x to 2 units in the last place, for x clamped to [-87, 88]; nan stays nan. 2^i from the exponent bits,
+ * 2^f, |f| <= 1/2, from a polynomial. Not libm's expf, because this one vectorises and gives the same
+ * bits on every platform. */
+static float ll_exp(float x) {
+    float z = x > -87.0f ? x : -87.0f;
+    z = z < 88.0f ? z : 88.0f;
+    const float y = z * 1.44269504f;
+    const int i = (int)(y + 127.5f) - 127; /* positive before the cast: truncation rounds */
+    const float f = (z - (float)i * 0.693359375f) + (float)i * 2.12194440e-4f; /* ln 2 in two parts */
+    float p = 1.9875691500e-4f;
+    p = p * f + 1.3981999507e-3f;
+    p = p * f + 8.3334519073e-3f;
+    p = p * f + 4.1665795894e-2f;
+    p = p * f + 1.6666665459e-1f;
+    p = p * f + 5.0000001201e-1f;
+    p = p * f * f + f + 1.0f;
+    const union { uint32_t u; float f; } scale = {(uint32_t)(i + 127) << 23};
+    return x == x ? p * scale.f : x;
+}
+
+/* Bytes that a token takes when packed for weights of a type. */
+static size_t ll_packed_bytes(ll_type type, int n) {
+    switch (type) {
+    case LL_BF16: return 4 * (((size_t)n + 1) / 2);
+    case LL_Q8: return (size_t)ll_groups(n, LL_Q8_GROUP) * (LL_Q8_GROUP + 8);
+    case LL_Q4: return (size_t)ll_groups(n, LL_Q4_GROUP) * (LL_Q4_GROUP + 8);
+    default: return 4 * (size_t)n;
+    }
+}
+
+static void ll_pack_f32(void *out, const float *x, size_t stride, int n, int tokens) {
+    float *a = (float *)out;
+    for (size_t k = 0; k < (size_t)n; k++)
+        for (size_t t = 0; t < (size_t)tokens; t++) *a++ = x[t * stride + k];
+}
+
+static void ll_pack_bf16(void *out, const float *x, size_t stride, int n, int tokens) {
+    uint16_t *a = (uint16_t *)out;
+    for (size_t k = 0; k < (size_t)n; k += 2)
+        for (size_t t = 0; t < (size_t)tokens; t++) {
+            *a++ = ll_to_bf16(x[t * stride + k]);
+            *a++ = k + 1 < (size_t)n ? ll_to_bf16(x[t * stride + k + 1]) : 0;
+        }
+}
+
+/* Rounds n <= group values to int8, zeros behind them; returns their sum. */
+static int ll_quantize_plain(signed char *q, const float *x, int n, int group, float *scale) {
+    float max = 0;
+    int sum = 0;
+    for (int i = 0; i < n; i++) max = fabsf(x[i]) > max ? fabsf(x[i]) : max;
+    const float inverse = max > 0 && max <= FLT_MAX ? 127.0f / max : 0; /* inf and nan: the scale carries them on */
+    for (int i = 0; i < group; i++) {
+        const float v = i < n ? x[i] * inverse : 0;
+        q[i] = (signed char)(v >= 0 ? v + 0.5f : v <= 0 ? v - 0.5f : 0);
+        sum += q[i];
+    }
+    *scale = max / 127.0f;
+    for (int i = 0; i < n; i++) if (x[i] != x[i]) *scale = x[i];
+    return sum;
+}
+
+static void ll_pack_int8(void *out, const float *x, size_t stride, int n, int tokens, int group, int offset) {
+    unsigned char *a = (unsigned char *)out;
+    for (int k = 0; k < n; k += group, a += (size_t)tokens * (size_t)(group + 8))
+        for (int t = 0; t < tokens; t++) {
+            float scale;
+            const int sum = ll_quantize_plain((signed char *)a + t * group, x + (size_t)t * stride + k, n - k < group ? n - k : group, group, &scale);
+            const int32_t minus = -offset * sum;
+            memcpy(a + tokens * group + 4 * t, &scale, 4);
+            memcpy(a + tokens * (group + 4) + 4 * t, &minus, 4);
+        }
+}
+static void ll_pack_q8(void *out, const float *x, size_t stride, int n, int tokens) { ll_pack_int8(out, x, stride, n, tokens, LL_Q8_GROUP, 128); }
+static void ll_pack_q4(void *out, const float *x, size_t stride, int n, int tokens) { ll_pack_int8(out, x, stride, n, tokens, LL_Q4_GROUP, 8); }
+
+/* Eight sums at a time: what compilers keep in registers and vectorise. */
+static void ll_tile_plain(float *out, size_t out_stride, const float *w, const float *a, size_t step, size_t stride,
+                          int n, int tokens, int add) {
+    for (int t = 0; t < tokens; t++, out += out_stride, a += stride)
+        for (int half = 0; half < LL_TILE; half += 8) {
+            const float *x = a, *line = w + half;
+            float sum[8] = {0};
+            for (int k = 0; k < n; k++, x += step, line += LL_TILE)
+                for (int r = 0; r < 8; r++) sum[r] += *x * line[r];
+            for (int r = 0; r < 8; r++) out[half + r] = add ? out[half + r] + sum[r] : sum[r];
+        }
+}
+
+static void ll_tile_f32_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
+    ll_tile_plain(out, out_stride, (const float *)w, (const float *)a, (size_t)tokens, 1, n, tokens, add);
+}
+
+static void ll_tile_rows_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
+    ll_tile_plain(out, out_stride, (const float *)w, (const float *)a, 1, LL_KEYS, n, tokens, add);
+}
+
+static void ll_tile_bf16_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
+    for (int t = 0; t < tokens; t++, out += out_stride) {
+        const uint16_t *line = (const uint16_t *)w, *x = (const uint16_t *)a + 2 * t;
+        float sum[LL_TILE] = {0};
+        for (int k = 0; k < n; k += 2, line += 2 * LL_TILE, x += 2 * tokens) {
+            const float x0 = ll_from_bf16(x[0]), x1 = ll_from_bf16(x[1]);
+            for (int r = 0; r < LL_TILE; r++) sum[r] += x0 * ll_from_bf16(line[2 * r]) + x1 * ll_from_bf16(line[2 * r + 1]);
+        }
+        for (int r = 0; r < LL_TILE; r++) out[r] = add ? out[r] + sum[r] : sum[r];
+    }
+}
+
+/* Sixteen dot products of a q8 or q4 group with one token's int8. */
+static void ll_dot_group(int *sum, const unsigned char *q, const signed char *x, int q4) {
+    for (int r = 0; r < LL_TILE; r++) sum[r] = 0;
+    if (q4)
+        for (int line = 0; line < LL_Q4_GROUP / 8; line++, q += LL_LINE, x += 8)
+            for (int r = 0; r < LL_TILE; r++)
+                for (int j = 0; j < 4; j++) sum[r] += ((q[4 * r + j] & 15) - 8) * x[j] + ((q[4 * r + j] >> 4) - 8) * x[4 + j];
+    else
+        for (int line = 0; line < LL_Q8_GROUP / 4; line++, q += LL_LINE, x += 4)
+            for (int r = 0; r < LL_TILE; r++)
+                for (int j = 0; j < 4; j++) sum[r] += (signed char)q[4 * r + j] * x[j];
+}
+
+static void ll_tile_groups_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add, int q4) {
+    const int group = q4 ? LL_Q4_GROUP : LL_Q8_GROUP, groups = ll_groups(n, group);
+    const size_t group_bytes = q4 ? (size_t)group * 8 : (size_t)group * 16, pair = LL_LINE + 2 * group_bytes;
+    for (int t = 0; t < tokens; t++, out += out_stride) {
+        float sum[LL_TILE] = {0};
+        for (int g = 0; g < groups; g++) {
+            const unsigned char *tile = (const unsigned char *)w + (size_t)(g / 2) * pair, *scales = tile + g % 2 * 32;
+            const unsigned char *x = (const unsigned char *)a + (size_t)g * (size_t)tokens * (size_t)(group + 8);
+            const float scale = ll_f32(x + tokens * group + 4 * t);
+            int dot[LL_TILE];
+            ll_dot_group(dot, tile + LL_LINE + (g % 2 ? group_bytes : 0), (const signed char *)x + t * group, q4);
+            for (int r = 0; r < LL_TILE; r++) sum[r] += (float)dot[r] * (ll_from_f16(ll_u16(scales + 2 * r)) * scale);
+        }
+        for (int r = 0; r < LL_TILE; r++) out[r] = add ? out[r] + sum[r] : sum[r];
+    }
+}
+static void ll_tile_q8_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
+    ll_tile_groups_plain(out, out_stride, w, a, n, tokens, add, 0);
+}
+static void ll_tile_q4_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
+    ll_tile_groups_plain(out, out_stride, w, a, n, tokens, add, 1);
+}
+
+static void ll_dot_plain(float *out, const float *w, const float *x, int n, int rows, int add) {
+    for (int r = 0; r < rows; r++, w += n) {
+        float lane[LL_TILE] = {0}, sum = 0; /* lanes let a compiler vectorise without reordering sums */
+        int k = 0;
+        for (; k + LL_TILE <= n; k += LL_TILE)
+            for (int j = 0; j < LL_TILE; j++) lane[j] += w[k + j] * x[k + j];
+        for (; k < n; k++) sum += w[k] * x[k];
+        for (int j = 0; j < LL_TILE; j++) sum += lane[j];
+        out[r] = add ? out[r] + sum : sum;
+    }
+}
+
+static float ll_softmax_plain(float *x, int n, float *max) {
+    float top = *max, sum = 0;
+    for (int i = 0; i < n; i++) top = x[i] > top ? x[i] : top;
+    for (int i = 0; i < n; i++) x[i] = ll_exp(x[i] - top);
+    for (int i = 0; i < n; i++) sum += x[i];
+    *max = top;
+    return sum;
+}
+
+static void ll_swiglu_plain(float *a, const float *b, int n) {
+    for (int i = 0; i < n; i++) a[i] = a[i] / (1.0f + ll_exp(-a[i])) * b[i];
+}
+
+#define LL_TYPES_PLAIN {ll_pack_bf16, ll_tile_bf16_plain}, {ll_pack_q8, ll_tile_q8_plain}, {ll_pack_q4, ll_tile_q4_plain}
+static const ll_kernels ll_plain = {"plain", 8, {{NULL, NULL}, {ll_pack_f32, ll_tile_f32_plain}, LL_TYPES_PLAIN},
+                                    ll_tile_rows_plain, ll_dot_plain, ll_softmax_plain, ll_swiglu_plain};
+
+#ifdef LL_X86
+#define LL_INLINE static inline __attribute__((always_inline))
+#define LL_AVX2 __attribute__((target("avx2,fma")))
+#define LL_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")))
+#ifdef __clang__
+#define LL_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define LL_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/* TOKENS is a constant wherever this is inlined: the sums live in registers, one for each token, and a
+ * line of 16 weights is loaded once for all of them. With one or two tokens, UNROLL lines at a time keep
+ * enough independent sums in flight to cover the latency of a fused multiply-add (4 cycles, 2 a cycle). */
+LL_INLINE LL_AVX512 void ll_tile_avx512(float *out, size_t out_stride, const float *w, const float *a, int n, int add,
+                                        const int PACKED, const size_t TOKENS) {
+    enum { UNROLL = 4 };
+    const size_t step = PACKED ? TOKENS : 1, stride = PACKED ? 1 : LL_KEYS;
+    __m512 c[UNROLL][LL_BLOCK];
+    int k = 0;
+    LL_UNROLL for (int u = 0; u < UNROLL; u++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[u][t] = _mm512_setzero_ps();
+    if (TOKENS <= 2)
+        for (; k + UNROLL <= n; k += UNROLL, w += UNROLL * LL_TILE, a += UNROLL * step)
+            LL_UNROLL for (size_t u = 0; u < UNROLL; u++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[u][t] =
+                _mm512_fmadd_ps(_mm512_loadu_ps(w + u * LL_TILE), _mm512_set1_ps(a[u * step + t * stride]), c[u][t]);
+    for (; k < n; k++, w += LL_TILE, a += step) {
+        const __m512 v = _mm512_loadu_ps(w);
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[0][t] = _mm512_fmadd_ps(v, _mm512_set1_ps(a[t * stride]), c[0][t]);
+    }
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) {
+        if (TOKENS <= 2) c[0][t] = _mm512_add_ps(_mm512_add_ps(c[0][t], c[1][t]), _mm512_add_ps(c[2][t], c[3][t]));
+        _mm512_storeu_ps(out, add ? _mm512_add_ps(c[0][t], _mm512_loadu_ps(out)) : c[0][t]);
+    }
+}
+
+/* The same with two registers of 8 rows to a line. */
+LL_INLINE LL_AVX2 void ll_tile_avx2(float *out, size_t out_stride, const float *w, const float *a, int n, int add,
+                                    const int PACKED, const size_t TOKENS) {
+    const size_t step = PACKED ? TOKENS : 1, stride = PACKED ? 1 : LL_KEYS;
+    __m256 c[LL_BLOCK][2];
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t][0] = c[t][1] = _mm256_setzero_ps();
+    for (int k = 0; k < n; k++, w += LL_TILE, a += step) {
+        const __m256 lo = _mm256_loadu_ps(w), hi = _mm256_loadu_ps(w + 8);
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+            const __m256 b = _mm256_broadcast_ss(a + t * stride);
+            c[t][0] = _mm256_fmadd_ps(lo, b, c[t][0]);
+            c[t][1] = _mm256_fmadd_ps(hi, b, c[t][1]);
+        }
+    }
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) LL_UNROLL for (int h = 0; h < 2; h++)
+        _mm256_storeu_ps(out + 8 * h, add ? _mm256_add_ps(c[t][h], _mm256_loadu_ps(out + 8 * h)) : c[t][h]);
+}
+
+/* One instance of a kernel for each number of tokens. */
+#define LL_CASE(kernel, PACKED, T) case T: kernel(out, out_stride, (const float *)w, (const float *)a, n, add, PACKED, T); break;
+#define LL_CASES_6(kernel, PACKED)                                                              \
+    LL_CASE(kernel, PACKED, 1) LL_CASE(kernel, PACKED, 2) LL_CASE(kernel, PACKED, 3)            \
+    LL_CASE(kernel, PACKED, 4) LL_CASE(kernel, PACKED, 5) LL_CASE(kernel, PACKED, 6)
+#define LL_CASES_12(kernel, PACKED) LL_CASES_6(kernel, PACKED)                                  \
+    LL_CASE(kernel, PACKED, 7) LL_CASE(kernel, PACKED, 8) LL_CASE(kernel, PACKED, 9)            \
+    LL_CASE(kernel, PACKED, 10) LL_CASE(kernel, PACKED, 11) LL_CASE(kernel, PACKED, 12)
+#define LL_TILE_FN(name, target, cases, kernel, PACKED)                                         \
+    target static void name(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) { \
+        switch (tokens) { cases(kernel, PACKED) }                                               \
+    }
+LL_TILE_FN(ll_tile_f32_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 1)
+LL_TILE_FN(ll_tile_rows_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 0)
+LL_TILE_FN(ll_tile_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 1)
+LL_TILE_FN(ll_tile_rows_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0)
+
+/* The sums of the lanes of a, b, c and d, side by side. */
+LL_INLINE LL_AVX2 __m128 ll_sum4(__m256 a, __m256 b, __m256 c, __m256 d) {
+    const __m256 s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+    return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+}
+
+/* Four rows at a time share the loads of x. A last row or two are summed again from the row above, so
+ * that there is no second loop for them; rows of a tile never overlap another's. */
+LL_INLINE LL_AVX512 __m256 ll_fold(__m512 v) {
+    return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+}
+
+LL_AVX512 static void ll_dot_avx512(float *out, const float *w, const float *x, int n, int rows, int add) {
+    const __mmask16 tail = (__mmask16)((1u << (n % 16)) - 1);
+    for (int r = 0; r < rows; r += 4) {
+        const float *row[4];
+        __m512 c[4];
+        LL_UNROLL for (int j = 0; j < 4; j++) {
+            row[j] = w + (size_t)(r + j < rows ? r + j : rows - 1) * (size_t)n;
+            c[j] = _mm512_setzero_ps();
+        }
+        int k = 0;
+        for (; k + 16 <= n; k += 16) {
+            const __m512 b = _mm512_loadu_ps(x + k);
+            LL_UNROLL for (int j = 0; j < 4; j++) c[j] = _mm512_fmadd_ps(_mm512_loadu_ps(row[j] + k), b, c[j]);
+        }
+        if (tail) {
+            const __m512 b = _mm512_maskz_loadu_ps(tail, x + k);
+            LL_UNROLL for (int j = 0; j < 4; j++) c[j] = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(tail, row[j] + k), b, c[j]);
+        }
+        float sum[4];
+        _mm_storeu_ps(sum, ll_sum4(ll_fold(c[0]), ll_fold(c[1]), ll_fold(c[2]), ll_fold(c[3])));
+        for (int j = 0; j < 4 && r + j < rows; j++) out[r + j] = add ? out[r + j] + sum[j] : sum[j];
+    }
+}
+
+LL_AVX2 static void ll_dot_avx2(float *out, const float *w, const float *x, int n, int rows, int add) {
+    for (int r = 0; r < rows; r += 4) {
+        const float *row[4];
+        __m256 c[4];
+        LL_UNROLL for (int j = 0; j < 4; j++) {
+            row[j] = w + (size_t)(r + j < rows ? r + j : rows - 1) * (size_t)n;
+            c[j] = _mm256_setzero_ps();
+        }
+        int k = 0;
+        for (; k + 8 <= n; k += 8) {
+            const __m256 b = _mm256_loadu_ps(x + k);
+            LL_UNROLL for (int j = 0; j < 4; j++) c[j] = _mm256_fmadd_ps(_mm256_loadu_ps(row[j] + k), b, c[j]);
+        }
+        float sum[4];
+        _mm_storeu_ps(sum, ll_sum4(c[0], c[1], c[2], c[3]));
+        for (; k < n; k++)
+            for (int j = 0; j < 4; j++) sum[j] += row[j][k] * x[k];
+        for (int j = 0; j < 4 && r + j < rows; j++) out[r + j] = add ? out[r + j] + sum[j] : sum[j];
+    }
+}
+
+/* ll_exp in every lane. The order of max's and min's operands lets nan through. */
+LL_INLINE LL_AVX512 __m512 ll_exp_avx512(__m512 x) {
+    x = _mm512_min_ps(_mm512_set1_ps(88.0f), _mm512_max_ps(_mm512_set1_ps(-87.0f), x));
+    const __m512i i = _mm512_cvtps_epi32(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)));
+    const __m512 y = _mm512_cvtepi32_ps(i);
+    const __m512 f = _mm512_fmadd_ps(y, _mm512_set1_ps(2.12194440e-4f), _mm512_fnmadd_ps(y, _mm512_set1_ps(0.693359375f), x));
+    __m512 p = _mm512_set1_ps(1.9875691500e-4f);
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.3981999507e-3f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(8.3334519073e-3f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(4.1665795894e-2f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.6666665459e-1f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.0000001201e-1f));
+    p = _mm512_add_ps(_mm512_fmadd_ps(_mm512_mul_ps(p, f), f, f), _mm512_set1_ps(1.0f));
+    return _mm512_mul_ps(p, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(i, _mm512_set1_epi32(127)), 23)));
+}
+
+LL_AVX512 static float ll_softmax_avx512(float *x, int n, float *max) {
+    const __m512 low = _mm512_set1_ps(*max);
+    __m512 top = low, sum = _mm512_setzero_ps();
+    for (int i = 0; i < n; i += 16) {
+        const __mmask16 m = n - i < 16 ? (__mmask16)((1u << (n - i)) - 1) : 0xffff;
+        top = _mm512_max_ps(top, _mm512_mask_loadu_ps(low, m, x + i));
+    }
+    *max = _mm512_reduce_max_ps(top);
+    top = _mm512_set1_ps(*max);
+    for (int i = 0; i < n; i += 16) {
+        const __mmask16 m = n - i < 16 ? (__mmask16)((1u << (n - i)) - 1) : 0xffff;
+        const __m512 e = ll_exp_avx512(_mm512_sub_ps(_mm512_maskz_loadu_ps(m, x + i), top));
+        _mm512_mask_storeu_ps(x + i, m, e);
+        sum = _mm512_mask_add_ps(sum, m, sum, e);
+    }
+    return _mm512_reduce_add_ps(sum);
+}
+
+LL_AVX512 static void ll_swiglu_avx512(float *a, const float *b, int n) {
+    for (int i = 0; i < n; i += 16) {
+        const __mmask16 m = n - i < 16 ? (__mmask16)((1u << (n - i)) - 1) : 0xffff;
+        const __m512 z = _mm512_maskz_loadu_ps(m, a + i), one = _mm512_set1_ps(1.0f);
+        const __m512 e = ll_exp_avx512(_mm512_sub_ps(_mm512_setzero_ps(), z));
+        _mm512_mask_storeu_ps(a + i, m, _mm512_mul_ps(_mm512_div_ps(z, _mm512_add_ps(one, e)), _mm512_maskz_loadu_ps(m, b + i)));
+    }
+}
+
+LL_INLINE LL_AVX2 __m256 ll_exp_avx2(__m256 x) {
+    x = _mm256_min_ps(_mm256_set1_ps(88.0f), _mm256_max_ps(_mm256_set1_ps(-87.0f), x));
+    const __m256i i = _mm256_cvtps_epi32(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504f)));
+    const __m256 y = _mm256_cvtepi32_ps(i);
+    const __m256 f = _mm256_fmadd_ps(y, _mm256_set1_ps(2.12194440e-4f), _mm256_fnmadd_ps(y, _mm256_set1_ps(0.693359375f), x));
+    __m256 p = _mm256_set1_ps(1.9875691500e-4f);
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(1.3981999507e-3f));
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(8.3334519073e-3f));
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(4.1665795894e-2f));
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(1.6666665459e-1f));
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(5.0000001201e-1f));
+    p = _mm256_add_ps(_mm256_fmadd_ps(_mm256_mul_ps(p, f), f, f), _mm256_set1_ps(1.0f));
+    return _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(i, _mm256_set1_epi32(127)), 23)));
+}
+
+/* Whole registers first; the plain loop takes the rest, and the largest of what both saw holds for both. */
+LL_AVX2 static float ll_softmax_avx2(float *x, int n, float *max) {
+    const int whole = n / 8 * 8;
+    float lane[8], total = 0;
+    __m256 top = _mm256_set1_ps(*max), sum = _mm256_setzero_ps();
+    for (int i = 0; i < whole; i += 8) top = _mm256_max_ps(top, _mm256_loadu_ps(x + i));
+    _mm256_storeu_ps(lane, top);
+    for (int j = 0; j < 8; j++) *max = lane[j] > *max ? lane[j] : *max;
+    total = ll_softmax_plain(x + whole, n - whole, max);
+    top = _mm256_set1_ps(*max);
+    for (int i = 0; i < whole; i += 8) {
+        const __m256 e = ll_exp_avx2(_mm256_sub_ps(_mm256_loadu_ps(x + i), top));
+        _mm256_storeu_ps(x + i, e);
+        sum = _mm256_add_ps(sum, e);
+    }
+    _mm256_storeu_ps(lane, sum);
+    for (int j = 0; j < 8; j++) total += lane[j];
+    return total;
+}
+
+LL_AVX2 static void ll_swiglu_avx2(float *a, const float *b, int n) {
+    const int whole = n / 8 * 8;
+    for (int i = 0; i < whole; i += 8) {
+        const __m256 z = _mm256_loadu_ps(a + i), e = ll_exp_avx2(_mm256_sub_ps(_mm256_setzero_ps(), z));
+        _mm256_storeu_ps(a + i, _mm256_mul_ps(_mm256_div_ps(z, _mm256_add_ps(_mm256_set1_ps(1.0f), e)), _mm256_loadu_ps(b + i)));
+    }
+    ll_swiglu_plain(a + whole, b + whole, n - whole);
+}
+
+static const ll_kernels ll_avx2 = {"avx2", 6, {{NULL, NULL}, {ll_pack_f32, ll_tile_f32_avx2}, LL_TYPES_PLAIN},
+                                   ll_tile_rows_avx2, ll_dot_avx2, ll_softmax_avx2, ll_swiglu_avx2};
+static const ll_kernels ll_avx512 = {"avx512", 12, {{NULL, NULL}, {ll_pack_f32, ll_tile_f32_avx512}, LL_TYPES_PLAIN},
+                                     ll_tile_rows_avx512, ll_dot_avx512, ll_softmax_avx512, ll_swiglu_avx512};
+#endif
+
+/* The set of that name, or the fastest if name is NULL; NULL if this processor or build has none such. */
+static const ll_kernels *ll_find_kernels(const char *name) {
+#ifdef LL_X86
+    __builtin_cpu_init();
+    const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    if (avx512 && (!name || !strcmp(name, ll_avx512.name))) return &ll_avx512;
+    if (avx2 && (!name || !strcmp(name, ll_avx2.name))) return &ll_avx2;
+#endif
+    return !name || !strcmp(name, ll_plain.name) ? &ll_plain : NULL;
+}
+
+/* ==== 4. Transformer ============================================================================
+ * For each layer l, with x (n, dim) the residual stream of n tokens (arXiv:2302.13971):
+ *
+ *     x += wo . attention(rope(wq . norm(x)), rope(wk . norm(x)), wv . norm(x))
+ *     x += w2 . (silu(w1 . norm(x)) * (w3 . norm(x)))
+ *
+ * and at the end logits = classifier . norm(x). A call's tokens go through in chunks of n_batch, all of
+ * them in one parallel region: every thread runs ll_forward_chunk, takes its share of each step, and waits at
+ * a barrier where a step needs what the others made. Shares are cut so that no value depends on how many
+ * threads there are.
+ *
+ * The kv cache holds the keys of 16 positions, and 16 values of a head, as tiles: attention is then the
+ * same two tile products as everything else, with no sum across lanes.
+ */
+typedef struct {
+    int id, count;
+} ll_team; /* this thread, of how many */
+
+typedef struct {
+    int begin, end;
+} ll_range;
+
+struct llama_context {
+    const llama_model *model;
+    const ll_kernels *kernels;
+    ll_allocator allocator;
+    int (*progress)(void *user, float done);
+    void *user;
+    int n_ctx, n_batch, n_threads, position;
+    int rope_ready; /* positions whose rotations are computed */
+    volatile int cancelled; /* written by thread 0 before a barrier, read by all after it */
+    /* Rows of activations are padded to whole tiles: a stride is a multiple of LL_TILE. */
+    size_t dim_stride, q_stride, kv_stride, hidden_stride, vocab_stride, head_stride;
+    float *x;       /* (n_batch, dim) residual stream */
+    float *normed;  /* (n_batch, dim) */
+    float *q;       /* (n_batch, n_heads * head_dim) */
+    float *k, *v;   /* (n_batch, n_kv_heads * head_dim) */
+    float *mixed;   /* (n_batch, n_heads * head_dim) what attention gives */
+    float *h1, *h3; /* (n_batch, hidden_dim) */
+    unsigned char *packed; /* the input of the next product, as its kernel reads it: ll_pack */
+    float *logits;  /* (LL_BLOCK, vocab_size) */
+    float *rope;    /* (n_ctx, head_dim / 2, 2) cosine and sine */
+    float *keys;    /* (n_layers, n_kv_heads, n_ctx / 16, head_dim, 16) */
+    float *values;  /* (n_layers, n_kv_heads, head_dim / 16, n_ctx, 16) */
+    float *scratch; /* (n_threads, scratch_stride) */
+    size_t scratch_stride;
+};
+
+static void ll_barrier(ll_team team) {
+    (void)team;
+#ifdef _OPENMP
+    if (team.count > 1) {
+#pragma omp barrier
+    }
+#endif
+}
+
+static ll_range ll_share(ll_team team, int n) {
+    const ll_range r = {(int)((int64_t)n * team.id / team.count), (int)((int64_t)n * (team.id + 1) / team.count)};
+    return r;
+}
+
+/* Rows as they lie meet a few tokens one at a time: below LL_FEW, making a tile of 16 rows costs more
+ * than it saves. */
+enum { LL_FEW = 4 };
+static int ll_by_rows(const ll_matrix *w, int n) { return (w->type == LL_F32_ROWS || w->type == LL_Q8_ROWS) && n < LL_FEW; }
+
+/* n tokens that meet w are cut into the fewest blocks that fit the kernel, as even as can be. */
+static int ll_blocks(const llama_context *c, const ll_matrix *w, int n) {
+    return ll_by_rows(w, n) ? n : (n + c->kernels->block - 1) / c->kernels->block;
+}
+static int ll_block_start(int n, int blocks, int b) { return (int)((int64_t)n * b / blocks); }
+
+static ll_type ll_packed_type(const ll_matrix *w) { return w->type == LL_F32_ROWS || w->type == LL_Q8_ROWS ? LL_F32 : w->type; }
+
+/* The tokens that this thread prepares for w: whole blocks, so that it can pack them with no barrier between. */
+static ll_range ll_own_tokens(ll_team team, const llama_context *c, const ll_matrix *w, int n) {
+    const int blocks = ll_blocks(c, w, n);
+    const ll_range b = ll_share(team, blocks), t = {ll_block_start(n, blocks, b.begin), ll_block_start(n, blocks, b.end)};
+    return t;
+}
+
+/* c->packed = x (n, w->cols) as w's kernel reads it; this thread's own blocks. */
+static void ll_pack(ll_team team, llama_context *c, const ll_matrix *w, const float *x, size_t stride, int n) {
+    const int blocks = ll_blocks(c, w, n);
+    const ll_type type = ll_packed_type(w);
+    const ll_range own = ll_share(team, blocks);
+    for (int b = own.begin; b < own.end; b++) {
+        const int begin = ll_block_start(n, blocks, b), end = ll_block_start(n, blocks, b + 1);
+        c->kernels->type[type].pack(c->packed + (size_t)begin * ll_packed_bytes(type, w->cols), x + (size_t)begin * stride, stride, w->cols, end - begin);
+    }
+}
+
+typedef struct { /* out (n, w->rows) = packed (n, w->cols) . w, or += */
+    const ll_matrix *w;
+    float *out;
+    size_t stride;
+    int add;
+} ll_product;
+
+/* Rows [first, first + LL_TILE) of a product with few tokens and rows as they lie. */
+static void ll_multiply_rows(const llama_context *c, const ll_product *p, int first, int n, float *scratch) {
+    const ll_matrix *w = p->w;
+    const int rows = w->rows - first < LL_TILE ? w->rows - first : LL_TILE;
+    for (int t = 0; t < n; t++) {
+        const float *x = (const float *)(const void *)c->packed + (size_t)t * (size_t)w->cols;
+        float *out = p->out + (size_t)t * p->stride + first;
+        if (w->type == LL_F32_ROWS)
+            c->kernels->dot(out, (const float *)w->data + (size_t)first * (size_t)w->cols, x, w->cols, rows, p->add);
+        else
+            for (int r = 0; r < rows; r++) {
+                ll_unpack_row(w, first + r, scratch);
+                c->kernels->dot(out + r, scratch, x, w->cols, 1, p->add);
+            }
+    }
+}
+
+/* Rows [first, first + LL_TILE) of a product. */
+static void ll_multiply_tile(const llama_context *c, const ll_product *p, int first, int n, float *scratch) {
+    const ll_matrix *w = p->w;
+    const int blocks = ll_blocks(c, w, n);
+    const ll_type type = ll_packed_type(w);
+    const unsigned char *tile = (const unsigned char *)w->data + (size_t)(first / LL_TILE) * ll_tile_bytes(w->type, w->cols);
+    if (ll_by_rows(w, n)) {
+        ll_multiply_rows(c, p, first, n, scratch);
+        return;
+    }
+    if (type != w->type) {
+        ll_unpack_tile(w, first, scratch);
+        tile = (const unsigned char *)scratch;
+    }
+    for (int b = 0; b < blocks; b++) {
+        const int begin = ll_block_start(n, blocks, b), end = ll_block_start(n, blocks, b + 1);
+        c->kernels->type[type].tile(p->out + (size_t)begin * p->stride + first, p->stride, tile,
+                                    c->packed + (size_t)begin * ll_packed_bytes(type, w->cols), w->cols, end - begin, p->add);
+    }
+}
+
+/* Several products of one input: their tiles are shared out as one list, so that threads end together. */
+static void ll_multiply(ll_team team, llama_context *c, const ll_product *list, int count, int n) {
+    float *scratch = c->scratch + (size_t)team.id * c->scratch_stride;
+    int tiles = 0, before = 0;
+    for (int i = 0; i < count; i++) tiles += (list[i].w->rows + LL_TILE - 1) / LL_TILE;
+    const ll_range own = ll_share(team, tiles);
+    for (int i = 0; i < count; i++) {
+        const int here = (list[i].w->rows + LL_TILE - 1) / LL_TILE;
+        const int begin = own.begin > before ? own.begin - before : 0;
+        const int end = own.end - before < here ? own.end - before : here;
+        for (int tile = begin; tile < end; tile++) ll_multiply_tile(c, &list[i], tile * LL_TILE, n, scratch);
+        before += here;
+    }
+}
+
+/* out = x / rms(x) * weight (arXiv:1910.07467), for the rows in own. */
+static void ll_norm(float *out, const float *x, size_t stride, const float *weight, int dim, float eps, ll_range own) {
+    for (int t = own.begin; t < own.end; t++) {
+        const float *in = x + (size_t)t * stride;
+        float *o = out + (size_t)t * stride, lane[LL_TILE] = {0}, sum = 0;
+        int i = 0;
+        for (; i + LL_TILE <= dim; i += LL_TILE)
+            for (int j = 0; j < LL_TILE; j++) lane[j] += in[i + j] * in[i + j];
+        for (; i < dim; i++) sum += in[i] * in[i];
+        for (int j = 0; j < LL_TILE; j++) sum += lane[j];
+        const float scale = 1.0f / sqrtf(sum / (float)dim + eps);
+        for (i = 0; i < dim; i++) o[i] = weight[i] * (in[i] * scale);
+    }
+}
+
+/* Turns each pair of neighbours in a head by an angle that grows with the position (arXiv:2104.09864).
+ * rope (head_dim / 2, 2) is the position's cosines and sines. */
+static void ll_rotate(float *x, int heads, int head_dim, const float *rope) {
+    for (int h = 0; h < heads; h++, x += head_dim)
+        for (int i = 0; i < head_dim; i += 2) {
+            const float a = x[i], b = x[i + 1], cosine = rope[i], sine = rope[i + 1];
+            x[i] = a * cosine - b * sine;
+            x[i + 1] = a * sine + b * cosine;
+        }
+}
+
+/* The rotations of all positions before end, each computed once in the life of a context. */
+static void ll_prepare_rope(llama_context *c, int end) {
+    const int half = c->model->config.head_dim / 2;
+    for (; c->rope_ready < end; c->rope_ready++)
+        for (int i = 0; i < half; i++) {
+            const double angle = (double)c->rope_ready * c->model->rope_frequencies[i];
+            float *out = c->rope + ((size_t)c->rope_ready * (size_t)half + (size_t)i) * 2;
+            out[0] = (float)cos(angle), out[1] = (float)sin(angle);
+        }
+}
+
+/* Where the cache keeps the keys and values of one head. */
+static float *ll_head_keys(const llama_context *c, int layer, int head) {
+    const llama_config *f = &c->model->config;
+    const size_t positions = ((size_t)c->n_ctx + LL_TILE - 1) / LL_TILE * LL_TILE;
+    return c->keys + ((size_t)layer * (size_t)f->n_kv_heads + (size_t)head) * positions * (size_t)f->head_dim;
+}
+static float *ll_head_values(const llama_context *c, int layer, int head) {
+    return c->values + ((size_t)layer * (size_t)c->model->config.n_kv_heads + (size_t)head) * (size_t)c->n_ctx * c->head_stride;
+}
+
+/* Rotates q and k of the tokens in own, and stores k and v at their positions. */
+static void ll_remember(llama_context *c, int layer, int position, ll_range own) {
+    const llama_config *f = &c->model->config;
+    const size_t head_dim = (size_t)f->head_dim;
+    for (int t = own.begin; t < own.end; t++) {
+        const size_t p = (size_t)position + (size_t)t;
+        const float *rope = c->rope + p * head_dim;
+        float *k = c->k + (size_t)t * c->kv_stride, *v = c->v + (size_t)t * c->kv_stride;
+        ll_rotate(c->q + (size_t)t * c->q_stride, f->n_heads, f->head_dim, rope);
+        ll_rotate(k, f->n_kv_heads, f->head_dim, rope);
+        for (int h = 0; h < f->n_kv_heads; h++, k += head_dim, v += head_dim) {
+            float *keys = ll_head_keys(c, layer, h) + p / LL_TILE * head_dim * LL_TILE + p % LL_TILE;
+            float *values = ll_head_values(c, layer, h) + p * LL_TILE;
+            for (size_t d = 0; d < head_dim; d++) {
+                keys[d * LL_TILE] = k[d];
+                values[d / LL_TILE * (size_t)c->n_ctx * LL_TILE + d % LL_TILE] = v[d];
+            }
+        }
+    }
+}
+
+/* One row of scores becomes weights e^(score - max), and what was summed so far is scaled to the new
+ * maximum: softmax over all positions in one pass, LL_KEYS at a time (arXiv:1805.02867, 2205.14135). */
+static void ll_softmax_step(const ll_kernels *kernels, float *score, int valid, int n, float *max, float *sum, float *mixed, size_t head_stride) {
+    const float before = *max, total = kernels->softmax(score, valid, max);
+    for (int i = valid; i < n; i++) score[i] = 0;
+    if (*max > before) {
+        const float scale = ll_exp(before - *max);
+        for (size_t d = 0; d < head_stride; d++) mixed[d] *= scale;
+        *sum *= scale;
+    }
+    *sum += total;
+}
+
+/* Attention of queries [begin, end) to the head that they share. Query i is token i / group, head
+ * i % group of the group; it sees the positions up to its own. */
+static void ll_attend(llama_context *c, int layer, int head, int position, int begin, int end, float *scratch) {
+    const llama_config *f = &c->model->config;
+    const int group = f->n_heads / f->n_kv_heads, count = end - begin, last = position + (end - 1) / group + 1;
+    const size_t head_dim = (size_t)f->head_dim, stride = c->head_stride;
+    float *q = scratch, *score = q + head_dim * LL_BLOCK, *mixed = score + LL_KEYS * LL_BLOCK;
+    float max[LL_BLOCK], sum[LL_BLOCK];
+    const float scale = 1.0f / sqrtf((float)head_dim), *keys = ll_head_keys(c, layer, head), *values = ll_head_values(c, layer, head);
+    for (int i = 0; i < count; i++) {
+        const float *from = c->q + (size_t)((begin + i) / group) * c->q_stride + (size_t)(head * group + (begin + i) % group) * head_dim;
+        for (size_t d = 0; d < head_dim; d++) q[d * (size_t)count + (size_t)i] = from[d] * scale;
+        max[i] = -FLT_MAX, sum[i] = 0;
+    }
+    memset(mixed, 0, (size_t)count * stride * sizeof *mixed);
+    for (int p = 0; p < last; p += LL_KEYS) {
+        const int n = last - p < LL_KEYS ? last - p : LL_KEYS;
+        for (int i = 0; i < n; i += LL_TILE)
+            c->kernels->type[LL_F32].tile(score + i, LL_KEYS, keys + (size_t)(p + i) * head_dim, q, f->head_dim, count, 0);
+        for (int i = 0; i < count; i++) {
+            const int left = position + (begin + i) / group + 1 - p;
+            ll_softmax_step(c->kernels, score + i * LL_KEYS, left < 0 ? 0 : left < n ? left : n, n, &max[i], &sum[i],
+                            mixed + (size_t)i * stride, stride);
+        }
+        for (size_t d = 0; d < stride; d += LL_TILE)
+            c->kernels->tile_rows(mixed + d, stride, values + d * (size_t)c->n_ctx + (size_t)p * LL_TILE, score, n, count, 1);
+    }
+    for (int i = 0; i < count; i++) {
+        float *out = c->mixed + (size_t)((begin + i) / group) * c->q_stride + (size_t)(head * group + (begin + i) % group) * head_dim;
+        for (size_t d = 0; d < head_dim; d++) out[d] = mixed[(size_t)i * stride + d] / sum[i];
+    }
+}
+
+/* All heads and tokens, dealt out in turn because later tokens see more positions. */
+static void ll_attention(ll_team team, llama_context *c, int layer, int position, int n) {
+    const llama_config *f = &c->model->config;
+    const int queries = n * (f->n_heads / f->n_kv_heads), block = c->kernels->block;
+    const int blocks = (queries + block - 1) / block;
+    float *scratch = c->scratch + (size_t)team.id * c->scratch_stride;
+    for (int64_t i = team.id; i < (int64_t)blocks * f->n_kv_heads; i += team.count) {
+        const int b = (int)(i / f->n_kv_heads), head = (int)(i % f->n_kv_heads);
+        ll_attend(c, layer, head, position, ll_block_start(queries, blocks, b), ll_block_start(queries, blocks, b + 1), scratch);
+    }
+}
+
+/* One layer, x (n, dim) to x. Every thread of the team runs it. */
+static void ll_forward_layer(ll_team team, llama_context *c, int layer, int position, int n) {
+    const llama_config *f = &c->model->config;
+    const ll_layer *w = &c->model->layers[layer];
+    ll_range own = ll_own_tokens(team, c, &w->wq, n);
+    ll_norm(c->normed, c->x, c->dim_stride, w->attention_norm, f->dim, f->norm_eps, own);
+    ll_pack(team, c, &w->wq, c->normed, c->dim_stride, n);
+    ll_barrier(team);
+    const ll_product qkv[] = {{&w->wq, c->q, c->q_stride, 0}, {&w->wk, c->k, c->kv_stride, 0}, {&w->wv, c->v, c->kv_stride, 0}};
+    ll_multiply(team, c, qkv, 3, n);
+    ll_barrier(team);
+    ll_remember(c, layer, position, own);
+    ll_barrier(team);
+    ll_attention(team, c, layer, position, n);
+    ll_barrier(team);
+    ll_pack(team, c, &w->wo, c->mixed, c->q_stride, n);
+    ll_barrier(team);
+    const ll_product o[] = {{&w->wo, c->x, c->dim_stride, 1}};
+    ll_multiply(team, c, o, 1, n);
+    ll_barrier(team);
+
+    own = ll_own_tokens(team, c, &w->w1, n);
+    ll_norm(c->normed, c->x, c->dim_stride, w->ffn_norm, f->dim, f->norm_eps, own);
+    ll_pack(team, c, &w->w1, c->normed, c->dim_stride, n);
+    ll_barrier(team);
+    const ll_product h[] = {{&w->w1, c->h1, c->hidden_stride, 0}, {&w->w3, c->h3, c->hidden_stride, 0}};
+    ll_multiply(team, c, h, 2, n);
+    ll_barrier(team);
+    own = ll_own_tokens(team, c, &w->w2, n);
+    for (int t = own.begin; t < own.end; t++)
+        c->kernels->swiglu(c->h1 + (size_t)t * c->hidden_stride, c->h3 + (size_t)t * c->hidden_stride, f->hidden_dim);
+    ll_pack(team, c, &w->w2, c->h1, c->hidden_stride, n);
+    ll_barrier(team);
+    const ll_product down[] = {{&w->w2, c->x, c->dim_stride, 1}};
+    ll_multiply(team, c, down, 1, n);
+    ll_barrier(team);
+}
+
+/* logits (n, vocab_size) of the n <= LL_BLOCK rows of x that begin at row first. */
+static void ll_classify(ll_team team, llama_context *c, int first, int n) {
+    const llama_config *f = &c->model->config;
+    const ll_range own = ll_own_tokens(team, c, &c->model->classifier, n);
+    const ll_product p[] = {{&c->model->classifier, c->logits, c->vocab_stride, 0}};
+    ll_norm(c->normed, c->x + (size_t)first * c->dim_stride, c->dim_stride, c->model->final_norm, f->dim, f->norm_eps, own);
+    ll_pack(team, c, &c->model->classifier, c->normed, c->dim_stride, n);
+    ll_barrier(team);
+    ll_multiply(team, c, p, 1, n);
+    ll_barrier(team);
+}
+
+/* logprobs[i] of the token that follows row i of x, for count rows. */
+static void ll_score_rows(ll_team team, llama_context *c, const int *next, int count, float *logprobs) {
+    const int block = c->kernels->block;
+    for (int first = 0; first < count; first += block) {
+        const int n = count - first < block ? count - first : block;
+        ll_classify(team, c, first, n);
+        const ll_range own = ll_share(team, n);
+        for (int t = own.begin; t < own.end; t++)
+            logprobs[first + t] = llama_logprob(c->logits + (size_t)t * c->vocab_stride, c->model->config.vocab_size, next[first + t]);
+        ll_barrier(team);
+    }
+}
+
+/* The whole of a call: n tokens in chunks; then the last one's logits, or with logprobs the probability of
+ * each token's successor. Every thread of the team runs it. */
+static void ll_evaluate(ll_team team, llama_context *c, const int *tokens, int n, float *logprobs) {
+    const llama_config *f = &c->model->config;
+    for (int done = 0; done < n; done += c->n_batch) {
+        const int chunk = n - done < c->n_batch ? n - done : c->n_batch, position = c->position + done;
+        const ll_range own = ll_own_tokens(team, c, &c->model->layers->wq, chunk);
+        for (int t = own.begin; t < own.end; t++)
+            ll_unpack_row(&c->model->embedding, tokens[done + t], c->x + (size_t)t * c->dim_stride);
+        if (team.id == 0) ll_prepare_rope(c, position + chunk);
+        for (int l = 0; l < f->n_layers; l++) {
+            if (team.id == 0 && c->progress) {
+                const double share = (double)chunk * l / f->n_layers;
+                c->cancelled = c->progress(c->user, (float)((done + share) / n));
+            }
+            ll_barrier(team);
+            if (c->cancelled) return;
+            ll_forward_layer(team, c, l, position, chunk);
+        }
+        if (logprobs) {
+            const int scored = done + chunk < n ? chunk : chunk - 1;
+            ll_score_rows(team, c, tokens + done + 1, scored, logprobs + done);
+        } else if (done + chunk == n)
+            ll_classify(team, c, chunk - 1, 1);
+    }
+}
+
+/* Bytes of weights times tokens below which a second thread costs more in barriers than it brings. */
+enum { LL_SMALL = 4 << 20 };
+
+/* Checks the call, runs it on all threads, and moves the position. */
+static int ll_run(llama_context *c, const int *tokens, int n, float *logprobs, llama_error *err) {
+    const int vocab_size = c->model->config.vocab_size;
+    if (n < 1) return ll_fail(err, "%d tokens given, at least 1 needed", n), -1;
+    if (n > c->n_ctx - c->position)
+        return ll_fail(err, "%d tokens do not fit: the context holds %d and %d are taken", n, c->n_ctx, c->position), -1;
+    for (int i = 0; i < n; i++)
+        if (tokens[i] < 0 || tokens[i] >= vocab_size)
+            return ll_fail(err, "token %d of %d is %d, not between 0 and %d", i, n, tokens[i], vocab_size - 1), -1;
+    const ll_team alone = {0, 1};
+    c->cancelled = 0;
+#ifdef _OPENMP
+    if (c->n_threads > 1 && (uint64_t)n * c->model->config.weight_bytes > LL_SMALL) {
+#pragma omp parallel num_threads(c->n_threads)
+        {
+            const ll_team team = {omp_get_thread_num(), omp_get_num_threads()};
+            ll_evaluate(team, c, tokens, n, logprobs);
+        }
+    } else
+#endif
+        ll_evaluate(alone, c, tokens, n, logprobs);
+    if (c->cancelled) return ll_fail(err, "cancelled"), -1;
+    c->position += n;
+    return 0;
+}
+
+/* Takes room for a x b floats at a cache line's boundary. With base NULL it only counts. */
+static float *ll_carve(unsigned char *base, size_t *at, size_t a, size_t b) {
+    const size_t begin = *at, bytes = ll_mul(ll_mul(a, b), sizeof(float));
+    *at = ll_mul(ll_add(ll_add(begin, bytes), 63) / 64, 64);
+    if (ll_add(begin, bytes) == SIZE_MAX) *at = SIZE_MAX;
+    return base ? (float *)(void *)(base + begin) : NULL;
+}
+
+static size_t ll_pad(int n) { return ((size_t)n + LL_TILE - 1) / LL_TILE * LL_TILE; }
+
+static size_t ll_max(size_t a, size_t b) { return a > b ? a : b; }
+
+/* Lays out all buffers of a context whose numbers are set; returns the bytes that they take. */
+static size_t ll_layout_context(llama_context *c, unsigned char *base) {
+    const llama_config *f = &c->model->config;
+    const size_t n = (size_t)c->n_batch, context = (size_t)c->n_ctx, layers = ll_mul((size_t)f->n_layers, (size_t)f->n_kv_heads);
+    size_t at = 0;
+    c->dim_stride = ll_pad(f->dim), c->hidden_stride = ll_pad(f->hidden_dim), c->vocab_stride = ll_pad(f->vocab_size);
+    c->q_stride = ll_pad(f->n_heads * f->head_dim), c->kv_stride = ll_pad(f->n_kv_heads * f->head_dim);
+    c->head_stride = ll_pad(f->head_dim);
+    /* Two tiles: of few columns, a group with its scale takes more than their floats. */
+    const size_t widest = ll_max(ll_max(c->dim_stride, c->q_stride), ll_max(c->hidden_stride, 2 * LL_TILE));
+    c->scratch_stride = ll_max(ll_mul(widest, LL_TILE), ll_mul(2 * c->head_stride + LL_KEYS, LL_BLOCK));
+    c->x = ll_carve(base, &at, n, c->dim_stride);
+    c->normed = ll_carve(base, &at, n, c->dim_stride);
+    c->q = ll_carve(base, &at, n, c->q_stride);
+    c->k = ll_carve(base, &at, n, c->kv_stride);
+    c->v = ll_carve(base, &at, n, c->kv_stride);
+    c->mixed = ll_carve(base, &at, n, c->q_stride);
+    c->h1 = ll_carve(base, &at, n, c->hidden_stride);
+    c->h3 = ll_carve(base, &at, n, c->hidden_stride);
+    c->packed = (unsigned char *)ll_carve(base, &at, n, widest); /* no type takes more than f32 */
+    c->logits = ll_carve(base, &at, LL_BLOCK, c->vocab_stride);
+    c->rope = ll_carve(base, &at, context, (size_t)f->head_dim);
+    c->keys = ll_carve(base, &at, ll_mul(layers, (size_t)f->head_dim), ll_pad(c->n_ctx));
+    c->values = ll_carve(base, &at, ll_mul(layers, c->head_stride), context);
+    c->scratch = ll_carve(base, &at, (size_t)c->n_threads, c->scratch_stride);
+    return at;
+}
+
+/* The numbers of a context: options where they are given, defaults where not. */
+static int ll_configure_context(llama_context *c, const llama_model *m, const llama_options *o, llama_error *err) {
+    const llama_options none = {0};
+    if (!o) o = &none;
+    memset(c, 0, sizeof *c);
+    const struct { const char *name; int value; } field[] = {{"n_ctx", o->n_ctx}, {"n_threads", o->n_threads}, {"n_batch", o->n_batch}};
+    for (int i = 0; i < 3; i++)
+        if (field[i].value < 0 || field[i].value > 1 << 28)
+            return ll_fail(err, "%s is %d, not between 0 and %d", field[i].name, field[i].value, 1 << 28), -1;
+    c->model = m;
+    c->kernels = ll_find_kernels(o->kernels);
+    if (!c->kernels) return ll_fail(err, "kernels \"%.20s\" are not to be had on this processor or in this build", o->kernels), -1;
+    c->allocator = ll_allocator_of(o);
+    c->progress = o->progress, c->user = o->user;
+    c->n_ctx = o->n_ctx ? o->n_ctx : m->config.seq_len;
+    c->n_batch = o->n_batch ? o->n_batch : 256;
+    if (c->n_batch > c->n_ctx) c->n_batch = c->n_ctx;
+    c->n_threads = 1;
+#ifdef _OPENMP
+    c->n_threads = o->n_threads ? o->n_threads : omp_get_num_procs();
+#endif
+    return 0;
+}
+
+/* ==== 5. Sampler ================================================================================
+ * The stages and their order are in llama.h. Nothing sorts the vocabulary: top-k keeps a heap of the k
+ * best so far, and most logits fail to beat the worst of them; top-p alone takes the best one off a
+ * heap of all until it has enough.
+ */
+typedef struct {
+    float logit;
+    int id;
+} ll_candidate;
+
+struct llama_sampler {
+    llama_sampling sampling;
+    ll_allocator allocator;
+    int vocab_size;
+    uint64_t state;
+    int *window;  /* (repeat_window) the last tokens, a ring */
+    int seen;     /* tokens remembered so far, at most repeat_window */
+    int next;     /* where the next one goes */
+    float *logits;            /* (vocab_size) a copy to change */
+    ll_candidate *candidates; /* (vocab_size) */
+    unsigned char *repeated;  /* (vocab_size) 1: penalised already */
+};
+
+/* SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014. */
+static float ll_random(uint64_t *state) {
+    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return (float)((z ^ z >> 31) >> 40) / 16777216.0f;
+}
+
+/* 1 if a ranks before b. */
+static int ll_ranks(ll_candidate a, ll_candidate b) { return a.logit > b.logit || (a.logit == b.logit && a.id < b.id); }
+
+/* Lets heap[i] sink to its place. The root is the best candidate, or the worst if worst is 1. */
+static void ll_sink(ll_candidate *heap, int n, int i, int worst) {
+    const ll_candidate moving = heap[i];
+    for (int child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && ll_ranks(heap[child + 1], heap[child]) != worst) child++;
+        if (ll_ranks(heap[child], moving) == worst) break;
+        heap[i] = heap[child];
+    }
+    heap[i] = moving;
+}
+
+/* The k best of n logits, best first, into out. */
+static void ll_top_k(ll_candidate *out, const float *logits, int n, int k) {
+    for (int i = 0; i < k; i++) out[i].logit = logits[i], out[i].id = i;
+    for (int i = k / 2 - 1; i >= 0; i--) ll_sink(out, k, i, 1);
+    for (int i = k; i < n; i++)
+        if (logits[i] > out[0].logit) { /* an equal one has the larger id and loses */
+            out[0].logit = logits[i], out[0].id = i;
+            ll_sink(out, k, 0, 1);
+        }
+    for (int end = k - 1; end > 0; end--) { /* the worst goes last */
+        const ll_candidate worst = out[0];
+        out[0] = out[end], out[end] = worst;
+        ll_sink(out, end, 0, 1);
+    }
+}
+
+/* Keeps the fewest of n candidates whose probabilities sum to p, best first; returns how many. With
+ * sorted 0 they are first made a heap, and the best ones moved to the end of it, then turned round. */
+static int ll_top_p(ll_candidate *list, int n, float p, float max, int sorted) {
+    double total = 0, sum = 0;
+    int kept = 0;
+    for (int i = 0; i < n; i++) total += ll_exp(list[i].logit - max);
+    if (sorted) {
+        while (kept < n && sum < p * total) sum += ll_exp(list[kept++].logit - max);
+        return kept;
+    }
+    for (int i = n / 2 - 1; i >= 0; i--) ll_sink(list, n, i, 0);
+    while (kept < n && sum < p * total) {
+        const ll_candidate best = list[0];
+        sum += ll_exp(best.logit - max);
+        kept++;
+        list[0] = list[n - kept], list[n - kept] = best;
+        ll_sink(list, n - kept, 0, 0);
+    }
+    for (int i = 0; i < kept && i < n - 1 - i; i++) {
+        const ll_candidate swap = list[i];
+        list[i] = list[n - 1 - i], list[n - 1 - i] = swap;
+    }
+    return kept;
+}
+
+static int ll_draw(llama_sampler *s, const ll_candidate *list, int n, float max) {
+    const float inverse = 1.0f / s->sampling.temperature;
+    double total = 0, sum = 0;
+    for (int i = 0; i < n; i++) total += ll_exp((list[i].logit - max) * inverse);
+    const double r = ll_random(&s->state) * total;
+    for (int i = 0; i < n; i++) {
+        sum += ll_exp((list[i].logit - max) * inverse);
+        if (r < sum) return list[i].id;
+    }
+    return list[n - 1].id;
+}
+
+static void ll_penalise(llama_sampler *s, float *logits) {
+    for (int i = 0; i < s->seen; i++) {
+        const int id = s->window[i];
+        if (s->repeated[id]) continue;
+        s->repeated[id] = 1;
+        logits[id] = logits[id] > 0 ? logits[id] / s->sampling.repeat_penalty : logits[id] * s->sampling.repeat_penalty;
+    }
+    for (int i = 0; i < s->seen; i++) s->repeated[s->window[i]] = 0;
+}
+
+/* ==== 6. Public functions ======================================================================= */
+
+void llama_free(llama_model *m) {
+    if (!m) return;
+    const ll_allocator a = m->allocator;
+#ifdef LL_MMAP
+    if (m->file_owner == LL_MAPPED) munmap((void *)(uintptr_t)m->file, m->file_size);
+#endif
+    if (m->file_owner == LL_READ) ll_release(&a, (void *)(uintptr_t)m->file);
+    ll_release(&a, m->layers);
+    ll_release(&a, m);
+}
+
+static llama_model *ll_new_model(const llama_options *options, const char *name, llama_error *err) {
+    const ll_allocator a = ll_allocator_of(options);
+    llama_model *m = (llama_model *)ll_alloc(&a, sizeof *m);
+    if (!m) return (llama_model *)ll_fail(err, "%.120s: no memory", name);
+    memset(m, 0, sizeof *m);
+    m->allocator = a;
+    return m;
+}
+
+llama_model *llama_load(const char *path, const llama_options *options, llama_error *err) {
+    llama_model *m = ll_new_model(options, path, err);
+    int result = 1;
+    char name[128]; /* the end of a long path tells more than its beginning */
+    const size_t length = strlen(path);
+    snprintf(name, sizeof name, "%s%s", length > 120 ? "..." : "", length > 120 ? path + length - 120 : path);
+    if (!m) return NULL;
+#ifdef LL_MMAP
+    if (!options || !options->copy) result = ll_map_file(m, path, err);
+#endif
+    if (result == 1) result = ll_read_file(m, path, err);
+    if (!result) result = ll_parse(m, name, err);
+    if (result) llama_free(m), m = NULL;
+    return m;
+}
+
+llama_model *llama_load_memory(const void *data, size_t size, const llama_options *options, llama_error *err) {
+    if ((uintptr_t)data % sizeof(float)) return (llama_model *)ll_fail(err, "memory: data is not aligned to 4 bytes");
+    llama_model *m = ll_new_model(options, "memory", err);
+    if (!m) return NULL;
+    m->file = (const unsigned char *)data, m->file_size = size, m->file_owner = LL_BORROWED;
+    if (ll_parse(m, "memory", err)) llama_free(m), m = NULL;
+    return m;
+}
+
+const llama_config *llama_get_config(const llama_model *m) { return &m->config; }
+
+const void *llama_get_tokenizer(const llama_model *m, size_t *size) {
+    *size = m->tokenizer_size;
+    return m->tokenizer_size ? m->file + m->tokenizer : NULL;
+}
+
+size_t llama_context_bytes(const llama_model *m, const llama_options *options) {
+    llama_context c;
+    return ll_configure_context(&c, m, options, NULL) ? SIZE_MAX : ll_add(ll_layout_context(&c, NULL), 64 + sizeof c);
+}
+
+llama_context *llama_context_create(const llama_model *m, const llama_options *options, llama_error *err) {
+    llama_context c;
+    if (ll_configure_context(&c, m, options, err)) return NULL;
+    const size_t bytes = llama_context_bytes(m, options);
+    unsigned char *memory = (unsigned char *)ll_alloc(&c.allocator, bytes);
+    if (!memory) return (llama_context *)ll_fail(err, "no memory: a context of %d tokens needs %zu bytes", c.n_ctx, bytes);
+    /* The struct comes first, because release gets the pointer that alloc gave; buffers from the next line on. */
+    unsigned char *base = memory + sizeof c;
+    ll_layout_context(&c, base + (64 - (uintptr_t)base % 64) % 64);
+    memcpy(memory, &c, sizeof c);
+    return (llama_context *)(void *)memory;
+}
+
+void llama_context_free(llama_context *c) {
+    if (!c) return;
+    const ll_allocator a = c->allocator;
+    ll_release(&a, c);
+}
+
+const float *llama_forward(llama_context *c, const int *tokens, int n, llama_error *err) {
+    return ll_run(c, tokens, n, NULL, err) ? NULL : c->logits;
+}
+
+int llama_score(llama_context *c, const int *tokens, int n, float *logprobs, llama_error *err) {
+    return ll_run(c, tokens, n, logprobs, err);
+}
+
+int llama_position(const llama_context *c) { return c->position; }
+int llama_context_length(const llama_context *c) { return c->n_ctx; }
+int llama_context_threads(const llama_context *c) { return c->n_threads; }
+const char *llama_context_kernels(const llama_context *c) { return c->kernels->name; }
+
+void llama_rewind(llama_context *c, int position) {
+    c->position = position < 0 ? 0 : position < c->position ? position : c->position;
+}
+
+llama_sampling llama_sampling_default(void) {
+    llama_sampling s = {0};
+    s.temperature = 0.8f, s.top_k = 40, s.top_p = 0.95f, s.repeat_penalty = 1, s.repeat_window = 64;
+    return s;
+}
+
+llama_sampler *llama_sampler_create(const llama_model *m, const llama_sampling *sampling, const llama_options *options,
+                                    llama_error *err) {
+    const llama_sampling o = sampling ? *sampling : llama_sampling_default();
+    const struct { const char *name, *range; double value; int ok; } field[] = {
+        {"temperature", "0 or more", o.temperature, o.temperature >= 0 && o.temperature <= FLT_MAX},
+        {"top_k", "0 or more", o.top_k, o.top_k >= 0},
+        {"top_p", "above 0 and at most 1", o.top_p, o.top_p > 0 && o.top_p <= 1},
+        {"min_p", "between 0 and 1", o.min_p, o.min_p >= 0 && o.min_p <= 1},
+        {"repeat_penalty", "above 0", o.repeat_penalty, o.repeat_penalty > 0 && o.repeat_penalty <= FLT_MAX},
+        {"repeat_window", "between 0 and 2^28", o.repeat_window, o.repeat_window >= 0 && o.repeat_window <= 1 << 28}};
+    for (size_t i = 0; i < sizeof field / sizeof *field; i++)
+        if (!field[i].ok) return (llama_sampler *)ll_fail(err, "%s is %g, not %s", field[i].name, field[i].value, field[i].range);
+    const ll_allocator a = ll_allocator_of(options);
+    const size_t n = (size_t)m->config.vocab_size, window = (size_t)o.repeat_window;
+    /* One block: the struct, then arrays in falling order of their items' alignment. */
+    const size_t bytes = ll_add(sizeof(llama_sampler), ll_add(ll_mul(n, sizeof(ll_candidate) + sizeof(float) + 1), ll_mul(window, sizeof(int))));
+    llama_sampler *s = (llama_sampler *)ll_alloc(&a, bytes);
+    if (!s) return (llama_sampler *)ll_fail(err, "no memory: a sampler needs %zu bytes", bytes);
+    memset(s, 0, bytes);
+    s->sampling = o, s->allocator = a, s->vocab_size = m->config.vocab_size, s->state = o.seed;
+    s->candidates = (ll_candidate *)(void *)(s + 1);
+    s->logits = (float *)(void *)(s->candidates + n);
+    s->window = (int *)(void *)(s->logits + n);
+    s->repeated = (unsigned char *)(s->window + window);
+    return s;
+}
+
+void llama_sampler_free(llama_sampler *s) {
+    if (!s) return;
+    const ll_allocator a = s->allocator;
+    ll_release(&a, s);
+}
+
+void llama_sampler_accept(llama_sampler *s, int token) {
+    const int window = s->sampling.repeat_window;
+    if (!window || token < 0 || token >= s->vocab_size) return;
+    s->window[s->next] = token;
+    s->next = (s->next + 1) % window;
+    if (s->seen < window) s->seen++;
+}
+
+int llama_sample(llama_sampler *s, const float *logits, llama_error *err) {
+    const llama_sampling *o = &s->sampling;
+    const int n = s->vocab_size, penalise = o->repeat_penalty != 1 && s->seen;
+    if (o->adjust || penalise) {
+        memcpy(s->logits, logits, (size_t)n * sizeof *logits);
+        if (o->adjust) o->adjust(o->user, s->logits, n);
+        if (penalise) ll_penalise(s, s->logits);
+        logits = s->logits;
+    }
+    int best = 0;
+    for (int i = 0; i < n; i++) {
+        if (!(logits[i] <= FLT_MAX)) /* -infinity is a forbidden token; nan and +infinity are broken weights */
+            return ll_fail(err, "the logit of token %d is %g: the model's weights are damaged or overflow", i, (double)logits[i]), -1;
+        if (logits[i] > logits[best]) best = i;
+    }
+    const float max = logits[best];
+    if (!(max >= -FLT_MAX)) return ll_fail(err, "no token is allowed: every logit is -infinity"), -1;
+    if (o->temperature > 0) {
+        ll_candidate *list = s->candidates;
+        const int ranked = o->top_k > 0 && o->top_k < n;
+        int kept = 0;
+        if (ranked) ll_top_k(list, logits, n, kept = o->top_k);
+        else
+            for (; kept < n; kept++) list[kept].logit = logits[kept], list[kept].id = kept;
+        if (o->top_p < 1) kept = ll_top_p(list, kept, o->top_p, max, ranked);
+        int left = 0;
+        for (int i = 0; i < kept; i++) /* -infinity has probability 0, and is below any other bound */
+            if (list[i].logit >= -FLT_MAX && ll_exp(list[i].logit - max) >= o->min_p) list[left++] = list[i];
+        best = ll_draw(s, list, left, max);
+    }
+    llama_sampler_accept(s, best);
+    return best;
+}
+
+float llama_logprob(const float *logits, int vocab_size, int token) {
+    float max = logits[0];
+    double sum = 0;
+    for (int i = 1; i < vocab_size; i++) max = logits[i] > max ? logits[i] : max;
+    for (int i = 0; i < vocab_size; i++) sum += ll_exp(logits[i] - max);
+    return (float)(logits[token] - max - log(sum));
+}
+
+#undef LL_TYPES_PLAIN
+#undef LL_EACH_LAYER
+#undef LL_MMAP
+#undef LL_X86
+#undef LL_INLINE
+#undef LL_AVX2
+#undef LL_AVX512
+#undef LL_UNROLL
+#undef LL_CASE
+#undef LL_CASES_6
+#undef LL_CASES_12
+#undef LL_TILE_FN
+
+#endif /* LLAMA_C */

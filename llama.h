@@ -1,0 +1,200 @@
+/* llama.h - run Llama-family language models on a CPU. C99, no dependencies.
+ *
+ * Two files: compile llama.c beside your program (cc -O2 -c llama.c; add -fopenmp for threads),
+ * or write in exactly one C source file
+ *
+ *     #define LLAMA_IMPLEMENTATION
+ *     #include "llama.h"
+ *
+ * The whole of a program that continues a list of token ids (tokenizer.h makes ids of text):
+ *
+ *     llama_error err;
+ *     llama_model *model = llama_load("model.bin", NULL, &err);
+ *     llama_context *context = llama_context_create(model, NULL, &err);
+ *     llama_sampler *sampler = llama_sampler_create(model, NULL, NULL, &err);
+ *     const float *logits = llama_forward(context, ids, n, &err);
+ *     while (logits) {
+ *         int id = llama_sample(sampler, logits, &err);
+ *         ... print id, stop when it is the end of the text ...
+ *         logits = llama_forward(context, &id, 1, &err);
+ *     }
+ *
+ * Promises: no function here exits, aborts, prints, reads the environment or keeps a global state.
+ * What fails says so by its return value and writes one line to err->text, naming the file, the
+ * field and the value. err may be NULL. Files are hostile until checked.
+ *
+ * Threads: a llama_model is read-only once loaded; any number of threads may share it. A context or
+ * a sampler belongs to one thread at a time.
+ *
+ * Compile-time switches, for llama.c:
+ *     LLAMA_NO_MMAP   read files with fread instead of mapping them
+ *     LLAMA_NO_SIMD   the plain C loops only
+ *     LLAMA_API       linkage of the public functions (default: extern)
+ */
+#ifndef LLAMA_H
+#define LLAMA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef LLAMA_API
+#define LLAMA_API extern
+#endif
+
+#define LLAMA_VERSION "0.1.0"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct llama_model llama_model;     /* weights and configuration, read-only once loaded */
+typedef struct llama_context llama_context; /* one sequence: its kv cache and activations */
+typedef struct llama_sampler llama_sampler; /* picks a token from logits */
+
+typedef struct {
+    char text[256]; /* one line without a newline, always terminated; untouched on success */
+} llama_error;
+
+/* What a model is. Names and meaning are those of the Llama papers (arXiv:2302.13971, 2307.09288). */
+typedef struct {
+    int dim;                  /* width of the residual stream */
+    int hidden_dim;           /* width of the feed-forward layer */
+    int n_layers;
+    int n_heads;              /* query heads */
+    int n_kv_heads;           /* key and value heads; n_heads / n_kv_heads queries share one (arXiv:2305.13245) */
+    int head_dim;             /* width of one head; n_heads * head_dim need not be dim */
+    int vocab_size;
+    int seq_len;              /* the longest context the model was trained for, in tokens */
+    int shared_classifier;    /* 1: the classifier is the embedding */
+    float norm_eps;           /* RMSNorm's epsilon */
+    float rope_theta;         /* rotary base */
+    const char *format;       /* "llama2.c version 0", ... */
+    const char *weight_type;  /* "f32", ... */
+    uint64_t weight_bytes;    /* bytes of weights that one token reads */
+} llama_config;
+
+/* Options; NULL or all zero means the defaults. The allocator serves whatever it is passed to for
+ * its whole life; it may be called from the calling thread only. */
+typedef struct {
+    void *(*alloc)(void *user, size_t size);  /* NULL: malloc; must align as malloc does */
+    void (*release)(void *user, void *p);     /* NULL: free; never called with NULL */
+    /* llama_load: */
+    int copy;      /* 1: read the file into memory instead of mapping it. A mapped file must not be
+                      written or cut while it is in use: on most systems that ends the process. */
+    /* llama_context_create: */
+    int n_ctx;     /* length of the context in tokens; 0: the model's seq_len. May exceed seq_len. */
+    int n_threads; /* 0: one per core; ignored without OpenMP */
+    int n_batch;   /* most tokens evaluated at once; 0: 256. Memory grows with it. */
+    const char *kernels; /* the set of inner loops: "plain", "avx2", "avx512" or "neon"; NULL: the fastest
+                            that this processor has. Sets round differently in the last bits. */
+    /* Called by the thread in llama_forward or llama_score, at least once a layer, with the share of
+     * the call's work that is done, 0..1. Return nonzero to cancel: the call then fails and the
+     * context is as it was before. */
+    int (*progress)(void *user, float done);
+    void *user;    /* passed to alloc, release and progress */
+} llama_options;
+
+/* ---- Model ---- */
+
+/* Loads a checkpoint: a .llama file, or llama2.c's versions 0, 1 and 2. The file is mapped where the platform has mmap
+ * and read otherwise. NULL on failure. Free with llama_free. */
+LLAMA_API llama_model *llama_load(const char *path, const llama_options *options, llama_error *err);
+
+/* The same from size bytes at data, which are used in place and must stay valid and unchanged until
+ * llama_free. data must be aligned to 4 bytes; 64 is faster. */
+LLAMA_API llama_model *llama_load_memory(const void *data, size_t size, const llama_options *options,
+                                         llama_error *err);
+
+/* Frees a model after all of its contexts. NULL is allowed. */
+LLAMA_API void llama_free(llama_model *model);
+
+/* Valid until llama_free. */
+LLAMA_API const llama_config *llama_get_config(const llama_model *model);
+
+/* The tokenizer that a .llama file holds, for tokenizer_load_memory: *size bytes, valid until llama_free.
+ * NULL, and size 0, if there is none. */
+LLAMA_API const void *llama_get_tokenizer(const llama_model *model, size_t *size);
+
+/* ---- Context ---- */
+
+/* An empty sequence. The model must outlive it. All memory is allocated here, none later. NULL on
+ * failure; a context too large for memory is refused with the number of bytes. */
+LLAMA_API llama_context *llama_context_create(const llama_model *model, const llama_options *options,
+                                              llama_error *err);
+LLAMA_API void llama_context_free(llama_context *context); /* NULL is allowed */
+
+/* Bytes that llama_context_create would allocate with these options; SIZE_MAX if that overflows. */
+LLAMA_API size_t llama_context_bytes(const llama_model *model, const llama_options *options);
+
+/* Appends n tokens (n >= 1, each 0..vocab_size-1) to the sequence and returns the logits (vocab_size)
+ * after the last one; they stay valid until the next call with this context. NULL on failure: a bad
+ * token, more tokens than the context has room for, or a cancelled call; the sequence is then as it
+ * was. Many tokens in one call are several times faster than one by one. */
+LLAMA_API const float *llama_forward(llama_context *context, const int *tokens, int n, llama_error *err);
+
+/* Like llama_forward, for scoring: logprobs[i], 0 <= i < n-1, becomes the natural logarithm of the
+ * probability of tokens[i+1] given all before it. Returns 0, or -1 on failure as above. */
+LLAMA_API int llama_score(llama_context *context, const int *tokens, int n, float *logprobs,
+                          llama_error *err);
+
+LLAMA_API int llama_position(const llama_context *context);       /* tokens in the sequence */
+LLAMA_API int llama_context_length(const llama_context *context); /* tokens it can hold */
+LLAMA_API int llama_context_threads(const llama_context *context);
+LLAMA_API const char *llama_context_kernels(const llama_context *context); /* as in llama_options */
+
+/* Keeps the first position tokens (0..llama_position) and forgets the rest; a value outside that
+ * range is clamped. Free of cost. */
+LLAMA_API void llama_rewind(llama_context *context, int position);
+
+/* ---- Sampler ----
+ * llama_sample applies, in this order, what its options switch on:
+ *   1. adjust        the caller's hook on a copy of the logits: bias them, forbid with -INFINITY
+ *   2. repetition    logits of the last repeat_window tokens: / penalty if > 0, * penalty if < 0
+ *                    (CTRL, arXiv:1909.05858)
+ *   3. top-k         keep the k largest (arXiv:1805.04833)
+ *   4. top-p         keep the fewest tokens whose probabilities sum to p or more (arXiv:1904.09751)
+ *   5. min-p         keep tokens at least min_p times as probable as the best (arXiv:2407.01082)
+ *   6. temperature   divide the logits, then draw
+ * with probabilities before temperature in 4 and 5; equal logits rank by the smaller id. The generator
+ * is SplitMix64 (Steele, Lea, Flood 2014) started at seed: its top 24 bits / 2^24 are the uniform
+ * number, one per drawn token, none for a greedy one. */
+typedef struct {
+    float temperature;    /* >= 0; 0: greedy, the largest logit; then top-k, top-p and min-p do nothing */
+    int top_k;            /* >= 0; 0: off */
+    float top_p;          /* 0 < p <= 1; 1: off */
+    float min_p;          /* 0 <= p <= 1; 0: off */
+    float repeat_penalty; /* > 0; 1: off */
+    int repeat_window;    /* >= 0, in tokens */
+    uint64_t seed;
+    void (*adjust)(void *user, float *logits, int vocab_size); /* NULL: none */
+    void *user;           /* passed to adjust */
+} llama_sampling;
+
+/* temperature 0.8, top_k 40, top_p 0.95, the rest off, repeat_window 64, seed 0. */
+LLAMA_API llama_sampling llama_sampling_default(void);
+
+/* NULL sampling means the default; options give the allocator only and may be NULL. NULL on failure: a
+ * value out of its range, or no memory. The model need not outlive the sampler. */
+LLAMA_API llama_sampler *llama_sampler_create(const llama_model *model, const llama_sampling *sampling,
+                                              const llama_options *options, llama_error *err);
+LLAMA_API void llama_sampler_free(llama_sampler *sampler); /* NULL is allowed */
+
+/* Picks a token from logits (vocab_size) and remembers it for the repetition penalty. Returns -1 if
+ * there is none: a logit is nan or +infinity, or all are forbidden. */
+LLAMA_API int llama_sample(llama_sampler *sampler, const float *logits, llama_error *err);
+
+/* Remembers a token that was not sampled, one of the prompt's say, for the repetition penalty. */
+LLAMA_API void llama_sampler_accept(llama_sampler *sampler, int token);
+
+/* The natural logarithm of the probability that softmax(logits) gives token; 0 <= token < vocab_size. */
+LLAMA_API float llama_logprob(const float *logits, int vocab_size, int token);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* LLAMA_H */
+
+#ifdef LLAMA_IMPLEMENTATION
+#undef LLAMA_IMPLEMENTATION
+#include "llama.c"
+#endif
