@@ -1,0 +1,157 @@
+# make            ./run and the programs of tools/, beside their sources
+# make test       builds and runs all tests; the last line is the sum
+# make asan       the same under the address and undefined-behaviour sanitizers
+# make lib        libllama.a and the shared library
+# make install    PREFIX (/usr/local) and DESTDIR; make uninstall takes it away again
+# make clean      removes everything that was made
+#
+# CC, CFLAGS, LDFLAGS and AR are respected: CFLAGS replaces the -O3 below and adds to what the sources need.
+# OpenMP is used if the compiler can link it; OPENMP=0 turns it off. BUILD is where objects go, OUT a
+# prefix (with a slash) for the programs: both together keep a second build apart from the first.
+# Written for GNU make 3.81, which macOS has.
+
+CFLAGS ?= -O3
+PREFIX ?= /usr/local
+OPENMP ?= auto
+BUILD = .build
+OUT =
+
+VERSION := $(shell sed -n 's/^.define LLAMA_VERSION "\(.*\)"/\1/p' llama.h)
+SOVERSION := 0
+
+ifeq ($(OPENMP),auto)
+ifneq ($(filter-out clean uninstall,$(or $(MAKECMDGOALS),all)),)
+OPENMP_FLAGS := $(shell mkdir -p $(BUILD) && printf '\043include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n' \
+    | $(CC) $(CFLAGS) -fopenmp -x c - -o $(BUILD)/probe $(LDFLAGS) 2>/dev/null && echo -fopenmp)
+endif
+else
+OPENMP_FLAGS := $(if $(filter-out 0,$(OPENMP)),-fopenmp)
+endif
+
+NEEDED := -std=c99 -Wall -Wextra $(OPENMP_FLAGS)
+# Compiles and notes the headers in a file that this Makefile includes.
+COMPILE = $(CC) $(NEEDED) $(CFLAGS) -MMD -MP -MF $(BUILD)/needs_$(subst /,_,$@) -MT $@
+LINK = $(CC) $(NEEDED) $(CFLAGS)
+LIBS := -lm
+TEST_LIBS := -lpthread
+
+TOOLS := $(patsubst %,$(OUT)tools/%,tokenize)
+TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
+# Those that load files run a second time without mmap.
+NO_MMAP_TESTS := $(patsubst tests/%.c,$(BUILD)/no_mmap/%,$(wildcard tests/test_checkpoint*.c tests/test_llama*.c))
+# What test_run.sh runs.
+HELPERS := $(patsubst %,$(BUILD)/tests/%,make_model example host)
+
+all: $(OUT)run $(TOOLS)
+
+# ---- Objects: rebuilt when a header or the flags change ----
+
+FLAGS := $(subst ','\'',$(CC) $(NEEDED) $(CFLAGS) $(LDFLAGS))
+$(BUILD)/flags: FORCE
+	@mkdir -p $(BUILD)/pic $(BUILD)/tests $(BUILD)/no_mmap $(OUT)tools tests/bin
+	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' > $@
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	$(COMPILE) -c -o $@ $<
+
+$(BUILD)/pic/%.o: %.c $(BUILD)/flags
+	$(COMPILE) -fPIC -c -o $@ $<
+
+$(BUILD)/no_mmap/%.o: %.c $(BUILD)/flags
+	$(COMPILE) -DLLAMA_NO_MMAP -c -o $@ $<
+
+# An archive, so that a test that includes llama.c itself does not get a second one.
+$(BUILD)/libllama.a: $(BUILD)/llama.o $(BUILD)/tokenizer.o
+$(BUILD)/no_mmap/libllama.a: $(BUILD)/no_mmap/llama.o $(BUILD)/no_mmap/tokenizer.o
+%/libllama.a:
+	rm -f $@
+	$(AR) rcs $@ $^
+
+# ---- Programs ----
+
+$(OUT)run: $(BUILD)/run.o $(BUILD)/libllama.a
+	$(LINK) -o $@ $^ $(LDFLAGS) $(LIBS)
+
+$(OUT)tools/%: tools/%.c $(BUILD)/libllama.a
+	$(COMPILE) -o $@ $< $(BUILD)/libllama.a $(LDFLAGS) $(LIBS)
+
+$(BUILD)/tests/%: tests/%.c $(BUILD)/libllama.a
+	$(COMPILE) -I. -o $@ $< $(BUILD)/libllama.a $(LDFLAGS) $(LIBS) $(TEST_LIBS)
+
+$(BUILD)/no_mmap/%: tests/%.c $(BUILD)/no_mmap/libllama.a
+	$(COMPILE) -DLLAMA_NO_MMAP -o $@ $< $(BUILD)/no_mmap/libllama.a $(LDFLAGS) $(LIBS) $(TEST_LIBS)
+
+# Both implementations are inside, so no library.
+$(BUILD)/tests/header_only: tests/header_only.c $(BUILD)/flags
+	$(COMPILE) -o $@ $< $(LDFLAGS) $(LIBS)
+
+# The C++ caller: left out where there is no C++ compiler.
+$(BUILD)/tests/host: tests/host.cpp llama.h tokenizer.h $(BUILD)/libllama.a
+	@rm -f $@; if echo 'int main() { return 0; }' | $(CC) -x c++ -fsyntax-only - 2>/dev/null; then set -x; \
+	    $(CC) -x c++ -std=c++98 -Wall -Wextra -Wpedantic $(filter-out -std=%,$(CFLAGS)) -c -o $@.o $< && \
+	    $(LINK) -o $@ $@.o $(BUILD)/libllama.a $(LDFLAGS) $(LIBS); fi
+
+# ---- Libraries ----
+
+ifeq ($(shell uname -s),Darwin)
+SHARED := libllama.dylib
+SHARED_REAL := libllama.$(VERSION).dylib
+SHARED_NAME := libllama.$(SOVERSION).dylib
+SHARED_FLAGS = -dynamiclib -install_name $(PREFIX)/lib/$(SHARED_NAME)
+else
+SHARED := libllama.so
+SHARED_REAL := libllama.so.$(VERSION)
+SHARED_NAME := libllama.so.$(SOVERSION)
+SHARED_FLAGS = -shared -Wl,-soname,$(SHARED_NAME)
+endif
+
+lib: $(OUT)libllama.a $(OUT)$(SHARED)
+
+$(OUT)libllama.a: $(BUILD)/libllama.a
+	cp $< $@
+
+$(OUT)$(SHARED): $(BUILD)/pic/llama.o $(BUILD)/pic/tokenizer.o
+	$(LINK) $(SHARED_FLAGS) -o $@ $^ $(LDFLAGS) $(LIBS)
+
+# The program is installed as llama-c: "run" says too little outside this directory, and llama-run is
+# already a program of llama.cpp.
+PROGRAM := llama-c
+INSTALLED := bin/$(PROGRAM) include/llama.h include/tokenizer.h lib/libllama.a lib/$(SHARED_REAL) \
+    lib/$(SHARED_NAME) lib/$(SHARED) lib/pkgconfig/llama.pc
+
+install: all lib
+	mkdir -p "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/include" "$(DESTDIR)$(PREFIX)/lib/pkgconfig"
+	install -m 755 $(OUT)run "$(DESTDIR)$(PREFIX)/bin/$(PROGRAM)"
+	install -m 644 llama.h tokenizer.h "$(DESTDIR)$(PREFIX)/include"
+	install -m 644 $(OUT)libllama.a "$(DESTDIR)$(PREFIX)/lib"
+	install -m 755 $(OUT)$(SHARED) "$(DESTDIR)$(PREFIX)/lib/$(SHARED_REAL)"
+	ln -sf $(SHARED_REAL) "$(DESTDIR)$(PREFIX)/lib/$(SHARED_NAME)"
+	ln -sf $(SHARED_NAME) "$(DESTDIR)$(PREFIX)/lib/$(SHARED)"
+	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' 'Name: llama' \
+	    'Description: runs Llama-family language models on a CPU' 'Version: $(VERSION)' \
+	    'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lllama' 'Libs.private: $(LIBS) $(OPENMP_FLAGS)' \
+	    > "$(DESTDIR)$(PREFIX)/lib/pkgconfig/llama.pc"
+
+uninstall:
+	cd "$(DESTDIR)$(PREFIX)" && rm -f $(INSTALLED)
+
+# ---- Tests ----
+
+PROGRAMS := $(TESTS) $(BUILD)/tests/header_only $(NO_MMAP_TESTS)
+test: all $(PROGRAMS) $(HELPERS)
+	@BUILD=$(BUILD) RUN=./$(OUT)run TOOLS=./$(OUT)tools sh tests/run_tests.sh $(PROGRAMS) $(wildcard tests/test_*.sh)
+
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+asan:
+	@ASAN_OPTIONS="allocator_may_return_null=1:$$ASAN_OPTIONS" UBSAN_OPTIONS="print_stacktrace=1:$$UBSAN_OPTIONS" \
+	    $(MAKE) --no-print-directory BUILD=.build/asan OUT=.build/asan/out/ \
+	    CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZE)' LDFLAGS='$(SANITIZE) $(LDFLAGS)' test
+
+clean:
+	rm -rf .build tests/bin run libllama.* $(TOOLS)
+
+FORCE:
+.PHONY: all lib install uninstall test asan clean FORCE
+.DELETE_ON_ERROR:
+.SUFFIXES:
+-include $(wildcard $(BUILD)/needs_*)

@@ -1,0 +1,597 @@
+/* run.c - the command line of llama.c: arguments, the sampling loop, text to stdout.
+ *
+ * stdout carries the text and one final newline, byte for byte, and nothing else; statistics and
+ * progress go to stderr. Exit status: 0 done, 1 failed (one line on stderr), 2 wrong usage; an
+ * interrupted run ends by SIGINT itself, which a shell reports as 130.
+ *
+ * It uses only what llama.h and tokenizer.h declare. Unlike the library it may exit wherever something
+ * fails: all that it holds hangs on the static structs below.
+ */
+#if defined(__unix__) || defined(__APPLE__)
+#define RUN_POSIX 1
+#define _POSIX_C_SOURCE 200112L /* isatty, fileno, clock_gettime, which -std=c99 hides */
+#endif
+
+#include "llama.h"
+#include "tokenizer.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#if defined(RUN_POSIX)
+#include <unistd.h>
+#elif defined(_WIN32)
+#include <fcntl.h>
+#include <io.h>
+#endif
+
+enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_INTERRUPTED = 130 };
+enum { TEXT_LIMIT = 1 << 30 }; /* bytes of a prompt or a text to score: token counts must fit an int */
+
+static const char *program = "run"; /* the name it was started under */
+
+static struct { /* what the command line asks for */
+    const char *model, *tokenizer, *prompt, *file, *perplexity;
+    int n_predict, n_ctx, n_threads; /* n_ctx, n_threads: 0 is for the program to choose */
+    int quiet, verbose, help, version, seeded;
+    llama_sampling sampling;
+} arg = {.n_predict = 256};
+
+static struct { /* what the program holds */
+    llama_model *model;
+    tokenizer *tokens;
+    llama_context *context;
+    llama_sampler *sampler;
+    char *path; /* of a tokenizer found beside the model */
+    char *text; /* the prompt, or the text to score, when it was read from a file */
+    int *ids;
+    int n_ids;
+    float *logprobs;
+} run;
+
+static struct { /* for the statistics: tokens evaluated, seconds */
+    int n_prompt, n_decoded;
+    double load, prompt, decode;
+} spent;
+
+static struct { /* the long work that is going on; what is NULL when there is none to show */
+    const char *what;
+    int total, before, now; /* tokens in all, done by earlier calls, in this call */
+    int width;              /* of the line that is on the screen */
+    double start, drawn;    /* seconds */
+} progress;
+
+static volatile sig_atomic_t interrupted;
+
+/* ---- The platform: each with a plain C99 way ---- */
+
+static int is_terminal(FILE *file) {
+#if defined(RUN_POSIX)
+    return isatty(fileno(file));
+#elif defined(_WIN32)
+    return _isatty(_fileno(file));
+#else
+    (void)file;
+    return 0;
+#endif
+}
+
+static double seconds(void) {
+#if defined(RUN_POSIX)
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+#else
+    return (double)clock() / CLOCKS_PER_SEC; /* real time on Windows, processor time elsewhere */
+#endif
+}
+
+static void binary_streams(void) { /* no "\r\n" for "\n" */
+#if defined(_WIN32)
+    _setmode(_fileno(stdin), _O_BINARY);
+    _setmode(_fileno(stdout), _O_BINARY);
+#endif
+}
+
+static void on_interrupt(int number) {
+    interrupted = 1;
+    signal(number, SIG_DFL); /* the second Ctrl-C kills */
+}
+
+static void catch_interrupt(void) {
+    if (signal(SIGINT, on_interrupt) == SIG_IGN) signal(SIGINT, SIG_IGN); /* started with nohup or & */
+}
+
+/* ---- Messages: all that goes to stderr ---- */
+
+static void erase_progress(void) {
+    if (progress.width) fprintf(stderr, "\r%*s\r", progress.width, "");
+    progress.width = 0;
+}
+
+/* One line, of limited length and without control characters: file names and the strings of files are
+ * anybody's. */
+static void say(const char *prefix, const char *separator, const char *format, va_list values) {
+    char text[600];
+    vsnprintf(text, sizeof text, format, values);
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < 32 || *c == 127) *c = '?';
+    erase_progress();
+    fprintf(stderr, "%s%s%s\n", prefix, separator, text);
+}
+
+static void note(const char *format, ...) {
+    va_list values;
+    va_start(values, format);
+    say("", "", format, values);
+    va_end(values);
+}
+
+static void fail(const char *format, ...) {
+    va_list values;
+    va_start(values, format);
+    say(program, ": ", format, values);
+    va_end(values);
+    exit(STATUS_FAILED);
+}
+
+static void misuse(const char *format, ...) {
+    va_list values;
+    va_start(values, format);
+    say(program, ": ", format, values);
+    va_end(values);
+    fprintf(stderr, "usage: %s MODEL [options], see %s --help\n", program, program);
+    exit(STATUS_USAGE);
+}
+
+static const char *reason(void) { return errno ? strerror(errno) : "input or output error"; }
+
+static void draw_progress(double share, double elapsed, double now) {
+    double rate = share * progress.total / elapsed, left = elapsed / share - elapsed;
+    erase_progress();
+    progress.width = fprintf(stderr, "%s: %d%% of %d tokens, %.*f tokens/s, %.0f s left", progress.what,
+                             (int)(share * 100), progress.total, rate < 10, rate, left);
+    if (progress.width < 0) progress.width = 0;
+    progress.drawn = now;
+}
+
+/* The library calls this once a layer or more often. Short work shows nothing. */
+static int on_progress(void *user, float done) {
+    (void)user;
+    if (interrupted) return 1;
+    if (progress.what) {
+        double now = seconds(), elapsed = now - progress.start;
+        double share = (progress.before + (double)done * progress.now) / progress.total;
+        if (elapsed > 1 && now - progress.drawn > 0.2 && share > 0) draw_progress(share, elapsed, now);
+    }
+    return 0;
+}
+
+static void start_progress(const char *what, int total) {
+    progress.what = is_terminal(stderr) ? what : NULL;
+    progress.total = progress.now = total;
+    progress.before = 0;
+    progress.start = progress.drawn = seconds();
+}
+
+/* Returns the seconds since the start. */
+static double end_progress(void) {
+    erase_progress();
+    progress.what = NULL;
+    return seconds() - progress.start;
+}
+
+/* ---- stdout ---- */
+
+/* Writes and flushes. A reader that has closed the pipe wants no more and no message either. */
+static void put(const char *bytes, size_t size) {
+    errno = 0;
+    if (fwrite(bytes, 1, size, stdout) == size && fflush(stdout) == 0 && !ferror(stdout)) return;
+#ifdef EPIPE
+    if (errno == EPIPE) exit(STATUS_FAILED);
+#endif
+    fail("cannot write to standard output: %s", reason());
+}
+
+/* ---- Arguments ---- */
+
+typedef enum { FLAG, STRING, WHOLE, REAL, POSITIVE, SEED } value_kind; /* POSITIVE: a REAL above low */
+
+static const struct option {
+    char letter;        /* 0: none */
+    const char *name;
+    const char *value;  /* what the help calls it; NULL: the option takes none */
+    value_kind kind;
+    void *to;           /* an int, const char *, int, float, float or uint64_t */
+    double low, high;   /* of WHOLE and REAL */
+    const char *help;   /* NULL: another name for the option before it */
+} options[] = {
+    {'p', "prompt", "TEXT", STRING, &arg.prompt, 0, 0, "text to continue (default: none)"},
+    {'i', "prompt", "TEXT", STRING, &arg.prompt, 0, 0, NULL},
+    {'f', "file", "FILE", STRING, &arg.file, 0, 0, "the same from a file, - for standard input"},
+    {'n', "n-predict", "N", WHOLE, &arg.n_predict, 0, INT_MAX, "tokens to generate (256; 0: only read the prompt)"},
+    {'t', "temp", "T", REAL, &arg.sampling.temperature, 0, 1000, "temperature (0.8; 0: always the likeliest token)"},
+    {'k', "top-k", "N", WHOLE, &arg.sampling.top_k, 0, INT_MAX, "choose among the N likeliest (40; 0: off)"},
+    {0, "top-p", "P", POSITIVE, &arg.sampling.top_p, 0, 1, "and the fewest that sum to P (0.95; 1: off)"},
+    {0, "min-p", "P", REAL, &arg.sampling.min_p, 0, 1, "and those at least P times the likeliest (0: off)"},
+    {0, "repeat-penalty", "R", POSITIVE, &arg.sampling.repeat_penalty, 0, 1000, "on the last 64 tokens (1: off)"},
+    {'s', "seed", "SEED", SEED, &arg.sampling.seed, 0, 0, "the same seed gives the same text (from the clock)"},
+    {'c', "ctx-size", "N", WHOLE, &arg.n_ctx, 1, INT_MAX, "context in tokens (as needed, up to the model's)"},
+    {'j', "threads", "N", WHOLE, &arg.n_threads, 1, 1024, "threads (one per core)"},
+    {'z', "tokenizer", "FILE", STRING, &arg.tokenizer, 0, 0, "tokenizer (tokenizer.bin or .model beside MODEL)"},
+    {'q', "quiet", NULL, FLAG, &arg.quiet, 0, 0, "print only what follows the prompt"},
+    {'v', "verbose", NULL, FLAG, &arg.verbose, 0, 0, "statistics even if stderr is no terminal"},
+    {0, "perplexity", "FILE", STRING, &arg.perplexity, 0, 0, "score a text instead: one line of figures"},
+    {'h', "help", NULL, FLAG, &arg.help, 0, 0, "print this"},
+    {0, "version", NULL, FLAG, &arg.version, 0, 0, "print the version"},
+};
+enum { N_OPTIONS = sizeof options / sizeof options[0] };
+
+static void print_help(void) {
+    printf("usage: %s MODEL [options]\nContinues a text with a Llama model: a llama2.c checkpoint.\n\n", program);
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const struct option *o = &options[i];
+        char letter[8] = "   ";
+        if (!o->help) continue;
+        if (o->letter) snprintf(letter, sizeof letter, "-%c,", o->letter);
+        printf(" %s --%s %-*s %s\n", letter, o->name, 18 - (int)strlen(o->name), o->value ? o->value : "", o->help);
+    }
+    put("", 0);
+}
+
+/* The option that the argument names; *value becomes what follows its '=', or NULL. */
+static const struct option *find_option(const char *argument, const char **value) {
+    const char *equals = strchr(argument, '=');
+    size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
+    *value = NULL;
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const struct option *o = &options[i];
+        if (o->letter && argument[1] == o->letter && !argument[2]) return o;
+        if (argument[1] != '-' || length - 2 != strlen(o->name) || strncmp(argument + 2, o->name, length - 2)) continue;
+        if (equals) *value = equals + 1;
+        return o;
+    }
+    misuse("unknown option %.80s", argument);
+    return NULL;
+}
+
+/* strtol and its kin take leading space, signs and trailing text; here the whole argument is the number. */
+static int set_number(const struct option *o, const char *text) {
+    char *end;
+    if (!isdigit((unsigned char)text[0]) && (o->kind == SEED || !strchr("+-.", text[0]))) return 0;
+    errno = 0;
+    if (o->kind == SEED) {
+        unsigned long long seed = strtoull(text, &end, 10);
+        if (*end || errno || seed > UINT64_MAX) return 0;
+        *(uint64_t *)o->to = seed;
+    } else if (o->kind == WHOLE) {
+        long n = strtol(text, &end, 10);
+        if (end == text || *end || errno || (double)n < o->low || (double)n > o->high) return 0;
+        *(int *)o->to = (int)n;
+    } else {
+        double x = strtod(text, &end);
+        if (end == text || *end || !(x >= o->low && x <= o->high)) return 0; /* nan fails both */
+        if (o->kind == POSITIVE && x < FLT_MIN) return 0;
+        *(float *)o->to = (float)x;
+    }
+    return 1;
+}
+
+static void set_option(const struct option *o, const char *text) {
+    if (o->kind == FLAG) {
+        *(int *)o->to = 1;
+    } else if (o->kind == STRING) {
+        *(const char **)o->to = text;
+    } else if (!set_number(o, text)) {
+        if (o->kind == SEED) misuse("--%s %.40s: expected a whole number from 0 to 2^64 - 1", o->name, text);
+        if (o->kind == POSITIVE)
+            misuse("--%s %.40s: expected a number above 0, up to %.10g", o->name, text, o->high);
+        misuse("--%s %.40s: expected a %snumber from %.10g to %.10g", o->name, text, o->kind == WHOLE ? "whole " : "",
+               o->low, o->high);
+    }
+    if (o->kind == SEED) arg.seeded = 1;
+}
+
+static void parse_arguments(int argc, char **argv) {
+    int only_names = 0;
+    for (int i = 1; i < argc; i++) {
+        const char *value;
+        if (only_names || argv[i][0] != '-' || !argv[i][1]) {
+            if (arg.model) misuse("two models: %.80s and %.80s (a prompt goes after -p)", arg.model, argv[i]);
+            arg.model = argv[i];
+        } else if (!strcmp(argv[i], "--")) {
+            only_names = 1;
+        } else {
+            const struct option *o = find_option(argv[i], &value);
+            if (!o->value && value) misuse("--%s takes no value", o->name);
+            if (o->value && !value && i + 1 == argc) misuse("%.80s needs a value: %s", argv[i], o->value);
+            set_option(o, o->value && !value ? argv[++i] : value);
+        }
+    }
+}
+
+static void check_arguments(void) {
+    if (arg.help) {
+        print_help();
+        exit(0);
+    }
+    if (arg.version) {
+        put("llama.c " LLAMA_VERSION "\n", sizeof "llama.c " LLAMA_VERSION);
+        exit(0);
+    }
+    if ((arg.prompt != NULL) + (arg.file != NULL) + (arg.perplexity != NULL) > 1)
+        misuse("--prompt, --file and --perplexity exclude each other");
+    if (!arg.model)
+        misuse("no model: get one, stories15M.bin say, from https://huggingface.co/karpathy/tinyllamas and its "
+               "tokenizer.bin from https://github.com/karpathy/llama2.c");
+    if (!arg.seeded) { /* short enough to be typed again */
+        double fraction = fmod(seconds() * 1e6, 1e6);
+        arg.sampling.seed = ((uint64_t)time(NULL) * 1000000u + (uint64_t)fraction) % 1000000000u;
+    }
+}
+
+/* ---- Input ---- */
+
+static void *allocate(size_t count, size_t size) {
+    void *p = count <= SIZE_MAX / size ? malloc(count ? count * size : 1) : NULL;
+    if (!p) fail("out of memory");
+    return p;
+}
+
+/* The bytes of a file as they are, - for standard input. */
+static char *read_file(const char *path, size_t *size) {
+    FILE *file = strcmp(path, "-") ? fopen(path, "rb") : stdin;
+    char *text = NULL;
+    size_t capacity = 0, got = 1;
+    errno = 0;
+    if (!file) fail("cannot open %.200s: %s", path, reason());
+    for (*size = 0; got > 0; *size += got) {
+        if (*size == capacity) {
+            capacity = capacity ? 2 * capacity : 1 << 16;
+            char *grown = realloc(text, capacity);
+            if (!grown) fail("out of memory for %.200s", path);
+            text = grown;
+        }
+        got = fread(text + *size, 1, capacity - *size, file);
+        if (got > TEXT_LIMIT - *size) fail("%.200s is longer than %d bytes", path, (int)TEXT_LIMIT);
+    }
+    if (ferror(file)) fail("cannot read %.200s: %s", path, reason());
+    if (file != stdin) fclose(file);
+    return text;
+}
+
+static int can_open(const char *path) {
+    FILE *file = fopen(path, "rb");
+    if (file) fclose(file);
+    return file != NULL;
+}
+
+/* tokenizer.bin or tokenizer.model in the model's directory. */
+static const char *find_tokenizer(void) {
+    size_t directory = strlen(arg.model);
+    while (directory && arg.model[directory - 1] != '/'
+#if defined(_WIN32)
+           && arg.model[directory - 1] != '\\' && arg.model[directory - 1] != ':'
+#endif
+    )
+        directory--;
+    run.path = allocate(directory + sizeof "tokenizer.model", 1);
+    memcpy(run.path, arg.model, directory);
+    strcpy(run.path + directory, "tokenizer.bin");
+    if (can_open(run.path)) return run.path;
+    strcpy(run.path + directory, "tokenizer.model");
+    if (can_open(run.path)) return run.path;
+    run.path[directory] = 0;
+    fail("no tokenizer: neither %.150stokenizer.bin nor %.150stokenizer.model can be opened; give one with -z FILE",
+         run.path, run.path);
+    return NULL;
+}
+
+static void load(void) {
+    llama_error err;
+    tokenizer_error tokenizer_err;
+    run.model = llama_load(arg.model, NULL, &err);
+    if (!run.model) fail("%s", err.text);
+    run.tokens = tokenizer_load(arg.tokenizer ? arg.tokenizer : find_tokenizer(),
+                                llama_get_config(run.model)->vocab_size, NULL, &tokenizer_err);
+    if (!run.tokens) fail("%s", tokenizer_err.text);
+}
+
+/* Ids of the text with BOS first, if the tokenizer has one. */
+static void encode(const char *text, size_t size) {
+    tokenizer_error err;
+    size_t capacity = tokenizer_bound(run.tokens, size);
+    int flags = tokenizer_bos(run.tokens) >= 0 ? TOKENIZER_BOS : 0;
+    ptrdiff_t count;
+    run.ids = allocate(capacity, sizeof run.ids[0]);
+    count = tokenizer_encode(run.tokens, text, size, flags, run.ids, capacity, &err);
+    if (count < 0) fail("%s", err.text);
+    if (count > INT_MAX) fail("the text has more than %d tokens", INT_MAX);
+    run.n_ids = (int)count;
+}
+
+static void create_context(long long needed) {
+    llama_error err;
+    llama_options o = {0};
+    int trained = llama_get_config(run.model)->seq_len;
+    o.n_ctx = arg.n_ctx ? arg.n_ctx : needed < trained ? (int)needed : trained;
+    o.n_threads = arg.n_threads;
+    o.progress = on_progress;
+    run.context = llama_context_create(run.model, &o, &err);
+    if (!run.context) fail("%s", err.text);
+}
+
+/* ---- The two things it does ---- */
+
+static void print_speed(const char *what, int count, double time) {
+    if (count)
+        note("%-8s %d %s in %.3f s, %.1f tokens/s", what, count, count == 1 ? "token" : "tokens", time,
+             time > 0 ? count / time : 0);
+}
+
+static void print_statistics(const char *why) {
+    const llama_config *c = llama_get_config(run.model);
+    if (!arg.verbose) return;
+    if (is_terminal(stdout)) note("");
+    note("model    %.200s", arg.model);
+    note("         %s, %s, %d layers, dim %d, vocabulary %d, %.1f MB read per token", c->format, c->weight_type,
+         c->n_layers, c->dim, c->vocab_size, (double)c->weight_bytes / 1e6);
+    note("load     %.1f ms; context %d, threads %d", spent.load * 1e3, llama_context_length(run.context),
+         llama_context_threads(run.context));
+    print_speed("prompt", spent.n_prompt, spent.prompt);
+    print_speed("decode", spent.n_decoded, spent.decode);
+    if (run.sampler && arg.sampling.temperature > 0) note("seed     %llu", (unsigned long long)arg.sampling.seed);
+    note("stopped  %s", why);
+}
+
+/* Samples and prints from the logits after the prompt on. Returns why it stopped, or NULL and err. A
+ * token is evaluated only if the one after it is wanted. */
+static const char *decode(const float *logits, llama_error *err) {
+    int id, previous = run.ids[run.n_ids - 1];
+    size_t size;
+    for (int left = arg.n_predict; left > 0; left--) {
+        if (interrupted) return "by Ctrl-C";
+        id = llama_sample(run.sampler, logits, err);
+        if (id < 0) return NULL;
+        if (tokenizer_is_end(run.tokens, id)) return "at the end of the text";
+        if (id == tokenizer_bos(run.tokens)) return "where another text begins"; /* llama2.c's training data */
+        const char *bytes = tokenizer_decode(run.tokens, previous, id, &size);
+        put(bytes, size);
+        previous = id;
+        if (left == 1) break;
+        if (llama_position(run.context) == llama_context_length(run.context)) return "because the context is full";
+        logits = llama_forward(run.context, &id, 1, err);
+        if (!logits) return interrupted ? "by Ctrl-C" : NULL;
+    }
+    return "after the number of tokens asked for";
+}
+
+/* The prompt is printed from the caller's bytes: decoding its tokens need not give them back (a
+ * tokenizer may drop spaces). It waits until it is evaluated, so that progress has the line to itself. */
+static void generate(const char *text, size_t size) {
+    llama_error err;
+    const char *why = "by Ctrl-C";
+    const float *logits;
+    double start;
+    if (!run.n_ids) fail("the prompt is empty, and this tokenizer has no token that begins a text");
+    create_context((long long)run.n_ids + arg.n_predict);
+    if (run.n_ids > llama_context_length(run.context))
+        fail("the prompt has %d tokens, the context only %d (see -c)", run.n_ids, llama_context_length(run.context));
+    run.sampler = llama_sampler_create(run.model, &arg.sampling, NULL, &err);
+    if (!run.sampler) fail("%s", err.text);
+    for (int i = 0; i < run.n_ids; i++) llama_sampler_accept(run.sampler, run.ids[i]);
+
+    start_progress("prompt", run.n_ids);
+    logits = llama_forward(run.context, run.ids, run.n_ids, &err);
+    spent.prompt = end_progress();
+    start = seconds();
+    if (logits) {
+        spent.n_prompt = run.n_ids;
+        if (!arg.quiet) put(text, size);
+        why = decode(logits, &err);
+    } else if (!interrupted) {
+        fail("%s", err.text);
+    }
+    put("\n", 1);
+    if (!why) fail("%s", err.text);
+    spent.decode = seconds() - start;
+    spent.n_decoded = llama_position(run.context) - spent.n_prompt;
+    print_statistics(why);
+}
+
+/* The negative log-probabilities of all tokens after BOS, summed. Windows of the context's length; the
+ * BOS of each is written over the last token of the one before, which is done with. */
+static int score(double *total) {
+    llama_error err;
+    int step = llama_context_length(run.context) - 1, bos = tokenizer_bos(run.tokens);
+    *total = 0;
+    for (int first = 0; first < run.n_ids - 1; first += step) {
+        int n = run.n_ids - 1 - first < step ? run.n_ids - 1 - first : step;
+        run.ids[first] = bos;
+        progress.before = first;
+        progress.now = n;
+        llama_rewind(run.context, 0);
+        if (llama_score(run.context, run.ids + first, n + 1, run.logprobs, &err) != 0) {
+            if (interrupted) return 0;
+            fail("%s", err.text);
+        }
+        for (int i = 0; i < n; i++) *total -= (double)run.logprobs[i];
+    }
+    return 1;
+}
+
+static void perplexity(size_t bytes) {
+    char line[160];
+    double total, count = run.n_ids - 1;
+    int done;
+    if (!bytes) fail("%.200s is empty", arg.perplexity);
+    if (tokenizer_bos(run.tokens) < 0) fail("this tokenizer has no token that begins a text, so nothing can be scored");
+    if (count < 1) fail("%.200s holds no token", arg.perplexity);
+    create_context(run.n_ids);
+    if (llama_context_length(run.context) < 2) fail("a context of 1 token has no room for a token to score (see -c)");
+    run.logprobs = allocate((size_t)llama_context_length(run.context), sizeof run.logprobs[0]);
+
+    start_progress("perplexity", run.n_ids - 1);
+    done = score(&total);
+    spent.prompt = end_progress();
+    if (done) {
+        spent.n_prompt = run.n_ids - 1;
+        if (isnan(total)) fail("the model's probabilities are not numbers");
+        snprintf(line, sizeof line, "tokens %d nll %.6f perplexity %.6f bits_per_byte %.6f\n", run.n_ids - 1,
+                 total / count, exp(total / count), total / log(2) / (double)bytes);
+        put(line, strlen(line));
+    }
+    print_statistics(done ? "at the end of the file" : "by Ctrl-C");
+}
+
+static void release(void) {
+    llama_sampler_free(run.sampler);
+    llama_context_free(run.context);
+    tokenizer_free(run.tokens);
+    llama_free(run.model);
+    free(run.path);
+    free(run.text);
+    free(run.ids);
+    free(run.logprobs);
+}
+
+int main(int argc, char **argv) {
+    const char *text;
+    size_t size;
+    double start = seconds();
+    if (argc > 0 && argv[0]) {
+        const char *slash = strrchr(argv[0], '/');
+        program = slash ? slash + 1 : argv[0];
+    }
+    arg.sampling = llama_sampling_default();
+    binary_streams();
+    parse_arguments(argc, argv);
+    check_arguments();
+    if (is_terminal(stderr)) arg.verbose = 1;
+
+    load(); /* before the text is read, which someone may be typing */
+    spent.load = seconds() - start;
+    if (arg.file || arg.perplexity) {
+        text = run.text = read_file(arg.file ? arg.file : arg.perplexity, &size);
+    } else {
+        text = arg.prompt ? arg.prompt : "";
+        size = strlen(text);
+    }
+    catch_interrupt();
+    encode(text, size);
+    if (arg.perplexity) perplexity(size);
+    else generate(text, size);
+    release();
+    if (interrupted) raise(SIGINT); /* so that a loop in a shell ends too */
+    return interrupted ? STATUS_INTERRUPTED : 0;
+}

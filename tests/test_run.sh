@@ -1,0 +1,319 @@
+#!/bin/sh
+# test_run.sh - the command line as its user sees it, the README's example and the other ways to embed.
+#
+# RUN is the program (./run), BUILD where `make test` puts its helpers (.build), LLAMA_TEST_DATA the
+# development data (../shared/data). The model that make_model.c writes says, greedily and from nothing,
+# the alphabet; digits go round for ever; "A" is followed by BOS, "N" by a zero byte; "X" gives nan.
+RUN=${RUN:-./run} BUILD=${BUILD:-.build} data=${LLAMA_TEST_DATA:-../shared/data}
+passed=0 failed=0 skipped=0
+T=$(mktemp -d) || exit 1
+trap 'rm -rf "$T"' EXIT
+case $RUN in /*) ;; *) RUN=$PWD/$RUN ;; esac
+"$BUILD/tests/make_model" "$T" || exit 1
+tiny=$T/tiny.bin
+
+ok() { passed=$((passed + 1)); }
+bad() { failed=$((failed + 1)) && echo "$name: $1"; }
+skip() { skipped=$((skipped + 1)) && echo "skipped: $1"; }
+
+# run ARGUMENTS: leaves $T/out, $T/err and $status; $input, if set, is what it reads.
+run() { "$RUN" "$@" <"${input:-/dev/null}" >"$T/out" 2>"$T/err" && status=0 || status=$?; }
+
+# gives NAME STATUS TEXT ARGUMENTS: exactly this text (printf's escapes) on stdout, nothing on stderr.
+gives() {
+    name=$1 want_status=$2
+    printf -- "$3" >"$T/want"
+    shift 3
+    run "$@"
+    if [ "$status" != "$want_status" ]; then
+        bad "status $status, not $want_status: $(head -c 300 "$T/err")"
+    elif ! cmp -s "$T/out" "$T/want"; then
+        bad "printed $(head -c 300 "$T/out" | od -c | head -n 8)"
+    elif [ -s "$T/err" ]; then
+        bad "said $(head -c 300 "$T/err")"
+    else
+        ok
+    fi
+}
+
+# refuses NAME STATUS LINES WORD ARGUMENTS: so many short lines on stderr, WORD among them, nothing on stdout.
+refuses() {
+    name=$1 want_status=$2 lines=$3 word=$4
+    shift 4
+    run "$@"
+    if [ "$status" != "$want_status" ]; then
+        bad "status $status, not $want_status: $(head -c 300 "$T/err")"
+    elif [ "$(wc -l <"$T/err")" -ne "$lines" ] || [ "$(wc -c <"$T/err")" -gt 1000 ]; then
+        bad "said $(head -c 500 "$T/err")"
+    elif ! grep -q "^run: " "$T/err" || ! grep -qF -e "$word" "$T/err" || LC_ALL=C grep -q '[^ -~]' "$T/err"; then
+        bad "said $(head -c 500 "$T/err")"
+    elif [ -s "$T/out" ]; then
+        bad "printed $(head -c 300 "$T/out")"
+    else
+        ok
+    fi
+}
+wrong_use() { # WORD ARGUMENTS
+    word=$1
+    shift
+    refuses "wrong use: $*" 2 2 "$word" "$@"
+    name="usage line: $*"
+    if grep -q "^usage: run " "$T/err"; then ok; else bad "no usage line"; fi
+}
+check() { # NAME COMMAND...: the command succeeds
+    name=$1
+    shift
+    if "$@"; then ok; else bad "failed: $*"; fi
+}
+
+# ---- What it prints ----
+
+alphabet=abcdefghijklmnopqrstuvwxyz
+gives "no prompt" 0 "$alphabet\n" "$tiny" -t 0
+gives "options before the model" 0 "$alphabet\n" -t 0 "$tiny"
+gives "the model after --" 0 "$alphabet\n" -t 0 -- "$tiny"
+gives "n tokens" 0 "abcd\n" "$tiny" -t 0 -n 5 # the first is the space that decoding takes off
+gives "a prompt" 0 "xyz\n" "$tiny" -t 0 -p x
+gives "-i" 0 "xyz\n" "$tiny" -t 0 -i x
+gives "quiet" 0 "yz\n" "$tiny" -t 0 -p x -q
+gives "long options" 0 "yz\n" "$tiny" --temp 0 --prompt x --quiet
+gives "--option=value" 0 "a=yz\n" "$tiny" --temp=0 --prompt=a=y
+gives "a prompt that looks like an option" 0 "-n\n" "$tiny" -n 0 -p -n
+gives "the repetition penalty counts the prompt" 0 "213\n" "$tiny" -t 0 -p 21 -n 1 --repeat-penalty 1.1
+gives "the last of two counts" 0 "xy\n" "$tiny" -t 0 -p q -n 9 -n 1 -p x
+gives "an empty prompt is none" 0 "$alphabet\n" "$tiny" -t 0 -p ""
+gives "end of text at once" 0 "z\n" "$tiny" -t 0 -p z
+gives "end of text at once, quiet" 0 "\n" "$tiny" -t 0 -p z -q
+gives "BOS ends a text" 0 "A\n" "$tiny" -t 0 -p A
+gives "a zero byte in the text" 0 "N\000M\n" "$tiny" -t 0 -p N -n 2
+gives "only the prompt" 0 "x\n" "$tiny" -n 0 -p x
+gives "only the prompt, quiet" 0 "\n" "$tiny" -n 0 -p x -q
+gives "the prompt's bytes as they are" 0 "  a   \377<s> x\n" "$tiny" -n 0 -p "$(printf '  a   \377<s> x')"
+gives "a context as long as needed" 0 "0123456789012345\n" "$tiny" -t 0 -p 0 -n 15
+gives "a short context" 0 "012345678\n" "$tiny" -t 0 -p 0 -c 10
+gives "a context of one token" 0 "\n" "$tiny" -t 0 -c 1
+gives "one thread" 0 "$alphabet\n" "$tiny" -t 0 -j 1
+gives "three threads" 0 "$alphabet\n" "$tiny" -t 0 -j 3
+
+digits=0123456789
+digits=$digits$digits$digits$digits$digits$digits
+gives "the model's context" 0 "${digits}012\n" "$tiny" -t 0 -p 0
+gives "a context beyond the model's" 0 "$digits${digits}0\n" "$tiny" -t 0 -p 0 -n 120 -c 130
+
+printf 'N\000' >"$T/prompt"
+gives "a prompt from a file" 0 "N\000M\n" "$tiny" -t 0 -n 1 -f "$T/prompt"
+input=$T/prompt
+gives "a prompt from standard input" 0 "N\000M\n" "$tiny" -t 0 -n 1 -f -
+gives "a file, quiet" 0 "M\n" "$tiny" -t 0 -n 1 --file - --quiet
+input=
+gives "an empty standard input" 0 "$alphabet\n" "$tiny" -t 0 -f -
+awk 'BEGIN { for (i = 0; i < 100000; i++) printf "%s", "0123456789" }' >"$T/digits"
+refuses "a long file is read whole" 1 1 "1000002 tokens, the context only 64" "$tiny" -f "$T/digits"
+
+run "$tiny" -t 0 -n 3 -v
+name="statistics"
+if [ "$(cat "$T/out")" = "ab" ] && grep -q "^model .*tiny.bin" "$T/err" && grep -q "^load .* ms" "$T/err" &&
+    grep -q "^prompt .*tokens/s" "$T/err" && grep -q "^decode   2 tokens .*tokens/s" "$T/err" &&
+    ! grep -q "^seed" "$T/err"; then ok; else bad "said $(cat "$T/err")"; fi
+stops() { # WHY ARGUMENTS
+    name="stops $1"
+    shift
+    run "$tiny" -t 0 -v "$@"
+    if grep -q "^stopped  ${name#stops }" "$T/err"; then ok; else bad "said $(cat "$T/err")"; fi
+}
+stops "after the number of tokens" -n 3
+stops "at the end of the text" -p y
+stops "where another text begins" -p A
+stops "because the context is full" -p 0 -c 9
+
+# ---- Chance ----
+
+seeded() { # FILE ARGUMENTS
+    run "$tiny" -t 100 -k 0 --top-p 1 -n 50 -v "$@"
+    grep "^seed" "$T/err"
+    cat "$T/out"
+}
+check "the same seed, the same text" test "$(seeded -s 7)" = "$(seeded -s 7)"
+check "whatever the number of threads" test "$(seeded -s 7 -j 1)" = "$(seeded -s 7 -j 2)"
+check "another seed, another text" test "$(seeded -s 7)" != "$(seeded -s 8)"
+check "the largest seed" test "$(seeded -s 18446744073709551615 | head -n 1)" = "seed     18446744073709551615"
+text=$(seeded)
+check "a seed from the clock is shown" test "$(seeded -s "$(echo "$text" | sed -n 's/^seed *//p')")" = "$text"
+check "top-k of 1 is greedy" test "$(seeded -k 1 | tail -n 1)" = "$alphabet"
+
+# ---- Perplexity ----
+
+line="nll 0.000000 perplexity 1.000000 bits_per_byte 0.000000\n"
+printf abc >"$T/abc"
+gives "perplexity of what it would say" 0 "tokens 4 $line" "$tiny" --perplexity "$T/abc"
+input=$T/abc
+gives "perplexity of standard input" 0 "tokens 4 $line" "$tiny" --perplexity -
+input=
+# In windows of two: [BOS space a] [BOS b c] [BOS]. The b, whose place is its predecessor's on the circle
+# of 300 tokens, is 259 places from BOS, and all other tokens are certain.
+run "$tiny" -c 3 --perplexity "$T/abc"
+name="perplexity in windows"
+if [ "$status" -eq 0 ] && awk '{
+    nll = 2e5 / sqrt(1 + 4e-5) * (1 - cos(8 * atan2(1, 1) * 259 / 300))
+    exit !($2 == 4 && ($4 * 4 / nll - 1)^2 < 1e-6 && $6 == "inf" && ($8 * 3 * log(2) / nll - 1)^2 < 1e-6)
+}' "$T/out"; then ok; else bad "printed $(cat "$T/out" "$T/err")"; fi
+: >"$T/empty"
+refuses "perplexity of nothing" 1 1 "empty" "$tiny" --perplexity "$T/empty"
+refuses "perplexity without room" 1 1 "context of 1" "$tiny" --perplexity "$T/abc" -c 1
+printf XX >"$T/nan"
+refuses "perplexity of nan" 1 1 "not numbers" "$tiny" --perplexity "$T/nan"
+
+# ---- Wrong use ----
+
+wrong_use "no model"
+wrong_use "tokenizer.bin" -t 0
+wrong_use "two models" "$tiny" "$tiny"
+wrong_use "--foo" "$tiny" --foo
+wrong_use "-x" "$tiny" -x
+wrong_use "-nx" "$tiny" -nx
+wrong_use "--" "$tiny" --=3
+wrong_use "--n-predic" "$tiny" --n-predic 3
+wrong_use "--n-predict abc" "$tiny" -n abc
+wrong_use "needs a value" "$tiny" -n
+wrong_use "needs a value" "$tiny" --n-predict
+wrong_use "--n-predict" "$tiny" --n-predict=
+wrong_use "takes no value" "$tiny" --quiet=1
+for value in "" " 1" "1 " 1x 0x10 1.5 1e3 -1 -0x1 nan 99999999999 99999999999999999999999; do
+    wrong_use "whole number" "$tiny" -n "$value"
+done
+for value in 0 -1 2147483648; do wrong_use "whole number" "$tiny" -c "$value"; done
+for value in 0 -1 1025; do wrong_use "whole number" "$tiny" -j "$value"; done
+for value in "" -1 -0.1 nan -nan inf 1e999 1,5 x "0 "; do wrong_use "number" "$tiny" -t "$value"; done
+for value in 7 1.001 0 -1 1e-60 nan; do wrong_use "number above 0" "$tiny" --top-p "$value"; done
+for value in 1.1 -0.1 nan; do wrong_use "number from 0 to 1" "$tiny" --min-p "$value"; done
+for value in 0 -1 inf; do wrong_use "number above 0" "$tiny" --repeat-penalty "$value"; done
+for value in -1 +1 1.5 18446744073709551616 ""; do wrong_use "2^64" "$tiny" -s "$value"; done
+wrong_use "-k" "$tiny" -k
+wrong_use "exclude" "$tiny" -p x -f "$T/abc"
+wrong_use "exclude" "$tiny" -p x --perplexity "$T/abc"
+wrong_use "expected" "$tiny" -n "$(printf '1\n\033[31m%01000d' 1)"
+
+run --help
+name=help
+if [ "$status" -eq 0 ] && [ ! -s "$T/err" ] && [ "$(wc -l <"$T/out")" -le 24 ] &&
+    [ "$(awk '{ if (length > n) n = length } END { print n + 0 }' "$T/out")" -le 80 ] &&
+    grep -q "^usage: run " "$T/out"; then ok; else bad "printed $(cat "$T/out")"; fi
+gives "--version" 0 "llama.c $(sed -n 's/^#define LLAMA_VERSION "\(.*\)"/\1/p' llama.h)\n" --version
+gives "-h beside other options" 0 "$("$RUN" -h)\n" -p x -h
+
+# ---- Wrong files ----
+
+echo "<!DOCTYPE html><html><body>Not found</body></html>" >"$T/page"
+for file in "$T/none" "$T/empty" "$T/page" "$T" "$T/tokenizer.bin"; do
+    refuses "as a model: ${file#"$T"}" 1 1 "$file" "$file"
+done
+for file in "$T/none" "$T/empty" "$T/page" "$T" "$tiny"; do
+    refuses "as a tokenizer: ${file#"$T"}" 1 1 "$file" "$tiny" -z "$file"
+done
+for file in "$T/none" "$T"; do
+    refuses "as a prompt: ${file#"$T"}" 1 1 "$file" "$tiny" -f "$file"
+    refuses "as a text to score: ${file#"$T"}" 1 1 "$file" "$tiny" --perplexity "$file"
+done
+refuses "a name with control characters" 1 1 "no?such?[31mfile" "$(printf 'no\nsuch\033[31mfile')"
+refuses "a long name" 1 1 "aaaaaaaa" "$(awk 'BEGIN { while (i++ < 5000) printf "a" }')"
+head -c 1000 "$T/tokenizer.bin" >"$T/short"
+refuses "a short tokenizer" 1 1 "$T/short" "$tiny" -z "$T/short"
+mkdir "$T/alone" && cp "$tiny" "$T/alone"
+refuses "no tokenizer: the first tried" 1 1 "$T/alone/tokenizer.bin" "$T/alone/tiny.bin"
+refuses "no tokenizer: the second tried" 1 1 "$T/alone/tokenizer.model" "$T/alone/tiny.bin"
+refuses "no tokenizer: what to do" 1 1 "-z" "$T/alone/tiny.bin"
+refuses "a prompt too long" 1 1 "8 tokens, the context only 4" "$tiny" -c 4 -p abcdef
+refuses "a prompt too long for the model" 1 1 "101 tokens, the context only 64" "$tiny" -p "$(printf %099d 0)"
+refuses "a context too large" 1 1 "2147483647" "$tiny" -c 2147483647
+
+name="nan: the text so far, then the reason"
+run "$tiny" -p X
+if [ "$status" -eq 1 ] && [ "$(cat "$T/out")" = X ] && [ "$(wc -l <"$T/err")" -eq 1 ] && grep -q nan "$T/err"
+then ok; else bad "status $status, said $(cat "$T/err")"; fi
+name="a model named without a directory"
+text=$(cd "$T" && "$RUN" tiny.bin -t 0 2>&1)
+if [ "$text" = "$alphabet" ]; then ok; else bad "said $text"; fi
+
+# ---- Where the text goes ----
+
+name="a full disk"
+if [ -w /dev/full ]; then
+    for arguments in "$tiny -t 0" "$tiny --perplexity $T/abc" --help --version; do
+        "$RUN" $arguments >/dev/full 2>"$T/err"
+        if [ $? -eq 1 ] && [ "$(wc -l <"$T/err")" -eq 1 ] && grep -q "^run: cannot write" "$T/err"
+        then ok; else bad "$arguments: $(cat "$T/err")"; fi
+    done
+else skip "$name: no /dev/full"; fi
+
+endless="$tiny -t 0 -p 0 -c 4000000 -n 4000000"
+name="a closed pipe ends it quietly"
+text=$({ "$RUN" $endless 2>"$T/err"; echo $? >"$T/status"; } | head -c 5)
+if [ "$text" = 01234 ] && [ ! -s "$T/err" ] && [ "$(cat "$T/status")" -ne 0 ]; then ok; else bad "$(cat "$T/err")"; fi
+name="a closed pipe with SIGPIPE ignored"
+text=$({ trap '' PIPE; "$RUN" $endless 2>"$T/err"; echo $? >"$T/status"; } | head -c 5)
+if [ "$text" = 01234 ] && [ ! -s "$T/err" ] && [ "$(cat "$T/status")" -eq 1 ]; then ok; else bad "$(cat "$T/err")"; fi
+
+if timeout --preserve-status 1 true 2>/dev/null; then
+    interrupt() { # ARGUMENTS: Ctrl-C after a second
+        timeout --preserve-status -s INT 1 "$RUN" "$@" -v >"$T/out" 2>"$T/err"
+        status=$?
+        tail -n 1 "$T/err" | grep -q "^stopped  by Ctrl-C" || status="$status, $(cat "$T/err")"
+    }
+    name="Ctrl-C while it writes"
+    interrupt $endless
+    if [ "$status" = 130 ] && [ "$(head -c 5 "$T/out")" = 01234 ] && [ "$(tail -c 1 "$T/out" | od -An -c)" = '  \n' ]
+    then ok; else bad "status $status"; fi
+    name="Ctrl-C while it reads the prompt"
+    interrupt "$tiny" -f "$T/digits" -c 1100000
+    if [ "$status" = 130 ] && [ "$(od -An -c <"$T/out")" = '  \n' ]; then ok; else bad "status $status"; fi
+    name="Ctrl-C while it scores"
+    interrupt "$tiny" --perplexity "$T/digits" -c 1100000
+    if [ "$status" = 130 ] && [ ! -s "$T/out" ]; then ok; else bad "status $status"; fi
+else skip "Ctrl-C: no timeout program"; fi
+
+# ---- A real model ----
+
+story=$(printf '%s\n' 'Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball. She wanted to play with it, but it was too high.' \
+    "Lily's mom said, \"Lily, let's go to the park.\" Lily was sad and didn't know what to do. She said, \"I want to play with your ball, but I can't find it.\"" \
+    "Lily was sad and didn't know what to do. She said, \"I'm sorry, Lily. I didn't know what to do.\"" \
+    "Lily didn't want to help her mom, so she")
+start="Once upon a time"
+real() { # NAME TEXT ARGUMENTS
+    name=$1 text=$2
+    shift 2
+    if [ -r "$data/stories260K.bin" ]; then gives "$name" 0 "$text\n" "$data/stories260K.bin" "$@"
+    else skip "$name: no $data"; fi
+}
+real "the story" "$story" -z "$data/tok512.bin" -t 0 -n 200
+real "the story with a .model" "$story" -z "$data/tok512.model" -t 0 -n 200
+real "the story on one thread" "$story" -z "$data/tok512.bin" -t 0 -n 200 -j 1
+real "the story on two threads" "$story" -z "$data/tok512.bin" -t 0 -n 200 -j 2
+# The story's first 200 tokens hold the 4 of this prompt.
+real "the story from a prompt" "$story" -z "$data/tok512.bin" -t 0 -n 196 -p "$start"
+real "the story after a prompt" "${story#"$start"}" -z "$data/tok512.bin" -t 0 -n 196 -p "$start" -q
+printf '%s' "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, \
+she saw a big, red ball." >"$T/golden"
+real "golden perplexity" "tokens 44 nll 0.324100 perplexity 1.382785 bits_per_byte 0.163281" -z "$data/tok512.bin" \
+    --perplexity "$T/golden"
+if [ -r "$data/stories260K.bin" ]; then
+    cp "$data/stories260K.bin" "$data/tok512.model" "$T/alone" && mv "$T/alone/tok512.model" "$T/alone/tokenizer.model"
+    gives "tokenizer.model beside the model" 0 "$story\n" "$T/alone/stories260K.bin" -t 0 -n 200
+    refuses "the tokenizer of another model" 1 1 "32000" "$data/stories260K.bin" -z "$data/llama2-tokenizer.bin"
+else skip "tokenizer.model beside the model, the tokenizer of another model: no $data"; fi
+
+# ---- Embedding ----
+
+name="the README shows tests/example.c"
+sed -n '/^```c$/,/^```$/p' README.md | sed '1d;$d' >"$T/readme.c"
+if cmp -s "$T/readme.c" tests/example.c; then ok; else bad "$(diff "$T/readme.c" tests/example.c | head -n 5)"; fi
+name="the README shows the help"
+sed -n '/^usage: run/,/^```$/p' README.md | sed '$d' >"$T/readme.txt"
+"$RUN" --help >"$T/out"
+if cmp -s "$T/readme.txt" "$T/out"; then ok; else bad "$(diff "$T/readme.txt" "$T/out" | head -n 5)"; fi
+check "the README's example runs" test "$("$BUILD/tests/example" "$tiny" "$T/tokenizer.bin" x)" = yz
+if [ -x "$BUILD/tests/host" ]; then
+    check "a C++ host" test "$("$BUILD/tests/host" "$tiny" "$T/tokenizer.bin")" = $alphabet
+else skip "a C++ host: no C++ compiler"; fi
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
