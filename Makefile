@@ -35,10 +35,14 @@ LINK = $(CC) $(NEEDED) $(CFLAGS)
 LIBS := -lm
 TEST_LIBS := -lpthread
 
-TOOLS := $(patsubst %,$(OUT)tools/%,tokenize)
+# A file of tools/ with a main function is a program; the others are parts for all who need them.
+MAINS := $(shell grep -l '^int main' tools/*.c)
+PARTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(wildcard tools/*.c)))
+LIBRARIES := $(if $(PARTS),$(BUILD)/tools/parts.a) $(BUILD)/libllama.a
+TOOLS := $(patsubst %.c,$(OUT)%,$(MAINS))
 TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
 # Those that load files run a second time without mmap.
-NO_MMAP_TESTS := $(patsubst tests/%.c,$(BUILD)/no_mmap/%,$(wildcard tests/test_checkpoint*.c tests/test_llama*.c))
+NO_MMAP_TESTS := $(patsubst tests/%.c,$(BUILD)/no_mmap/%,$(wildcard tests/test_checkpoint*.c tests/test_llama*.c tests/test_contract.c))
 # What test_run.sh runs.
 HELPERS := $(patsubst %,$(BUILD)/tests/%,make_model example host)
 
@@ -48,7 +52,7 @@ all: $(OUT)run $(TOOLS)
 
 FLAGS := $(subst ','\'',$(CC) $(NEEDED) $(CFLAGS) $(LDFLAGS))
 $(BUILD)/flags: FORCE
-	@mkdir -p $(BUILD)/pic $(BUILD)/tests $(BUILD)/no_mmap $(OUT)tools tests/bin
+	@mkdir -p $(BUILD)/pic $(BUILD)/tests $(BUILD)/tools $(BUILD)/no_mmap $(OUT)tools tests/bin
 	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' > $@
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
@@ -60,10 +64,11 @@ $(BUILD)/pic/%.o: %.c $(BUILD)/flags
 $(BUILD)/no_mmap/%.o: %.c $(BUILD)/flags
 	$(COMPILE) -DLLAMA_NO_MMAP -c -o $@ $<
 
-# An archive, so that a test that includes llama.c itself does not get a second one.
+# Archives, so that a program that includes llama.c itself does not get a second one.
 $(BUILD)/libllama.a: $(BUILD)/llama.o $(BUILD)/tokenizer.o
 $(BUILD)/no_mmap/libllama.a: $(BUILD)/no_mmap/llama.o $(BUILD)/no_mmap/tokenizer.o
-%/libllama.a:
+$(BUILD)/tools/parts.a: $(PARTS)
+%.a:
 	rm -f $@
 	$(AR) rcs $@ $^
 
@@ -72,11 +77,11 @@ $(BUILD)/no_mmap/libllama.a: $(BUILD)/no_mmap/llama.o $(BUILD)/no_mmap/tokenizer
 $(OUT)run: $(BUILD)/run.o $(BUILD)/libllama.a
 	$(LINK) -o $@ $^ $(LDFLAGS) $(LIBS)
 
-$(OUT)tools/%: tools/%.c $(BUILD)/libllama.a
-	$(COMPILE) -o $@ $< $(BUILD)/libllama.a $(LDFLAGS) $(LIBS)
+$(OUT)tools/%: tools/%.c $(LIBRARIES)
+	$(COMPILE) -o $@ $< $(LIBRARIES) $(LDFLAGS) $(LIBS)
 
-$(BUILD)/tests/%: tests/%.c $(BUILD)/libllama.a
-	$(COMPILE) -I. -o $@ $< $(BUILD)/libllama.a $(LDFLAGS) $(LIBS) $(TEST_LIBS)
+$(BUILD)/tests/%: tests/%.c $(LIBRARIES)
+	$(COMPILE) -I. -o $@ $< $(LIBRARIES) $(LDFLAGS) $(LIBS) $(TEST_LIBS)
 
 $(BUILD)/no_mmap/%: tests/%.c $(BUILD)/no_mmap/libllama.a
 	$(COMPILE) -DLLAMA_NO_MMAP -o $@ $< $(BUILD)/no_mmap/libllama.a $(LDFLAGS) $(LIBS) $(TEST_LIBS)
@@ -145,10 +150,10 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 asan:
 	@ASAN_OPTIONS="allocator_may_return_null=1:$$ASAN_OPTIONS" UBSAN_OPTIONS="print_stacktrace=1:$$UBSAN_OPTIONS" \
 	    $(MAKE) --no-print-directory BUILD=.build/asan OUT=.build/asan/out/ \
-	    CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZE)' LDFLAGS='$(SANITIZE) $(LDFLAGS)' test
+	    CFLAGS='-O1 -g1 -fno-omit-frame-pointer $(SANITIZE)' LDFLAGS='$(SANITIZE) $(LDFLAGS)' test
 
 clean:
-	rm -rf .build tests/bin run libllama.* $(TOOLS)
+	rm -rf .build tests/bin run libllama.* $(MAINS:.c=)
 
 FORCE:
 .PHONY: all lib install uninstall test asan clean FORCE

@@ -42,6 +42,14 @@
 #include <immintrin.h>
 #endif
 
+#if !defined(LLAMA_NO_SIMD) && defined(__aarch64__) && defined(__ARM_NEON) && defined(__GNUC__)
+#define LL_NEON
+#include <arm_neon.h>
+#ifdef __linux__
+#include <sys/auxv.h>
+#endif
+#endif
+
 /* ==== 1. Checkpoint =============================================================================
  * Four formats, all little-endian. llama2.c's, as its export.py writes them:
  *
@@ -205,6 +213,11 @@ static int ll_check_config(const llama_config *f, const char *name, llama_error 
         return ll_fail(err, "%s: n_heads %d is no multiple of n_kv_heads %d", name, f->n_heads, f->n_kv_heads), -1;
     if (ll_mul((size_t)f->n_heads, (size_t)f->head_dim) > 1 << 28)
         return ll_fail(err, "%s: n_heads %d x head_dim %d is too large", name, f->n_heads, f->head_dim), -1;
+    if (f->n_layers > 1 << 24) return ll_fail(err, "%s: n_layers is %d, more than %d", name, f->n_layers, 1 << 24), -1;
+    if (!(f->norm_eps >= 0 && f->norm_eps <= 1))
+        return ll_fail(err, "%s: norm_eps is %g, not between 0 and 1", name, (double)f->norm_eps), -1;
+    if (!(f->rope_theta > 0 && f->rope_theta <= FLT_MAX))
+        return ll_fail(err, "%s: rope_theta is %g, not above 0", name, (double)f->rope_theta), -1;
     return 0;
 }
 
@@ -291,8 +304,8 @@ static uint64_t ll_weight_bytes(const llama_model *m) {
 /* What a file is that is no checkpoint, from its first bytes; NULL if that does not show. */
 static const char *ll_other_format(const unsigned char *p, size_t size) {
     static const struct { const char *start, *what; } known[] = {
-        {"GGUF", "a GGUF file"}, {"PK\3\4", "a zip archive, perhaps of PyTorch weights"}, {"<!", "a web page"}, {"<h", "a web page"},
-        {"<H", "a web page"}, {"{\"", "JSON text"}, {"{\n", "JSON text"}, {"version https://git-lfs", "a Git LFS pointer, not the file itself"}};
+        {"GGUF", "a GGUF file (tools/convert reads it)"}, {"PK\3\4", "a zip archive, perhaps of PyTorch weights"}, {"<", "a web page"},
+        {"{", "JSON text"}, {"version https://git-lfs", "a Git LFS pointer, not the file itself"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (size >= strlen(known[i].start) && !memcmp(p, known[i].start, strlen(known[i].start))) return known[i].what;
     return NULL;
@@ -333,8 +346,6 @@ static int ll_parse_llama2c(llama_model *m, const char *name, llama_error *err) 
     ll_reader r = {m->file, m->file_size, 28};
     const unsigned char *p = r.data;
     int version = 0, group = 0;
-    const char *other = ll_other_format(p, r.size);
-    if (other) return ll_fail(err, "%s: not a checkpoint but %s", name, other), -1;
     if (r.size < 28) return ll_fail(err, "%s: %zu bytes are too few for a checkpoint's header", name, r.size), -1;
     if (ll_u32(p) == 0x616b3432) {
         if (r.size < 256) return ll_fail(err, "%s: %zu bytes, shorter than the 256-byte header", name, r.size), -1;
@@ -452,9 +463,7 @@ static int ll_parse_llama(llama_model *m, const char *name, llama_error *err) {
     f->shared_classifier = (int)ll_u32(p + 12);
     f->norm_eps = ll_f32(p + 48), f->rope_theta = ll_f32(p + 52);
     if (ll_check_config(f, name, err)) return -1;
-    if (!(f->norm_eps >= 0 && f->norm_eps <= 1)) return ll_fail(err, "%s: norm_eps is %g, not between 0 and 1", name, (double)f->norm_eps), -1;
-    if (!(f->rope_theta > 0 && f->rope_theta <= FLT_MAX)) return ll_fail(err, "%s: rope_theta is %g, not above 0", name, (double)f->rope_theta), -1;
-    if (f->n_layers > 1 << 24 || ll_u32(p + 72) != (uint32_t)ll_tensor_count(f))
+    if (ll_u32(p + 72) != (uint32_t)ll_tensor_count(f))
         return ll_fail(err, "%s: %" PRIu32 " tensors are too %s for %d layers", name, ll_u32(p + 72),
                        ll_u32(p + 72) < (uint32_t)ll_tensor_count(f) ? "few" : "many", f->n_layers), -1;
     uint64_t end = LL_HEADER + (uint64_t)ll_tensor_count(f) * LL_ENTRY;
@@ -476,7 +485,10 @@ static int ll_parse(llama_model *m, const char *name, llama_error *err) {
     static const char *const types[] = {"f32", "f32", "bf16", "q8", "q4", "int8"};
     if (!ll_is_little_endian()) return ll_fail(err, "%s: checkpoints need a little-endian processor", name), -1;
     const int ours = m->file_size >= 8 && !memcmp(m->file, ll_magic, 8);
-    if (ours ? ll_parse_llama(m, name, err) : ll_parse_llama2c(m, name, err)) return -1;
+    if (ours ? ll_parse_llama(m, name, err) : ll_parse_llama2c(m, name, err)) {
+        const char *other = ll_other_format(m->file, m->file_size); /* only now: any bytes may begin a good header */
+        return other ? ll_fail(err, "%s: not a checkpoint but %s", name, other), -1 : -1;
+    }
     m->config.weight_type = types[m->layers->wq.type];
     m->config.weight_bytes = ll_weight_bytes(m);
     return 0;
@@ -583,6 +595,16 @@ static float ll_from_f16(uint16_t h) {
     return x.f;
 }
 
+static uint16_t ll_to_f16(float f) { /* to nearest, ties to even; what is too large becomes infinity */
+    const union { float f; uint32_t u; } x = {f};
+    const uint16_t sign = (uint16_t)(x.u >> 16 & 0x8000);
+    const uint32_t rest = x.u & 0x7fffffff;
+    if (rest > 0x7f800000) return (uint16_t)(sign | 0x7e00);
+    if (rest >= 0x477ff000) return (uint16_t)(sign | 0x7c00);
+    if (rest < 0x38800000) return (uint16_t)(sign | (uint16_t)lrintf(fabsf(f) * 16777216.0f));
+    return (uint16_t)(sign | ((rest - (112u << 23) + 0xfff + (rest >> 13 & 1)) >> 13));
+}
+
 static uint16_t ll_u16(const unsigned char *p) { return (uint16_t)(p[0] | p[1] << 8); }
 
 /* Row r of a tile, cols values. */
@@ -623,32 +645,16 @@ static void ll_unpack_row(const ll_matrix *m, int row, float *out) {
                          row % LL_TILE, m->cols, out);
 }
 
-/* Makes rows that lie as in llama2.c's files an f32 tile: rows [first, first + LL_TILE) of m. Goes by few columns at a time, so that the
- * lines being written stay in the cache. */
-static void ll_unpack_tile(const ll_matrix *m, int first, float *tile) {
-    const int cols = m->cols, rows = m->rows - first < LL_TILE ? m->rows - first : LL_TILE;
-    float part[64];
-    for (int k0 = 0; k0 < cols; k0 += 64) {
-        const int n = cols - k0 < 64 ? cols - k0 : 64;
-        float *out = tile + (size_t)k0 * LL_TILE;
-        for (int r = 0; r < LL_TILE; r++) {
-            const size_t begin = (size_t)(first + r) * (size_t)cols + (size_t)k0;
-            const float *from = part;
-            if (r >= rows) memset(part, 0, sizeof part);
-            else if (m->type == LL_Q8_ROWS) ll_unpack_q8(m, begin, (size_t)n, part);
-            else from = (const float *)m->data + begin;
-            for (int k = 0; k < n; k++) out[(size_t)k * LL_TILE + (size_t)r] = from[k];
-        }
-    }
-}
-
 /* ==== 3. Kernels ================================================================================
  * A prompt is a matrix: `tokens` rows of activations meet each weight while it is in a register. The
  * kernels take a block of at most `block` tokens, as many as fit a processor's registers:
  *
  *   pack      brings a block's rows x (tokens, n) into the order, and the precision, that tile reads
  *   tile      out[t][r] (+)= sum over k of a[t][k] * w[r][k]    w is a tile, a a packed block
- *   tile_rows f32 tile with rows of a as they lie, LL_KEYS apart: probabilities over the value cache
+ *   scores    tile over the key cache: w is 16 positions' keys, f32 or f16 (n, 16), a packed f32
+ *   mix       tile over the value cache, rows of a as they lie, LL_KEYS apart
+ *   unpack    makes an f32 tile of 16 rows as they lie
+ *   half      float32 to float16
  *   dot       out[r] (+)= sum over k of w[r][k] * x[k]          a few rows as they lie, for one token
  *   softmax   max = max(max, x), x = e^(x - max), returns the sum of x
  *   swiglu    a = silu(a) * b, silu(z) = z / (1 + e^-z)         (arXiv:2002.05202)
@@ -657,9 +663,10 @@ static void ll_unpack_tile(const ll_matrix *m, int first, float *tile) {
  * faster, with sums in another order. What pack makes of t tokens, by the type of the weights:
  *
  *   f32      (n, t) float32
- *   bf16     (n / 2, t, 2) bf16
+ *   bf16     (n / 2, t, 2) bf16; rounded, but as f32, where there are no instructions for it
  *   q8, q4   for each group of columns: (t, group) int8; (t) float32, the scales; (t) int32, minus the offset of
- *            the weights as the unsigned bytes that x86 multiplies (128, 8) times the sum of the int8
+ *            the weights as the unsigned bytes that x86 multiplies (128, 8) times the sum of the int8.
+ *            (For AVX2 and q8 int16 in place of int8: see there.)
  *
  * An activation's scale is its group's largest magnitude / 127. Products of integers are exact.
  */
@@ -672,6 +679,8 @@ typedef void ll_pack_fn(void *out, const float *x, size_t stride, int n, int tok
 typedef void ll_tile_fn(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add);
 typedef void ll_dot_fn(float *out, const float *w, const float *x, int n, int rows, int add);
 
+typedef void ll_unpack_fn(float *tile, const float *w, int n, int rows);
+typedef void ll_half_fn(uint16_t *out, const float *x, int n);
 typedef float ll_softmax_fn(float *x, int n, float *max);
 typedef void ll_swiglu_fn(float *a, const float *b, int n);
 
@@ -679,7 +688,9 @@ typedef struct {
     const char *name;
     int block;
     struct { ll_pack_fn *pack; ll_tile_fn *tile; } type[LL_Q4 + 1]; /* from LL_F32 on */
-    ll_tile_fn *tile_rows;
+    ll_tile_fn *scores[2], *mix[2]; /* over a cache of float32, of float16 */
+    ll_unpack_fn *unpack;
+    ll_half_fn *half;
     ll_dot_fn *dot;
     ll_softmax_fn *softmax;
     ll_swiglu_fn *swiglu;
@@ -705,11 +716,11 @@ static float ll_exp(float x) {
     return x == x ? p * scale.f : x;
 }
 
-/* Bytes that a token takes when packed for weights of a type. */
+/* Bytes that a token takes when packed for weights of a type, in whichever set takes most. */
 static size_t ll_packed_bytes(ll_type type, int n) {
     switch (type) {
-    case LL_BF16: return 4 * (((size_t)n + 1) / 2);
-    case LL_Q8: return (size_t)ll_groups(n, LL_Q8_GROUP) * (LL_Q8_GROUP + 8);
+    case LL_BF16: return 8 * (((size_t)n + 1) / 2);
+    case LL_Q8: return (size_t)ll_groups(n, LL_Q8_GROUP) * (2 * LL_Q8_GROUP + 8);
     case LL_Q4: return (size_t)ll_groups(n, LL_Q4_GROUP) * (LL_Q4_GROUP + 8);
     default: return 4 * (size_t)n;
     }
@@ -730,15 +741,19 @@ static void ll_pack_bf16(void *out, const float *x, size_t stride, int n, int to
         }
 }
 
+static int ll_fits_int8(float max) { return max > 1e-30f && max <= FLT_MAX; }
+
 /* Rounds n <= group values to int8, zeros behind them; returns their sum. */
 static int ll_quantize_plain(signed char *q, const float *x, int n, int group, float *scale) {
     float max = 0;
     int sum = 0;
     for (int i = 0; i < n; i++) max = fabsf(x[i]) > max ? fabsf(x[i]) : max;
-    const float inverse = max > 0 && max <= FLT_MAX ? 127.0f / max : 0; /* inf and nan: the scale carries them on */
+    /* Of nan and infinity the scale is what remains, and next to nothing becomes nothing: 127 / max must not overflow. */
+    const float inverse = ll_fits_int8(max) ? 127.0f / max : 0;
     for (int i = 0; i < group; i++) {
         const float v = i < n ? x[i] * inverse : 0;
-        q[i] = (signed char)(v >= 0 ? v + 0.5f : v <= 0 ? v - 0.5f : 0);
+        const float shifted = v + 12582912.0f; /* 1.5 x 2^23: no bits are left behind the point, ties went to even */
+        q[i] = (signed char)(v == v ? shifted - 12582912.0f : 0);
         sum += q[i];
     }
     *scale = max / 127.0f;
@@ -746,16 +761,19 @@ static int ll_quantize_plain(signed char *q, const float *x, int n, int group, f
     return sum;
 }
 
+/* Token t's n <= group values of one group, into the place for it in a. */
+static void ll_pack_int8_group(unsigned char *a, const float *x, int n, int group, int t, int tokens, int offset) {
+    float scale;
+    const int32_t minus = -offset * ll_quantize_plain((signed char *)a + t * group, x, n, group, &scale);
+    memcpy(a + tokens * group + 4 * t, &scale, 4);
+    memcpy(a + tokens * (group + 4) + 4 * t, &minus, 4);
+}
+
 static void ll_pack_int8(void *out, const float *x, size_t stride, int n, int tokens, int group, int offset) {
     unsigned char *a = (unsigned char *)out;
     for (int k = 0; k < n; k += group, a += (size_t)tokens * (size_t)(group + 8))
-        for (int t = 0; t < tokens; t++) {
-            float scale;
-            const int sum = ll_quantize_plain((signed char *)a + t * group, x + (size_t)t * stride + k, n - k < group ? n - k : group, group, &scale);
-            const int32_t minus = -offset * sum;
-            memcpy(a + tokens * group + 4 * t, &scale, 4);
-            memcpy(a + tokens * (group + 4) + 4 * t, &minus, 4);
-        }
+        for (int t = 0; t < tokens; t++)
+            ll_pack_int8_group(a, x + (size_t)t * stride + k, n - k < group ? n - k : group, group, t, tokens, offset);
 }
 static void ll_pack_q8(void *out, const float *x, size_t stride, int n, int tokens) { ll_pack_int8(out, x, stride, n, tokens, LL_Q8_GROUP, 128); }
 static void ll_pack_q4(void *out, const float *x, size_t stride, int n, int tokens) { ll_pack_int8(out, x, stride, n, tokens, LL_Q4_GROUP, 8); }
@@ -777,8 +795,37 @@ static void ll_tile_f32_plain(float *out, size_t out_stride, const void *w, cons
     ll_tile_plain(out, out_stride, (const float *)w, (const float *)a, (size_t)tokens, 1, n, tokens, add);
 }
 
-static void ll_tile_rows_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
+static void ll_rows_f32_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
     ll_tile_plain(out, out_stride, (const float *)w, (const float *)a, 1, LL_KEYS, n, tokens, add);
+}
+
+/* Over a float16 cache: some lines become float32, then the same again. */
+static void ll_tile_half_plain(float *out, size_t out_stride, const void *w, const float *a, size_t step, size_t stride,
+                               int n, int tokens, int add) {
+    float lines[16 * LL_TILE];
+    const uint16_t *h = (const uint16_t *)w;
+    for (int k = 0; k < n; k += 16, h += 16 * LL_TILE, a += 16 * step) {
+        const int some = n - k < 16 ? n - k : 16;
+        for (int i = 0; i < some * LL_TILE; i++) lines[i] = ll_from_f16(h[i]);
+        ll_tile_plain(out, out_stride, lines, a, step, stride, some, tokens, k ? 1 : add);
+    }
+}
+
+static void ll_tile_f16_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
+    ll_tile_half_plain(out, out_stride, w, (const float *)a, (size_t)tokens, 1, n, tokens, add);
+}
+
+static void ll_rows_f16_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
+    ll_tile_half_plain(out, out_stride, w, (const float *)a, 1, LL_KEYS, n, tokens, add);
+}
+
+static void ll_half_plain(uint16_t *out, const float *x, int n) {
+    for (int i = 0; i < n; i++) out[i] = ll_to_f16(x[i]);
+}
+
+static void ll_unpack_tile_plain(float *tile, const float *w, int n, int rows) {
+    for (int r = 0; r < LL_TILE; r++)
+        for (int k = 0; k < n; k++) tile[(size_t)k * LL_TILE + (size_t)r] = r < rows ? w[(size_t)r * (size_t)n + (size_t)k] : 0;
 }
 
 static void ll_tile_bf16_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
@@ -854,36 +901,75 @@ static void ll_swiglu_plain(float *a, const float *b, int n) {
     for (int i = 0; i < n; i++) a[i] = a[i] / (1.0f + ll_exp(-a[i])) * b[i];
 }
 
-#define LL_TYPES_PLAIN {ll_pack_bf16, ll_tile_bf16_plain}, {ll_pack_q8, ll_tile_q8_plain}, {ll_pack_q4, ll_tile_q4_plain}
-static const ll_kernels ll_plain = {"plain", 8, {{NULL, NULL}, {ll_pack_f32, ll_tile_f32_plain}, LL_TYPES_PLAIN},
-                                    ll_tile_rows_plain, ll_dot_plain, ll_softmax_plain, ll_swiglu_plain};
+static const ll_kernels ll_plain = {"plain", 8,
+    {{NULL, NULL}, {ll_pack_f32, ll_tile_f32_plain}, {ll_pack_bf16, ll_tile_bf16_plain},
+     {ll_pack_q8, ll_tile_q8_plain}, {ll_pack_q4, ll_tile_q4_plain}},
+    {ll_tile_f32_plain, ll_tile_f16_plain}, {ll_rows_f32_plain, ll_rows_f16_plain}, ll_unpack_tile_plain, ll_half_plain,
+    ll_dot_plain, ll_softmax_plain, ll_swiglu_plain};
+
+#if defined(LL_X86) || defined(LL_NEON)
+/* Rounded to bf16 and kept as float32, so that all sets compute the same: (n, t), an odd n filled up. */
+static void ll_pack_bf16_as_f32(void *out, const float *x, size_t stride, int n, int tokens) {
+    uint32_t *a = (uint32_t *)out;
+    for (int k = 0; k < (n + 1) / 2 * 2; k++)
+        for (int t = 0; t < tokens; t++) *a++ = k < n ? (uint32_t)ll_to_bf16(x[(size_t)t * stride + (size_t)k]) << 16 : 0;
+}
+
+/* Makes a ll_tile_fn of a kernel for a constant number of tokens: one instance for each number. A and B are
+ * the kernel's other constants. */
+#define LL_CASE(kernel, A, B, T) case T: kernel(out, out_stride, w, a, n, add, A, B, T); break;
+#define LL_CASES_6(kernel, A, B)                                                                \
+    LL_CASE(kernel, A, B, 1) LL_CASE(kernel, A, B, 2) LL_CASE(kernel, A, B, 3)                  \
+    LL_CASE(kernel, A, B, 4) LL_CASE(kernel, A, B, 5) LL_CASE(kernel, A, B, 6)
+#define LL_CASES_12(kernel, A, B) LL_CASES_6(kernel, A, B)                                      \
+    LL_CASE(kernel, A, B, 7) LL_CASE(kernel, A, B, 8) LL_CASE(kernel, A, B, 9)                  \
+    LL_CASE(kernel, A, B, 10) LL_CASE(kernel, A, B, 11) LL_CASE(kernel, A, B, 12)
+#define LL_TILE_FN(name, target, cases, kernel, A, B)                                           \
+    target static void name(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) { \
+        switch (tokens) { cases(kernel, A, B) }                                                 \
+    }
+#endif
 
 #ifdef LL_X86
 #define LL_INLINE static inline __attribute__((always_inline))
-#define LL_AVX2 __attribute__((target("avx2,fma")))
-#define LL_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")))
+#define LL_AVX2 __attribute__((target("avx2,fma,f16c")))
+#define LL_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")))
+#define LL_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,avx2,fma,f16c")))
 #ifdef __clang__
 #define LL_UNROLL _Pragma("clang loop unroll(full)")
+#define LL_ROLLED _Pragma("clang loop unroll(disable)")
 #else
 #define LL_UNROLL _Pragma("GCC unroll 16")
+#define LL_ROLLED _Pragma("GCC unroll 1")
 #endif
 
-/* TOKENS is a constant wherever this is inlined: the sums live in registers, one for each token, and a
- * line of 16 weights is loaded once for all of them. With one or two tokens, UNROLL lines at a time keep
- * enough independent sums in flight to cover the latency of a fused multiply-add (4 cycles, 2 a cycle). */
-LL_INLINE LL_AVX512 void ll_tile_avx512(float *out, size_t out_stride, const float *w, const float *a, int n, int add,
-                                        const int PACKED, const size_t TOKENS) {
+/* ---- AVX-512 with VNNI ----
+ * TOKENS and other names in capitals are constants wherever a kernel is inlined: the sums live in
+ * registers, one for each token, and a line of weights is loaded once for all of them. Twelve sums, or twelve
+ * integer and twelve float sums, leave room for the weights in 32 registers. An activation is a 32-bit
+ * broadcast from memory, which the multiply instructions do themselves. */
+
+/* Line k of an f32 tile, or of a float16 cache. */
+LL_INLINE LL_AVX512 __m512 ll_line_avx512(const void *w, size_t k, const int HALF) {
+    return HALF ? _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)w + k)) : _mm512_loadu_ps((const float *)w + k * LL_TILE);
+}
+
+/* With one or two tokens, UNROLL lines at a time keep enough independent sums in flight to cover the
+ * latency of a fused multiply-add (4 cycles, 2 a cycle). */
+LL_INLINE LL_AVX512 void ll_tile_avx512(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
+                                        const int HALF, const int ROWS, const size_t TOKENS) {
     enum { UNROLL = 4 };
-    const size_t step = PACKED ? TOKENS : 1, stride = PACKED ? 1 : LL_KEYS;
+    const size_t step = ROWS ? 1 : TOKENS, stride = ROWS ? LL_KEYS : 1;
+    const float *a = (const float *)packed;
     __m512 c[UNROLL][LL_BLOCK];
-    int k = 0;
+    size_t k = 0;
     LL_UNROLL for (int u = 0; u < UNROLL; u++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[u][t] = _mm512_setzero_ps();
     if (TOKENS <= 2)
-        for (; k + UNROLL <= n; k += UNROLL, w += UNROLL * LL_TILE, a += UNROLL * step)
+        for (; k + UNROLL <= (size_t)n; k += UNROLL, a += UNROLL * step)
             LL_UNROLL for (size_t u = 0; u < UNROLL; u++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[u][t] =
-                _mm512_fmadd_ps(_mm512_loadu_ps(w + u * LL_TILE), _mm512_set1_ps(a[u * step + t * stride]), c[u][t]);
-    for (; k < n; k++, w += LL_TILE, a += step) {
-        const __m512 v = _mm512_loadu_ps(w);
+                _mm512_fmadd_ps(ll_line_avx512(w, k + u, HALF), _mm512_set1_ps(a[u * step + t * stride]), c[u][t]);
+    for (; k < (size_t)n; k++, a += step) {
+        const __m512 v = ll_line_avx512(w, k, HALF);
         LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[0][t] = _mm512_fmadd_ps(v, _mm512_set1_ps(a[t * stride]), c[0][t]);
     }
     LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) {
@@ -892,14 +978,192 @@ LL_INLINE LL_AVX512 void ll_tile_avx512(float *out, size_t out_stride, const flo
     }
 }
 
+LL_INLINE LL_AVX512 __m512i ll_word_avx512(const unsigned char *p) {
+    int v;
+    memcpy(&v, p, sizeof v);
+    return _mm512_set1_epi32(v);
+}
+
+/* vpdpbusd multiplies unsigned bytes by signed ones and adds four neighbours to a 32-bit sum: q8 becomes
+ * unsigned by turning its sign bit, q4 is unsigned already, and sums start at what that adds too much. A
+ * group ends with one multiply and one fused multiply-add a token, on the same two ports: for q8 16 of
+ * 18 operations are dot products, for q4 8 of 10. */
+LL_INLINE LL_AVX512 void ll_groups_avx512(float *out, size_t out_stride, const void *tile, const void *packed, int n, int add,
+                                          const int Q4, const int UNUSED, const size_t TOKENS) {
+    const size_t LINES = Q4 ? LL_Q4_GROUP / 8 : LL_Q8_GROUP / 4, GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP;
+    const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;
+    const __m512i low = _mm512_set1_epi8(15), sign = _mm512_set1_epi8(-128);
+    __m512 sum[LL_BLOCK];
+    __m512i c[LL_BLOCK];
+    (void)UNUSED;
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[t] = _mm512_setzero_ps();
+    for (int g = 0, groups = ll_groups(n, (int)GROUP); g < groups; g++, a += TOKENS * (GROUP + 8)) {
+        const unsigned char *scale = w + (g & 1) * 32, *q = w + LL_LINE + (g & 1 ? LINES * LL_LINE : 0);
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = ll_word_avx512(a + TOKENS * (GROUP + 4) + 4 * t);
+        LL_UNROLL for (size_t k = 0; k < LINES; k++) {
+            const __m512i v = _mm512_loadu_si512(q + k * LL_LINE);
+            if (Q4) {
+                const __m512i lo = _mm512_and_si512(v, low), hi = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
+                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm512_dpbusd_epi32(c[t], lo, ll_word_avx512(a + t * GROUP + 8 * k));
+                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm512_dpbusd_epi32(c[t], hi, ll_word_avx512(a + t * GROUP + 8 * k + 4));
+            } else {
+                const __m512i u = _mm512_xor_si512(v, sign);
+                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm512_dpbusd_epi32(c[t], u, ll_word_avx512(a + t * GROUP + 4 * k));
+            }
+        }
+        const __m512 s = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)scale));
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(c[t]),
+            _mm512_mul_ps(s, _mm512_castsi512_ps(ll_word_avx512(a + TOKENS * GROUP + 4 * t))), sum[t]);
+        if (g & 1) w += LL_LINE + 2 * LINES * LL_LINE;
+    }
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride)
+        _mm512_storeu_ps(out, add ? _mm512_add_ps(sum[t], _mm512_loadu_ps(out)) : sum[t]);
+}
+
+/* bf16 without instructions for it: two columns of a line become float32 by a shift and a mask. */
+LL_INLINE LL_AVX512 void ll_bf16_avx512(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
+                                        const int UNUSED, const int UNUSED2, const size_t TOKENS) {
+    const float *a = (const float *)packed;
+    __m512 c[LL_BLOCK];
+    (void)UNUSED, (void)UNUSED2;
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm512_setzero_ps();
+    for (size_t k = 0; k < ((size_t)n + 1) / 2; k++, a += 2 * TOKENS) {
+        const __m512i v = _mm512_loadu_si512((const unsigned char *)w + k * LL_LINE);
+        const __m512 even = _mm512_castsi512_ps(_mm512_slli_epi32(v, 16));
+        const __m512 odd = _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(-65536)));
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm512_fmadd_ps(even, _mm512_set1_ps(a[t]), c[t]);
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm512_fmadd_ps(odd, _mm512_set1_ps(a[TOKENS + t]), c[t]);
+    }
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride)
+        _mm512_storeu_ps(out, add ? _mm512_add_ps(c[t], _mm512_loadu_ps(out)) : c[t]);
+}
+
+LL_INLINE LL_AVX512_BF16 void ll_bf16_native(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
+                                             const int UNUSED, const int UNUSED2, const size_t TOKENS) {
+    const unsigned char *a = (const unsigned char *)packed;
+    __m512 c[LL_BLOCK];
+    (void)UNUSED, (void)UNUSED2;
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm512_setzero_ps();
+    for (size_t k = 0; k < ((size_t)n + 1) / 2; k++, a += 4 * TOKENS) {
+        const __m512i v = _mm512_loadu_si512((const unsigned char *)w + k * LL_LINE);
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+            int word;
+            memcpy(&word, a + 4 * t, sizeof word);
+            c[t] = _mm512_dpbf16_ps(c[t], (__m512bh)v, (__m512bh)_mm512_set1_epi32(word));
+        }
+    }
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride)
+        _mm512_storeu_ps(out, add ? _mm512_add_ps(c[t], _mm512_loadu_ps(out)) : c[t]);
+}
+
+/* 16 rows of 16 words become 16 columns: four rounds that each exchange half of a row with its partner's. */
+LL_INLINE LL_AVX512 void ll_transpose_avx512(__m512i r[16]) {
+    __m512i s[16];
+    LL_UNROLL for (int i = 0; i < 16; i += 2) {
+        s[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+        s[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+    LL_UNROLL for (int i = 0; i < 16; i += 4) LL_UNROLL for (int j = 0; j < 2; j++) {
+        r[i + 2 * j] = _mm512_unpacklo_epi64(s[i + j], s[i + j + 2]);
+        r[i + 2 * j + 1] = _mm512_unpackhi_epi64(s[i + j], s[i + j + 2]);
+    }
+    LL_UNROLL for (int i = 0; i < 16; i += 8) LL_UNROLL for (int j = 0; j < 4; j++) {
+        s[i + j] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0x88);
+        s[i + j + 4] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0xdd);
+    }
+    LL_UNROLL for (int j = 0; j < 8; j++) {
+        r[j] = _mm512_shuffle_i32x4(s[j], s[j + 8], 0x88);
+        r[j + 8] = _mm512_shuffle_i32x4(s[j], s[j + 8], 0xdd);
+    }
+}
+
+static inline __mmask16 ll_mask(int n) { return n < 16 ? (__mmask16)((1u << n) - 1) : 0xffff; }
+
+LL_AVX512 static void ll_pack_f32_avx512(void *out, const float *x, size_t stride, int n, int tokens) {
+    float *a = (float *)out;
+    for (int k = 0; k < n; k += 16) {
+        __m512i r[16];
+        LL_UNROLL for (int t = 0; t < 16; t++)
+            r[t] = t < tokens ? _mm512_maskz_loadu_epi32(ll_mask(n - k), x + (size_t)t * stride + k) : _mm512_setzero_si512();
+        ll_transpose_avx512(r);
+        LL_UNROLL for (int i = 0; i < 16; i++, a += tokens)
+            if (k + i < n) _mm512_mask_storeu_epi32(a, ll_mask(tokens), r[i]);
+    }
+}
+
+LL_AVX512 static void ll_unpack_tile_avx512(float *tile, const float *w, int n, int rows) {
+    for (int k = 0; k < n; k += 16, tile += 16 * LL_TILE) {
+        __m512i r[16];
+        LL_UNROLL for (int i = 0; i < 16; i++)
+            r[i] = i < rows ? _mm512_maskz_loadu_epi32(ll_mask(n - k), w + (size_t)i * (size_t)n + k) : _mm512_setzero_si512();
+        ll_transpose_avx512(r);
+        LL_UNROLL for (int i = 0; i < 16; i++)
+            if (k + i < n) _mm512_storeu_si512(tile + i * LL_TILE, r[i]);
+    }
+}
+
+LL_AVX512_BF16 static void ll_pack_bf16_native(void *out, const float *x, size_t stride, int n, int tokens) {
+    uint32_t *a = (uint32_t *)out; /* a word is a pair of columns */
+    for (int k = 0; k < n; k += 32) {
+        const int pairs = (n - k + 1) / 2;
+        __m512i r[16];
+        LL_UNROLL for (int t = 0; t < 16; t++) {
+            const float *from = x + (size_t)t * stride + k;
+            r[t] = _mm512_setzero_si512();
+            if (t < tokens) r[t] = (__m512i)_mm512_cvtne2ps_pbh(n - k > 16 ? _mm512_maskz_loadu_ps(ll_mask(n - k - 16), from + 16) : _mm512_setzero_ps(),
+                                                                _mm512_maskz_loadu_ps(ll_mask(n - k), from));
+        }
+        ll_transpose_avx512(r);
+        LL_UNROLL for (int i = 0; i < 16; i++, a += tokens)
+            if (i < pairs) _mm512_mask_storeu_epi32(a, ll_mask(tokens), r[i]);
+    }
+}
+
+/* As ll_quantize_plain does. Whole groups only: the last one may need zeros behind it. */
+LL_INLINE LL_AVX512 void ll_pack_int8_avx512(void *out, const float *x, size_t stride, int n, int tokens, const int GROUP, int offset) {
+    unsigned char *a = (unsigned char *)out;
+    const int whole = n / GROUP * GROUP;
+    for (int k = 0; k < whole; k += GROUP, a += (size_t)tokens * (size_t)(GROUP + 8))
+        for (int t = 0; t < tokens; t++) {
+            const float *from = x + (size_t)t * stride + k;
+            __m512i top = _mm512_setzero_si512(), sum = top; /* bits of magnitudes order as they do, nan above all */
+            LL_UNROLL for (int i = 0; i < GROUP; i += 16)
+                top = _mm512_max_epi32(top, _mm512_and_si512(_mm512_loadu_si512(from + i), _mm512_set1_epi32(0x7fffffff)));
+            const union { int bits; float f; } largest = {_mm512_reduce_max_epi32(top)};
+            const float max = largest.f, scale = max / 127.0f;
+            if (!ll_fits_int8(max)) {
+                ll_pack_int8_group(a, from, GROUP, GROUP, t, tokens, offset);
+                continue;
+            }
+            LL_UNROLL for (int i = 0; i < GROUP; i += 16) {
+                const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(from + i), _mm512_set1_ps(127.0f / max)));
+                sum = _mm512_add_epi32(sum, q);
+                _mm_storeu_si128((__m128i *)(a + t * GROUP + i), _mm512_cvtepi32_epi8(q));
+            }
+            const int32_t minus = -offset * _mm512_reduce_add_epi32(sum);
+            memcpy(a + tokens * GROUP + 4 * t, &scale, 4);
+            memcpy(a + tokens * (GROUP + 4) + 4 * t, &minus, 4);
+        }
+    for (int t = 0; whole < n && t < tokens; t++) ll_pack_int8_group(a, x + (size_t)t * stride + whole, n - whole, GROUP, t, tokens, offset);
+}
+LL_AVX512 static void ll_pack_q8_avx512(void *out, const float *x, size_t stride, int n, int tokens) { ll_pack_int8_avx512(out, x, stride, n, tokens, LL_Q8_GROUP, 128); }
+LL_AVX512 static void ll_pack_q4_avx512(void *out, const float *x, size_t stride, int n, int tokens) { ll_pack_int8_avx512(out, x, stride, n, tokens, LL_Q4_GROUP, 8); }
+
+/* ---- AVX2 ---- */
+
+LL_INLINE LL_AVX2 __m256 ll_half_line_avx2(const void *w, size_t k, const int HALF) {
+    return HALF ? _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)w + k)) : _mm256_loadu_ps((const float *)w + k * 8);
+}
+
 /* The same with two registers of 8 rows to a line. */
-LL_INLINE LL_AVX2 void ll_tile_avx2(float *out, size_t out_stride, const float *w, const float *a, int n, int add,
-                                    const int PACKED, const size_t TOKENS) {
-    const size_t step = PACKED ? TOKENS : 1, stride = PACKED ? 1 : LL_KEYS;
+LL_INLINE LL_AVX2 void ll_tile_avx2(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
+                                    const int HALF, const int ROWS, const size_t TOKENS) {
+    const size_t step = ROWS ? 1 : TOKENS, stride = ROWS ? LL_KEYS : 1;
+    const float *a = (const float *)packed;
     __m256 c[LL_BLOCK][2];
     LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t][0] = c[t][1] = _mm256_setzero_ps();
-    for (int k = 0; k < n; k++, w += LL_TILE, a += step) {
-        const __m256 lo = _mm256_loadu_ps(w), hi = _mm256_loadu_ps(w + 8);
+    for (size_t k = 0; k < (size_t)n; k++, a += step) {
+        const __m256 lo = ll_half_line_avx2(w, 2 * k, HALF), hi = ll_half_line_avx2(w, 2 * k + 1, HALF);
         LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
             const __m256 b = _mm256_broadcast_ss(a + t * stride);
             c[t][0] = _mm256_fmadd_ps(lo, b, c[t][0]);
@@ -910,22 +1174,183 @@ LL_INLINE LL_AVX2 void ll_tile_avx2(float *out, size_t out_stride, const float *
         _mm256_storeu_ps(out + 8 * h, add ? _mm256_add_ps(c[t][h], _mm256_loadu_ps(out + 8 * h)) : c[t][h]);
 }
 
-/* One instance of a kernel for each number of tokens. */
-#define LL_CASE(kernel, PACKED, T) case T: kernel(out, out_stride, (const float *)w, (const float *)a, n, add, PACKED, T); break;
-#define LL_CASES_6(kernel, PACKED)                                                              \
-    LL_CASE(kernel, PACKED, 1) LL_CASE(kernel, PACKED, 2) LL_CASE(kernel, PACKED, 3)            \
-    LL_CASE(kernel, PACKED, 4) LL_CASE(kernel, PACKED, 5) LL_CASE(kernel, PACKED, 6)
-#define LL_CASES_12(kernel, PACKED) LL_CASES_6(kernel, PACKED)                                  \
-    LL_CASE(kernel, PACKED, 7) LL_CASE(kernel, PACKED, 8) LL_CASE(kernel, PACKED, 9)            \
-    LL_CASE(kernel, PACKED, 10) LL_CASE(kernel, PACKED, 11) LL_CASE(kernel, PACKED, 12)
-#define LL_TILE_FN(name, target, cases, kernel, PACKED)                                         \
-    target static void name(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) { \
-        switch (tokens) { cases(kernel, PACKED) }                                               \
+LL_INLINE LL_AVX2 void ll_bf16_avx2(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
+                                    const int UNUSED, const int UNUSED2, const size_t TOKENS) {
+    (void)UNUSED, (void)UNUSED2;
+    LL_UNROLL for (size_t h = 0; h < 2; h++) { /* 8 rows at a time, or the registers would not do */
+        const float *a = (const float *)packed;
+        __m256 c[LL_BLOCK];
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm256_setzero_ps();
+        for (size_t k = 0; k < ((size_t)n + 1) / 2; k++, a += 2 * TOKENS) {
+            const __m256i v = _mm256_loadu_si256((const __m256i *)w + 2 * k + h);
+            const __m256 even = _mm256_castsi256_ps(_mm256_slli_epi32(v, 16));
+            const __m256 odd = _mm256_castsi256_ps(_mm256_and_si256(v, _mm256_set1_epi32(-65536)));
+            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm256_fmadd_ps(even, _mm256_broadcast_ss(a + t), c[t]);
+            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm256_fmadd_ps(odd, _mm256_broadcast_ss(a + TOKENS + t), c[t]);
+        }
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+            float *o = out + t * out_stride + 8 * h;
+            _mm256_storeu_ps(o, add ? _mm256_add_ps(c[t], _mm256_loadu_ps(o)) : c[t]);
+        }
     }
-LL_TILE_FN(ll_tile_f32_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 1)
-LL_TILE_FN(ll_tile_rows_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 0)
-LL_TILE_FN(ll_tile_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 1)
-LL_TILE_FN(ll_tile_rows_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0)
+}
+
+LL_INLINE LL_AVX2 __m256i ll_word_avx2(const unsigned char *p) {
+    int v;
+    memcpy(&v, p, sizeof v);
+    return _mm256_set1_epi32(v);
+}
+
+/* One group of q4 or q8, HALVES x 8 rows from half FIRST on. vpmaddubsw multiplies unsigned bytes by signed ones and adds two
+ * neighbours in 16 bits: enough for a whole group of q4 (8 x 2 x 15 x 127 < 2^15), not for one pair of
+ * q8. So q8 is widened to 16 bits, even and odd columns apart, and meets activations packed as int16 in that order. The loop over
+ * lines stays rolled: unrolled, gcc postpones the additions and spills every product. */
+LL_INLINE LL_AVX2 void ll_group_avx2(__m256i c[][6], const unsigned char *q, const unsigned char *a, const int Q4,
+                                     const size_t FIRST, const size_t HALVES, const size_t TOKENS) {
+    const size_t LINES = Q4 ? LL_Q4_GROUP / 8 : LL_Q8_GROUP / 4;
+    const __m256i low = _mm256_set1_epi8(15);
+    LL_UNROLL for (size_t h = 0; h < HALVES; h++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[h][t] = _mm256_setzero_si256();
+    LL_ROLLED for (size_t k = 0; k < LINES; k++)
+        LL_UNROLL for (size_t h = 0; h < HALVES; h++) {
+            const __m256i v = _mm256_loadu_si256((const __m256i *)(q + k * LL_LINE) + FIRST + h);
+            if (Q4) {
+                const __m256i lo = _mm256_and_si256(v, low), hi = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
+                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+                    const unsigned char *x = a + t * LL_Q4_GROUP + 8 * k;
+                    c[h][t] = _mm256_add_epi16(c[h][t], _mm256_maddubs_epi16(lo, ll_word_avx2(x)));
+                    c[h][t] = _mm256_add_epi16(c[h][t], _mm256_maddubs_epi16(hi, ll_word_avx2(x + 4)));
+                }
+            } else {
+                const __m256i odd = _mm256_srai_epi16(v, 8), even = _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8);
+                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+                    const unsigned char *x = a + t * 2 * LL_Q8_GROUP + 8 * k;
+                    c[h][t] = _mm256_add_epi32(c[h][t], _mm256_madd_epi16(even, ll_word_avx2(x)));
+                    c[h][t] = _mm256_add_epi32(c[h][t], _mm256_madd_epi16(odd, ll_word_avx2(x + 4)));
+                }
+            }
+        }
+}
+
+LL_INLINE LL_AVX2 void ll_groups_avx2(float *out, size_t out_stride, const void *tile, const void *packed, int n, int add,
+                                      const int Q4, const int UNUSED, const size_t TOKENS) {
+    const size_t GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP, VALUES = Q4 ? GROUP : 2 * GROUP, BYTES = Q4 ? GROUP * 8 : GROUP * 16;
+    const size_t HALVES = TOKENS <= 3 ? 2 : 1; /* few tokens leave registers for both halves in one pass */
+    const __m256i ones = _mm256_set1_epi16(1);
+    (void)UNUSED;
+    LL_UNROLL for (size_t first = 0; first < 2; first += HALVES) {
+        const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;
+        __m256 sum[2][6];
+        __m256i c[2][6];
+        LL_UNROLL for (size_t h = 0; h < HALVES; h++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[h][t] = _mm256_setzero_ps();
+        for (int g = 0, groups = ll_groups(n, (int)GROUP); g < groups; g++, a += TOKENS * (VALUES + 8)) {
+            ll_group_avx2(c, w + LL_LINE + (g & 1 ? BYTES : 0), a, Q4, first, HALVES, TOKENS);
+            LL_UNROLL for (size_t h = 0; h < HALVES; h++) {
+                const __m256 s = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(w + (g & 1) * 32) + first + h));
+                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+                    const __m256i minus = ll_word_avx2(a + TOKENS * (VALUES + 4) + 4 * t);
+                    const __m256i dot = Q4 ? _mm256_add_epi32(_mm256_madd_epi16(c[h][t], ones), minus) : c[h][t];
+                    const __m256 scale = _mm256_castsi256_ps(ll_word_avx2(a + TOKENS * VALUES + 4 * t));
+                    sum[h][t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), _mm256_mul_ps(s, scale), sum[h][t]);
+                }
+            }
+            if (g & 1) w += LL_LINE + 2 * BYTES;
+        }
+        LL_UNROLL for (size_t h = 0; h < HALVES; h++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+            float *o = out + t * out_stride + 8 * (first + h);
+            _mm256_storeu_ps(o, add ? _mm256_add_ps(sum[h][t], _mm256_loadu_ps(o)) : sum[h][t]);
+        }
+    }
+}
+
+LL_INLINE LL_AVX2 void ll_transpose_avx2(__m256 r[8]) {
+    __m256 s[8];
+    LL_UNROLL for (int i = 0; i < 8; i += 2) s[i] = _mm256_unpacklo_ps(r[i], r[i + 1]), s[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    LL_UNROLL for (int i = 0; i < 8; i += 4) LL_UNROLL for (int j = 0; j < 2; j++) {
+        r[i + 2 * j] = _mm256_shuffle_ps(s[i + j], s[i + j + 2], 0x44);
+        r[i + 2 * j + 1] = _mm256_shuffle_ps(s[i + j], s[i + j + 2], 0xee);
+    }
+    LL_UNROLL for (int j = 0; j < 4; j++) {
+        s[j] = _mm256_permute2f128_ps(r[j], r[j + 4], 0x20);
+        s[j + 4] = _mm256_permute2f128_ps(r[j], r[j + 4], 0x31);
+    }
+    LL_UNROLL for (int j = 0; j < 8; j++) r[j] = s[j];
+}
+
+LL_AVX2 static void ll_unpack_tile_avx2(float *tile, const float *w, int n, int rows) {
+    const int whole = n / 8 * 8;
+    for (int k = 0; k < whole; k += 8, tile += 8 * LL_TILE)
+        for (int h = 0; h < LL_TILE; h += 8) {
+            __m256 r[8];
+            LL_UNROLL for (int i = 0; i < 8; i++) r[i] = h + i < rows ? _mm256_loadu_ps(w + (size_t)(h + i) * (size_t)n + k) : _mm256_setzero_ps();
+            ll_transpose_avx2(r);
+            LL_UNROLL for (int i = 0; i < 8; i++) _mm256_storeu_ps(tile + i * LL_TILE + h, r[i]);
+        }
+    for (int k = whole; k < n; k++, tile += LL_TILE)
+        for (int i = 0; i < LL_TILE; i++) tile[i] = i < rows ? w[(size_t)i * (size_t)n + (size_t)k] : 0;
+}
+
+/* Rounds a group as ll_quantize_plain does; WIDE: to int16, in fours of the order 0 2 1 3, for ll_group_avx2. */
+LL_INLINE LL_AVX2 void ll_pack_int8_avx2(void *out, const float *x, size_t stride, int n, int tokens, const int GROUP, const int WIDE, int offset) {
+    const int values = WIDE ? 2 * GROUP : GROUP;
+    unsigned char *a = (unsigned char *)out;
+    signed char q[LL_Q8_GROUP];
+    for (int k = 0; k < n; k += GROUP, a += (size_t)tokens * (size_t)(values + 8))
+        for (int t = 0; t < tokens; t++) {
+            const float *from = x + (size_t)t * stride + k;
+            union { int bits; float f; } max = {0};
+            float scale;
+            int sum = 0, lane[8];
+            __m256i top = _mm256_setzero_si256(); /* bits of magnitudes order as they do, nan above all */
+            for (int i = 0; n - k >= GROUP && i < GROUP; i += 8)
+                top = _mm256_max_epi32(top, _mm256_and_si256(_mm256_loadu_si256((const __m256i *)(const void *)(from + i)), _mm256_set1_epi32(0x7fffffff)));
+            _mm256_storeu_si256((__m256i *)(void *)lane, top);
+            for (int i = 0; i < 8; i++) max.bits = lane[i] > max.bits ? lane[i] : max.bits;
+            if (n - k < GROUP || !ll_fits_int8(max.f))
+                sum = ll_quantize_plain(q, from, n - k < GROUP ? n - k : GROUP, GROUP, &scale);
+            else {
+                const __m256 inverse = _mm256_set1_ps(127.0f / max.f);
+                __m256i total = _mm256_setzero_si256();
+                int part[8];
+                LL_UNROLL for (int i = 0; i < GROUP; i += 8) {
+                    const __m256i v = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(from + i), inverse));
+                    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+                    total = _mm256_add_epi32(total, v);
+                    _mm_storel_epi64((__m128i *)(q + i), _mm_packs_epi16(words, words));
+                }
+                _mm256_storeu_si256((__m256i *)part, total);
+                for (int i = 0; i < 8; i++) sum += part[i];
+                scale = max.f / 127.0f;
+            }
+            const int32_t minus = -offset * sum;
+            if (WIDE)
+                LL_UNROLL for (int i = 0; i < GROUP; i += 8) {
+                    const __m128i w = _mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *)(q + i)));
+                    _mm_storeu_si128((__m128i *)(a + t * values + 2 * i), _mm_shufflehi_epi16(_mm_shufflelo_epi16(w, 0xd8), 0xd8));
+                }
+            else memcpy(a + t * values, q, (size_t)GROUP);
+            memcpy(a + tokens * values + 4 * t, &scale, 4);
+            memcpy(a + tokens * (values + 4) + 4 * t, &minus, 4);
+        }
+}
+LL_AVX2 static void ll_pack_q8_avx2(void *out, const float *x, size_t stride, int n, int tokens) { ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q8_GROUP, 1, 128); }
+LL_AVX2 static void ll_pack_q4_avx2(void *out, const float *x, size_t stride, int n, int tokens) { ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q4_GROUP, 0, 8); }
+
+/* ---- Instances ---- */
+LL_TILE_FN(ll_tile_f32_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 0, 0)
+LL_TILE_FN(ll_rows_f32_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 0, 1)
+LL_TILE_FN(ll_tile_f16_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 1, 0)
+LL_TILE_FN(ll_rows_f16_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 1, 1)
+LL_TILE_FN(ll_tile_q8_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, 0, 0)
+LL_TILE_FN(ll_tile_q4_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, 1, 0)
+LL_TILE_FN(ll_tile_bf16_avx512, LL_AVX512, LL_CASES_12, ll_bf16_avx512, 0, 0)
+LL_TILE_FN(ll_tile_bf16_native, LL_AVX512_BF16, LL_CASES_12, ll_bf16_native, 0, 0)
+LL_TILE_FN(ll_tile_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0, 0)
+LL_TILE_FN(ll_rows_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0, 1)
+LL_TILE_FN(ll_tile_f16_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 1, 0)
+LL_TILE_FN(ll_rows_f16_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 1, 1)
+LL_TILE_FN(ll_tile_q8_avx2, LL_AVX2, LL_CASES_6, ll_groups_avx2, 0, 0)
+LL_TILE_FN(ll_tile_q4_avx2, LL_AVX2, LL_CASES_6, ll_groups_avx2, 1, 0)
+LL_TILE_FN(ll_tile_bf16_avx2, LL_AVX2, LL_CASES_6, ll_bf16_avx2, 0, 0)
 
 /* The sums of the lanes of a, b, c and d, side by side. */
 LL_INLINE LL_AVX2 __m128 ll_sum4(__m256 a, __m256 b, __m256 c, __m256 d) {
@@ -1004,13 +1429,13 @@ LL_AVX512 static float ll_softmax_avx512(float *x, int n, float *max) {
     const __m512 low = _mm512_set1_ps(*max);
     __m512 top = low, sum = _mm512_setzero_ps();
     for (int i = 0; i < n; i += 16) {
-        const __mmask16 m = n - i < 16 ? (__mmask16)((1u << (n - i)) - 1) : 0xffff;
+        const __mmask16 m = ll_mask(n - i);
         top = _mm512_max_ps(top, _mm512_mask_loadu_ps(low, m, x + i));
     }
     *max = _mm512_reduce_max_ps(top);
     top = _mm512_set1_ps(*max);
     for (int i = 0; i < n; i += 16) {
-        const __mmask16 m = n - i < 16 ? (__mmask16)((1u << (n - i)) - 1) : 0xffff;
+        const __mmask16 m = ll_mask(n - i);
         const __m512 e = ll_exp_avx512(_mm512_sub_ps(_mm512_maskz_loadu_ps(m, x + i), top));
         _mm512_mask_storeu_ps(x + i, m, e);
         sum = _mm512_mask_add_ps(sum, m, sum, e);
@@ -1020,7 +1445,7 @@ LL_AVX512 static float ll_softmax_avx512(float *x, int n, float *max) {
 
 LL_AVX512 static void ll_swiglu_avx512(float *a, const float *b, int n) {
     for (int i = 0; i < n; i += 16) {
-        const __mmask16 m = n - i < 16 ? (__mmask16)((1u << (n - i)) - 1) : 0xffff;
+        const __mmask16 m = ll_mask(n - i);
         const __m512 z = _mm512_maskz_loadu_ps(m, a + i), one = _mm512_set1_ps(1.0f);
         const __m512 e = ll_exp_avx512(_mm512_sub_ps(_mm512_setzero_ps(), z));
         _mm512_mask_storeu_ps(a + i, m, _mm512_mul_ps(_mm512_div_ps(z, _mm512_add_ps(one, e)), _mm512_maskz_loadu_ps(m, b + i)));
@@ -1071,10 +1496,221 @@ LL_AVX2 static void ll_swiglu_avx2(float *a, const float *b, int n) {
     ll_swiglu_plain(a + whole, b + whole, n - whole);
 }
 
-static const ll_kernels ll_avx2 = {"avx2", 6, {{NULL, NULL}, {ll_pack_f32, ll_tile_f32_avx2}, LL_TYPES_PLAIN},
-                                   ll_tile_rows_avx2, ll_dot_avx2, ll_softmax_avx2, ll_swiglu_avx2};
-static const ll_kernels ll_avx512 = {"avx512", 12, {{NULL, NULL}, {ll_pack_f32, ll_tile_f32_avx512}, LL_TYPES_PLAIN},
-                                     ll_tile_rows_avx512, ll_dot_avx512, ll_softmax_avx512, ll_swiglu_avx512};
+LL_AVX2 static void ll_half_avx2(uint16_t *out, const float *x, int n) {
+    const int whole = n / 8 * 8;
+    for (int i = 0; i < whole; i += 8)
+        _mm_storeu_si128((__m128i *)(out + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
+    ll_half_plain(out + whole, x + whole, n - whole);
+}
+
+static const ll_kernels ll_avx2 = {"avx2", 6,
+    {{NULL, NULL}, {ll_pack_f32, ll_tile_f32_avx2}, {ll_pack_bf16_as_f32, ll_tile_bf16_avx2},
+     {ll_pack_q8_avx2, ll_tile_q8_avx2}, {ll_pack_q4_avx2, ll_tile_q4_avx2}},
+    {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_rows_f32_avx2, ll_rows_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
+    ll_dot_avx2, ll_softmax_avx2, ll_swiglu_avx2};
+static const ll_kernels ll_avx512 = {"avx512", 12,
+    {{NULL, NULL}, {ll_pack_f32_avx512, ll_tile_f32_avx512}, {ll_pack_bf16_as_f32, ll_tile_bf16_avx512},
+     {ll_pack_q8_avx512, ll_tile_q8_avx512}, {ll_pack_q4_avx512, ll_tile_q4_avx512}},
+    {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_rows_f32_avx512, ll_rows_f16_avx512}, ll_unpack_tile_avx512, ll_half_avx2,
+    ll_dot_avx512, ll_softmax_avx512, ll_swiglu_avx512};
+static const ll_kernels ll_avx512_bf16 = {"avx512bf16", 12,
+    {{NULL, NULL}, {ll_pack_f32_avx512, ll_tile_f32_avx512}, {ll_pack_bf16_native, ll_tile_bf16_native},
+     {ll_pack_q8_avx512, ll_tile_q8_avx512}, {ll_pack_q4_avx512, ll_tile_q4_avx512}},
+    {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_rows_f32_avx512, ll_rows_f16_avx512}, ll_unpack_tile_avx512, ll_half_avx2,
+    ll_dot_avx512, ll_softmax_avx512, ll_swiglu_avx512};
+#endif
+
+#ifdef LL_NEON
+/* ---- NEON ----
+ * A line is four registers of four rows. The dot-product extension (ARMv8.2) multiplies 16 signed bytes by
+ * four of one token, taken from a lane, and adds fours: no offset is needed. Without it bytes are multiplied
+ * to 16 bits and added in pairs. Eight rows at a time for integers, or 32 registers would not do. */
+#define LL_INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define LL_DOTPROD __attribute__((target("dotprod")))
+#define LL_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define LL_DOTPROD __attribute__((target("arch=armv8.2-a+dotprod")))
+#define LL_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+LL_INLINE float32x4_t ll_quarter_neon(const void *w, size_t k, const int HALF) {
+    return HALF ? vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16((const uint16_t *)w + 4 * k))) : vld1q_f32((const float *)w + 4 * k);
+}
+
+LL_INLINE void ll_tile_neon(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
+                            const int HALF, const int ROWS, const size_t TOKENS) {
+    const size_t step = ROWS ? 1 : TOKENS, stride = ROWS ? LL_KEYS : 1;
+    const float *a = (const float *)packed;
+    float32x4_t c[6][4];
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) LL_UNROLL for (int i = 0; i < 4; i++) c[t][i] = vdupq_n_f32(0);
+    for (size_t k = 0; k < (size_t)n; k++, a += step) {
+        float32x4_t v[4];
+        LL_UNROLL for (size_t i = 0; i < 4; i++) v[i] = ll_quarter_neon(w, 4 * k + i, HALF);
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) LL_UNROLL for (int i = 0; i < 4; i++) c[t][i] = vfmaq_n_f32(c[t][i], v[i], a[t * stride]);
+    }
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) LL_UNROLL for (int i = 0; i < 4; i++)
+        vst1q_f32(out + 4 * i, add ? vaddq_f32(c[t][i], vld1q_f32(out + 4 * i)) : c[t][i]);
+}
+
+LL_INLINE void ll_bf16_neon(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
+                            const int UNUSED, const int UNUSED2, const size_t TOKENS) {
+    (void)UNUSED, (void)UNUSED2;
+    for (size_t h = 0; h < 2; h++) {
+        const float *a = (const float *)packed;
+        float32x4_t c[6][2];
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t][0] = c[t][1] = vdupq_n_f32(0);
+        for (size_t k = 0; k < ((size_t)n + 1) / 2; k++, a += 2 * TOKENS)
+            LL_UNROLL for (size_t i = 0; i < 2; i++) {
+                const uint32x4_t v = vld1q_u32((const uint32_t *)w + 16 * k + 8 * h + 4 * i);
+                const float32x4_t even = vreinterpretq_f32_u32(vshlq_n_u32(v, 16));
+                const float32x4_t odd = vreinterpretq_f32_u32(vandq_u32(v, vdupq_n_u32(0xffff0000u)));
+                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t][i] = vfmaq_n_f32(vfmaq_n_f32(c[t][i], even, a[t]), odd, a[TOKENS + t]);
+            }
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) LL_UNROLL for (size_t i = 0; i < 2; i++) {
+            float *o = out + t * out_stride + 8 * h + 4 * i;
+            vst1q_f32(o, add ? vaddq_f32(c[t][i], vld1q_f32(o)) : c[t][i]);
+        }
+    }
+}
+
+/* c += for each of four rows the product of its four bytes of w with those of x. */
+LL_INLINE int32x4_t ll_dot4_neon(int32x4_t c, int8x16_t w, int8x16_t x) {
+    const int16x8_t low = vmull_s8(vget_low_s8(w), vget_low_s8(x)), high = vmull_high_s8(w, x);
+    return vaddq_s32(c, vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high)));
+}
+
+LL_INLINE int8x16_t ll_word_neon(const unsigned char *p) {
+    int32_t v;
+    memcpy(&v, p, sizeof v);
+    return vreinterpretq_s8_s32(vdupq_n_s32(v));
+}
+
+/* One definition of a group's end for both of the loops below: sums to float32, times both scales. */
+LL_INLINE void ll_end_group_neon(float32x4_t sum[][2], int32x4_t c[][2], const unsigned char *scales, const unsigned char *activation_scale, const size_t TOKENS) {
+    const uint16x8_t half = vld1q_u16((const uint16_t *)(const void *)scales);
+    const float32x4_t s[2] = {vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(half))), vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(half)))};
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+        const float scale = ll_f32(activation_scale + 4 * t);
+        LL_UNROLL for (size_t i = 0; i < 2; i++) sum[t][i] = vfmaq_f32(sum[t][i], vcvtq_f32_s32(c[t][i]), vmulq_n_f32(s[i], scale));
+    }
+}
+
+/* The two kernels for groups differ only in DOT4: an instruction that needs its own target attribute. */
+#define LL_GROUPS_NEON(name, target, DOT4)                                                                          \
+    LL_INLINE target void name(float *out, size_t out_stride, const void *tile, const void *packed, int n, int add,  \
+                               const int Q4, const int UNUSED, const size_t TOKENS) {                               \
+        const size_t LINES = Q4 ? LL_Q4_GROUP / 8 : LL_Q8_GROUP / 4, GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP;        \
+        (void)UNUSED;                                                                                               \
+        for (size_t h = 0; h < 2; h++) {                                                                            \
+            const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;               \
+            float32x4_t sum[6][2];                                                                                  \
+            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[t][0] = sum[t][1] = vdupq_n_f32(0);                   \
+            for (int g = 0, groups = ll_groups(n, (int)GROUP); g < groups; g++, a += TOKENS * (GROUP + 8)) {        \
+                const unsigned char *q = w + LL_LINE + (g & 1 ? LINES * LL_LINE : 0) + 32 * h;                      \
+                int32x4_t c[6][2];                                                                                  \
+                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t][0] = c[t][1] = vdupq_n_s32(0);                   \
+                for (size_t k = 0; k < LINES; k++)                                                                  \
+                    LL_UNROLL for (size_t i = 0; i < 2; i++) {                                                      \
+                        const uint8x16_t v = vld1q_u8(q + k * LL_LINE + 16 * i);                                    \
+                        const int8x16_t eight = vdupq_n_s8(8);                                                      \
+                        const int8x16_t lo = Q4 ? vsubq_s8(vreinterpretq_s8_u8(vandq_u8(v, vdupq_n_u8(15))), eight) : vreinterpretq_s8_u8(v); \
+                        const int8x16_t hi = vsubq_s8(vreinterpretq_s8_u8(vshrq_n_u8(v, 4)), eight);                \
+                        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {                                             \
+                            const unsigned char *x = a + t * GROUP + (Q4 ? 8 : 4) * k;                              \
+                            c[t][i] = DOT4(c[t][i], lo, ll_word_neon(x));                                           \
+                            if (Q4) c[t][i] = DOT4(c[t][i], hi, ll_word_neon(x + 4));                               \
+                        }                                                                                           \
+                    }                                                                                               \
+                ll_end_group_neon(sum, c, w + (g & 1) * 32 + 16 * h, a + TOKENS * GROUP, TOKENS);                   \
+                if (g & 1) w += LL_LINE + 2 * LINES * LL_LINE;                                                      \
+            }                                                                                                       \
+            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) LL_UNROLL for (size_t i = 0; i < 2; i++) {                \
+                float *o = out + t * out_stride + 8 * h + 4 * i;                                                    \
+                vst1q_f32(o, add ? vaddq_f32(sum[t][i], vld1q_f32(o)) : sum[t][i]);                                 \
+            }                                                                                                       \
+        }                                                                                                           \
+    }
+LL_GROUPS_NEON(ll_groups_neon, , ll_dot4_neon)
+LL_GROUPS_NEON(ll_groups_neon_dot, LL_DOTPROD, vdotq_s32)
+
+static void ll_dot_neon(float *out, const float *w, const float *x, int n, int rows, int add) {
+    for (int r = 0; r < rows; r++, w += n) {
+        float32x4_t c[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+        int k = 0;
+        for (; k + 16 <= n; k += 16)
+            LL_UNROLL for (int i = 0; i < 4; i++) c[i] = vfmaq_f32(c[i], vld1q_f32(w + k + 4 * i), vld1q_f32(x + k + 4 * i));
+        float sum = vaddvq_f32(vaddq_f32(vaddq_f32(c[0], c[1]), vaddq_f32(c[2], c[3])));
+        for (; k < n; k++) sum += w[k] * x[k];
+        out[r] = add ? out[r] + sum : sum;
+    }
+}
+
+/* ll_exp in every lane: minimum and maximum let nan through. */
+LL_INLINE float32x4_t ll_exp_neon(float32x4_t x) {
+    x = vminq_f32(vmaxq_f32(x, vdupq_n_f32(-87.0f)), vdupq_n_f32(88.0f));
+    const int32x4_t i = vcvtnq_s32_f32(vmulq_n_f32(x, 1.44269504f));
+    const float32x4_t y = vcvtq_f32_s32(i), f = vfmaq_n_f32(vfmsq_n_f32(x, y, 0.693359375f), y, 2.12194440e-4f);
+    float32x4_t p = vdupq_n_f32(1.9875691500e-4f);
+    p = vfmaq_f32(vdupq_n_f32(1.3981999507e-3f), p, f);
+    p = vfmaq_f32(vdupq_n_f32(8.3334519073e-3f), p, f);
+    p = vfmaq_f32(vdupq_n_f32(4.1665795894e-2f), p, f);
+    p = vfmaq_f32(vdupq_n_f32(1.6666665459e-1f), p, f);
+    p = vfmaq_f32(vdupq_n_f32(5.0000001201e-1f), p, f);
+    p = vaddq_f32(vfmaq_f32(f, vmulq_f32(p, f), f), vdupq_n_f32(1.0f));
+    return vmulq_f32(p, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(i, vdupq_n_s32(127)), 23)));
+}
+
+/* Whole registers first; the plain loop takes the rest, and the largest of what both saw holds for both. */
+static float ll_softmax_neon(float *x, int n, float *max) {
+    const int whole = n / 4 * 4;
+    float32x4_t top = vdupq_n_f32(*max), sum = vdupq_n_f32(0);
+    for (int i = 0; i < whole; i += 4) top = vmaxq_f32(top, vld1q_f32(x + i));
+    *max = vmaxvq_f32(top);
+    const float rest = ll_softmax_plain(x + whole, n - whole, max);
+    for (int i = 0; i < whole; i += 4) {
+        const float32x4_t e = ll_exp_neon(vsubq_f32(vld1q_f32(x + i), vdupq_n_f32(*max)));
+        vst1q_f32(x + i, e);
+        sum = vaddq_f32(sum, e);
+    }
+    return rest + vaddvq_f32(sum);
+}
+
+static void ll_swiglu_neon(float *a, const float *b, int n) {
+    const int whole = n / 4 * 4;
+    for (int i = 0; i < whole; i += 4) {
+        const float32x4_t z = vld1q_f32(a + i), e = ll_exp_neon(vnegq_f32(z));
+        vst1q_f32(a + i, vmulq_f32(vdivq_f32(z, vaddq_f32(vdupq_n_f32(1.0f), e)), vld1q_f32(b + i)));
+    }
+    ll_swiglu_plain(a + whole, b + whole, n - whole);
+}
+
+static void ll_half_neon(uint16_t *out, const float *x, int n) {
+    const int whole = n / 4 * 4;
+    for (int i = 0; i < whole; i += 4) vst1_u16(out + i, vreinterpret_u16_f16(vcvt_f16_f32(vld1q_f32(x + i))));
+    ll_half_plain(out + whole, x + whole, n - whole);
+}
+
+LL_TILE_FN(ll_tile_f32_neon, , LL_CASES_6, ll_tile_neon, 0, 0)
+LL_TILE_FN(ll_rows_f32_neon, , LL_CASES_6, ll_tile_neon, 0, 1)
+LL_TILE_FN(ll_tile_f16_neon, , LL_CASES_6, ll_tile_neon, 1, 0)
+LL_TILE_FN(ll_rows_f16_neon, , LL_CASES_6, ll_tile_neon, 1, 1)
+LL_TILE_FN(ll_tile_bf16_neon, , LL_CASES_6, ll_bf16_neon, 0, 0)
+LL_TILE_FN(ll_tile_q8_neon, , LL_CASES_6, ll_groups_neon, 0, 0)
+LL_TILE_FN(ll_tile_q4_neon, , LL_CASES_6, ll_groups_neon, 1, 0)
+LL_TILE_FN(ll_tile_q8_neon_dot, LL_DOTPROD, LL_CASES_6, ll_groups_neon_dot, 0, 0)
+LL_TILE_FN(ll_tile_q4_neon_dot, LL_DOTPROD, LL_CASES_6, ll_groups_neon_dot, 1, 0)
+
+static const ll_kernels ll_neon = {"neon", 6,
+    {{NULL, NULL}, {ll_pack_f32, ll_tile_f32_neon}, {ll_pack_bf16_as_f32, ll_tile_bf16_neon},
+     {ll_pack_q8, ll_tile_q8_neon}, {ll_pack_q4, ll_tile_q4_neon}},
+    {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_rows_f32_neon, ll_rows_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
+    ll_dot_neon, ll_softmax_neon, ll_swiglu_neon};
+static const ll_kernels ll_neon_dot = {"neondot", 6,
+    {{NULL, NULL}, {ll_pack_f32, ll_tile_f32_neon}, {ll_pack_bf16_as_f32, ll_tile_bf16_neon},
+     {ll_pack_q8, ll_tile_q8_neon_dot}, {ll_pack_q4, ll_tile_q4_neon_dot}},
+    {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_rows_f32_neon, ll_rows_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
+    ll_dot_neon, ll_softmax_neon, ll_swiglu_neon};
 #endif
 
 /* The set of that name, or the fastest if name is NULL; NULL if this processor or build has none such. */
@@ -1083,9 +1719,23 @@ static const ll_kernels *ll_find_kernels(const char *name) {
     __builtin_cpu_init();
     const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     const int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                       __builtin_cpu_supports("avx512vnni");
+    const int bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+    if (bf16 && (!name || !strcmp(name, ll_avx512_bf16.name))) return &ll_avx512_bf16;
     if (avx512 && (!name || !strcmp(name, ll_avx512.name))) return &ll_avx512;
     if (avx2 && (!name || !strcmp(name, ll_avx2.name))) return &ll_avx2;
+#endif
+#ifdef LL_NEON
+#if defined(__linux__)
+    const int dot = (getauxval(AT_HWCAP) & (1ul << 20)) != 0; /* HWCAP_ASIMDDP */
+#elif defined(__ARM_FEATURE_DOTPROD)
+    const int dot = 1;
+#else
+    const int dot = 0;
+#endif
+    if (dot && (!name || !strcmp(name, ll_neon_dot.name))) return &ll_neon_dot;
+    if (!name || !strcmp(name, ll_neon.name)) return &ll_neon;
 #endif
     return !name || !strcmp(name, ll_plain.name) ? &ll_plain : NULL;
 }
@@ -1132,8 +1782,9 @@ struct llama_context {
     unsigned char *packed; /* the input of the next product, as its kernel reads it: ll_pack */
     float *logits;  /* (LL_BLOCK, vocab_size) */
     float *rope;    /* (n_ctx, head_dim / 2, 2) cosine and sine */
-    float *keys;    /* (n_layers, n_kv_heads, n_ctx / 16, head_dim, 16) */
-    float *values;  /* (n_layers, n_kv_heads, head_dim / 16, n_ctx, 16) */
+    int half;       /* 1: the kv cache is float16; with f32 weights it is float32 */
+    unsigned char *keys;   /* (n_layers, n_kv_heads, n_ctx / 16, head_dim, 16) */
+    unsigned char *values; /* (n_layers, n_kv_heads, head_dim / 16, n_ctx, 16) */
     float *scratch; /* (n_threads, scratch_stride) */
     size_t scratch_stride;
 };
@@ -1210,17 +1861,21 @@ static void ll_multiply_rows(const llama_context *c, const ll_product *p, int fi
 /* Rows [first, first + LL_TILE) of a product. */
 static void ll_multiply_tile(const llama_context *c, const ll_product *p, int first, int n, float *scratch) {
     const ll_matrix *w = p->w;
-    const int blocks = ll_blocks(c, w, n);
+    const int blocks = ll_blocks(c, w, n), rows = w->rows - first < LL_TILE ? w->rows - first : LL_TILE;
     const ll_type type = ll_packed_type(w);
     const unsigned char *tile = (const unsigned char *)w->data + (size_t)(first / LL_TILE) * ll_tile_bytes(w->type, w->cols);
     if (ll_by_rows(w, n)) {
         ll_multiply_rows(c, p, first, n, scratch);
         return;
     }
-    if (type != w->type) {
-        ll_unpack_tile(w, first, scratch);
-        tile = (const unsigned char *)scratch;
+    if (w->type == LL_F32_ROWS)
+        c->kernels->unpack(scratch, (const float *)w->data + (size_t)first * (size_t)w->cols, w->cols, rows);
+    else if (w->type == LL_Q8_ROWS) {
+        float *row = scratch + (size_t)LL_TILE * (size_t)w->cols;
+        for (int r = 0; r < rows; r++) ll_unpack_row(w, first + r, row + (size_t)r * (size_t)w->cols);
+        c->kernels->unpack(scratch, row, w->cols, rows);
     }
+    if (type != w->type) tile = (const unsigned char *)scratch;
     for (int b = 0; b < blocks; b++) {
         const int begin = ll_block_start(n, blocks, b), end = ll_block_start(n, blocks, b + 1);
         c->kernels->type[type].tile(p->out + (size_t)begin * p->stride + first, p->stride, tile,
@@ -1280,32 +1935,43 @@ static void ll_prepare_rope(llama_context *c, int end) {
         }
 }
 
+static size_t ll_kv_bytes(const llama_context *c) { return c->half ? sizeof(uint16_t) : sizeof(float); }
+
 /* Where the cache keeps the keys and values of one head. */
-static float *ll_head_keys(const llama_context *c, int layer, int head) {
+static unsigned char *ll_head_keys(const llama_context *c, int layer, int head) {
     const llama_config *f = &c->model->config;
     const size_t positions = ((size_t)c->n_ctx + LL_TILE - 1) / LL_TILE * LL_TILE;
-    return c->keys + ((size_t)layer * (size_t)f->n_kv_heads + (size_t)head) * positions * (size_t)f->head_dim;
+    return c->keys + ((size_t)layer * (size_t)f->n_kv_heads + (size_t)head) * positions * (size_t)f->head_dim * ll_kv_bytes(c);
 }
-static float *ll_head_values(const llama_context *c, int layer, int head) {
-    return c->values + ((size_t)layer * (size_t)c->model->config.n_kv_heads + (size_t)head) * (size_t)c->n_ctx * c->head_stride;
+static unsigned char *ll_head_values(const llama_context *c, int layer, int head) {
+    return c->values + ((size_t)layer * (size_t)c->model->config.n_kv_heads + (size_t)head) * (size_t)c->n_ctx * c->head_stride * ll_kv_bytes(c);
 }
 
 /* Rotates q and k of the tokens in own, and stores k and v at their positions. */
-static void ll_remember(llama_context *c, int layer, int position, ll_range own) {
+static void ll_remember(llama_context *c, int layer, int position, ll_range own, float *scratch) {
     const llama_config *f = &c->model->config;
     const size_t head_dim = (size_t)f->head_dim;
+    const int kv_dim = f->n_kv_heads * f->head_dim;
+    uint16_t *half = (uint16_t *)(void *)scratch;
     for (int t = own.begin; t < own.end; t++) {
         const size_t p = (size_t)position + (size_t)t;
         const float *rope = c->rope + p * head_dim;
         float *k = c->k + (size_t)t * c->kv_stride, *v = c->v + (size_t)t * c->kv_stride;
         ll_rotate(c->q + (size_t)t * c->q_stride, f->n_heads, f->head_dim, rope);
         ll_rotate(k, f->n_kv_heads, f->head_dim, rope);
-        for (int h = 0; h < f->n_kv_heads; h++, k += head_dim, v += head_dim) {
-            float *keys = ll_head_keys(c, layer, h) + p / LL_TILE * head_dim * LL_TILE + p % LL_TILE;
-            float *values = ll_head_values(c, layer, h) + p * LL_TILE;
+        if (c->half) c->kernels->half(half, k, kv_dim), c->kernels->half(half + kv_dim, v, kv_dim);
+        for (int h = 0; h < f->n_kv_heads; h++) {
+            unsigned char *keys = ll_head_keys(c, layer, h), *values = ll_head_values(c, layer, h);
             for (size_t d = 0; d < head_dim; d++) {
-                keys[d * LL_TILE] = k[d];
-                values[d / LL_TILE * (size_t)c->n_ctx * LL_TILE + d % LL_TILE] = v[d];
+                const size_t key = (p / LL_TILE * head_dim + d) * LL_TILE + p % LL_TILE, from = (size_t)h * head_dim + d;
+                const size_t value = (d / LL_TILE * (size_t)c->n_ctx + p) * LL_TILE + d % LL_TILE;
+                if (c->half) {
+                    ((uint16_t *)(void *)keys)[key] = half[from];
+                    ((uint16_t *)(void *)values)[value] = half[(size_t)kv_dim + from];
+                } else {
+                    ((float *)(void *)keys)[key] = k[from];
+                    ((float *)(void *)values)[value] = v[from];
+                }
             }
         }
     }
@@ -1332,7 +1998,9 @@ static void ll_attend(llama_context *c, int layer, int head, int position, int b
     const size_t head_dim = (size_t)f->head_dim, stride = c->head_stride;
     float *q = scratch, *score = q + head_dim * LL_BLOCK, *mixed = score + LL_KEYS * LL_BLOCK;
     float max[LL_BLOCK], sum[LL_BLOCK];
-    const float scale = 1.0f / sqrtf((float)head_dim), *keys = ll_head_keys(c, layer, head), *values = ll_head_values(c, layer, head);
+    const float scale = 1.0f / sqrtf((float)head_dim);
+    const unsigned char *keys = ll_head_keys(c, layer, head), *values = ll_head_values(c, layer, head);
+    const size_t line = LL_TILE * ll_kv_bytes(c);
     for (int i = 0; i < count; i++) {
         const float *from = c->q + (size_t)((begin + i) / group) * c->q_stride + (size_t)(head * group + (begin + i) % group) * head_dim;
         for (size_t d = 0; d < head_dim; d++) q[d * (size_t)count + (size_t)i] = from[d] * scale;
@@ -1342,14 +2010,14 @@ static void ll_attend(llama_context *c, int layer, int head, int position, int b
     for (int p = 0; p < last; p += LL_KEYS) {
         const int n = last - p < LL_KEYS ? last - p : LL_KEYS;
         for (int i = 0; i < n; i += LL_TILE)
-            c->kernels->type[LL_F32].tile(score + i, LL_KEYS, keys + (size_t)(p + i) * head_dim, q, f->head_dim, count, 0);
+            c->kernels->scores[c->half](score + i, LL_KEYS, keys + (size_t)(p + i) / LL_TILE * head_dim * line, q, f->head_dim, count, 0);
         for (int i = 0; i < count; i++) {
             const int left = position + (begin + i) / group + 1 - p;
             ll_softmax_step(c->kernels, score + i * LL_KEYS, left < 0 ? 0 : left < n ? left : n, n, &max[i], &sum[i],
                             mixed + (size_t)i * stride, stride);
         }
         for (size_t d = 0; d < stride; d += LL_TILE)
-            c->kernels->tile_rows(mixed + d, stride, values + d * (size_t)c->n_ctx + (size_t)p * LL_TILE, score, n, count, 1);
+            c->kernels->mix[c->half](mixed + d, stride, values + (d / LL_TILE * (size_t)c->n_ctx + (size_t)p) * line, score, n, count, 1);
     }
     for (int i = 0; i < count; i++) {
         float *out = c->mixed + (size_t)((begin + i) / group) * c->q_stride + (size_t)(head * group + (begin + i) % group) * head_dim;
@@ -1380,7 +2048,7 @@ static void ll_forward_layer(ll_team team, llama_context *c, int layer, int posi
     const ll_product qkv[] = {{&w->wq, c->q, c->q_stride, 0}, {&w->wk, c->k, c->kv_stride, 0}, {&w->wv, c->v, c->kv_stride, 0}};
     ll_multiply(team, c, qkv, 3, n);
     ll_barrier(team);
-    ll_remember(c, layer, position, own);
+    ll_remember(c, layer, position, own, c->scratch + (size_t)team.id * c->scratch_stride);
     ll_barrier(team);
     ll_attention(team, c, layer, position, n);
     ll_barrier(team);
@@ -1460,7 +2128,7 @@ static void ll_evaluate(ll_team team, llama_context *c, const int *tokens, int n
 }
 
 /* Bytes of weights times tokens below which a second thread costs more in barriers than it brings. */
-enum { LL_SMALL = 4 << 20 };
+enum { LL_SMALL = 8 << 20 };
 
 /* Checks the call, runs it on all threads, and moves the position. */
 static int ll_run(llama_context *c, const int *tokens, int n, float *logprobs, llama_error *err) {
@@ -1475,6 +2143,9 @@ static int ll_run(llama_context *c, const int *tokens, int n, float *logprobs, l
     c->cancelled = 0;
 #ifdef _OPENMP
     if (c->n_threads > 1 && (uint64_t)n * c->model->config.weight_bytes > LL_SMALL) {
+#ifdef KMP_VERSION_MAJOR
+        kmp_set_blocktime(1); /* LLVM's threads would spin for 200 ms after the call; GNU's stop after some */
+#endif
 #pragma omp parallel num_threads(c->n_threads)
         {
             const ll_team team = {omp_get_thread_num(), omp_get_num_threads()};
@@ -1508,9 +2179,9 @@ static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     c->dim_stride = ll_pad(f->dim), c->hidden_stride = ll_pad(f->hidden_dim), c->vocab_stride = ll_pad(f->vocab_size);
     c->q_stride = ll_pad(f->n_heads * f->head_dim), c->kv_stride = ll_pad(f->n_kv_heads * f->head_dim);
     c->head_stride = ll_pad(f->head_dim);
-    /* Two tiles: of few columns, a group with its scale takes more than their floats. */
-    const size_t widest = ll_max(ll_max(c->dim_stride, c->q_stride), ll_max(c->hidden_stride, 2 * LL_TILE));
-    c->scratch_stride = ll_max(ll_mul(widest, LL_TILE), ll_mul(2 * c->head_stride + LL_KEYS, LL_BLOCK));
+    /* Three tiles: of few columns, a packed group takes more than their floats. */
+    const size_t widest = ll_max(ll_max(c->dim_stride, c->q_stride), ll_max(c->hidden_stride, 3 * LL_TILE));
+    c->scratch_stride = ll_max(ll_mul(widest, 2 * LL_TILE), ll_mul(2 * c->head_stride + LL_KEYS, LL_BLOCK));
     c->x = ll_carve(base, &at, n, c->dim_stride);
     c->normed = ll_carve(base, &at, n, c->dim_stride);
     c->q = ll_carve(base, &at, n, c->q_stride);
@@ -1522,22 +2193,46 @@ static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     c->packed = (unsigned char *)ll_carve(base, &at, n, widest); /* no type takes more than f32 */
     c->logits = ll_carve(base, &at, LL_BLOCK, c->vocab_stride);
     c->rope = ll_carve(base, &at, context, (size_t)f->head_dim);
-    c->keys = ll_carve(base, &at, ll_mul(layers, (size_t)f->head_dim), ll_pad(c->n_ctx));
-    c->values = ll_carve(base, &at, ll_mul(layers, c->head_stride), context);
+    const size_t half = c->half ? 2 : 1; /* values to a float's place; keys and values come in sixteens */
+    c->keys = (unsigned char *)ll_carve(base, &at, ll_mul(layers, (size_t)f->head_dim), ll_pad(c->n_ctx) / half);
+    c->values = (unsigned char *)ll_carve(base, &at, ll_mul(layers, c->head_stride / half), context);
     c->scratch = ll_carve(base, &at, (size_t)c->n_threads, c->scratch_stride);
     return at;
 }
+
+#ifdef _OPENMP
+/* Cores this process may use. A second thread on a core brings nothing: its arithmetic and its reads are
+ * the same units'. Linux lists a core's threads, the first of them leads. */
+static int ll_cores(void) {
+    const int procs = omp_get_num_procs();
+    int cores = 0;
+#ifdef __linux__
+    for (int i = 0, first; i < 1024; i++) {
+        char path[80];
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", i);
+        FILE *file = fopen(path, "r");
+        if (!file) break;
+        cores += fscanf(file, "%d", &first) == 1 && first == i;
+        fclose(file);
+    }
+#endif
+    return cores > 0 && cores < procs ? cores : procs;
+}
+#endif
 
 /* The numbers of a context: options where they are given, defaults where not. */
 static int ll_configure_context(llama_context *c, const llama_model *m, const llama_options *o, llama_error *err) {
     const llama_options none = {0};
     if (!o) o = &none;
     memset(c, 0, sizeof *c);
-    const struct { const char *name; int value; } field[] = {{"n_ctx", o->n_ctx}, {"n_threads", o->n_threads}, {"n_batch", o->n_batch}};
+    /* A runtime that cannot start its threads ends the process: no number of them that no machine has. */
+    const struct { const char *name; int value, most; } field[] = {
+        {"n_ctx", o->n_ctx, 1 << 28}, {"n_threads", o->n_threads, 1024}, {"n_batch", o->n_batch, 1 << 28}};
     for (int i = 0; i < 3; i++)
-        if (field[i].value < 0 || field[i].value > 1 << 28)
-            return ll_fail(err, "%s is %d, not between 0 and %d", field[i].name, field[i].value, 1 << 28), -1;
+        if (field[i].value < 0 || field[i].value > field[i].most)
+            return ll_fail(err, "%s is %d, not between 0 and %d", field[i].name, field[i].value, field[i].most), -1;
     c->model = m;
+    c->half = m->layers->wq.type == LL_BF16 || m->layers->wq.type == LL_Q8 || m->layers->wq.type == LL_Q4;
     c->kernels = ll_find_kernels(o->kernels);
     if (!c->kernels) return ll_fail(err, "kernels \"%.20s\" are not to be had on this processor or in this build", o->kernels), -1;
     c->allocator = ll_allocator_of(o);
@@ -1547,7 +2242,7 @@ static int ll_configure_context(llama_context *c, const llama_model *m, const ll
     if (c->n_batch > c->n_ctx) c->n_batch = c->n_ctx;
     c->n_threads = 1;
 #ifdef _OPENMP
-    c->n_threads = o->n_threads ? o->n_threads : omp_get_num_procs();
+    c->n_threads = o->n_threads ? o->n_threads : ll_cores();
 #endif
     return 0;
 }
@@ -1639,12 +2334,12 @@ static int ll_top_p(ll_candidate *list, int n, float p, float max, int sorted) {
 }
 
 static int ll_draw(llama_sampler *s, const ll_candidate *list, int n, float max) {
-    const float inverse = 1.0f / s->sampling.temperature;
+    const float t = s->sampling.temperature; /* may be so small that its inverse is infinite */
     double total = 0, sum = 0;
-    for (int i = 0; i < n; i++) total += ll_exp((list[i].logit - max) * inverse);
+    for (int i = 0; i < n; i++) total += ll_exp((list[i].logit - max) / t);
     const double r = ll_random(&s->state) * total;
     for (int i = 0; i < n; i++) {
-        sum += ll_exp((list[i].logit - max) * inverse);
+        sum += ll_exp((list[i].logit - max) / t);
         if (r < sum) return list[i].id;
     }
     return list[n - 1].id;
@@ -1844,13 +2539,17 @@ float llama_logprob(const float *logits, int vocab_size, int token) {
     return (float)(logits[token] - max - log(sum));
 }
 
-#undef LL_TYPES_PLAIN
 #undef LL_EACH_LAYER
 #undef LL_MMAP
 #undef LL_X86
+#undef LL_NEON
+#undef LL_DOTPROD
+#undef LL_GROUPS_NEON
 #undef LL_INLINE
 #undef LL_AVX2
 #undef LL_AVX512
+#undef LL_AVX512_BF16
+#undef LL_ROLLED
 #undef LL_UNROLL
 #undef LL_CASE
 #undef LL_CASES_6

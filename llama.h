@@ -83,10 +83,10 @@ typedef struct {
                       written or cut while it is in use: on most systems that ends the process. */
     /* llama_context_create: */
     int n_ctx;     /* length of the context in tokens; 0: the model's seq_len. May exceed seq_len. */
-    int n_threads; /* 0: one per core; ignored without OpenMP */
+    int n_threads; /* 0: one per core; at most 1024; ignored without OpenMP */
     int n_batch;   /* most tokens evaluated at once; 0: 256. Memory grows with it. */
-    const char *kernels; /* the set of inner loops: "plain", "avx2", "avx512" or "neon"; NULL: the fastest
-                            that this processor has. Sets round differently in the last bits. */
+    const char *kernels; /* the set of inner loops: "plain", "avx2", "avx512", "avx512bf16", "neon", "neondot";
+                            NULL: the fastest that this processor has. Sets round differently in the last bits. */
     /* Called by the thread in llama_forward or llama_score, at least once a layer, with the share of
      * the call's work that is done, 0..1. Return nonzero to cancel: the call then fails and the
      * context is as it was before. */
@@ -155,7 +155,8 @@ LLAMA_API void llama_rewind(llama_context *context, int position);
  *   4. top-p         keep the fewest tokens whose probabilities sum to p or more (arXiv:1904.09751)
  *   5. min-p         keep tokens at least min_p times as probable as the best (arXiv:2407.01082)
  *   6. temperature   divide the logits, then draw
- * with probabilities before temperature in 4 and 5; equal logits rank by the smaller id. The generator
+ * with probabilities before temperature in 4 and 5; equal logits rank by the smaller id. What is left is drawn
+ * from in the order of rank where 3 or 4 ranked it, else in the order of ids. The generator
  * is SplitMix64 (Steele, Lea, Flood 2014) started at seed: its top 24 bits / 2^24 are the uniform
  * number, one per drawn token, none for a greedy one. */
 typedef struct {

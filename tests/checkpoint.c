@@ -153,7 +153,8 @@ static const double *fill(double **next, size_t n, double mean, double deviation
 
 checkpoint checkpoint_make(checkpoint_shape s, uint64_t seed) {
     checkpoint c = {0};
-    size_t dim = (size_t)s.dim, hidden = (size_t)s.hidden_dim, layers = (size_t)s.n_layers, vocab = (size_t)s.vocab_size;
+    size_t dim = (size_t)s.dim, hidden = (size_t)s.hidden_dim;
+    size_t layers = (size_t)s.n_layers, vocab = (size_t)s.vocab_size;
     size_t hd = dim / (size_t)s.n_heads, kv_dim = hd * (size_t)s.n_kv_heads;
     size_t per_layer = 2 * dim + 2 * dim * dim + 2 * dim * kv_dim + 3 * dim * hidden;
     size_t count = hd / 2 + 2 * vocab * dim + dim + layers * per_layer;

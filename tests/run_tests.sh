@@ -25,7 +25,8 @@ EOF
         f=1 last="$last, but ended with status $status"
     fi
     echo "$program: $last"
-    [ -z "$details" ] || printf '%s\n' "$details" | sed 's/^/    /'
+    [ -z "$details" ] || printf '%s\n' "$details" | awk 'NR <= 30 { print "    " $0 }
+        END { if (NR > 30) print "    ... and " NR - 30 " lines more" }'
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 done
 

@@ -87,7 +87,8 @@ static void put_fields(unsigned char *p, int version, const int fields[7], int s
 
 /* ---- One field at a time ---- */
 
-static const char *const field_names[] = {"dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "seq_len"};
+static const char *const field_names[] = {"dim",        "hidden_dim", "n_layers", "n_heads",
+                                          "n_kv_heads", "vocab_size", "seq_len"};
 
 /* The small checkpoint with one field changed. */
 static void field_refused(int version, int field, int value, const char *what) {
@@ -107,7 +108,7 @@ static void test_fields(void) {
             for (int version = 0; version <= 2; version++) {
                 static const int values[] = {0, -1, -4, INT_MIN, INT_MIN + 1, INT_MAX, INT_MAX - 1, 1 << 30};
                 for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-                    /* In version 0 a negative vocabulary says that the classifier is separate: the size is then wrong. */
+                    /* In version 0 a negative vocabulary means a separate classifier: it is the size that is wrong. */
                     int separate = version == 0 && field == FIELD_VOCAB_SIZE && values[i] < 0 && values[i] >= -4;
                     if (!separate) field_refused(version, field, values[i], field_names[field]);
                 }
@@ -261,8 +262,8 @@ static void path_refused(const char *path, const char *what) {
         memset(&err, 0, sizeof err);
         o.copy = copy;
         llama_model *m = llama_load(path, &o, &err);
-        int ok = CHECK(m == NULL) & CHECK(memchr(err.text, 0, sizeof err.text) != NULL) & CHECK(!strchr(err.text, '\n'));
-        ok &= CHECK(strstr(err.text, what));
+        int ok = CHECK(m == NULL) & CHECK(memchr(err.text, 0, sizeof err.text) != NULL);
+        ok &= CHECK(!strchr(err.text, '\n')) & CHECK(strstr(err.text, what));
         if (!ok) printf("  wanted %s, got: %s\n", what, err.text);
         CHECK(llama_load(path, &o, NULL) == NULL);
         llama_free(m);
@@ -423,7 +424,7 @@ static void test_huge(void) { SKIP("a file of more than 4 GiB", "no mmap"); }
 
 /* ---- Mutations ---- */
 
-/* Loads what may be a checkpoint; if it is one, three tokens go through it. Any outcome is fine that no sanitizer minds. */
+/* Loads what may be a checkpoint; if it is one, three tokens go through it. All is well that no sanitizer minds. */
 static int survives(const unsigned char *data, size_t size) {
     unsigned char *bytes = exact_copy(data, size);
     llama_error err;
@@ -460,9 +461,11 @@ static void test_mutations(void) {
                     case 0: p[at] ^= (unsigned char)(1 << random_int(&seed, 0, 7)); break;
                     case 1: p[at] = (unsigned char)random_int(&seed, 0, 255); break;
                     case 2: /* one field becomes another small number, or an extreme one */
-                        if (at + 4 <= c.size)
-                            checkpoint_put_int(p + at / 4 * 4, random_int(&seed, 0, 3) ? random_int(&seed, -8, 16)
-                                                                                       : -(INT_MAX >> random_int(&seed, 0, 30)));
+                        if (at + 4 <= c.size) {
+                            int extreme = random_int(&seed, 0, 3) == 0, shift = random_int(&seed, 0, 30);
+                            int value = extreme ? -(INT_MAX >> shift) : random_int(&seed, -8, 16);
+                            checkpoint_put_int(p + at / 4 * 4, value);
+                        }
                         break;
                     case 3: size = (size_t)random_int(&seed, 0, (int)c.size); break;
                     }

@@ -214,6 +214,7 @@ static void test_memory(void) {
         for (int n_threads = 1 << 16; CHECK(m) && n_threads <= 1 << 26; n_threads <<= 2) {
             counter n = {0};
             llama_options o = counted(&n);
+            n.limit = 1 << 28;
             o.n_threads = n_threads;
             memset(&err, 0, sizeof err);
             llama_context *c = llama_context_create(m, &o, &err);

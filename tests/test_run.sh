@@ -261,11 +261,11 @@ if timeout --preserve-status 1 true 2>/dev/null; then
     }
     name="Ctrl-C while it writes"
     interrupt $endless
-    if [ "$status" = 130 ] && [ "$(head -c 5 "$T/out")" = 01234 ] && [ "$(tail -c 1 "$T/out" | od -An -c)" = '  \n' ]
+    if [ "$status" = 130 ] && [ "$(head -c 5 "$T/out")" = 01234 ] && [ "$(tail -c 1 "$T/out" | od -An -c | tr -d ' ')" = '\n' ]
     then ok; else bad "status $status"; fi
     name="Ctrl-C while it reads the prompt"
     interrupt "$tiny" -f "$T/digits" -c 1100000
-    if [ "$status" = 130 ] && [ "$(od -An -c <"$T/out")" = '  \n' ]; then ok; else bad "status $status"; fi
+    if [ "$status" = 130 ] && [ "$(od -An -c <"$T/out" | tr -d ' ')" = '\n' ]; then ok; else bad "status $status"; fi
     name="Ctrl-C while it scores"
     interrupt "$tiny" --perplexity "$T/digits" -c 1100000
     if [ "$status" = 130 ] && [ ! -s "$T/out" ]; then ok; else bad "status $status"; fi

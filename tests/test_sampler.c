@@ -204,14 +204,16 @@ static void test_reference(void) {
                     CHECK(memcmp(before, logits, (size_t)n * sizeof *logits) == 0);
                     steps++;
                     unsure_steps += unsure;
-                    /* Two that differ by rounding go on with different tokens to penalise; a failure draws no number, or
-                     * one: that is nobody's business. */
+                    /* Two that differ by rounding go on with different tokens to penalise; a failure draws no number,
+                     * or one: that is nobody's business. */
                     going = got == want && got >= 0;
                     if (got != want && !unsure) {
                         CHECK(got == want);
-                        printf("  vocab %d, temperature %g, top_k %d, top_p %g, min_p %g, penalty %g over %d, step %d: %d, not %d\n",
-                               n, (double)naive.o.temperature, naive.o.top_k, (double)naive.o.top_p, (double)naive.o.min_p,
-                               (double)naive.o.repeat_penalty, naive.o.repeat_window, step, got, want);
+                        const llama_sampling *o = &naive.o;
+                        printf("  vocab %d, temperature %g, top_k %d, top_p %g, ", n, (double)o->temperature, o->top_k,
+                               (double)o->top_p);
+                        printf("min_p %g, penalty %g over %d, step %d: %d, not %d\n", (double)o->min_p,
+                               (double)o->repeat_penalty, o->repeat_window, step, got, want);
                     }
                 }
                 llama_sampler_free(s);
@@ -232,7 +234,8 @@ static void test_greedy(void) {
         o.temperature = 0;
         o.top_k = 1, o.top_p = 0.01f, o.min_p = 1;
         llama_sampler *s = sampler_make(7, o);
-        static const float a[] = {-3, 2, 1, 2, -8, 2, 0}, b[] = {-5, -5, -5, -5, -5, -5, -5}, c[] = {0, 1, 2, 3, 4, 5, 6};
+        static const float a[] = {-3, 2, 1, 2, -8, 2, 0}, b[] = {-5, -5, -5, -5, -5, -5, -5};
+        static const float c[] = {0, 1, 2, 3, 4, 5, 6};
         static const float d[] = {-0.0f, 0.0f, -1, 0, -2, -0.0f, -9};
         if (s) {
             CHECK(llama_sample(s, a, &err) == 1);
@@ -318,6 +321,11 @@ static void test_distributions(void) {
         static const double two[4] = {0.5, 0.5, 0, 0};
         o.top_p = 0.5f;
         check_distribution(four, 4, o, two);
+        /* The same of what top-k has ranked. */
+        static const float five[5] = {1, 1, -2, 1, 1};
+        static const double two_of_five[5] = {0.5, 0.5, 0, 0, 0};
+        o.top_k = 4;
+        check_distribution(five, 5, o, two_of_five);
     }
     TEST("min-p keeps what is at least min_p times as probable as the best") {
         static const double four[N] = {0, 0.3 / 0.85, 0, 0.2 / 0.85, 0.25 / 0.85, 0.1 / 0.85, 0, 0};
@@ -477,6 +485,19 @@ static void test_generator(void) {
                 CHECK(random_next(&state) == published[k][i]);
                 CHECK_NEAR(llama_sample(s, flat, &err), (double)(published[k][i] >> 48), 0);
             }
+            llama_sampler_free(s);
+        }
+    }
+    TEST("24 bits of it make the uniform number, no more and no less") {
+        /* The first number of this seed is 0x1ffffffffff: 1 / 2^24, or with more bits almost 2 / 2^24. A first token of
+         * half as much probability is missed, one of one and a half times as much is drawn. */
+        for (int i = 0; i < 2; i++) {
+            float l[2] = {0, 0};
+            llama_sampling o = plain();
+            o.seed = UINT64_C(0x33a301a8ca165b3b);
+            l[0] = (float)log((i ? 1.5 : 0.5) / 16777216);
+            llama_sampler *s = sampler_make(2, o);
+            if (s) CHECK(llama_sample(s, l, &err) == (i ? 0 : 1));
             llama_sampler_free(s);
         }
     }

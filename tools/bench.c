@@ -1,0 +1,366 @@
+/* bench - how fast a model runs here, and how fast it could.
+ *
+ * Each round measures, one after the other, what the machine can do at best now (a plain read of the same
+ * weights, the peaks of its arithmetic units), a prompt and some decode steps, so that the shares hold even where the
+ * machine's speed drifts. Medians over the rounds are printed.
+ *
+ * Includes llama.c (through writer.h) to lay out models of known shapes in memory and to see which kernels run.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "writer.h"
+
+#include <time.h>
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define BENCH_X86
+#include <immintrin.h>
+#endif
+
+typedef struct {
+    const char *name;
+    int dim, hidden_dim, n_layers, n_heads, n_kv_heads, head_dim, vocab_size, seq_len, shared_classifier;
+} shape;
+
+static const shape shapes[] = {
+    {"stories260k", 64, 172, 5, 8, 4, 8, 512, 512, 1},
+    {"stories15m", 288, 768, 6, 6, 6, 48, 32000, 256, 1},
+    {"stories110m", 768, 2048, 12, 12, 12, 64, 32000, 1024, 1},
+    {"smollm2-135m", 576, 1536, 30, 9, 3, 64, 49152, 8192, 1},
+    {"smollm2-1.7b", 2048, 8192, 24, 32, 32, 64, 49152, 8192, 1},
+    {"tinyllama-1.1b", 2048, 5632, 22, 32, 4, 64, 32000, 2048, 0},
+    {"llama-3.2-1b", 2048, 8192, 16, 32, 8, 64, 128256, 131072, 1},
+    {"llama-3.2-3b", 3072, 8192, 28, 24, 8, 128, 128256, 131072, 1},
+    {"llama-2-7b", 4096, 11008, 32, 32, 32, 128, 32000, 4096, 0},
+    {"llama-3.1-8b", 4096, 14336, 32, 32, 8, 128, 128256, 131072, 0},
+};
+
+typedef struct {
+    const char *model, *shape, *type, *kernels;
+    int prompt, decode, threads, rounds, position, json;
+} arguments;
+
+enum { MOST_ROUNDS = 100 };
+enum { PROMPT, DECODE, READ, INT8, BF16, F32, PROMPT_SHARE, DECODE_SHARE, FIGURES };
+typedef double figures[FIGURES][MOST_ROUNDS];
+
+static void fail(const char *format, const char *a, const char *b) {
+    fputs("bench: ", stderr);
+    fprintf(stderr, format, a, b);
+    fputs("\n", stderr);
+    exit(1);
+}
+
+static double now(void) {
+#if defined(CLOCK_MONOTONIC)
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+#else
+    return (double)clock() / CLOCKS_PER_SEC;
+#endif
+}
+
+/* ---- What the machine can do ----
+ * Peaks: twelve independent sums, enough for the latency and few enough for the registers, of one
+ * instruction that does nothing else. All count two operations to a multiply-add. */
+
+#ifdef BENCH_X86
+#define STEPS 50000L
+#define PEAK(name, features, vector, zero, step)                                                            \
+    __attribute__((target(features))) static double name(void) {                                            \
+        vector c[12];                                                                                       \
+        for (int k = 0; k < 12; k++) c[k] = zero;                                                           \
+        for (long i = 0; i < STEPS; i++) {                                                                  \
+            for (int u = 0; u < 8; u++)                                                                     \
+                _Pragma("GCC unroll 12") for (int k = 0; k < 12; k++) c[k] = step;                          \
+            __asm__ volatile("" : "+x"(c[0]), "+x"(c[1]), "+x"(c[2]), "+x"(c[3]), "+x"(c[4]), "+x"(c[5]),   \
+                             "+x"(c[6]), "+x"(c[7]), "+x"(c[8]), "+x"(c[9]), "+x"(c[10]), "+x"(c[11]));     \
+        }                                                                                                   \
+        return 96.0 * STEPS;                                                                                \
+    }
+PEAK(peak_i8_512, "avx512f,avx512vnni", __m512i, _mm512_setzero_si512(), _mm512_dpbusd_epi32(c[k], _mm512_set1_epi8(3), _mm512_set1_epi8(2)))
+PEAK(peak_bf16_512, "avx512f,avx512bf16", __m512, _mm512_set1_ps(1e-3f), _mm512_dpbf16_ps(c[k], (__m512bh)_mm512_set1_epi16(1), (__m512bh)_mm512_set1_epi16(2)))
+PEAK(peak_f32_512, "avx512f", __m512, _mm512_set1_ps(1e-3f), _mm512_fmadd_ps(c[k], c[k], c[k]))
+PEAK(peak_f32_256, "avx2,fma", __m256, _mm256_set1_ps(1e-3f), _mm256_fmadd_ps(c[k], c[k], c[k]))
+
+__attribute__((target("avx512f"))) static int64_t read_512(const unsigned char *p, size_t n) {
+    __m512i sum[4];
+    for (int k = 0; k < 4; k++) sum[k] = _mm512_setzero_si512();
+    for (size_t i = 0; i + 256 <= n; i += 256)
+        for (int k = 0; k < 4; k++) sum[k] = _mm512_add_epi64(sum[k], _mm512_loadu_si512(p + i + 64 * k));
+    return _mm512_reduce_add_epi64(_mm512_add_epi64(_mm512_add_epi64(sum[0], sum[1]), _mm512_add_epi64(sum[2], sum[3])));
+}
+#endif
+
+static int64_t read_plain(const unsigned char *p, size_t n) {
+    uint64_t sum[8] = {0}, word;
+    for (size_t i = 0; i + 64 <= n; i += 64)
+        for (size_t k = 0; k < 8; k++) memcpy(&word, p + i + 8 * k, 8), sum[k] += word;
+    return (int64_t)(sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7]);
+}
+
+static int has(const char *what) {
+#ifdef BENCH_X86
+    __builtin_cpu_init();
+    if (!strcmp(what, "avx512")) return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vnni");
+    if (!strcmp(what, "bf16")) return has("avx512") && __builtin_cpu_supports("avx512bf16");
+    if (!strcmp(what, "avx2")) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+    (void)what;
+    return 0;
+}
+
+static volatile int64_t sink;
+
+static double read_rate(const unsigned char *p, size_t n, int threads) {
+    int64_t sum = 0;
+    const double begin = now();
+#ifdef _OPENMP
+#pragma omp parallel for num_threads(threads) reduction(+ : sum)
+#endif
+    for (int i = 0; i < threads; i++) {
+        const size_t part = n / (size_t)threads / 256 * 256;
+#ifdef BENCH_X86
+        if (has("avx512")) {
+            sum += read_512(p + part * (size_t)i, part);
+            continue;
+        }
+#endif
+        sum += read_plain(p + part * (size_t)i, part);
+    }
+    sink += sum;
+    return (double)(n / (size_t)threads / 256 * 256 * (size_t)threads) / (now() - begin) / 1e9;
+}
+
+/* Billions of operations a second of a loop whose instructions do ops each, on all threads; 0 without one. */
+static double peak_rate(double (*loop)(void), double ops, int threads) {
+    double count = 0;
+    if (!loop) return 0;
+    const double begin = now();
+#ifdef _OPENMP
+#pragma omp parallel for num_threads(threads) reduction(+ : count)
+#endif
+    for (int i = 0; i < threads; i++) count += loop();
+    return count * ops / (now() - begin) / 1e9;
+}
+
+static void measure_limits(figures f, int r, const unsigned char *weights, size_t bytes, int threads) {
+    f[READ][r] = read_rate(weights, bytes, threads);
+    f[INT8][r] = f[BF16][r] = f[F32][r] = 0;
+#ifdef BENCH_X86
+    f[INT8][r] = peak_rate(has("avx512") ? peak_i8_512 : NULL, 128, threads);
+    f[BF16][r] = peak_rate(has("bf16") ? peak_bf16_512 : NULL, 64, threads);
+    f[F32][r] = has("avx512") ? peak_rate(peak_f32_512, 32, threads) : peak_rate(has("avx2") ? peak_f32_256 : NULL, 16, threads);
+#endif
+}
+
+/* ---- The model ---- */
+
+/* Bytes of memory that are free to take; 0 if the system does not say. */
+static uint64_t available_memory(void) {
+    unsigned long long kib = 0;
+    char line[128];
+    FILE *file = fopen("/proc/meminfo", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) break;
+    if (file) fclose(file);
+    return (uint64_t)kib << 10;
+}
+
+/* Random numbers in the place of a matrix: small, so that nothing overflows in many layers. */
+static void fill_matrix(unsigned char *p, int type, const ll_tensor *t) {
+    const size_t tile_bytes = ll_tile_bytes((ll_type)type, t->cols);
+    const int tiles = (t->rows + LL_TILE - 1) / LL_TILE;
+#ifdef _OPENMP
+#pragma omp parallel for
+#endif
+    for (int i = 0; i < tiles; i++) {
+        unsigned char *tile = p + (size_t)i * tile_bytes;
+        uint64_t state = (uint64_t)i * 7919 + 1;
+        for (size_t at = 0; at < tile_bytes; at += 4) {
+            const float x = (ll_random(&state) - 0.5f) * 0.04f;
+            const uint32_t pair = (uint32_t)ll_to_bf16(x) | (uint32_t)ll_to_bf16(-x) << 16;
+            const uint32_t word = type == LL_F32 ? 0 : type == LL_BF16 ? pair : (uint32_t)(x * 1e9f);
+            memcpy(tile + at, type == LL_F32 ? (const void *)&x : (const void *)&word, 4);
+        }
+        const size_t pair = type == LL_Q8 ? LL_LINE * 33 : LL_LINE * 9; /* a line of scales, then two groups */
+        for (size_t at = 0; type >= LL_Q8 && at < tile_bytes; at += pair)
+            for (size_t k = 0; k < LL_LINE; k += 2) writer_put16(tile + at + k, ll_to_f16(type == LL_Q8 ? 1.5e-4f : 2.5e-3f));
+    }
+}
+
+/* A model of a known shape in memory; *size becomes its bytes. */
+static unsigned char *build_shape(const arguments *a, size_t *size) {
+    const shape *s = NULL;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        if (!strcmp(a->shape, shapes[i].name)) s = &shapes[i];
+    if (!s) fail("no shape %s%s; see --help", a->shape, "");
+    writer_input in = {0};
+    const llama_config f = {.dim = s->dim, .hidden_dim = s->hidden_dim, .n_layers = s->n_layers, .n_heads = s->n_heads,
+        .n_kv_heads = s->n_kv_heads, .head_dim = s->head_dim, .vocab_size = s->vocab_size, .seq_len = s->seq_len,
+        .shared_classifier = s->shared_classifier, .norm_eps = 1e-5f, .rope_theta = 10000};
+    uint64_t total;
+    in.config = f, in.type = writer_type(a->type);
+    const size_t header = writer_header(&in, NULL, &total);
+    const uint64_t have = available_memory();
+    char need[64], got[64];
+    snprintf(need, sizeof need, "%.2f GB", (double)total * 1.1 / 1e9);
+    snprintf(got, sizeof got, "%.2f GB", (double)have / 1e9);
+    if (have && total + total / 10 > have) fail("the model needs %s of memory, %s are available", need, got);
+    unsigned char *memory = total > SIZE_MAX - 64 ? NULL : (unsigned char *)malloc((size_t)total + 64);
+    if (!memory) fail("no memory: the model needs %s%s", need, "");
+    memory += (64 - (uintptr_t)memory % 64) % 64; /* kept to the end of the program */
+    memset(memory, 0, header);
+    writer_header(&in, memory, &total);
+    for (int i = 0; i < ll_tensor_count(&f); i++) {
+        const ll_tensor t = ll_tensor_at(&f, i);
+        unsigned char *p = memory + ll_u64(memory + LL_HEADER + (size_t)i * LL_ENTRY + 48);
+        if (!t.vector) fill_matrix(p, in.type, &t);
+        for (int k = 0; t.vector && k < t.cols; k++)
+            writer_put_f32(p + 4 * (size_t)k, i ? 1.0f : (float)pow(10000, -2.0 * k / s->head_dim));
+    }
+    *size = (size_t)total;
+    return memory;
+}
+
+/* Operations of a prompt: two for each parameter of the layers and token, and the classifier once. */
+static double prompt_operations(const llama_model *m, int n) {
+    const llama_config *f = llama_get_config(m);
+    const double q = (double)f->n_heads * f->head_dim, kv = (double)f->n_kv_heads * f->head_dim;
+    const double layer = f->dim * (2 * q + 2 * kv + 3.0 * f->hidden_dim);
+    return 2 * (layer * f->n_layers * n + (double)f->vocab_size * f->dim);
+}
+
+/* ---- Measuring ---- */
+
+static void run_tokens(llama_context *c, const int *tokens, int n, llama_error *err) {
+    if (!llama_forward(c, tokens, n, err)) fail("%s%s", err->text, "");
+}
+
+static void measure(const arguments *a, const llama_model *m, llama_context *c, int *tokens, figures f) {
+    const llama_config *config = llama_get_config(m);
+    const int threads = llama_context_threads(c), integer = m->layers->wq.type == LL_Q8 || m->layers->wq.type == LL_Q4;
+    llama_error err;
+    run_tokens(c, tokens, 1, &err); /* touches all weights */
+    for (int r = 0; r < a->rounds; r++) {
+        llama_rewind(c, 0);
+        if (a->position) run_tokens(c, tokens, a->position, &err);
+        measure_limits(f, r, m->file, m->file_size, threads);
+        double begin = now();
+        run_tokens(c, tokens, a->prompt, &err);
+        f[PROMPT][r] = a->prompt / (now() - begin);
+        const double kv = 2.0 * config->n_layers * config->n_kv_heads * config->head_dim * (c->half ? 2 : 4) *
+                          (llama_position(c) + a->decode / 2.0);
+        begin = now();
+        for (int i = 0; i < a->decode; i++) run_tokens(c, tokens + i, 1, &err);
+        f[DECODE][r] = a->decode / (now() - begin);
+        const double unit = integer && f[INT8][r] > 0 ? f[INT8][r] : m->layers->wq.type == LL_BF16 && f[BF16][r] > 0 ? f[BF16][r] : f[F32][r];
+        const double ops = prompt_operations(m, a->prompt) / a->prompt * f[PROMPT][r] / 1e9;
+        f[PROMPT_SHARE][r] = unit > 0 ? ops / unit : 0;
+        f[DECODE_SHARE][r] = ((double)config->weight_bytes + kv) * f[DECODE][r] / 1e9 / f[READ][r];
+    }
+}
+
+static int compare(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(const double *sorted, int n) { return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2; }
+
+static void report(const arguments *a, const llama_model *m, const llama_context *c, figures f) {
+    const llama_config *config = llama_get_config(m);
+    const int n = a->rounds;
+    double mid[FIGURES];
+    for (int i = 0; i < FIGURES; i++) {
+        qsort(f[i], (size_t)n, sizeof **f, compare);
+        mid[i] = median(f[i], n);
+    }
+    if (a->json) {
+        printf("{\"model\": \"%s\", \"type\": \"%s\", \"kernels\": \"%s\", \"threads\": %d, \"prompt\": %d, \"decode\": %d, \"rounds\": %d, "
+               "\"prompt_tok_s\": %.3f, \"decode_tok_s\": %.3f, \"prompt_share\": %.4f, \"decode_share\": %.4f, \"read_gbs\": %.2f, "
+               "\"i8_gops\": %.1f, \"bf16_gflops\": %.1f, \"f32_gflops\": %.1f, \"weight_bytes\": %" PRIu64 "}\n",
+               a->shape ? a->shape : "file", config->weight_type, llama_context_kernels(c), llama_context_threads(c), a->prompt, a->decode, n,
+               mid[PROMPT], mid[DECODE], mid[PROMPT_SHARE], mid[DECODE_SHARE], mid[READ], mid[INT8], mid[BF16], mid[F32], config->weight_bytes);
+        return;
+    }
+    printf("model    %s, %s, %.1f MB read per token\n", a->shape ? a->shape : a->model, config->weight_type, (double)config->weight_bytes / 1e6);
+    printf("machine  %d threads, %s: read %.1f GB/s, int8 %.0f Gop/s, bf16 %.0f, f32 %.0f GFLOP/s\n\n", llama_context_threads(c),
+           llama_context_kernels(c), mid[READ], mid[INT8], mid[BF16], mid[F32]);
+    printf("%-16s %10s %10s %10s %10s\n", "tokens/s", "median", "min", "max", "of limit");
+    const char *const names[] = {"prompt", "decode"};
+    for (int i = PROMPT; i <= DECODE; i++)
+        printf("%-6s %-9d %10.1f %10.1f %10.1f %9.1f%%\n", names[i], i == PROMPT ? a->prompt : a->decode, mid[i], f[i][0], f[i][n - 1],
+               100 * mid[i == PROMPT ? PROMPT_SHARE : DECODE_SHARE]);
+}
+
+static const char usage[] =
+    "usage: bench MODEL | --shape NAME [options]\n"
+    "Measures prompt and decode speed, and the limits of the machine beside them.\n\n"
+    "  --shape NAME    random weights of a known shape instead of a file:\n"
+    "                  stories260k stories15m stories110m smollm2-135m smollm2-1.7b\n"
+    "                  tinyllama-1.1b llama-3.2-1b llama-3.2-3b llama-2-7b llama-3.1-8b\n"
+    "  --type T        of those weights: f32 bf16 q8 q4 (default q8)\n"
+    "  -p N            tokens of the prompt (default 256)\n"
+    "  -n N            tokens of decode after it (default 64)\n"
+    "  -r N            rounds (default 5)\n"
+    "  -j N            threads (default: one per core)\n"
+    "  --position N    tokens in the context before the prompt (default 0)\n"
+    "  --kernels SET   plain, avx2, avx512, avx512bf16, neon (default: the fastest)\n"
+    "  --json          one JSON object instead of the table\n";
+
+static int number(const char *option, const char *text, int low, int high) {
+    char *end;
+    const long v = text ? strtol(text, &end, 10) : -1;
+    if (text && *text && !*end && v >= low && v <= high) return (int)v;
+    fprintf(stderr, "bench: %s takes a number from %d to %d\n%s", option, low, high, usage);
+    exit(2);
+}
+
+static arguments parse(int argc, char **argv) {
+    arguments a = {NULL, NULL, "q8", NULL, 256, 64, 0, 5, 0, 0};
+    for (int i = 1; i < argc; i++) {
+        const char *o = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (!strcmp(o, "-h") || !strcmp(o, "--help")) fputs(usage, stdout), exit(0);
+        else if (!strcmp(o, "--json")) a.json = 1;
+        else if (o[0] != '-' && !a.model) a.model = o;
+        else if (!strcmp(o, "--shape") && value) a.shape = argv[++i];
+        else if (!strcmp(o, "--type") && value && writer_type(value) >= 0) a.type = argv[++i];
+        else if (!strcmp(o, "--kernels") && value) a.kernels = argv[++i];
+        else if (!strcmp(o, "-p")) a.prompt = number(o, argv[++i], 1, 1 << 20);
+        else if (!strcmp(o, "-n")) a.decode = number(o, argv[++i], 1, 1 << 20);
+        else if (!strcmp(o, "-r")) a.rounds = number(o, argv[++i], 1, MOST_ROUNDS);
+        else if (!strcmp(o, "-j")) a.threads = number(o, argv[++i], 1, 1024);
+        else if (!strcmp(o, "--position")) a.position = number(o, argv[++i], 0, 1 << 20);
+        else {
+            fprintf(stderr, "bench: bad option or value at %.60s\n%s", o, usage);
+            exit(2);
+        }
+    }
+    if (!a.model == !a.shape) fprintf(stderr, "bench: give a model or --shape\n%s", usage), exit(2);
+    return a;
+}
+
+int main(int argc, char **argv) {
+    const arguments a = parse(argc, argv);
+    llama_error err;
+    size_t size = 0;
+    unsigned char *memory = a.shape ? build_shape(&a, &size) : NULL;
+    llama_model *m = memory ? llama_load_memory(memory, size, NULL, &err) : llama_load(a.model, NULL, &err);
+    if (!m) fail("%s%s", err.text, "");
+    const int most = a.prompt > a.decode ? a.prompt : a.decode, tokens = most > a.position ? most : a.position;
+    llama_options o = {0};
+    o.n_ctx = a.position + a.prompt + a.decode, o.n_threads = a.threads, o.kernels = a.kernels;
+    llama_context *c = llama_context_create(m, &o, &err);
+    if (!c) fail("%s%s", err.text, "");
+    int *ids = (int *)malloc((size_t)tokens * sizeof *ids);
+    if (!ids) fail("no memory%s%s", "", "");
+    for (int i = 0; i < tokens; i++) ids[i] = (int)((unsigned)i * 2654435761u % (unsigned)llama_get_config(m)->vocab_size);
+    static figures f;
+    measure(&a, m, c, ids, f);
+    report(&a, m, c, f);
+    free(ids);
+    llama_context_free(c);
+    llama_free(m);
+    return 0;
+}
