@@ -36,16 +36,17 @@
 #endif
 
 enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_INTERRUPTED = 130 };
+enum { CHAT_CONTEXT = 4096 };  /* tokens, unless -c says otherwise or the model has fewer */
 enum { TEXT_LIMIT = 1 << 30 }; /* bytes of a prompt or a text to score: token counts must fit an int */
 
 static const char *program = "run"; /* the name it was started under */
 
 static struct { /* what the command line asks for */
-    const char *model, *tokenizer, *prompt, *file, *perplexity;
-    int n_predict, n_ctx, n_threads; /* n_ctx, n_threads: 0 is for the program to choose */
-    int quiet, verbose, help, version, seeded;
+    const char *model, *tokenizer, *prompt, *file, *perplexity, *system, *template;
+    int n_predict, n_ctx, n_threads; /* -1, 0, 0: for the program to choose */
+    int chat, quiet, verbose, help, version, seeded, n_given;
     llama_sampling sampling;
-} arg = {.n_predict = 256};
+} arg = {.n_predict = -1};
 
 static struct { /* what the program holds */
     llama_model *model;
@@ -54,10 +55,22 @@ static struct { /* what the program holds */
     llama_sampler *sampler;
     char *path; /* of a tokenizer found beside the model */
     char *text; /* the prompt, or the text to score, when it was read from a file */
-    int *ids;
+    int *ids;   /* of the text; in a chat, those that the context holds */
     int n_ids;
     float *logprobs;
 } run;
+
+static struct { /* a conversation */
+    int template, end_of_turn;
+    tokenizer_message *messages; /* (n of room for capacity), their texts malloc'ed */
+    int n, capacity;
+    int whole;       /* the context has to be made anew from all messages */
+    int *next;       /* (next_capacity) ids to evaluate */
+    size_t next_capacity;
+    int answer_at;   /* where the answer begins in run.ids */
+    char *answer;    /* (answer_size of room for answer_capacity) what the model said */
+    size_t answer_size, answer_capacity, shown;
+} chat;
 
 static struct { /* for the statistics: tokens evaluated, seconds */
     int n_prompt, n_decoded;
@@ -219,7 +232,7 @@ static const struct option {
     {'p', "prompt", "TEXT", STRING, &arg.prompt, 0, 0, "text to continue (default: none)"},
     {'i', "prompt", "TEXT", STRING, &arg.prompt, 0, 0, NULL},
     {'f', "file", "FILE", STRING, &arg.file, 0, 0, "the same from a file, - for standard input"},
-    {'n', "n-predict", "N", WHOLE, &arg.n_predict, 0, INT_MAX, "tokens to generate (256; 0: only read the prompt)"},
+    {'n', "n-predict", "N", WHOLE, &arg.n_predict, 0, INT_MAX, "tokens to generate (256; in a chat no limit)"},
     {'t', "temp", "T", REAL, &arg.sampling.temperature, 0, 1000, "temperature (0.8; 0: always the likeliest token)"},
     {'k', "top-k", "N", WHOLE, &arg.sampling.top_k, 0, INT_MAX, "choose among the N likeliest (40; 0: off)"},
     {0, "top-p", "P", POSITIVE, &arg.sampling.top_p, 0, 1, "and the fewest that sum to P (0.95; 1: off)"},
@@ -228,7 +241,10 @@ static const struct option {
     {'s', "seed", "SEED", SEED, &arg.sampling.seed, 0, 0, "the same seed gives the same text (from the clock)"},
     {'c', "ctx-size", "N", WHOLE, &arg.n_ctx, 1, INT_MAX, "context in tokens (as needed, up to the model's)"},
     {'j', "threads", "N", WHOLE, &arg.n_threads, 1, 1024, "threads (one per core)"},
-    {'z', "tokenizer", "FILE", STRING, &arg.tokenizer, 0, 0, "tokenizer (tokenizer.bin or .model beside MODEL)"},
+    {'z', "tokenizer", "FILE", STRING, &arg.tokenizer, 0, 0, "tokenizer (MODEL's own, or one beside it)"},
+    {0, "chat", NULL, FLAG, &arg.chat, 0, 0, "talk: a line of standard input, an answer, and so on"},
+    {0, "system", "TEXT", STRING, &arg.system, 0, 0, "what the model is told before the chat"},
+    {0, "template", "NAME", STRING, &arg.template, 0, 0, "how it was taught to chat (as MODEL says)"},
     {'q', "quiet", NULL, FLAG, &arg.quiet, 0, 0, "print only what follows the prompt"},
     {'v', "verbose", NULL, FLAG, &arg.verbose, 0, 0, "statistics even if stderr is no terminal"},
     {0, "perplexity", "FILE", STRING, &arg.perplexity, 0, 0, "score a text instead: one line of figures"},
@@ -238,7 +254,8 @@ static const struct option {
 enum { N_OPTIONS = sizeof options / sizeof options[0] };
 
 static void print_help(void) {
-    printf("usage: %s MODEL [options]\nContinues a text with a Llama model: a llama2.c checkpoint.\n\n", program);
+    printf("usage: %s MODEL [options]\n", program);
+    printf("Continues a text with a Llama model: a .llama file or a llama2.c checkpoint.\n\n");
     for (int i = 0; i < N_OPTIONS; i++) {
         const struct option *o = &options[i];
         char letter[8] = "   ";
@@ -320,6 +337,15 @@ static void parse_arguments(int argc, char **argv) {
     }
 }
 
+static const char *template_names(void) { /* in one list */
+    static char list[128];
+    const char *name;
+    list[0] = 0;
+    for (int i = 1; (name = tokenizer_template_name(i)); i++)
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i == 1 ? "" : ", ", name);
+    return list;
+}
+
 static void check_arguments(void) {
     if (arg.help) {
         print_help();
@@ -331,6 +357,13 @@ static void check_arguments(void) {
     }
     if ((arg.prompt != NULL) + (arg.file != NULL) + (arg.perplexity != NULL) > 1)
         misuse("--prompt, --file and --perplexity exclude each other");
+    if (arg.chat && (arg.prompt || arg.file || arg.perplexity))
+        misuse("--chat reads standard input, and takes no --prompt, --file or --perplexity");
+    if ((arg.system || arg.template) && !arg.chat) misuse("--system and --template are for --chat");
+    if (arg.template && !tokenizer_template_find(arg.template))
+        misuse("--template %.40s: expected %s", arg.template, template_names());
+    arg.n_given = arg.n_predict >= 0;
+    if (arg.n_predict < 0) arg.n_predict = arg.chat ? INT_MAX : 256;
     if (!arg.model)
         misuse("no model: get one, stories15M.bin say, from https://huggingface.co/karpathy/tinyllamas and its "
                "tokenizer.bin from https://github.com/karpathy/llama2.c");
@@ -348,26 +381,45 @@ static void *allocate(size_t count, size_t size) {
     return p;
 }
 
-/* The bytes of a file as they are, - for standard input. */
-static char *read_file(const char *path, size_t *size) {
+/* Reads the bytes of a file as they are into run.text, - for standard input. Returns their number. */
+static size_t read_file(const char *path) {
     FILE *file = strcmp(path, "-") ? fopen(path, "rb") : stdin;
-    char *text = NULL;
-    size_t capacity = 0, got = 1;
+    size_t size = 0, capacity = 0, got = 1;
     errno = 0;
     if (!file) fail("cannot open %.200s: %s", path, reason());
-    for (*size = 0; got > 0; *size += got) {
-        if (*size == capacity) {
+    for (; got > 0; size += got) {
+        if (size == capacity) {
             capacity = capacity ? 2 * capacity : 1 << 16;
-            char *grown = realloc(text, capacity);
+            char *grown = realloc(run.text, capacity);
             if (!grown) fail("out of memory for %.200s", path);
-            text = grown;
+            run.text = grown;
         }
-        got = fread(text + *size, 1, capacity - *size, file);
-        if (got > TEXT_LIMIT - *size) fail("%.200s is longer than %d bytes", path, (int)TEXT_LIMIT);
+        got = fread(run.text + size, 1, capacity - size, file);
+        if (got > TEXT_LIMIT - size) fail("%.200s is longer than %d bytes", path, (int)TEXT_LIMIT);
     }
     if (ferror(file)) fail("cannot read %.200s: %s", path, reason());
     if (file != stdin) fclose(file);
-    return text;
+    return size;
+}
+
+/* A line of standard input without its end, malloc'ed; NULL when there are no more. */
+static char *read_line(size_t *size) {
+    char *line = NULL;
+    size_t capacity = 0;
+    int c;
+    errno = 0;
+    for (*size = 0; (c = getc(stdin)) != EOF && c != '\n'; line[(*size)++] = (char)c) {
+        if (*size < capacity) continue;
+        if (capacity > TEXT_LIMIT / 2) fail("a line of standard input is longer than %d bytes", (int)TEXT_LIMIT / 2);
+        capacity = capacity ? 2 * capacity : 256;
+        char *grown = realloc(line, capacity);
+        if (!grown) fail("out of memory for a line of standard input");
+        line = grown;
+    }
+    if (ferror(stdin)) fail("cannot read standard input: %s", reason());
+    if (c == EOF && *size == 0) return free(line), NULL;
+    if (*size && line[*size - 1] == '\r') --*size;
+    return line ? line : allocate(1, 1);
 }
 
 static int can_open(const char *path) {
@@ -402,36 +454,54 @@ static void load(void) {
     tokenizer_error tokenizer_err;
     run.model = llama_load(arg.model, NULL, &err);
     if (!run.model) fail("%s", err.text);
-    run.tokens = tokenizer_load(arg.tokenizer ? arg.tokenizer : find_tokenizer(),
-                                llama_get_config(run.model)->vocab_size, NULL, &tokenizer_err);
-    if (!run.tokens) fail("%s", tokenizer_err.text);
+    int vocab_size = llama_get_config(run.model)->vocab_size;
+    size_t size;
+    const void *own = llama_get_tokenizer(run.model, &size);
+    if (own && !arg.tokenizer) {
+        run.tokens = tokenizer_load_memory(own, size, vocab_size, NULL, &tokenizer_err);
+        if (!run.tokens) fail("%.200s: its tokenizer: %s", arg.model, tokenizer_err.text);
+    } else {
+        run.tokens = tokenizer_load(arg.tokenizer ? arg.tokenizer : find_tokenizer(), vocab_size, NULL, &tokenizer_err);
+        if (!run.tokens) fail("%s", tokenizer_err.text);
+    }
 }
 
-/* Ids of the text with BOS first, if the tokenizer has one. */
+/* Ids of the text, with BOS first: to score a text, whether or not the tokenizer adds it on its own. */
 static void encode(const char *text, size_t size) {
     tokenizer_error err;
     size_t capacity = tokenizer_bound(run.tokens, size);
-    int flags = tokenizer_bos(run.tokens) >= 0 ? TOKENIZER_BOS : 0;
+    int first = arg.perplexity && tokenizer_bos(run.tokens) >= 0;
     ptrdiff_t count;
     run.ids = allocate(capacity, sizeof run.ids[0]);
-    count = tokenizer_encode(run.tokens, text, size, flags, run.ids, capacity, &err);
+    if (first) run.ids[0] = tokenizer_bos(run.tokens);
+    count = tokenizer_encode(run.tokens, text, size, first ? 0 : TOKENIZER_BOS, run.ids + first,
+                             capacity - (size_t)first, &err);
     if (count < 0) fail("%s", err.text);
-    if (count > INT_MAX) fail("the text has more than %d tokens", INT_MAX);
-    run.n_ids = (int)count;
+    if (count >= INT_MAX) fail("the text has more than %d tokens", INT_MAX);
+    run.n_ids = (int)count + first;
 }
 
 static void create_context(long long needed) {
     llama_error err;
     llama_options o = {0};
     int trained = llama_get_config(run.model)->seq_len;
-    o.n_ctx = arg.n_ctx ? arg.n_ctx : needed < trained ? (int)needed : trained;
+    /* A model runs up to the length that it was trained for. Files are often modest about that: a number of
+     * tokens that the user names gets up to twice as much. */
+    int fits = needed <= trained || (arg.n_given && run.n_ids <= trained && needed <= 2ll * trained);
+    o.n_ctx = arg.n_ctx ? arg.n_ctx : fits ? (int)needed : trained;
     o.n_threads = arg.n_threads;
     o.progress = on_progress;
     run.context = llama_context_create(run.model, &o, &err);
     if (!run.context) fail("%s", err.text);
 }
 
-/* ---- The two things it does ---- */
+static void create_sampler(void) {
+    llama_error err;
+    run.sampler = llama_sampler_create(run.model, &arg.sampling, NULL, &err);
+    if (!run.sampler) fail("%s", err.text);
+}
+
+/* ---- Continuing and scoring ---- */
 
 static void print_speed(const char *what, int count, double time) {
     if (count)
@@ -446,8 +516,8 @@ static void print_statistics(const char *why) {
     note("model    %.200s", arg.model);
     note("         %s, %s, %d layers, dim %d, vocabulary %d, %.1f MB read per token", c->format, c->weight_type,
          c->n_layers, c->dim, c->vocab_size, (double)c->weight_bytes / 1e6);
-    note("load     %.1f ms; context %d, threads %d", spent.load * 1e3, llama_context_length(run.context),
-         llama_context_threads(run.context));
+    note("load     %.1f ms; context %d of the %d tokens trained for, threads %d", spent.load * 1e3,
+         llama_context_length(run.context), c->seq_len, llama_context_threads(run.context));
     print_speed("prompt", spent.n_prompt, spent.prompt);
     print_speed("decode", spent.n_decoded, spent.decode);
     if (run.sampler && arg.sampling.temperature > 0) note("seed     %llu", (unsigned long long)arg.sampling.seed);
@@ -487,8 +557,7 @@ static void generate(const char *text, size_t size) {
     create_context((long long)run.n_ids + arg.n_predict);
     if (run.n_ids > llama_context_length(run.context))
         fail("the prompt has %d tokens, the context only %d (see -c)", run.n_ids, llama_context_length(run.context));
-    run.sampler = llama_sampler_create(run.model, &arg.sampling, NULL, &err);
-    if (!run.sampler) fail("%s", err.text);
+    create_sampler();
     for (int i = 0; i < run.n_ids; i++) llama_sampler_accept(run.sampler, run.ids[i]);
 
     start_progress("prompt", run.n_ids);
@@ -554,7 +623,195 @@ static void perplexity(size_t bytes) {
     print_statistics(done ? "at the end of the file" : "by Ctrl-C");
 }
 
+/* ---- Chat ---- */
+
+static void add_message(int role, char *text, size_t size) { /* which now belongs to the conversation */
+    if (chat.n == chat.capacity) {
+        chat.capacity = chat.capacity ? 2 * chat.capacity : 16;
+        tokenizer_message *grown = realloc(chat.messages, (size_t)chat.capacity * sizeof *grown);
+        if (!grown) fail("out of memory");
+        chat.messages = grown;
+    }
+    chat.messages[chat.n++] = (tokenizer_message){role, text, size};
+}
+
+static void drop_messages(int first, int n) {
+    for (int i = first; i < first + n; i++) free((char *)chat.messages[i].text);
+    memmove(chat.messages + first, chat.messages + first + n, (size_t)(chat.n - first - n) * sizeof *chat.messages);
+    chat.n -= n;
+}
+
+/* Puts the ids of the messages from first on into chat.next. Returns their number. */
+static int encode_messages(int first) {
+    tokenizer_error err;
+    for (;;) {
+        ptrdiff_t n = tokenizer_encode_chat(run.tokens, chat.template, chat.messages, chat.n, first, chat.next,
+                                            chat.next_capacity, &err);
+        if (n < 0) fail("%s", err.text);
+        if (n > INT_MAX / 2) fail("the conversation has more than %d tokens", INT_MAX / 2);
+        if ((size_t)n <= chat.next_capacity) return (int)n;
+        free(chat.next);
+        chat.next = allocate(chat.next_capacity = 2 * (size_t)n, sizeof chat.next[0]);
+    }
+}
+
+/* Makes the context hold the n ids of chat.next, from run.ids[keep] on; those before are the same. NULL if
+ * Ctrl-C stops it. */
+static const float *evaluate(int keep, const int *ids, int n) {
+    llama_error err;
+    llama_rewind(run.context, keep);
+    run.n_ids = keep;
+    start_progress("prompt", n);
+    const float *logits = llama_forward(run.context, ids, n, &err);
+    spent.prompt += end_progress();
+    if (!logits && !interrupted) fail("%s", err.text);
+    if (!logits) return NULL;
+    memcpy(run.ids + keep, ids, (size_t)n * sizeof *ids);
+    for (int i = 0; i < n; i++) llama_sampler_accept(run.sampler, ids[i]);
+    run.n_ids += n;
+    spent.n_prompt += n;
+    return logits;
+}
+
+/* Evaluates the whole conversation and the last n_answer ids of the context after it; of the ids that the
+ * context begins with anyway, the system's say, nothing is evaluated again. */
+static const float *evaluate_whole(int count, int n_answer) {
+    int keep = 0, n = count + n_answer;
+    if ((size_t)n > chat.next_capacity) {
+        int *grown = realloc(chat.next, (size_t)n * sizeof *grown);
+        if (!grown) fail("out of memory");
+        chat.next = grown;
+        chat.next_capacity = (size_t)n;
+    }
+    memcpy(chat.next + count, run.ids + run.n_ids - n_answer, (size_t)n_answer * sizeof chat.next[0]);
+    while (keep < n - 1 && keep < run.n_ids && chat.next[keep] == run.ids[keep]) keep++;
+    chat.whole = 1; /* until it is done */
+    const float *logits = evaluate(keep, chat.next + keep, n - keep);
+    if (!logits) return NULL;
+    chat.whole = 0;
+    chat.answer_at = count;
+    return logits;
+}
+
+/* Drops the oldest turns until a quarter of the context is free, and makes the context anew. NULL if that
+ * cannot be done or Ctrl-C stops it. */
+static const float *drop_turns(int n_answer) {
+    int length = llama_context_length(run.context), system = arg.system != NULL, dropped = 0, count = INT_MAX / 2;
+    while (chat.n - system > 1 && count + n_answer > length / 4 * 3) {
+        drop_messages(system, 2);
+        dropped++;
+        count = encode_messages(0);
+    }
+    if (!dropped) return NULL;
+    chat.whole = 1;
+    if (chat.shown) put("\n", 1);
+    note("(the context of %d tokens is full: the oldest %s forgotten)", length,
+         dropped == 1 ? "turn is" : "turns are");
+    return count + n_answer < length ? evaluate_whole(count, n_answer) : NULL;
+}
+
+/* Evaluates what the user said. NULL if there is no room for it, or if Ctrl-C stops it. */
+static const float *listen(void) {
+    int count = encode_messages(chat.whole ? 0 : chat.n - 1), length = llama_context_length(run.context);
+    if (count + (chat.whole ? 0 : run.n_ids) > length) return drop_turns(0);
+    if (chat.whole) return evaluate_whole(count, 0);
+    const float *logits = evaluate(run.n_ids, chat.next, count);
+    if (logits) chat.answer_at = run.n_ids;
+    return logits;
+}
+
+/* Appends to the answer and prints it as far as it is known that more than white space follows. */
+static void say_more(const char *bytes, size_t size) {
+    if (size > chat.answer_capacity - chat.answer_size) {
+        chat.answer_capacity = 2 * (chat.answer_size + size);
+        char *grown = realloc(chat.answer, chat.answer_capacity);
+        if (!grown) fail("out of memory");
+        chat.answer = grown;
+    }
+    memcpy(chat.answer + chat.answer_size, bytes, size);
+    chat.answer_size += size;
+    size_t start = chat.shown, end = chat.answer_size;
+    while (end > start && isspace((unsigned char)chat.answer[end - 1])) end--;
+    while (!chat.shown && start < end && isspace((unsigned char)chat.answer[start])) start++;
+    if (end == start) return;
+    put(chat.answer + start, end - start);
+    chat.shown = end;
+}
+
+static void answer(const float *logits) {
+    llama_error err;
+    double start = seconds(), prompt = spent.prompt;
+    for (int left = arg.n_predict; left > 0 && !interrupted; left--) {
+        size_t size;
+        int id = llama_sample(run.sampler, logits, &err), previous = run.ids[run.n_ids - 1];
+        if (id < 0) fail("%s", err.text);
+        if (tokenizer_is_end(run.tokens, id) || id == chat.end_of_turn || id == tokenizer_bos(run.tokens)) break;
+        const char *bytes = tokenizer_decode(run.tokens, previous, id, &size);
+        say_more(bytes, size);
+        if (run.n_ids == llama_context_length(run.context) && !drop_turns(run.n_ids - chat.answer_at)) {
+            if (!interrupted) note("(the context is full; see -c)");
+            break;
+        }
+        logits = llama_forward(run.context, &id, 1, &err);
+        if (!logits && !interrupted) fail("%s", err.text);
+        if (!logits) {
+            chat.whole = 1; /* the context lacks a token that was printed */
+            break;
+        }
+        run.ids[run.n_ids++] = id;
+        spent.n_decoded++;
+    }
+    spent.decode += seconds() - start - (spent.prompt - prompt);
+}
+
+/* One turn: what the user said is in line. */
+static void take_turn(char *line, size_t size) {
+    add_message(TOKENIZER_USER, line, size);
+    chat.answer = NULL;
+    chat.answer_size = chat.answer_capacity = chat.shown = 0;
+    catch_interrupt();
+    const float *logits = listen();
+    if (logits) answer(logits);
+    else if (!interrupted) note("(too long for the context of %d tokens; see -c)", llama_context_length(run.context));
+    put("\n", 1);
+    if (logits) add_message(TOKENIZER_ASSISTANT, chat.answer ? chat.answer : allocate(1, 1), chat.answer_size);
+    else drop_messages(chat.n - 1, 1);
+}
+
+static void converse(void) {
+    int typed = is_terminal(stdin);
+    size_t size;
+    char *line;
+    chat.template = arg.template ? tokenizer_template_find(arg.template) : tokenizer_template(run.tokens);
+    if (!chat.template)
+        fail("%.200s does not say how to chat; choose with --template NAME: %s", arg.model, template_names());
+    chat.end_of_turn = tokenizer_end_of_turn(run.tokens, chat.template);
+    create_context(CHAT_CONTEXT);
+    create_sampler();
+    run.ids = allocate((size_t)llama_context_length(run.context), sizeof run.ids[0]);
+    chat.whole = 1;
+    if (arg.system) {
+        size = strlen(arg.system);
+        add_message(TOKENIZER_SYSTEM, memcpy(allocate(size, 1), arg.system, size), size);
+    }
+    for (;;) {
+        if (signal(SIGINT, SIG_DFL) == SIG_IGN) signal(SIGINT, SIG_IGN);
+        if (typed) fputs("> ", stderr);
+        line = read_line(&size);
+        if (!line) break;
+        if (typed && size == 0) free(line);
+        else take_turn(line, size);
+        if (interrupted && !typed) break; /* a script is to end, an answer typed for only to stop */
+        interrupted = 0;
+    }
+    if (typed) fputs("\n", stderr);
+    print_statistics("at the end of the conversation");
+}
+
 static void release(void) {
+    if (chat.n) drop_messages(0, chat.n);
+    free(chat.messages);
+    free(chat.next);
     llama_sampler_free(run.sampler);
     llama_context_free(run.context);
     tokenizer_free(run.tokens);
@@ -581,8 +838,15 @@ int main(int argc, char **argv) {
 
     load(); /* before the text is read, which someone may be typing */
     spent.load = seconds() - start;
+    if (arg.chat) {
+        converse();
+        release();
+        if (interrupted) raise(SIGINT);
+        return interrupted ? STATUS_INTERRUPTED : 0;
+    }
     if (arg.file || arg.perplexity) {
-        text = run.text = read_file(arg.file ? arg.file : arg.perplexity, &size);
+        size = read_file(arg.file ? arg.file : arg.perplexity);
+        text = run.text;
     } else {
         text = arg.prompt ? arg.prompt : "";
         size = strlen(text);

@@ -1,4 +1,5 @@
-/* tokenizer.h - text to token ids and back, as SentencePiece's BPE does. C99, no dependencies.
+/* tokenizer.h - text to token ids and back: SentencePiece's BPE, and Llama 3's byte-level BPE. C99, no
+ * dependencies.
  *
  * Compile tokenizer.c beside your program, or write in exactly one C source file
  *
@@ -37,10 +38,11 @@ typedef struct {
     void *user;
 } tokenizer_allocator;
 
-/* Loads a llama2.c tokenizer.bin or a SentencePiece .model of type BPE; which one it is shows from its
- * bytes. vocab_size is the model's, or 0 to take the file's own: a tokenizer.bin does not say how many
- * pieces it holds, so with 0 they are counted to the end of the file, and otherwise a different
- * number is an error. NULL on failure. Free with tokenizer_free. */
+/* Loads a llama2.c tokenizer.bin, a SentencePiece .model of type BPE, or the flat form that tokenizer_save
+ * writes and .llama files hold; which one it is shows from its bytes. vocab_size is the model's, or 0 to
+ * take the file's own: a tokenizer.bin does not say how many pieces it holds, so with 0 they are counted to
+ * the end of the file, and otherwise a different number is an error. NULL on failure. Free with
+ * tokenizer_free. */
 TOKENIZER_API tokenizer *tokenizer_load(const char *path, int vocab_size, const tokenizer_allocator *allocator,
                                         tokenizer_error *err);
 
@@ -50,7 +52,60 @@ TOKENIZER_API tokenizer *tokenizer_load_memory(const void *data, size_t size, in
 
 TOKENIZER_API void tokenizer_free(tokenizer *t); /* NULL is allowed */
 
+/* ---- Making a tokenizer from its parts, for those who read other files ---- */
+
+enum { TOKENIZER_SENTENCEPIECE = 1, TOKENIZER_BYTE_LEVEL }; /* kinds */
+
+enum {                      /* types of pieces, numbered as in .model and GGUF files */
+    TOKENIZER_NORMAL = 1,
+    TOKENIZER_UNKNOWN,      /* SENTENCEPIECE has exactly one */
+    TOKENIZER_CONTROL,      /* a special token: text never becomes one unless TOKENIZER_SPECIAL asks for it */
+    TOKENIZER_USER_DEFINED, /* matched in any text before all else, and never merged; tokenizer_create makes
+                               CONTROL of those that mark a turn in a chat */
+    TOKENIZER_UNUSED,       /* no text becomes one; with no bytes it only pads the vocabulary to the model's */
+    TOKENIZER_BYTE          /* <0x00>..<0xFF> of SENTENCEPIECE: all 256 or none */
+};
+
+typedef struct {
+    const char *text; /* SENTENCEPIECE: with U+2581 for a space; BYTE_LEVEL: the bytes themselves */
+    size_t size;
+    float score;      /* SENTENCEPIECE: the highest is merged first */
+    int type;
+} tokenizer_piece;
+
+typedef struct {
+    int kind;
+    const tokenizer_piece *pieces; /* (n_pieces) by id */
+    int n_pieces;
+    const int (*merges)[2];        /* BYTE_LEVEL: (n_merges) ids of left and right, the first merged first; */
+    int n_merges;                  /* left + right is a piece too */
+    int bos;                       /* the id that starts a text; -1: none */
+    int add_bos;                   /* 1: a text starts with it */
+    const int *ends;               /* (n_ends) ids that end a text or a turn, the main one (eos) first; up to 64 */
+    int n_ends;
+    int chat_template;             /* a TOKENIZER_LLAMA2.. below; 0: none */
+    int add_dummy_prefix, remove_extra_whitespaces; /* SENTENCEPIECE */
+    int ignore_merges;             /* BYTE_LEVEL: a word that is a piece is taken whole, whatever the merges say */
+    /* Not NULL: a SENTENCEPIECE tokenizer whose pieces and rules come first; then only pieces, bos, add_bos,
+     * ends (none: its own) and chat_template of these parts count. */
+    const tokenizer *base;
+} tokenizer_parts;
+
+/* A tokenizer from its parts, which are checked and copied. Byte-level vocabularies have a piece for each
+ * single byte. NULL on failure. */
+TOKENIZER_API tokenizer *tokenizer_create(const tokenizer_parts *parts, const tokenizer_allocator *allocator,
+                                          tokenizer_error *err);
+
+/* Writes the flat form, which tokenizer_load_memory reads, if its size is at most capacity. Returns the size;
+ * capacity 0 asks for it. */
+TOKENIZER_API size_t tokenizer_save(const tokenizer *t, void *out, size_t capacity);
+
+/* ---- Using it ---- */
+
 TOKENIZER_API int tokenizer_vocab_size(const tokenizer *t);
+
+/* The id of the piece with these bytes, special tokens included ("<|eot_id|>"), or -1. */
+TOKENIZER_API int tokenizer_find(const tokenizer *t, const char *text, size_t size);
 
 /* The id that starts a text, or -1 if the tokenizer has none. */
 TOKENIZER_API int tokenizer_bos(const tokenizer *t);
@@ -59,20 +114,23 @@ TOKENIZER_API int tokenizer_bos(const tokenizer *t);
 TOKENIZER_API int tokenizer_is_end(const tokenizer *t, int id);
 
 enum {
-    TOKENIZER_BOS = 1 /* put the id that starts a text first */
+    TOKENIZER_BOS = 1,    /* put the id that starts a text first, unless the tokenizer's file says not to */
+    TOKENIZER_SPECIAL = 2 /* names of special tokens in the text become those: for texts that programmers
+                             write, such as templates; never for what a user typed */
 };
 
 /* Most ids that tokenizer_encode can make of size bytes, bos included; SIZE_MAX if that overflows. */
 TOKENIZER_API size_t tokenizer_bound(const tokenizer *t, size_t size);
 
 /* Encodes size bytes of text (any bytes: what is no UTF-8 becomes byte pieces) with flags from the enum
- * above. Text never turns into control tokens: "<s>" is three characters. Writes at most capacity ids
+ * above. Without TOKENIZER_SPECIAL "<s>" is three characters and never a control token. Writes at most capacity ids
  * and returns how many there are, which may be more (capacity 0 counts; ids may then be NULL); -1 on
  * failure (no memory, or a text of gigabytes). Time is O(n log n).
  *
- * The ids are those of SentencePiece, exactly, for any UTF-8. With byte pieces, and unless the vocabulary
- * normalises its text, decoding gives every text back, with one exception: the character U+2581, which
- * stands for a space in pieces, comes back as a space. */
+ * The ids are exactly those of SentencePiece, or of Llama 3's tokenizer, for any UTF-8. Decoding gives every
+ * text back, byte for byte, with byte-level BPE; with SentencePiece if there are byte pieces and the vocabulary
+ * does not normalise its text, with one exception: the character U+2581, which stands for a space in pieces,
+ * comes back as a space. */
 TOKENIZER_API ptrdiff_t tokenizer_encode(const tokenizer *t, const char *text, size_t size, int flags,
                                          int *ids, size_t capacity, tokenizer_error *err);
 
@@ -82,6 +140,37 @@ TOKENIZER_API ptrdiff_t tokenizer_encode(const tokenizer *t, const char *text, s
  * token gives what the file says it looks like, or " \xE2\x81\x87 ". The one space that encoding puts before
  * a text is taken off after bos or -1. */
 TOKENIZER_API const char *tokenizer_decode(const tokenizer *t, int previous, int id, size_t *size);
+
+/* ---- Chat ---- */
+
+enum { TOKENIZER_LLAMA2 = 1, TOKENIZER_LLAMA3, TOKENIZER_CHATML, TOKENIZER_ZEPHYR, TOKENIZER_MISTRAL }; /* templates */
+
+/* "llama2", "llama3", "chatml", "zephyr", "mistral" to a template; 0 for any other name or NULL. */
+TOKENIZER_API int tokenizer_template_find(const char *name);
+TOKENIZER_API const char *tokenizer_template_name(int chat_template); /* NULL if there is no such template */
+TOKENIZER_API int tokenizer_template(const tokenizer *t);             /* what the file says; 0: nothing */
+
+enum { TOKENIZER_SYSTEM = 1, TOKENIZER_USER, TOKENIZER_ASSISTANT }; /* roles */
+
+typedef struct {
+    int role;
+    const char *text;
+    size_t size;
+} tokenizer_message;
+
+/* Encodes n messages of a conversation as a template has them (0: the tokenizer's own), bos included, up to
+ * where the assistant's answer begins; if the last message is an answer, to its end. Nothing in a message
+ * becomes a special token. Returns as tokenizer_encode does.
+ *
+ * With first > 0 only what comes after the text of message first - 1, an answer: the end of its turn, which
+ * the model may or may not have written, then messages first.. . So a conversation is kept in the context of
+ * a model and grows by the new ids alone: an answer's ids are those that the model chose, without the one
+ * that ended it (tokenizer_is_end, or tokenizer_end_of_turn). */
+TOKENIZER_API ptrdiff_t tokenizer_encode_chat(const tokenizer *t, int chat_template, const tokenizer_message *messages,
+                                              int n, int first, int *ids, size_t capacity, tokenizer_error *err);
+
+/* The id by which a model that follows the template ends its turn, or -1. */
+TOKENIZER_API int tokenizer_end_of_turn(const tokenizer *t, int chat_template);
 
 #ifdef __cplusplus
 }

@@ -1,9 +1,11 @@
 /* tokenize.c - text on stdin to token ids on stdout, and with -d back.
  *
- * Ids are printed on one line, separated by spaces, without the id that starts a text. Decoding writes
+ * Ids are printed on one line, separated by spaces, without the id that starts a text; with -0 stdin holds many
+ * texts, each ended by a zero byte, and each gets a line. Decoding writes
  * the bytes and nothing else. As SentencePiece's decode does, it takes off the space that encoding put
  * before the text: one, from the first token that is not a control token.
  */
+#include "../llama.h"
 #include "../tokenizer.h"
 
 #include <ctype.h>
@@ -14,8 +16,9 @@
 #include <string.h>
 
 static const char usage[] = "usage: tokenize FILE < text > ids\n"
+                            "       tokenize FILE -0 < texts, each with a zero byte after it > lines of ids\n"
                             "       tokenize FILE -d < ids > text\n"
-                            "FILE is a llama2.c tokenizer.bin or a SentencePiece .model of type BPE.\n";
+                            "FILE is a .llama file, a llama2.c tokenizer.bin or a SentencePiece .model of type BPE.\n";
 
 static int fail(const char *what, const char *why) {
     fprintf(stderr, "tokenize: %s%s%s\n", what, *why ? ": " : "", why);
@@ -60,6 +63,15 @@ static int encode(const tokenizer *t, const char *text, size_t size) {
     }
 }
 
+static int encode_all(const tokenizer *t, const char *text, size_t size) {
+    for (const char *end = text + size; text < end;) {
+        size_t n = strlen(text); /* there is a zero after the last one too */
+        if (encode(t, text, n)) return 1;
+        text += n + 1;
+    }
+    return 0;
+}
+
 static int decode(const tokenizer *t, char *text, size_t size) {
     int previous = -1;
     if (strlen(text) != size) return fail("the ids hold a zero byte", "");
@@ -82,25 +94,47 @@ static int decode(const tokenizer *t, char *text, size_t size) {
     return 0;
 }
 
+/* The tokenizer of a .llama file or the one that the file is. */
+static tokenizer *load(const char *path, tokenizer_error *err) {
+    char start[8] = "";
+    FILE *file = fopen(path, "rb");
+    size_t n = file ? fread(start, 1, sizeof start, file) : 0;
+    if (file) fclose(file);
+    if (n < sizeof start || memcmp(start, "llama.c\n", sizeof start)) return tokenizer_load(path, 0, NULL, err);
+
+    llama_error why;
+    llama_model *model = llama_load(path, NULL, &why);
+    if (!model) return snprintf(err->text, sizeof err->text, "%.250s", why.text), NULL;
+    tokenizer *t = NULL;
+    size_t size;
+    const void *data = llama_get_tokenizer(model, &size);
+    if (data) t = tokenizer_load_memory(data, size, llama_get_config(model)->vocab_size, NULL, err);
+    else snprintf(err->text, sizeof err->text, "%.200s holds no tokenizer", path);
+    llama_free(model);
+    return t;
+}
+
 int main(int argc, char **argv) {
     const char *path = NULL;
-    int backwards = 0;
+    int backwards = 0, many = 0;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "-h") || !strcmp(argv[i], "--help")) return fputs(usage, stdout) < 0 || fflush(stdout);
         if (!strcmp(argv[i], "-d")) backwards = 1;
+        else if (!strcmp(argv[i], "-0")) many = 1;
         else if (argv[i][0] == '-' || path) return fputs(usage, stderr), 2;
         else path = argv[i];
     }
     if (!path) return fputs(usage, stderr), 2;
 
     tokenizer_error err;
-    tokenizer *t = tokenizer_load(path, 0, NULL, &err);
+    tokenizer *t = load(path, &err);
     if (!t) return fail(err.text, "");
     size_t size;
     errno = 0;
     char *text = read_stdin(&size);
     int status = !text       ? fail("cannot read stdin", strerror(errno))
                  : backwards ? decode(t, text, size)
+                 : many      ? encode_all(t, text, size)
                              : encode(t, text, size);
     if ((fflush(stdout) || ferror(stdout)) && !status) status = fail("cannot write", strerror(errno));
     free(text);

@@ -1,0 +1,73 @@
+#!/bin/sh
+# test_chat.sh - run --chat through a pipe.
+#
+# RUN is the program (./run), BUILD where `make test` puts its helpers (.build), LLAMA_TEST_DATA the
+# development data (../shared/data).
+RUN=${RUN:-./run} BUILD=${BUILD:-.build} data=${LLAMA_TEST_DATA:-../shared/data}
+passed=0 failed=0 skipped=0
+T=$(mktemp -d) || exit 1
+trap 'rm -rf "$T"' EXIT
+"$BUILD/tests/make_model" "$T" || exit 1
+tiny=$T/tiny.bin
+
+ok() { passed=$((passed + 1)); }
+bad() { failed=$((failed + 1)) && echo "$name: $1"; }
+
+# says NAME STATUS LINES WORD INPUT ARGUMENTS: so many lines on stdout; WORD on stderr, or nothing there.
+says() {
+    name=$1 want_status=$2 want_lines=$3 word=$4
+    printf -- "$5" >"$T/in"
+    shift 5
+    "$RUN" "$@" <"$T/in" >"$T/out" 2>"$T/err" && status=0 || status=$?
+    lines=$(wc -l <"$T/out")
+    if [ "$status" != "$want_status" ]; then bad "status $status, not $want_status: $(head -c 300 "$T/err")"
+    elif [ "$lines" -ne "$want_lines" ]; then bad "$((lines)) lines, not $want_lines: $(head -c 300 "$T/out")"
+    elif [ -z "$word" ] && [ -s "$T/err" ]; then bad "said $(head -c 300 "$T/err")"
+    elif ! grep -q -- "$word" "$T/err" && [ -n "$word" ]; then bad "said $(head -c 300 "$T/err"), not $word"
+    else ok; fi
+}
+
+says "no template" 1 0 "choose with --template NAME: llama2, llama3, chatml, zephyr, mistral" \
+    'a\n' "$tiny" --chat
+says "an unknown template" 2 0 "expected llama2, llama3" 'a\n' "$tiny" --chat --template alpaca
+says "a prompt" 2 0 "takes no --prompt" 'a\n' "$tiny" --chat -p x
+says "a template without a chat" 2 0 "are for --chat" '' "$tiny" --template llama2
+says "a system prompt without a chat" 2 0 "are for --chat" '' "$tiny" --system x
+says "no input" 0 0 "" '' "$tiny" --chat --template zephyr
+says "a line, an answer" 0 1 "" 'a\n' "$tiny" --chat --template zephyr -n 3 -t 0
+says "the last line need not end" 0 2 "" 'a\nb' "$tiny" --chat --template zephyr -n 3 -t 0 -c 500
+says "an empty line is a turn too" 0 3 "" '\n\n\r\n' "$tiny" --chat --template zephyr -n 3 -t 0 -c 500
+says "old turns go" 0 6 "forgotten)" 'a\nb\nc\nd\ne\nf\n' "$tiny" --chat --template mistral -n 3 -c 64
+says "too long a line is skipped" 0 2 "too long for the context of 64 tokens" "a%0100d\\nb\\n" \
+    "$tiny" --chat --template mistral -n 3
+for template in llama2 llama3 chatml zephyr mistral; do
+    says "$template, with a system prompt" 0 3 "" 'a\nb\nc\n' \
+        "$tiny" --chat --template $template --system s -n 2 -c 1000
+done
+
+# The same conversation as text: stories260K has no special tokens for chatml, so that turns are only text.
+if [ -r "$data/stories260K.bin" ]; then
+    story() { "$RUN" "$data/stories260K.bin" -z "$data/tok512.bin" -t 0 -n 20 "$@"; }
+    trimmed() { printf '%s' "$1" | sed 's/^ *//; s/ *$//'; }
+    head1='<|im_start|>user
+Lily saw a dog.<|im_end|>
+<|im_start|>assistant
+'
+    name="the first answer is the one to the same text"
+    printf 'Lily saw a dog.\nThe dog ran.\n' | story --chat --template chatml -c 512 >"$T/answers"
+    first=$(story -q -p "$head1" </dev/null)
+    if [ -n "$first" ] && [ "$(trimmed "$first" | head -n 1)" = "$(head -n 1 "$T/answers")" ]
+    then ok; else bad "$first / $(cat "$T/answers")"; fi
+    name="a system prompt survives when turns go"
+    for i in 1 2 3 4 5 6 7 8 9; do echo "Tell me more about $i."; done |
+        story --chat --template chatml --system "Be a story." -c 200 >"$T/out" 2>"$T/err"
+    if [ $? = 0 ] && [ "$(wc -l <"$T/out")" -ge 9 ] && grep -q forgotten "$T/err"
+    then ok; else bad "$(cat "$T/err")"; fi
+    name="an answer longer than the context goes on"
+    echo "Once" | story --chat --template llama2 -c 64 -n 300 >"$T/out" 2>"$T/err"
+    if [ $? = 0 ] && [ "$(wc -c <"$T/out")" -gt 50 ] && grep -q "the context is full" "$T/err"
+    then ok; else bad "$(cat "$T/err")"; fi
+else skipped=$((skipped + 3)) && echo "skipped: answers of stories260K: no $data"; fi
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
