@@ -647,7 +647,7 @@ static void ll_unpack_row(const ll_matrix *m, int row, float *out) {
 
 /* ==== 3. Kernels ================================================================================
  * A prompt is a matrix: `tokens` rows of activations meet each weight while it is in a register. The
- * kernels take a block of at most `block` tokens, as many as fit a processor's registers:
+ * kernels take a block of at most `block` tokens, as many as fit a processor's registers and cache:
  *
  *   pack      brings a block's rows x (tokens, n) into the order, and the precision, that tile reads
  *   tile      out[t][r] (+)= sum over k of a[t][k] * w[r][k]    w is a tile, a a packed block
@@ -686,8 +686,7 @@ typedef void ll_swiglu_fn(float *a, const float *b, int n);
 
 typedef struct {
     const char *name;
-    int block;
-    struct { ll_pack_fn *pack; ll_tile_fn *tile; } type[LL_Q4 + 1]; /* from LL_F32 on */
+    struct { ll_pack_fn *pack; ll_tile_fn *tile; int block; } type[LL_Q4 + 1]; /* from LL_F32 on */
     ll_tile_fn *scores[2], *mix[2]; /* over a cache of float32, of float16 */
     ll_unpack_fn *unpack;
     ll_half_fn *half;
@@ -901,9 +900,9 @@ static void ll_swiglu_plain(float *a, const float *b, int n) {
     for (int i = 0; i < n; i++) a[i] = a[i] / (1.0f + ll_exp(-a[i])) * b[i];
 }
 
-static const ll_kernels ll_plain = {"plain", 8,
-    {{NULL, NULL}, {ll_pack_f32, ll_tile_f32_plain}, {ll_pack_bf16, ll_tile_bf16_plain},
-     {ll_pack_q8, ll_tile_q8_plain}, {ll_pack_q4, ll_tile_q4_plain}},
+static const ll_kernels ll_plain = {"plain",
+    {{NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_plain, 8}, {ll_pack_bf16, ll_tile_bf16_plain, 8},
+     {ll_pack_q8, ll_tile_q8_plain, 8}, {ll_pack_q4, ll_tile_q4_plain, 8}},
     {ll_tile_f32_plain, ll_tile_f16_plain}, {ll_rows_f32_plain, ll_rows_f16_plain}, ll_unpack_tile_plain, ll_half_plain,
     ll_dot_plain, ll_softmax_plain, ll_swiglu_plain};
 
@@ -921,9 +920,11 @@ static void ll_pack_bf16_as_f32(void *out, const float *x, size_t stride, int n,
 #define LL_CASES_6(kernel, A, B)                                                                \
     LL_CASE(kernel, A, B, 1) LL_CASE(kernel, A, B, 2) LL_CASE(kernel, A, B, 3)                  \
     LL_CASE(kernel, A, B, 4) LL_CASE(kernel, A, B, 5) LL_CASE(kernel, A, B, 6)
-#define LL_CASES_12(kernel, A, B) LL_CASES_6(kernel, A, B)                                      \
-    LL_CASE(kernel, A, B, 7) LL_CASE(kernel, A, B, 8) LL_CASE(kernel, A, B, 9)                  \
-    LL_CASE(kernel, A, B, 10) LL_CASE(kernel, A, B, 11) LL_CASE(kernel, A, B, 12)
+#define LL_CASES_8(kernel, A, B) LL_CASES_6(kernel, A, B)                                       \
+    LL_CASE(kernel, A, B, 7) LL_CASE(kernel, A, B, 8)
+#define LL_CASES_12(kernel, A, B) LL_CASES_8(kernel, A, B)                                      \
+    LL_CASE(kernel, A, B, 9) LL_CASE(kernel, A, B, 10)                                          \
+    LL_CASE(kernel, A, B, 11) LL_CASE(kernel, A, B, 12)
 #define LL_TILE_FN(name, target, cases, kernel, A, B)                                           \
     target static void name(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) { \
         switch (tokens) { cases(kernel, A, B) }                                                 \
@@ -945,9 +946,10 @@ static void ll_pack_bf16_as_f32(void *out, const float *x, size_t stride, int n,
 
 /* ---- AVX-512 with VNNI ----
  * TOKENS and other names in capitals are constants wherever a kernel is inlined: the sums live in
- * registers, one for each token, and a line of weights is loaded once for all of them. Twelve sums, or twelve
- * integer and twelve float sums, leave room for the weights in 32 registers. An activation is a 32-bit
- * broadcast from memory, which the multiply instructions do themselves. */
+ * registers, one for each token, and a line of weights is loaded once for all of them. Twelve sums hide
+ * every latency and leave room in 32 registers; an activation is a 32-bit broadcast from memory, which
+ * the multiply instructions do themselves. For q8 and q4 twelve tokens (24 sums) would fit too, but run at
+ * 72% of the int8 peak where eight reach 82%: tile and block together no longer fit the first-level cache. */
 
 /* Line k of an f32 tile, or of a float16 cache. */
 LL_INLINE LL_AVX512 __m512 ll_line_avx512(const void *w, size_t k, const int HALF) {
@@ -1340,8 +1342,8 @@ LL_TILE_FN(ll_tile_f32_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 0, 0)
 LL_TILE_FN(ll_rows_f32_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 0, 1)
 LL_TILE_FN(ll_tile_f16_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 1, 0)
 LL_TILE_FN(ll_rows_f16_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 1, 1)
-LL_TILE_FN(ll_tile_q8_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, 0, 0)
-LL_TILE_FN(ll_tile_q4_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, 1, 0)
+LL_TILE_FN(ll_tile_q8_avx512, LL_AVX512, LL_CASES_8, ll_groups_avx512, 0, 0)
+LL_TILE_FN(ll_tile_q4_avx512, LL_AVX512, LL_CASES_8, ll_groups_avx512, 1, 0)
 LL_TILE_FN(ll_tile_bf16_avx512, LL_AVX512, LL_CASES_12, ll_bf16_avx512, 0, 0)
 LL_TILE_FN(ll_tile_bf16_native, LL_AVX512_BF16, LL_CASES_12, ll_bf16_native, 0, 0)
 LL_TILE_FN(ll_tile_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0, 0)
@@ -1503,19 +1505,19 @@ LL_AVX2 static void ll_half_avx2(uint16_t *out, const float *x, int n) {
     ll_half_plain(out + whole, x + whole, n - whole);
 }
 
-static const ll_kernels ll_avx2 = {"avx2", 6,
-    {{NULL, NULL}, {ll_pack_f32, ll_tile_f32_avx2}, {ll_pack_bf16_as_f32, ll_tile_bf16_avx2},
-     {ll_pack_q8_avx2, ll_tile_q8_avx2}, {ll_pack_q4_avx2, ll_tile_q4_avx2}},
+static const ll_kernels ll_avx2 = {"avx2",
+    {{NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_avx2, 6}, {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, 6},
+     {ll_pack_q8_avx2, ll_tile_q8_avx2, 6}, {ll_pack_q4_avx2, ll_tile_q4_avx2, 6}},
     {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_rows_f32_avx2, ll_rows_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
     ll_dot_avx2, ll_softmax_avx2, ll_swiglu_avx2};
-static const ll_kernels ll_avx512 = {"avx512", 12,
-    {{NULL, NULL}, {ll_pack_f32_avx512, ll_tile_f32_avx512}, {ll_pack_bf16_as_f32, ll_tile_bf16_avx512},
-     {ll_pack_q8_avx512, ll_tile_q8_avx512}, {ll_pack_q4_avx512, ll_tile_q4_avx512}},
+static const ll_kernels ll_avx512 = {"avx512",
+    {{NULL, NULL, 0}, {ll_pack_f32_avx512, ll_tile_f32_avx512, 12}, {ll_pack_bf16_as_f32, ll_tile_bf16_avx512, 12},
+     {ll_pack_q8_avx512, ll_tile_q8_avx512, 8}, {ll_pack_q4_avx512, ll_tile_q4_avx512, 8}},
     {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_rows_f32_avx512, ll_rows_f16_avx512}, ll_unpack_tile_avx512, ll_half_avx2,
     ll_dot_avx512, ll_softmax_avx512, ll_swiglu_avx512};
-static const ll_kernels ll_avx512_bf16 = {"avx512bf16", 12,
-    {{NULL, NULL}, {ll_pack_f32_avx512, ll_tile_f32_avx512}, {ll_pack_bf16_native, ll_tile_bf16_native},
-     {ll_pack_q8_avx512, ll_tile_q8_avx512}, {ll_pack_q4_avx512, ll_tile_q4_avx512}},
+static const ll_kernels ll_avx512_bf16 = {"avx512bf16",
+    {{NULL, NULL, 0}, {ll_pack_f32_avx512, ll_tile_f32_avx512, 12}, {ll_pack_bf16_native, ll_tile_bf16_native, 12},
+     {ll_pack_q8_avx512, ll_tile_q8_avx512, 8}, {ll_pack_q4_avx512, ll_tile_q4_avx512, 8}},
     {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_rows_f32_avx512, ll_rows_f16_avx512}, ll_unpack_tile_avx512, ll_half_avx2,
     ll_dot_avx512, ll_softmax_avx512, ll_swiglu_avx512};
 #endif
@@ -1701,14 +1703,14 @@ LL_TILE_FN(ll_tile_q4_neon, , LL_CASES_6, ll_groups_neon, 1, 0)
 LL_TILE_FN(ll_tile_q8_neon_dot, LL_DOTPROD, LL_CASES_6, ll_groups_neon_dot, 0, 0)
 LL_TILE_FN(ll_tile_q4_neon_dot, LL_DOTPROD, LL_CASES_6, ll_groups_neon_dot, 1, 0)
 
-static const ll_kernels ll_neon = {"neon", 6,
-    {{NULL, NULL}, {ll_pack_f32, ll_tile_f32_neon}, {ll_pack_bf16_as_f32, ll_tile_bf16_neon},
-     {ll_pack_q8, ll_tile_q8_neon}, {ll_pack_q4, ll_tile_q4_neon}},
+static const ll_kernels ll_neon = {"neon",
+    {{NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_neon, 6}, {ll_pack_bf16_as_f32, ll_tile_bf16_neon, 6},
+     {ll_pack_q8, ll_tile_q8_neon, 6}, {ll_pack_q4, ll_tile_q4_neon, 6}},
     {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_rows_f32_neon, ll_rows_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
     ll_dot_neon, ll_softmax_neon, ll_swiglu_neon};
-static const ll_kernels ll_neon_dot = {"neondot", 6,
-    {{NULL, NULL}, {ll_pack_f32, ll_tile_f32_neon}, {ll_pack_bf16_as_f32, ll_tile_bf16_neon},
-     {ll_pack_q8, ll_tile_q8_neon_dot}, {ll_pack_q4, ll_tile_q4_neon_dot}},
+static const ll_kernels ll_neon_dot = {"neondot",
+    {{NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_neon, 6}, {ll_pack_bf16_as_f32, ll_tile_bf16_neon, 6},
+     {ll_pack_q8, ll_tile_q8_neon_dot, 6}, {ll_pack_q4, ll_tile_q4_neon_dot, 6}},
     {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_rows_f32_neon, ll_rows_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
     ll_dot_neon, ll_softmax_neon, ll_swiglu_neon};
 #endif
@@ -1808,13 +1810,14 @@ static ll_range ll_share(ll_team team, int n) {
 enum { LL_FEW = 4 };
 static int ll_by_rows(const ll_matrix *w, int n) { return (w->type == LL_F32_ROWS || w->type == LL_Q8_ROWS) && n < LL_FEW; }
 
+static ll_type ll_packed_type(const ll_matrix *w) { return w->type == LL_F32_ROWS || w->type == LL_Q8_ROWS ? LL_F32 : w->type; }
+
 /* n tokens that meet w are cut into the fewest blocks that fit the kernel, as even as can be. */
 static int ll_blocks(const llama_context *c, const ll_matrix *w, int n) {
-    return ll_by_rows(w, n) ? n : (n + c->kernels->block - 1) / c->kernels->block;
+    const int block = c->kernels->type[ll_packed_type(w)].block;
+    return ll_by_rows(w, n) ? n : (n + block - 1) / block;
 }
 static int ll_block_start(int n, int blocks, int b) { return (int)((int64_t)n * b / blocks); }
-
-static ll_type ll_packed_type(const ll_matrix *w) { return w->type == LL_F32_ROWS || w->type == LL_Q8_ROWS ? LL_F32 : w->type; }
 
 /* The tokens that this thread prepares for w: whole blocks, so that it can pack them with no barrier between. */
 static ll_range ll_own_tokens(ll_team team, const llama_context *c, const ll_matrix *w, int n) {
@@ -2028,7 +2031,7 @@ static void ll_attend(llama_context *c, int layer, int head, int position, int b
 /* All heads and tokens, dealt out in turn because later tokens see more positions. */
 static void ll_attention(ll_team team, llama_context *c, int layer, int position, int n) {
     const llama_config *f = &c->model->config;
-    const int queries = n * (f->n_heads / f->n_kv_heads), block = c->kernels->block;
+    const int queries = n * (f->n_heads / f->n_kv_heads), block = c->kernels->type[LL_F32].block;
     const int blocks = (queries + block - 1) / block;
     float *scratch = c->scratch + (size_t)team.id * c->scratch_stride;
     for (int64_t i = team.id; i < (int64_t)blocks * f->n_kv_heads; i += team.count) {
@@ -2089,7 +2092,7 @@ static void ll_classify(ll_team team, llama_context *c, int first, int n) {
 
 /* logprobs[i] of the token that follows row i of x, for count rows. */
 static void ll_score_rows(ll_team team, llama_context *c, const int *next, int count, float *logprobs) {
-    const int block = c->kernels->block;
+    const int block = c->kernels->type[ll_packed_type(&c->model->classifier)].block;
     for (int first = 0; first < count; first += block) {
         const int n = count - first < block ? count - first : block;
         ll_classify(team, c, first, n);
@@ -2553,6 +2556,7 @@ float llama_logprob(const float *logits, int vocab_size, int token) {
 #undef LL_UNROLL
 #undef LL_CASE
 #undef LL_CASES_6
+#undef LL_CASES_8
 #undef LL_CASES_12
 #undef LL_TILE_FN
 

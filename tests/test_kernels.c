@@ -74,7 +74,7 @@ static void find_sets(void) {
             const ll_kernels *k = ll_find_kernels(names[i]);
             if (!k) continue;
             CHECK_TEXT(k->name, names[i]);
-            CHECK(k->block >= 1 && k->block <= LL_BLOCK);
+            for (int type = LL_F32; type <= LL_Q4; type++) CHECK(k->type[type].block >= 1 && k->type[type].block <= LL_BLOCK);
             fastest |= k == ll_find_kernels(NULL);
             sets[n_sets++] = k;
         }
@@ -442,7 +442,7 @@ static void check_tiles(ll_type type, int n, uint64_t *seed) {
     writer_encode_tile(type, w, LL_TILE, n, tile);
     define_products(type, tile, x, stride, n, want, size);
     for (int s = 0; s < n_sets; s++)
-        for (int tokens = 1; tokens <= sets[s]->block; tokens++)
+        for (int tokens = 1; tokens <= sets[s]->type[type].block; tokens++)
             for (int add = 0; add < 2; add++) {
                 const size_t out_stride = LL_TILE + (size_t)random_int(seed, 0, 1) * (size_t)random_int(seed, 1, 50);
                 float *out = marked(out_stride * (size_t)(tokens - 1) + LL_TILE);
@@ -483,9 +483,9 @@ static void test_products(void) {
                 for (int k = 0; k < LL_BLOCK * N; k++) x[k] = way & 2 ? -127 : 127;
                 define_products(types[i], tile, x, N, N, want, size);
                 for (int s = 0; s < n_sets; s++) {
-                    float *out = marked((size_t)sets[s]->block * LL_TILE);
-                    multiply(sets[s], types[i], out, LL_TILE, tile, x, N, N, sets[s]->block, 0);
-                    if (!CHECK(compare(out, LL_TILE, sets[s]->block, 0, N, want, size)))
+                    float *out = marked((size_t)sets[s]->type[types[i]].block * LL_TILE);
+                    multiply(sets[s], types[i], out, LL_TILE, tile, x, N, N, sets[s]->type[types[i]].block, 0);
+                    if (!CHECK(compare(out, LL_TILE, sets[s]->type[types[i]].block, 0, N, want, size)))
                         printf("  %s, %s, case %d\n", sets[s]->name, type_names[types[i]], way);
                     unaligned_free(out);
                 }
@@ -550,7 +550,7 @@ static void test_strange_numbers(void) {
                 int bad = 0, worst = -1;
                 for (int k = 0; k < N; k++)
                     for (int v = 0; v < 4; v++) {
-                        const int tokens = 1 + (k + v) % sets[s]->block, token = k % tokens;
+                        const int tokens = 1 + (k + v) % sets[s]->type[type].block, token = k % tokens;
                         if (!contagious(sets[s], type, tile, x, N, tokens, token, k, values[v]))
                             bad++, worst = k * 4 + v;
                     }
@@ -580,8 +580,8 @@ static void test_strange_numbers(void) {
                 for (int s = 0; s < n_sets; s++) {
                     float out[LL_BLOCK * LL_TILE];
                     int bad = 0;
-                    multiply(sets[s], type, out, LL_TILE, tile, x, N, N, sets[s]->block, 0);
-                    for (int o = 0; o < sets[s]->block * LL_TILE; o++)
+                    multiply(sets[s], type, out, LL_TILE, tile, x, N, N, sets[s]->type[type].block, 0);
+                    for (int o = 0; o < sets[s]->type[type].block * LL_TILE; o++)
                         bad += (isfinite(out[o]) != 0) == (o % LL_TILE == r);
                     if (!CHECK(bad == 0)) printf("  %s, %s, column %d\n", sets[s]->name, type_names[type], k);
                 }
@@ -600,8 +600,8 @@ static void test_strange_numbers(void) {
                 writer_encode_tile(types[i], w, LL_TILE, N, tile);
                 for (int s = 0; s < n_sets; s++) {
                     float out[LL_BLOCK * LL_TILE];
-                    multiply(sets[s], types[i], out, LL_TILE, tile, x, N, N, sets[s]->block, 0);
-                    for (int o = 0; o < sets[s]->block * LL_TILE; o++)
+                    multiply(sets[s], types[i], out, LL_TILE, tile, x, N, N, sets[s]->type[types[i]].block, 0);
+                    for (int o = 0; o < sets[s]->type[types[i]].block * LL_TILE; o++)
                         bad[s] += !(fabs((double)out[o]) <= ldexp(500, e));
                 }
                 unaligned_free(tile);
@@ -662,7 +662,7 @@ static void test_attention(void) {
             uint64_t seed = 12;
             for (int s = 0; s < n_sets; s++)
                 for (int i = 0; i < 10; i++)
-                    for (int tokens = 1; tokens <= sets[s]->block; tokens++)
+                    for (int tokens = 1; tokens <= sets[s]->type[LL_F32].block; tokens++)
                         for (int half = 0; half < 2; half++)
                             check_cache(sets[s], mix, half, mix ? positions[i] : keys[i], tokens, &seed);
         }

@@ -28,7 +28,8 @@ struct llama_source {
     size_t tokenizer_size;
     /* out (count, cols) = rows [first, first + count) of a tensor; a norm is one row. Called from one thread,
      * rows in rising order within a tensor. Returns 0, or -1 with a message. */
-    int (*rows)(llama_source *s, enum source_tensor tensor, int layer, int first, int count, float *out, llama_error *err);
+    int (*rows)(llama_source *s, enum source_tensor tensor, int layer, int first, int count, float *out,
+                llama_error *err);
     void (*close)(llama_source *s); /* frees the source itself and all it holds */
 };
 
@@ -90,8 +91,8 @@ const char *source_template(const char *jinja, size_t size);
 int source_ends_turn(const char *name, size_t size);
 
 /* Byte-level vocabularies write each byte as a printable character (GPT-2's bytes_to_unicode). Decodes such a
- * text of size bytes to out, which may be text itself, and returns how many bytes it was, or -1 if a character is not of
- * that alphabet. */
+ * text of size bytes to out, which may be text itself, and returns how many bytes it was, or -1 if a character is not
+ * of that alphabet. */
 ptrdiff_t source_decode_bytes(const char *text, size_t size, char *out);
 
 #endif

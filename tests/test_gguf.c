@@ -1,0 +1,905 @@
+/* test_gguf.c - the GGUF reader of tools/: every weight type against a plain formula of its bits, what of the metadata
+ * reaches the configuration and the tokenizer, and every kind of damage with the words that refuse it.
+ *
+ * Files are made here from a recipe: a list of lines, one for each metadata ("KEY TYPE VALUE", "KEY TYPE[] A|B|C") and
+ * tensor ("@NAME TYPE DIMENSIONS"), which a test edits before they become bytes.
+ */
+#include "../tools/source.c"
+#include "../tools/gguf.c"
+#include "reference.c"
+#include "checkpoint.c"
+#include "test.h"
+
+/* ---------------------------------------------------------------------------------------------------
+ * Making files
+ * ------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    unsigned char *p;
+    size_t n, room;
+} bytes;
+
+static void put(bytes *b, const void *data, size_t size) {
+    if (b->n + size > b->room && !(b->p = realloc(b->p, b->room = 2 * (b->n + size)))) exit(1);
+    if (size) memcpy(b->p + b->n, data, size);
+    b->n += size;
+}
+
+static void put_number(bytes *b, uint64_t value, int size) {
+    for (int i = 0; i < size; i++) put(b, &(unsigned char){(unsigned char)(value >> 8 * i)}, 1);
+}
+
+static void put_string(bytes *b, const char *text, size_t size) {
+    put_number(b, size, 8);
+    put(b, text, size);
+}
+
+static void put_padding(bytes *b, size_t to) {
+    while (b->n % to) put(b, "", 1);
+}
+
+/* One value of a type, written as text; in a string \1 is "|", which separates elements. */
+static void put_value(bytes *b, const char *type, const char *text, size_t size) {
+    float f = strtof(text, NULL);
+    double d = strtod(text, NULL);
+    uint32_t f_bits;
+    uint64_t d_bits;
+    memcpy(&f_bits, &f, 4);
+    memcpy(&d_bits, &d, 8);
+    if (!strcmp(type, "string")) {
+        put_string(b, text, size);
+        for (char *p; (p = size ? memchr(b->p + b->n - size, 1, size) : NULL);) *p = '|';
+    } else if (!strcmp(type, "f32")) put_number(b, f_bits, 4);
+    else if (!strcmp(type, "f64")) put_number(b, d_bits, 8);
+    else if (!strcmp(type, "bool")) put_number(b, strtoull(text, NULL, 10), 1);
+    else put_number(b, *text == '-' ? 0 - strtoull(text + 1, NULL, 10) : strtoull(text, NULL, 10), atoi(type + 1) / 8);
+}
+
+/* "KEY TYPE VALUE"; an array is "KEY TYPE[] A|B", or TYPE[COUNT] with a count that need not be true. */
+static void put_metadata(bytes *b, const char *line) {
+    static const char *const names[] = {"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
+                                        "bool", "string", "array", "u64", "i64", "f64"};
+    char key[80], type[40];
+    int n = 0;
+    if (sscanf(line, "%79s %39s%n", key, type, &n) != 2) exit(1);
+    const char *value = line + n + (line[n] == ' ');
+    char *array = strchr(type, '[');
+    if (array) *array++ = 0;
+    uint64_t number = 0;
+    while (strcmp(names[number], type)) number++;
+    put_string(b, key, strlen(key));
+    if (!array) {
+        put_number(b, number, 4);
+        put_value(b, type, value, strlen(value));
+        return;
+    }
+    uint64_t count = *value != 0;
+    for (const char *p = value; *p; p++) count += *p == '|';
+    put_number(b, 9, 4);
+    put_number(b, number, 4);
+    put_number(b, *array == ']' ? count : strtoull(array, NULL, 10), 8);
+    for (; count; count--, value += strcspn(value, "|") + 1) put_value(b, type, value, strcspn(value, "|"));
+}
+
+/* The weight types, by the number that files have, and of each block the high bytes of its f16 fields: with the top bit
+ * of their exponents cleared random bytes are finite numbers. hash is FNV-1a of the 1024 float32 that the random
+ * bytes of test_types make, computed with a NumPy decoder. */
+static const struct {
+    const char *name;
+    int number, block, bytes, high[2];
+    uint64_t hash;
+} types[] = {
+    {"F32", 0, 1, 4, {3}, 0xd52499dfd3ce9873},          {"F16", 1, 1, 2, {1}, 0x7c5090bf0d22b7a4},
+    {"BF16", 30, 1, 2, {1}, 0x07c76f8651c7e700},        {"Q4_0", 2, 32, 18, {1}, 0xa8a07b3dd7ae638f},
+    {"Q4_1", 3, 32, 20, {1, 3}, 0x2fea2f0dc1296295},    {"Q5_0", 6, 32, 22, {1}, 0x1107618deb577532},
+    {"Q5_1", 7, 32, 24, {1, 3}, 0x81d0e18887a648fb},    {"Q8_0", 8, 32, 34, {1}, 0x7e369976bdfe6dd3},
+    {"Q2_K", 10, 256, 84, {81, 83}, 0x37b543074df774e6}, {"Q3_K", 11, 256, 110, {109}, 0xc8e03283042eafb9},
+    {"Q4_K", 12, 256, 144, {1, 3}, 0xb3a825c21c765187}, {"Q5_K", 13, 256, 176, {1, 3}, 0xd456fe953792f80a},
+    {"Q6_K", 14, 256, 210, {209}, 0x7047dbdf8f86551e},  {"IQ4_NL", 20, 32, 18, {1}, 0x0ac0987096a40a58},
+    {"IQ4_XS", 23, 256, 136, {1}, 0xf477eb717f42123b},
+};
+enum { N_TYPES = sizeof types / sizeof *types };
+
+static int find_type(int number) {
+    int i = 0;
+    while (i < N_TYPES - 1 && types[i].number != number) i++;
+    return i; /* the last for those that the reader refuses anyway */
+}
+
+static void put_weights(bytes *b, int type, size_t n, uint64_t seed) {
+    const size_t start = b->n, size = n / (size_t)types[type].block * (size_t)types[type].bytes;
+    for (size_t i = 0; i < size; i++) put(b, &(unsigned char){(unsigned char)random_next(&seed)}, 1);
+    for (size_t i = start; i < b->n; i += (size_t)types[type].bytes)
+        for (int k = 0; k < 2 && types[type].high[k]; k++) b->p[i + (size_t)types[type].high[k]] &= 0xBF;
+}
+
+/* "@NAME TYPE DIMENSIONS": its entry in the table and its data. */
+static void put_entry(bytes *table, bytes *data, const char *line) {
+    char name[80];
+    int number, n = 0, n_dims = 0;
+    uint64_t ne[5] = {0};
+    if (sscanf(line, "@%79s %d%n", name, &number, &n) != 2) exit(1);
+    size_t weights = 1;
+    for (const char *p = line + n; *p && n_dims < 5; n_dims++) {
+        char *end;
+        weights *= (size_t)(ne[n_dims] = strtoull(p, &end, 10));
+        p = end;
+    }
+    put_string(table, name, strlen(name));
+    put_number(table, (uint64_t)n_dims, 4);
+    for (int i = 0; i < n_dims; i++) put_number(table, ne[i], 8);
+    put_number(table, (uint64_t)number, 4);
+    put_number(table, data->n, 8);
+    put_weights(data, find_type(number), weights, (uint64_t)number);
+    if (!strcmp(name, "rope_freqs.weight")) data->p[data->n - 1] = 0x3F; /* 0.5 to 2 */
+    put_padding(data, 64);
+}
+
+typedef struct {
+    char *lines[64];
+    int n;
+} recipe;
+
+static size_t word(const char *line) { return strcspn(line, " "); }
+
+static void recipe_add(recipe *r, const char *line, size_t size) {
+    char *copy = xmalloc(size + 1);
+    memcpy(copy, line, size);
+    copy[size] = 0;
+    r->lines[r->n++] = copy;
+}
+
+static void recipe_remove(recipe *r, int i) {
+    free(r->lines[i]);
+    memmove(&r->lines[i], &r->lines[i + 1], (size_t)(--r->n - i) * sizeof *r->lines);
+}
+
+/* Edits are lines: "-NAME" removes, "+LINE" adds whatever is there; a plain line replaces the one of its name, or is
+ * added. Those with "!" are for patch. */
+static void recipe_edit(recipe *r, const char *edits) {
+    for (size_t size; *edits; edits += size + (edits[size] != 0)) {
+        size = strcspn(edits, "\n");
+        if (*edits == '!') continue;
+        const char *line = edits + (*edits == '-' || *edits == '+');
+        const size_t n = size - (size_t)(line - edits), key = word(line) < n ? word(line) : n;
+        int i = 0;
+        while (i < r->n && (word(r->lines[i]) != key || memcmp(r->lines[i], line, key))) i++;
+        if (*edits != '+' && i < r->n) recipe_remove(r, i);
+        if (*edits != '-') recipe_add(r, line, n);
+    }
+}
+
+/* "!TEXT OFFSET SIZE VALUE" overwrites a number, counted from where TEXT begins. */
+static void patch(bytes *b, const char *edits) {
+    for (size_t size; *edits; edits += size + (edits[size] != 0)) {
+        char text[80];
+        long offset;
+        int n;
+        unsigned long long value;
+        size = strcspn(edits, "\n");
+        if (*edits != '!' || sscanf(edits, "!%79s %ld %d %llu", text, &offset, &n, &value) != 4) continue;
+        size_t at = 0;
+        while (at + strlen(text) < b->n && memcmp(b->p + at, text, strlen(text))) at++;
+        for (int i = 0; i < n; i++) b->p[at + (size_t)(offset + i)] = (unsigned char)(value >> 8 * i);
+    }
+}
+
+static const char base[] = "general.architecture string llama\n"
+                           "general.name string a name that nothing asks for\n"
+                           "llama.block_count u32 2\n"
+                           "llama.embedding_length u32 8\n"
+                           "llama.context_length u32 64\n"
+                           "llama.feed_forward_length u32 12\n"
+                           "llama.attention.head_count u32 4\n"
+                           "llama.attention.head_count_kv u32 2\n"
+                           "llama.attention.layer_norm_rms_epsilon f32 0.001\n"
+                           "tokenizer.ggml.model string llama\n"
+                           "tokenizer.ggml.tokens string[] <unk>|<s>|</s>|a|b|ab|\xE2\x96\x81|c\n"
+                           "tokenizer.ggml.scores f32[] 0|0|0|-2|-3|-1|-4|-5\n"
+                           "tokenizer.ggml.token_type i32[] 2|3|3|1|1|1|1|1\n"
+                           "@token_embd.weight 0 8 8\n"
+                           "@output_norm.weight 0 8\n"
+                           "@output.weight 0 8 8";
+
+static bytes make_file(const char *edits) {
+    static const struct {
+        const char *name;
+        int rows, cols;
+    } layer[] = {{"attn_norm", 0, 8},   {"attn_q", 8, 8},   {"attn_k", 4, 8},
+                 {"attn_v", 4, 8},      {"ffn_norm", 0, 8}, {"attn_output", 8, 8},
+                 {"ffn_gate", 12, 8},   {"ffn_up", 12, 8},  {"ffn_down", 8, 12}};
+    recipe r = {.n = 0};
+    char line[80];
+    recipe_edit(&r, base);
+    for (int i = 0; i < 18; i++) {
+        int n = snprintf(line, sizeof line, "@blk.%d.%s.weight 0 %d", i / 9, layer[i % 9].name, layer[i % 9].cols);
+        if (layer[i % 9].rows) snprintf(line + n, sizeof line - (size_t)n, " %d", layer[i % 9].rows);
+        recipe_edit(&r, line);
+    }
+    recipe_edit(&r, edits);
+
+    bytes b = {0}, table = {0}, data = {0};
+    uint64_t n_tensors = 0;
+    for (int i = 0; i < r.n; i++)
+        if (*r.lines[i] == '@') put_entry(&table, &data, r.lines[i]), n_tensors++;
+    put(&b, "GGUF", 4);
+    put_number(&b, 3, 4);
+    put_number(&b, n_tensors, 8);
+    put_number(&b, (uint64_t)r.n - n_tensors, 8);
+    for (int i = 0; i < r.n; i++)
+        if (*r.lines[i] != '@') put_metadata(&b, r.lines[i]);
+    put(&b, table.p, table.n);
+    put_padding(&b, strstr(edits, "general.alignment u32 64") ? 64 : 32);
+    put(&b, data.p, data.n);
+    patch(&b, edits);
+    while (r.n) recipe_remove(&r, 0);
+    free(table.p);
+    free(data.p);
+    return b;
+}
+
+static const char *path; /* of the file that tests write */
+static llama_error err;
+
+static llama_source *open_bytes(const bytes *b) {
+    err.text[0] = 0;
+    remove(path); /* some file systems wait for the disk when a file is overwritten */
+    return write_file(path, b->p, b->n) ? source_open_gguf(path, &err) : NULL;
+}
+
+static llama_source *open_edited(const char *edits) {
+    bytes b = make_file(edits);
+    llama_source *s = open_bytes(&b);
+    free(b.p);
+    return s;
+}
+
+/* The message, behind the file's name, with which an edited file is refused. */
+static const char *refusal(const char *edits) {
+    llama_source *s = open_edited(edits);
+    if (s) return s->close(s), "(opened)";
+    const size_t n = strlen(path);
+    return strncmp(err.text, path, n) == 0 && strncmp(err.text + n, ": ", 2) == 0 ? err.text + n + 2 : "(no file name)";
+}
+
+/* ---------------------------------------------------------------------------------------------------
+ * Weight types
+ * ------------------------------------------------------------------------------------------------- */
+
+/* n bits from bit on, counted from the lowest of byte 0. */
+static int field(const unsigned char *p, int bit, int n) {
+    int value = 0;
+    for (int i = 0; i < n; i++) value |= (p[(bit + i) / 8] >> (bit + i) % 8 & 1) << i;
+    return value;
+}
+
+static int field_signed(const unsigned char *p, int bit, int n) {
+    int value = field(p, bit, n);
+    return value >> (n - 1) ? value - (1 << n) : value;
+}
+
+static double half(const unsigned char *p, int byte) {
+    const int m = field(p, 8 * byte, 10), e = field(p, 8 * byte + 10, 5), sign = field(p, 8 * byte + 15, 1);
+    const double value = e ? ldexp(1024 + m, e - 25) : ldexp(m, -24);
+    return sign ? -value : value;
+}
+
+static double single(const unsigned char *p, int e_bits, int m_bits) {
+    const int m = field(p, 0, m_bits), e = field(p, m_bits, e_bits);
+    const double value = e ? ldexp((1 << m_bits) + m, e - 127 - m_bits) : ldexp(m, -126 - m_bits);
+    return field(p, e_bits + m_bits, 1) ? -value : value;
+}
+
+/* Weight i of a block: each type as positions of bits. */
+static double plain(const char *type, const unsigned char *p, int i) {
+    static const int levels[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+    const int nibble = 8 * (i % 16) + 4 * (i / 16 % 2);             /* 32 weights in 16 bytes */
+    const int pair = 8 * (32 * (i / 128) + i % 32) + 2 * (i / 32 % 4); /* 256 weights in 64 bytes */
+    const int k = i / 16, s = i / 32;
+    if (!strcmp(type, "F32")) return single(p, 8, 23);
+    if (!strcmp(type, "BF16")) return single(p, 8, 7);
+    if (!strcmp(type, "F16")) return half(p, 0);
+    if (!strcmp(type, "Q8_0")) return half(p, 0) * field_signed(p, 16 + 8 * i, 8);
+    if (!strcmp(type, "Q4_0")) return half(p, 0) * (field(p, 16 + nibble, 4) - 8);
+    if (!strcmp(type, "Q4_1")) return half(p, 0) * field(p, 32 + nibble, 4) + half(p, 2);
+    if (!strcmp(type, "Q5_0")) return half(p, 0) * (field(p, 48 + nibble, 4) + 16 * field(p, 16 + i, 1) - 16);
+    if (!strcmp(type, "Q5_1")) return half(p, 0) * (field(p, 64 + nibble, 4) + 16 * field(p, 32 + i, 1)) + half(p, 2);
+    if (!strcmp(type, "IQ4_NL")) return half(p, 0) * levels[field(p, 16 + nibble, 4)];
+    if (!strcmp(type, "IQ4_XS"))
+        return half(p, 0) * (field(p, 32 + 4 * s, 4) + 16 * field(p, 16 + 2 * s, 2) - 32) *
+               levels[field(p, 64 + 128 * s + nibble, 4)];
+    if (!strcmp(type, "Q2_K"))
+        return half(p, 80) * field(p, 8 * k, 4) * field(p, 128 + pair, 2) - half(p, 82) * field(p, 8 * k + 4, 4);
+    if (!strcmp(type, "Q3_K"))
+        return half(p, 108) *
+               (field(p, 768 + 8 * (k % 8) + 4 * (k / 8), 4) + 16 * field(p, 832 + 8 * (k % 4) + 2 * (k / 4), 2) - 32) *
+               (field(p, 256 + pair, 2) + 4 * field(p, 8 * (i % 32) + s, 1) - 4);
+    if (!strcmp(type, "Q6_K"))
+        return half(p, 208) * field_signed(p, 8 * (192 + k), 8) *
+               (field(p, 8 * (64 * (i / 128) + i % 64) + 4 * (i / 64 % 2), 4) + 16 * field(p, 1024 + pair, 2) - 32);
+    /* Q4_K, Q5_K */
+    const int q5 = type[1] == '5', low = 8 * (q5 ? 48 : 16) + 256 * (s / 2) + 8 * (i % 32) + 4 * (s % 2);
+    const int scale = s < 4 ? field(p, 32 + 8 * s, 6) : field(p, 64 + 8 * s, 4) + 16 * field(p, 8 * s + 6, 2);
+    const int min = s < 4 ? field(p, 64 + 8 * s, 6) : field(p, 68 + 8 * s, 4) + 16 * field(p, 32 + 8 * s + 6, 2);
+    const int q = field(p, low, 4) + (q5 ? 16 * field(p, 128 + 8 * (i % 32) + s, 1) : 0);
+    return half(p, 0) * scale * q - half(p, 2) * min;
+}
+
+static uint64_t hash_floats(const float *f, size_t n) {
+    uint64_t hash = 0xcbf29ce484222325;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &(float){f[i] + 0}, 4); /* one zero */
+        for (int k = 0; k < 4; k++) hash = (hash ^ (bits >> 8 * k & 255)) * 0x100000001b3;
+    }
+    return hash;
+}
+
+/* blk.1.ffn_up.weight of 2 rows of 512 in each type. */
+static void test_types(void) {
+    for (int t = 0; t < N_TYPES; t++) {
+        char name[40], edits[1200];
+        snprintf(name, sizeof name, "weight type %s", types[t].name);
+        snprintf(edits, sizeof edits,
+                 "llama.embedding_length u32 512\nllama.feed_forward_length u32 2\nllama.attention.key_length u32 2\n"
+                 "@token_embd.weight 0 512 8\n@output.weight 0 512 8\n@output_norm.weight 0 512\n"
+                 "@blk.0.attn_norm.weight 0 512\n@blk.0.ffn_norm.weight 0 512\n@blk.0.attn_q.weight 0 512 8\n"
+                 "@blk.0.attn_k.weight 0 512 4\n@blk.0.attn_v.weight 0 512 4\n@blk.0.attn_output.weight 0 8 512\n"
+                 "@blk.0.ffn_gate.weight 0 512 2\n@blk.0.ffn_down.weight 0 2 512\n@blk.0.ffn_up.weight 0 512 2\n"
+                 "@blk.1.attn_norm.weight 0 512\n@blk.1.ffn_norm.weight 0 512\n@blk.1.attn_q.weight 0 512 8\n"
+                 "@blk.1.attn_k.weight 0 512 4\n@blk.1.attn_v.weight 0 512 4\n@blk.1.attn_output.weight 0 8 512\n"
+                 "@blk.1.ffn_gate.weight 0 512 2\n@blk.1.ffn_down.weight 0 2 512\n@blk.1.ffn_up.weight %d 512 2",
+                 types[t].number);
+        TEST(name) {
+            bytes block = {0};
+            float *out = xmalloc(1024 * sizeof *out);
+            put_weights(&block, t, 1024, (uint64_t)types[t].number);
+            llama_source *s = open_edited(edits);
+            CHECK_TEXT(err.text, "");
+            for (int row = 0; s && row < 2; row++) CHECK(!s->rows(s, SOURCE_W3, 1, row, 1, out + 512 * row, &err));
+            int differ = 0;
+            for (int i = 0; s && i < 1024; i++) {
+                const unsigned char *p = block.p + i / types[t].block * types[t].bytes;
+                differ += out[i] != (float)plain(types[t].name, p, i % types[t].block);
+            }
+            CHECK(differ == 0);
+            CHECK(s && hash_floats(out, 1024) == types[t].hash);
+            if (s) s->close(s);
+            free(block.p);
+            free(out);
+        }
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------
+ * What is read
+ * ------------------------------------------------------------------------------------------------- */
+
+static float value_at(llama_source *s, enum source_tensor tensor, int layer, int row, int col) {
+    float out[64];
+    return s->rows(s, tensor, layer, row, 1, out, &err) ? -1 : out[col];
+}
+
+static void test_config(void) {
+    TEST("configuration") {
+        llama_source *s = open_edited("");
+        if (CHECK(s)) {
+            const llama_config *c = &s->config;
+            CHECK(c->dim == 8 && c->hidden_dim == 12 && c->n_layers == 2 && c->n_heads == 4 && c->n_kv_heads == 2);
+            CHECK(c->head_dim == 2 && c->vocab_size == 8 && c->seq_len == 64 && c->shared_classifier == 0);
+            CHECK(c->norm_eps == 0.001f && c->rope_theta == 10000);
+            CHECK_TEXT(c->format, "GGUF version 3");
+            CHECK_TEXT(c->weight_type, "F32");
+            CHECK(c->weight_bytes == 4 * (8 + 64 + 2 * (16 + 64 + 32 + 32 + 64 + 3 * 96)));
+            CHECK(s->rope_frequencies[0] == 1);
+            s->close(s);
+        }
+    }
+    TEST("version 2, keys of other types, no kv heads, tied") {
+        llama_source *s = open_edited("!GGUF 4 4 2\n-llama.attention.head_count_kv\n-@output.weight\n"
+                                      "llama.block_count u64 2\nllama.embedding_length i32 8\n"
+                                      "llama.context_length u8 64\n"
+                                      "llama.attention.layer_norm_rms_epsilon f64 0.25\nllama.rope.freq_base f32 500\n"
+                                      "@blk.0.attn_k.weight 0 8 8\n@blk.0.attn_v.weight 0 8 8\n"
+                                      "@blk.1.attn_k.weight 0 8 8\n@blk.1.attn_v.weight 0 8 8 1 1");
+        CHECK_TEXT(err.text, "");
+        if (CHECK(s)) {
+            CHECK(s->config.n_kv_heads == 4 && s->config.shared_classifier == 1 && s->config.norm_eps == 0.25f);
+            CHECK(s->config.rope_theta == 500);
+            CHECK_TEXT(s->config.format, "GGUF version 2");
+            CHECK(value_at(s, SOURCE_CLASSIFIER, 0, 0, 0) == -1 && strstr(err.text, "output.weight is missing"));
+            s->close(s);
+        }
+    }
+    TEST("sizes per layer, head_dim of its own, alignment") {
+        llama_source *s = open_edited("llama.attention.head_count_kv u32[] 1|1\nllama.attention.head_count i32[] 2|2\n"
+                                      "llama.attention.key_length u32 4\nllama.attention.value_length u32 4\n"
+                                      "llama.rope.dimension_count u32 4\ngeneral.alignment u32 64\n"
+                                      "llama.expert_count u32 0\nllama.attention.causal bool 1");
+        CHECK_TEXT(err.text, "");
+        if (CHECK(s)) {
+            CHECK(s->config.n_heads == 2 && s->config.n_kv_heads == 1 && s->config.head_dim == 4);
+            CHECK_NEAR(s->rope_frequencies[1], 0.01, 1e-9);
+            s->close(s);
+        }
+    }
+    TEST("rows are those of the file, however many at once") {
+        enum { ROWS = 40000 }; /* more than the reader takes at once */
+        bytes want = {0};
+        llama_source *s = open_edited("tokenizer.ggml.model string none\n-@output.weight\n"
+                                      "@token_embd.weight 0 8 40000");
+        float all[96], one[8], *many = xmalloc(ROWS * sizeof one);
+        put_weights(&want, 0, 8 * ROWS, 0);
+        if (CHECK(s)) {
+            CHECK(!s->rows(s, SOURCE_W1, 1, 0, 12, all, &err));
+            for (int i = 0; i < 96; i++) CHECK(all[i] == (float)plain("F32", want.p + 4 * i, 0));
+            CHECK(!s->rows(s, SOURCE_W1, 1, 11, 1, one, &err) && !memcmp(one, all + 88, sizeof one));
+            CHECK(s->rows(s, SOURCE_W1, 1, 11, 2, all, &err));
+            CHECK(strstr(err.text, "blk.1.ffn_gate.weight has no rows 11 + 2"));
+            CHECK(s->rows(s, SOURCE_W1, 1, -1, 1, all, &err));
+            CHECK(!s->rows(s, SOURCE_EMBEDDING, 0, 0, ROWS, many, &err));
+            int differ = 0;
+            for (int i = 0; i < 8 * ROWS; i++) differ += many[i] != (float)plain("F32", want.p + 4 * i, 0);
+            CHECK(differ == 0);
+            s->close(s);
+        }
+        free(many);
+        free(want.p);
+    }
+}
+
+static void test_rope(void) {
+    static const struct {
+        const char *edits;
+        double divided; /* by what */
+    } cases[] = {
+        {"llama.rope.freq_base f32 10000", 1},
+        {"llama.rope.scaling.type string linear\nllama.rope.scaling.factor f32 4", 4},
+        {"llama.rope.scaling.factor f32 4\nllama.rope.scale_linear f32 3", 4},
+        {"llama.rope.scale_linear f32 3", 3},
+        {"llama.rope.scaling.type string none\nllama.rope.scaling.factor f32 4", 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        TEST("rope scaling") {
+            char edits[300];
+            snprintf(edits, sizeof edits, "llama.attention.head_count u32 2\nllama.attention.head_count_kv u32 1\n%s",
+                     cases[i].edits);
+            llama_source *s = open_edited(edits);
+            CHECK_TEXT(err.text, "");
+            for (int k = 0; s && k < 2; k++)
+                CHECK_NEAR(s->rope_frequencies[k], pow(10000, -2 * k / 4.0) / cases[i].divided, 1e-7);
+            if (s) s->close(s);
+        }
+    TEST("rope_freqs.weight divides each pair") {
+        bytes want = {0};
+        put_weights(&want, 0, 1, 0);
+        want.p[3] = 0x3F;
+        llama_source *s = open_edited("@rope_freqs.weight 0 1\nllama.rope.scale_linear f32 3");
+        CHECK_TEXT(err.text, "");
+        if (CHECK(s)) CHECK_NEAR(s->rope_frequencies[0] * plain("F32", want.p, 0), 1 / 3.0, 1e-7);
+        if (s) s->close(s);
+        free(want.p);
+    }
+}
+
+/* --- Tokenizers --- */
+
+static tokenizer *load_tokenizer(const llama_source *s) {
+    tokenizer_error why = {""};
+    tokenizer *t = s && s->tokenizer
+                       ? tokenizer_load_memory(s->tokenizer, s->tokenizer_size, s->config.vocab_size, NULL, &why)
+                       : NULL;
+    CHECK_TEXT(why.text, "");
+    return t;
+}
+
+/* The ids of a text, as text. */
+static const char *ids_of(const tokenizer *t, const char *text) {
+    static char out[100];
+    int ids[16], n = 0;
+    const ptrdiff_t count = t ? tokenizer_encode(t, text, strlen(text), TOKENIZER_BOS, ids, 16, NULL) : 0;
+    *out = 0;
+    for (ptrdiff_t i = 0; i < count; i++) n += snprintf(out + n, sizeof out - (size_t)n, "%s%d", i ? " " : "", ids[i]);
+    return out;
+}
+
+static void test_sentencepiece(void) {
+    static const struct {
+        const char *edits, *text, *ids;
+        int end;
+    } cases[] = {
+        {"", "ab ba", "1 6 5 6 4 3", 2}, /* ab has the best score */
+        {"tokenizer.ggml.add_space_prefix bool 0", "ab", "1 5", 2},
+        {"tokenizer.ggml.remove_extra_whitespaces bool 1", " a  b ", "1 6 3 6 4", 2},
+        {"tokenizer.ggml.add_bos_token bool 0", "c", "6 7", 2},
+        {"tokenizer.ggml.bos_token_id u32 4294967295", "c", "6 7", 2},
+        {"tokenizer.ggml.bos_token_id u32 2\ntokenizer.ggml.eos_token_id u32 1", "c", "2 6 7", 1},
+        {"tokenizer.ggml.eot_token_id u32 7", "c", "1 6 7", 7},
+        {"tokenizer.ggml.tokens string[] <unk>|<s>|<\1im_end\1>|a|b|ab|\xE2\x96\x81|c\n"
+         "tokenizer.ggml.eos_token_id u32 4294967295", "c", "1 6 7", 2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        TEST("vocabulary with scores") {
+            llama_source *s = open_edited(cases[i].edits);
+            CHECK_TEXT(err.text, "");
+            tokenizer *t = load_tokenizer(s);
+            CHECK_TEXT(ids_of(t, cases[i].text), cases[i].ids);
+            CHECK(t && tokenizer_is_end(t, cases[i].end) && !tokenizer_is_end(t, 3));
+            tokenizer_free(t);
+            if (s) s->close(s);
+        }
+    TEST("no vocabulary") {
+        llama_source *s = open_edited("tokenizer.ggml.model string none");
+        CHECK(s && !s->tokenizer && s->config.vocab_size == 8);
+        if (s) s->close(s);
+    }
+}
+
+/* Edits for a byte-level vocabulary: 256 bytes in the alphabet of such files, two merges, three special tokens,
+ * and a word that no merges make. */
+static const char *byte_level(const char *more) {
+    static char out[4000];
+    size_t n = (size_t)sprintf(out, "@token_embd.weight 0 8 262\n@output.weight 0 8 262\n-tokenizer.ggml.scores\n"
+                                    "tokenizer.ggml.model string gpt2\ntokenizer.ggml.pre string llama-bpe\n"
+                                    "tokenizer.ggml.bos_token_id u32 258\ntokenizer.ggml.eos_token_id u32 260\n"
+                                    "tokenizer.ggml.merges string[] a b|\xC4\xA0 ab\ntokenizer.ggml.token_type i32[] ");
+    for (int i = 0; i < 262; i++) n += (size_t)sprintf(out + n, "%s%d", i ? "|" : "", i < 258 || i == 261 ? 1 : 3);
+    n += (size_t)sprintf(out + n, "\ntokenizer.ggml.tokens string[] ");
+    for (int i = 0, hidden = 256; i < 256; i++) {
+        const int shown = (i > 32 && i < 127) || (i > 160 && i != 173), c = shown ? i : hidden++;
+        if (i == '|') n += (size_t)sprintf(out + n, "|\1");
+        else if (c < 128) n += (size_t)sprintf(out + n, "%s%c", i ? "|" : "", c);
+        else n += (size_t)sprintf(out + n, "%s%c%c", i ? "|" : "", 0xC0 | c >> 6, 0x80 | (c & 63));
+    }
+    sprintf(out + n, "|ab|\xC4\xA0" "ab|<\1begin_of_text\1>|<\1eot_id\1>|<\1end_of_text\1>|word\n%s", more);
+    return out;
+}
+
+static void test_byte_level(void) {
+    TEST("byte-level vocabulary") {
+        llama_source *s = open_edited(byte_level(""));
+        CHECK_TEXT(err.text, "");
+        tokenizer *t = load_tokenizer(s);
+        CHECK_TEXT(ids_of(t, "ab ab"), "258 256 257");
+        CHECK_TEXT(ids_of(t, "word"), "258 261");
+        CHECK_TEXT(ids_of(t, "b|\n\xC3\xA4"), "258 98 124 10 195 164");
+        CHECK_TEXT(ids_of(t, "<|eot_id|>"), "258 60 124 101 111 116 95 105 100 124 62");
+        CHECK(t && tokenizer_is_end(t, 260) && tokenizer_is_end(t, 259) && !tokenizer_is_end(t, 258));
+        CHECK(t && tokenizer_template(t) == 0);
+        tokenizer_free(t);
+        if (s) s->close(s);
+    }
+    static const struct {
+        const char *edits, *message;
+    } bad[] = {
+        {"-tokenizer.ggml.merges", "tokenizer.ggml.merges is missing"},
+        {"tokenizer.ggml.merges u32[] 1", "tokenizer.ggml.merges is an array of u32, not an array of string"},
+        {"tokenizer.ggml.merges string[] a b|ab", "tokenizer.ggml.merges[1] \"ab\" has no space"},
+        {"tokenizer.ggml.merges string[] a b|ab ac", "tokenizer.ggml.merges[1]: its right is no token"},
+        {"tokenizer.ggml.merges string[] \xE2\x82\xAC b", "tokenizer.ggml.merges[0]: its left is no token"},
+        {"tokenizer.ggml.merges string[] a b|a c", "tokenizer.ggml: "},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        TEST(bad[i].edits) {
+            const char *message = refusal(byte_level(bad[i].edits));
+            if (!CHECK(strstr(message, bad[i].message))) printf("  got    %s\n", message);
+        }
+}
+
+static void test_templates(void) {
+    static const struct {
+        const char *jinja, *name;
+    } cases[] = {
+        {"{{ '<|start_header_id|>' + role }}", "llama3"}, {"{{ '<|im_start|>' + role }}", "chatml"},
+        {"{{ '[INST] <<SYS>>' }}", "llama2"},             {"{{ '[INST] ' }}", "mistral"},
+        {"{{ '<|user|>' }}", "zephyr"},                   {"{{ 'USER: ' }}", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        TEST("chat template") {
+            char edits[100];
+            snprintf(edits, sizeof edits, "tokenizer.chat_template string %s", cases[i].jinja);
+            llama_source *s = open_edited(edits);
+            tokenizer *t = load_tokenizer(s);
+            const char *name = t ? tokenizer_template_name(tokenizer_template(t)) : NULL;
+            CHECK_TEXT(name ? name : "", cases[i].name);
+            tokenizer_free(t);
+            if (s) s->close(s);
+        }
+}
+
+/* ---------------------------------------------------------------------------------------------------
+ * What is refused
+ * ------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *edits, *message;
+} refused[] = {
+    /* header */
+    {"!GGUF 0 1 103", "does not begin with GGUF"},
+    {"!GGUF 4 4 1", "version is 1, not 2 or 3"},
+    {"!GGUF 4 4 50331648", "version is 50331648, not 2 or 3: a big-endian file"},
+    {"!GGUF 8 8 1152921504606846976", "number of tensors is 1152921504606846976, but the file has room for"},
+    {"!GGUF 8 8 19", "number of tensors is 19, but llama.block_count 2 needs 20"},
+    {"!GGUF 16 8 1152921504606846976", "number of metadata is 1152921504606846976, more than 4096"},
+    {"!GGUF 16 8 4097", "number of metadata is 4097, more than 4096"},
+    /* strings, types and arrays */
+    {"!general.architecture -8 8 1152921504606846976", "metadata 0: 1152921504606846976 bytes at byte 32, but"},
+    {"!general.architecture -8 8 18446744073709551615", "metadata 0: 18446744073709551615 bytes at byte 32, but"},
+    {"!general.architecture -8 8 1025", "metadata 0: a key of 1025 bytes, more than 1024"},
+    {"!general.architecture 20 4 13", "general.architecture: unknown value type 13"},
+    {"!general.architecture 24 8 1152921504606846976", "general.architecture: 1152921504606846976 bytes at byte 64"},
+    {"x u32[1152921504606846976] 1", "x: 1152921504606846976 elements at byte"},
+    {"x u64[2305843009213693952] 1", "x: 2305843009213693952 elements at byte"},
+    {"x string[2305843009213693952] a", "x: 2305843009213693952 elements at byte"},
+    {"x string[100] a", "x: "},
+    {"x array[1] ", "x: an array of arrays"},
+    {"+llama.block_count u32 2", "llama.block_count: the key is there twice"},
+    /* alignment */
+    {"general.alignment u32 0", "general.alignment is 0, not 8..1048576"},
+    {"general.alignment u32 24", "general.alignment is 24, no power of two"},
+    {"general.alignment u32 2147483648", "general.alignment is 2147483648, not 8..1048576"},
+    {"general.alignment i32 -32", "general.alignment is -32, not 8..1048576"},
+    {"general.alignment string 32", "general.alignment is a value of type string, not an integer"},
+    {"general.alignment f32 32", "general.alignment is a value of type f32, not an integer"},
+    {"general.alignment u32[] 32", "general.alignment is an array of u32, not an integer"},
+    /* required metadata, and its types and values */
+    {"-general.architecture", "general.architecture is missing"},
+    {"general.architecture string falcon", "general.architecture is \"falcon\", not llama"},
+    {"general.architecture u32 5", "general.architecture is a value of type u32, not a string"},
+    {"-llama.block_count", "llama.block_count is missing"},
+    {"llama.block_count u32 0", "llama.block_count is 0, not 1..2147483647"},
+    {"llama.block_count u32 2147483647", "number of tensors is 21, but llama.block_count 2147483647 needs 19327352825"},
+    {"llama.block_count u32[] 2", "llama.block_count is an array of u32, not an integer"},
+    {"-llama.embedding_length", "llama.embedding_length is missing"},
+    {"llama.embedding_length u64 18446744073709551615", "llama.embedding_length is 18446744073709551616, not 1.."},
+    {"-llama.context_length", "llama.context_length is missing"},
+    {"llama.context_length i64 -1", "llama.context_length is -1, not 1.."},
+    {"-llama.feed_forward_length", "llama.feed_forward_length is missing"},
+    {"llama.feed_forward_length u32[] 12|14", "llama.feed_forward_length is 12 in layer 0, 14 in layer 1"},
+    {"llama.feed_forward_length u32[] 12", "llama.feed_forward_length has 1 elements for 2 layers"},
+    {"llama.feed_forward_length f32[] 12|12", "llama.feed_forward_length is an array of f32, not integers"},
+    {"-llama.attention.head_count", "llama.attention.head_count is missing"},
+    {"llama.attention.head_count u32 0", "llama.attention.head_count is 0, not 1.."},
+    {"llama.attention.head_count u32[] 0|0", "llama.attention.head_count is 0, not 1.."},
+    {"llama.attention.head_count u32 3", "llama.attention.head_count 3 is no multiple of head_count_kv 2"},
+    {"llama.attention.head_count u32 6", "llama.embedding_length 8 is no multiple of head_count 6, and there is no"},
+    {"llama.attention.head_count_kv u32[] 2|1", "llama.attention.head_count_kv is 2 in layer 0, 1 in layer 1"},
+    {"llama.attention.key_length u32 1000000000", "head_count 4 is too much for heads of 1000000000"},
+    {"llama.attention.head_count u32 8", "llama.attention.key_length is 1, an odd number"},
+    {"llama.attention.key_length u32 3", "llama.attention.key_length is 3, an odd number"},
+    {"llama.attention.value_length u32 4", "llama.attention.value_length is 4, but heads have 2"},
+    {"llama.rope.dimension_count u32 4", "llama.rope.dimension_count is 4, but heads have 2"},
+    {"-llama.attention.layer_norm_rms_epsilon", "llama.attention.layer_norm_rms_epsilon is missing"},
+    {"llama.attention.layer_norm_rms_epsilon f32 nan", "llama.attention.layer_norm_rms_epsilon is "},
+    {"llama.attention.layer_norm_rms_epsilon f64 1e300", "llama.attention.layer_norm_rms_epsilon is inf, not positive"},
+    {"llama.attention.layer_norm_rms_epsilon u32 1", "layer_norm_rms_epsilon is a value of type u32, not a float"},
+    {"llama.rope.freq_base f32 -1", "llama.rope.freq_base is -1, not positive and finite"},
+    {"llama.rope.scaling.type string yarn", "llama.rope.scaling.type is \"yarn\", not none or linear"},
+    {"llama.rope.scaling.type string longrope", "llama.rope.scaling.type is \"longrope\", not none or linear"},
+    {"llama.rope.freq_base f32 1e-40\nllama.attention.head_count u32 2\nllama.attention.head_count_kv u32 1\n"
+     "llama.rope.scale_linear f32 1e-30", "rotary frequency 1 is inf: base 9.99995e-41, divided by 1e-30 and by 1"},
+    {"llama.rope.scaling.factor f32 0", "llama.rope.scaling.factor is 0, not positive and finite"},
+    /* models of another kind */
+    {"llama.expert_count u32 8", "llama.expert_count is 8, which is not supported"},
+    {"llama.attention.causal bool 0", "llama.attention.causal is 0, which is not supported"},
+    {"llama.logit_scale f32 0.5", "llama.logit_scale is 0.5, which is not supported"},
+    {"llama.logit_scale string x", "llama.logit_scale is a value of type string, not a number"},
+    {"split.count u16 3", "split.count is 3, which is not supported"},
+    {"@blk.0.attn_q.bias 0 8", "tensor 21, blk.0.attn_q.bias, is none of a Llama with 2 layers"},
+    {"@blk.1.ffn_gate_inp.weight 0 8 4", "blk.1.ffn_gate_inp.weight, is none of a Llama"},
+    {"@blk.2.ffn_up.weight 0 8 12", "blk.2.ffn_up.weight, is none of a Llama"},
+    {"@blk.01.ffn_up.weight 0 8 12", "blk.01.ffn_up.weight, is none of a Llama"},
+    {"@blk..ffn_up.weight 0 8 12", "blk..ffn_up.weight, is none of a Llama"},
+    {"@blk.1.output.weight 0 8 12", "blk.1.output.weight, is none of a Llama"},
+    {"@blk.99999999999.ffn_up.weight 0 8 12", "blk.99999999999.ffn_up.weight, is none of a Llama"},
+    {"@attn_q.weight 0 8 12", "attn_q.weight, is none of a Llama"},
+    /* tensors; behind a name stand u32 dimensions, u64 each, u32 type, u64 offset */
+    {"+@output_norm.weight 0 8", "output_norm.weight is there twice"},
+    {"-@token_embd.weight", "token_embd.weight is missing"},
+    {"-@blk.1.ffn_up.weight", "blk.1.ffn_up.weight is missing"},
+    {"!token_embd.weight -8 8 65", "tensor 0: a name of 65 bytes, more than 64"},
+    {"!token_embd.weight -8 8 1152921504606846976", "tensor 0: 1152921504606846976 bytes at byte"},
+    {"!token_embd.weight 5 1 0", "tensor 0, token, is none of a Llama"},
+    {"!token_embd.weight 17 4 0", "token_embd.weight: 0 dimensions, not 1..4"},
+    {"!token_embd.weight 17 4 5", "token_embd.weight: 5 dimensions, not 1..4"},
+    {"!token_embd.weight 21 8 0", "token_embd.weight: dimension 0 is 0, not 1..2147483647"},
+    {"!token_embd.weight 29 8 0", "token_embd.weight: dimension 1 is 0, not 1..2147483647"},
+    {"!token_embd.weight 29 8 1152921504606846976", "token_embd.weight: dimension 1 is 1152921504606846976, not 1.."},
+    {"!token_embd.weight 29 8 2147483647", "token_embd.weight: 68719476704 bytes at"},
+    {"llama.embedding_length u32 2147483647\nllama.attention.key_length u32 2\n!token_embd.weight 21 8 2147483647\n"
+     "!token_embd.weight 29 8 2147483647", "token_embd.weight: 18446744056529682436 bytes at"},
+    {"!token_embd.weight 37 4 99", "token_embd.weight: unknown weight type 99"},
+    {"!token_embd.weight 37 4 4", "token_embd.weight: unknown weight type 4"},
+    {"!token_embd.weight 37 4 16", "token_embd.weight: weight type IQ2_XXS is not supported"},
+    {"!token_embd.weight 37 4 2", "token_embd.weight: rows of 8 weights are no multiple of 32, Q4_0's block"},
+    {"!output_norm.weight 34 8 33", "output_norm.weight: offset 33 is no multiple of the alignment 32"},
+    {"!output_norm.weight 34 8 18446744073709551584", "output_norm.weight: 32 bytes at"},
+    {"!output_norm.weight 34 8 1152921504606846976", "output_norm.weight: 32 bytes at"},
+    {"!output_norm.weight 34 8 0", "overlap at byte"},
+    {"!output_norm.weight 34 8 32", "token_embd.weight and output_norm.weight overlap at byte"},
+    {"@output_norm.weight 0 9", "output_norm.weight is 1 rows of 9, not 1 of 8"},
+    {"@output_norm.weight 0 8 2", "output_norm.weight is 2 rows of 8, not 1 of 8"},
+    {"@blk.0.attn_k.weight 0 8 8", "blk.0.attn_k.weight is 8 rows of 8, not 4 of 8"},
+    {"@blk.0.attn_k.weight 0 4 8", "blk.0.attn_k.weight is 8 rows of 4, not 4 of 8"},
+    {"@blk.0.attn_k.weight 0 8 4 1 2", "blk.0.attn_k.weight: dimension 3 is 2, not 1..1"},
+    {"@output.weight 0 8 9", "output.weight is 9 rows of 8, not 8 of 8"},
+    {"@rope_freqs.weight 0 2", "rope_freqs.weight is 1 rows of 2, not 1 of 1"},
+    {"@rope_freqs.weight 1 1", "rope_freqs.weight has weight type F16, not F32"},
+    /* tokenizer */
+    {"-tokenizer.ggml.model", "tokenizer.ggml.model is missing"},
+    {"tokenizer.ggml.model string bert", "tokenizer.ggml.model is \"bert\", not llama or gpt2"},
+    {"tokenizer.ggml.model string gpt2", "tokenizer.ggml.pre is \"\", not llama-bpe"},
+    {"tokenizer.ggml.model string gpt2\ntokenizer.ggml.pre string qwen2", "tokenizer.ggml.pre is \"qwen2\", not "},
+    {"tokenizer.ggml.model string gpt2\ntokenizer.ggml.pre string llama3", "tokenizer.ggml.tokens[6] has a character"},
+    {"-tokenizer.ggml.tokens", "tokenizer.ggml.tokens is missing"},
+    {"-tokenizer.ggml.scores", "tokenizer.ggml.scores is missing"},
+    {"-tokenizer.ggml.token_type", "tokenizer.ggml.token_type is missing"},
+    {"tokenizer.ggml.tokens string[] a|b", "tokenizer.ggml.tokens has 2 elements, not 8"},
+    {"tokenizer.ggml.scores f32[] 1|2|3", "tokenizer.ggml.scores has 3 elements, not 8"},
+    {"tokenizer.ggml.tokens u32[] 1|2", "tokenizer.ggml.tokens is an array of u32, not an array of string"},
+    {"tokenizer.ggml.scores u32[] 0|0|0|0|0|0|0|0", "tokenizer.ggml.scores is an array of u32, not an array of f32"},
+    {"tokenizer.ggml.token_type i32[] 2|3|3|1|1|1|1|7", "tokenizer.ggml.token_type[7] is 7, not 1..6"},
+    {"tokenizer.ggml.token_type i32[] 2|3|3|1|1|1|-1|1", "tokenizer.ggml.token_type[6] is -1, not 1..6"},
+    {"tokenizer.ggml.bos_token_id u32 8", "tokenizer.ggml.bos_token_id is 8, not 0..7"},
+    {"tokenizer.ggml.eos_token_id i32 -1", "tokenizer.ggml.eos_token_id is -1, not 0..7"},
+    {"tokenizer.ggml.add_bos_token u8 1", "tokenizer.ggml.add_bos_token is a value of type u8, not a bool"},
+    {"tokenizer.ggml.add_space_prefix bool 2", "tokenizer.ggml.add_space_prefix is 2, not 0 or 1"},
+    {"tokenizer.chat_template u32 2", "tokenizer.chat_template is a value of type u32, not a string"},
+};
+
+static void test_refused(void) {
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        TEST(refused[i].edits) {
+            const char *message = refusal(refused[i].edits);
+            if (!CHECK(strstr(message, refused[i].message))) printf("  got    %s\n", message);
+        }
+    TEST("no file, a directory") {
+        CHECK(!source_open_gguf("tests/no such file", &err) && strstr(err.text, "tests/no such file: cannot open"));
+        CHECK(!source_open_gguf("tests", &err));
+        CHECK(!source_open_gguf("tests/no such file", NULL));
+    }
+}
+
+/* Opens, and reads all if that works. Returns 1 if it did. */
+static int read_all(const bytes *b, float *out) {
+    llama_source *s = open_bytes(b);
+    if (!s) return 0;
+    for (int layer = 0; layer < 2; layer++)
+        for (int t = SOURCE_ATTENTION_NORM; t <= SOURCE_W3; t++)
+            s->rows(s, (enum source_tensor)t, layer, 0, 1, out, &err);
+    s->close(s);
+    return 1;
+}
+
+static void test_damage(void) {
+    bytes b = make_file("@rope_freqs.weight 0 1");
+    float out[64];
+    const size_t whole = b.n - 60, head = b.n - 6016; /* the last tensor has 4 bytes and padding */
+    TEST("every truncation of the head, many of the data") {
+        CHECK(read_all(&b, out));
+        int opened = 0;
+        for (b.n = 0; b.n < whole; b.n += b.n < head ? 1 : 59) opened += read_all(&b, out);
+        CHECK(opened == 0);
+        b.n = whole - 1;
+        CHECK(!read_all(&b, out));
+        b.n = whole;
+        CHECK(read_all(&b, out));
+    }
+    TEST("mutations") {
+        uint64_t random = 1;
+        unsigned char *good = xmalloc(b.n);
+        int opened = 0;
+        memcpy(good, b.p, b.n);
+        for (int i = 0; i < 2000; i++) {
+            for (int k = random_int(&random, 1, 3); k--;)
+                b.p[random_int(&random, 0, (int)head)] = (unsigned char)(random_next(&random) & (k ? 255 : 3));
+            opened += read_all(&b, out);
+            memcpy(b.p, good, b.n);
+        }
+        CHECK(opened > 0 && opened < 2000);
+        free(good);
+    }
+    free(b.p);
+}
+
+/* ---------------------------------------------------------------------------------------------------
+ * Real files
+ * ------------------------------------------------------------------------------------------------- */
+
+/* All of a tensor, a few rows at a time; NULL if they cannot be had. */
+static float *tensor(llama_source *s, int which, int layer, size_t *n) {
+    int rows = 0, cols = 0;
+    source_shape(&s->config, (enum source_tensor)which, &rows, &cols);
+    float *out = xmalloc((*n = (size_t)rows * (size_t)cols) * sizeof *out);
+    for (int first = 0; first < rows; first += 7)
+        if (s->rows(s, (enum source_tensor)which, layer, first, rows - first < 7 ? rows - first : 7,
+                    out + (size_t)first * (size_t)cols, &err))
+            return free(out), NULL;
+    return out;
+}
+
+static void check_equal(llama_source *s, int which, int layer, const unsigned char *file, size_t *at) {
+    size_t n, differ = 0;
+    float *got = tensor(s, which, layer, &n);
+    for (size_t i = 0; got && i < n; i++) differ += got[i] != gguf_f32(file + *at + 4 * i);
+    CHECK(got && differ == 0);
+    free(got);
+    *at += 4 * n;
+}
+
+static void test_stories260K(void) {
+    const char *found = data_path("stories260K.bin");
+    if (!found) {
+        SKIP("stories260K", "no ../shared/data");
+        return;
+    }
+    TEST("stories260K has the weights of the llama2.c checkpoint") {
+        static const int order[] = {SOURCE_ATTENTION_NORM, SOURCE_WQ, SOURCE_WK, SOURCE_WV, SOURCE_WO,
+                                    SOURCE_FFN_NORM,       SOURCE_W1, SOURCE_W2, SOURCE_W3};
+        unsigned char *file = xmalloc(2000000);
+        FILE *f = fopen(found, "rb");
+        const size_t size = f ? fread(file, 1, 2000000, f) : 0;
+        if (f) fclose(f);
+        llama_source *s = source_open_gguf(data_path("gguf/stories260K-f32.gguf"), &err);
+        CHECK_TEXT(s ? "" : err.text, "");
+        if (s && CHECK(size == 1056540)) {
+            size_t at = 28;
+            check_equal(s, SOURCE_EMBEDDING, 0, file, &at);
+            for (int i = 0; i < 9; i++)
+                for (int layer = 0; layer < 5; layer++) check_equal(s, order[i], layer, file, &at);
+            check_equal(s, SOURCE_FINAL_NORM, 0, file, &at);
+            at = 28;
+            check_equal(s, SOURCE_CLASSIFIER, 0, file, &at);
+        }
+        if (s) s->close(s);
+        free(file);
+    }
+}
+
+static void test_quantised(void) {
+    static const char *const names[] = {"F16", "Q8_0", "Q6_K", "Q4_K_M", "Q4_0"};
+    double first[512];
+    for (int i = 0; i < 5; i++) {
+        char name[60];
+        snprintf(name, sizeof name, "gguf/random256-%s.gguf", names[i]);
+        const char *found = data_path(name);
+        if (!found) {
+            SKIP(name, "no ../shared/data");
+            continue;
+        }
+        TEST("quantised files are close to the one they come from") {
+            llama_source *s = source_open_gguf(found, &err);
+            CHECK_TEXT(s ? "" : err.text, "");
+            for (int layer = 0; s && layer < s->config.n_layers; layer++)
+                for (int t = 0; t <= SOURCE_W3; t++) {
+                    size_t n;
+                    float *got = tensor(s, t, layer, &n);
+                    double sum = 0;
+                    for (size_t k = 0; got && k < n; k++) sum += (double)got[k] * (double)got[k];
+                    const int slot = layer * 16 + t;
+                    if (i == 0) first[slot] = sum;
+                    CHECK(got && fabs(sum - first[slot]) < 0.02 * first[slot]);
+                    free(got);
+                }
+            if (s) s->close(s);
+        }
+    }
+}
+
+int main(void) {
+    char own[64];
+    snprintf(own, sizeof own, "%s", temporary_path());
+    path = own;
+    test_types();
+    test_config();
+    test_rope();
+    test_sentencepiece();
+    test_byte_level();
+    test_templates();
+    test_refused();
+    test_damage();
+    test_stories260K();
+    test_quantised();
+    remove(path);
+    return test_end();
+}
