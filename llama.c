@@ -993,14 +993,13 @@ LL_INLINE LL_AVX512 __m512i ll_word_avx512(const unsigned char *p) {
 LL_INLINE LL_AVX512 void ll_groups_avx512(float *out, size_t out_stride, const void *tile, const void *packed, int n, int add,
                                           const int Q4, const int UNUSED, const size_t TOKENS) {
     const size_t LINES = Q4 ? LL_Q4_GROUP / 8 : LL_Q8_GROUP / 4, GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP;
-    const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;
+    const unsigned char *scale = (const unsigned char *)tile, *q = scale + LL_LINE, *a = (const unsigned char *)packed;
     const __m512i low = _mm512_set1_epi8(15), sign = _mm512_set1_epi8(-128);
     __m512 sum[LL_BLOCK];
-    __m512i c[LL_BLOCK];
     (void)UNUSED;
     LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[t] = _mm512_setzero_ps();
-    for (int g = 0, groups = ll_groups(n, (int)GROUP); g < groups; g++, a += TOKENS * (GROUP + 8)) {
-        const unsigned char *scale = w + (g & 1) * 32, *q = w + LL_LINE + (g & 1 ? LINES * LL_LINE : 0);
+    for (int left = ll_groups(n, (int)GROUP); left > 0; left--, a += TOKENS * (GROUP + 8)) {
+        __m512i c[LL_BLOCK];
         LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = ll_word_avx512(a + TOKENS * (GROUP + 4) + 4 * t);
         LL_UNROLL for (size_t k = 0; k < LINES; k++) {
             const __m512i v = _mm512_loadu_si512(q + k * LL_LINE);
@@ -1016,7 +1015,8 @@ LL_INLINE LL_AVX512 void ll_groups_avx512(float *out, size_t out_stride, const v
         const __m512 s = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)scale));
         LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(c[t]),
             _mm512_mul_ps(s, _mm512_castsi512_ps(ll_word_avx512(a + TOKENS * GROUP + 4 * t))), sum[t]);
-        if (g & 1) w += LL_LINE + 2 * LINES * LL_LINE;
+        q += LINES * LL_LINE;
+        if ((scale += 32) == q - 2 * LINES * LL_LINE) scale = q, q += LL_LINE; /* the pair is done */
     }
     LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride)
         _mm512_storeu_ps(out, add ? _mm512_add_ps(sum[t], _mm512_loadu_ps(out)) : sum[t]);
@@ -1040,22 +1040,25 @@ LL_INLINE LL_AVX512 void ll_bf16_avx512(float *out, size_t out_stride, const voi
         _mm512_storeu_ps(out, add ? _mm512_add_ps(c[t], _mm512_loadu_ps(out)) : c[t]);
 }
 
+/* With few tokens the sums of four lines stay apart, as in ll_tile_avx512. */
 LL_INLINE LL_AVX512_BF16 void ll_bf16_native(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
                                              const int UNUSED, const int UNUSED2, const size_t TOKENS) {
+    const size_t UNROLL = TOKENS <= 2 ? 4 : 1, lines = ((size_t)n + 1) / 2;
     const unsigned char *a = (const unsigned char *)packed;
-    __m512 c[LL_BLOCK];
+    __m512 c[4][LL_BLOCK];
     (void)UNUSED, (void)UNUSED2;
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm512_setzero_ps();
-    for (size_t k = 0; k < ((size_t)n + 1) / 2; k++, a += 4 * TOKENS) {
-        const __m512i v = _mm512_loadu_si512((const unsigned char *)w + k * LL_LINE);
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
-            int word;
-            memcpy(&word, a + 4 * t, sizeof word);
-            c[t] = _mm512_dpbf16_ps(c[t], (__m512bh)v, (__m512bh)_mm512_set1_epi32(word));
+    LL_UNROLL for (int u = 0; u < 4; u++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[u][t] = _mm512_setzero_ps();
+    for (size_t k = 0; k < lines; k += UNROLL, a += 4 * TOKENS * UNROLL)
+        LL_UNROLL for (size_t u = 0; u < UNROLL; u++) {
+            if (k + u >= lines) break;
+            const __m512bh v = (__m512bh)_mm512_loadu_si512((const unsigned char *)w + (k + u) * LL_LINE);
+            LL_UNROLL for (size_t t = 0; t < TOKENS; t++)
+                c[u][t] = _mm512_dpbf16_ps(c[u][t], v, (__m512bh)ll_word_avx512(a + 4 * (u * TOKENS + t)));
         }
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) {
+        if (TOKENS <= 2) c[0][t] = _mm512_add_ps(_mm512_add_ps(c[0][t], c[1][t]), _mm512_add_ps(c[2][t], c[3][t]));
+        _mm512_storeu_ps(out, add ? _mm512_add_ps(c[0][t], _mm512_loadu_ps(out)) : c[0][t]);
     }
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride)
-        _mm512_storeu_ps(out, add ? _mm512_add_ps(c[t], _mm512_loadu_ps(out)) : c[t]);
 }
 
 /* 16 rows of 16 words become 16 columns: four rounds that each exchange half of a row with its partner's. */
