@@ -170,7 +170,9 @@ static const void *ll_take(ll_reader *r, size_t count, size_t item) {
     return p;
 }
 
-static const float *ll_take_floats(ll_reader *r, size_t count) { return (const float *)ll_take(r, count, sizeof(float)); }
+static const float *ll_take_floats(ll_reader *r, size_t count) {
+    return (const float *)ll_take(r, count, sizeof(float));
+}
 
 static ll_matrix ll_take_matrix(ll_reader *r, int rows, int cols, size_t group) {
     ll_matrix m = {NULL, NULL, group, rows, cols, group ? LL_Q8_ROWS : LL_F32_ROWS};
@@ -200,9 +202,15 @@ static int ll_i32(const unsigned char *p) {
 
 /* What can be said of a configuration before looking at the weights. */
 static int ll_check_config(const llama_config *f, const char *name, llama_error *err) {
-    const struct { const char *name; int value; } field[] = {
-        {"dim", f->dim}, {"hidden_dim", f->hidden_dim}, {"n_layers", f->n_layers}, {"n_heads", f->n_heads},
-        {"n_kv_heads", f->n_kv_heads}, {"head_dim", f->head_dim}, {"vocab_size", f->vocab_size}, {"seq_len", f->seq_len}};
+    const struct { const char *name; int value;
+    } field[] = {{"dim", f->dim},
+                 {"hidden_dim", f->hidden_dim},
+                 {"n_layers", f->n_layers},
+                 {"n_heads", f->n_heads},
+                 {"n_kv_heads", f->n_kv_heads},
+                 {"head_dim", f->head_dim},
+                 {"vocab_size", f->vocab_size},
+                 {"seq_len", f->seq_len}};
     /* 2^28 keeps a row padded to a tile, or a head's pair of halves, well inside an int. */
     for (size_t i = 0; i < sizeof field / sizeof *field; i++)
         if (field[i].value < 1 || field[i].value > 1 << 28)
@@ -279,7 +287,8 @@ static int ll_check_group(const llama_config *f, int group, const char *name, ll
     if (group < 1) return ll_fail(err, "%s: group size is %d, not 1 or more", name, group), -1;
     for (int i = 0; i < 4; i++)
         if (ll_mul((size_t)rows[i], (size_t)f->dim) % (size_t)group)
-            return ll_fail(err, "%s: group size %d does not divide a tensor of %d x %d", name, group, rows[i], f->dim), -1;
+            return ll_fail(err, "%s: group size %d does not divide a tensor of %d x %d", name, group, rows[i], f->dim),
+                   -1;
     return 0;
 }
 
@@ -287,7 +296,8 @@ static size_t ll_matrix_bytes(ll_type type, int rows, int cols);
 
 static size_t ll_bytes_of(const ll_matrix *m) {
     const size_t count = (size_t)m->rows * (size_t)m->cols;
-    return m->type == LL_Q8_ROWS ? count + count / m->group * sizeof(float) : ll_matrix_bytes(m->type, m->rows, m->cols);
+    return m->type == LL_Q8_ROWS ? count + count / m->group * sizeof(float)
+                                 : ll_matrix_bytes(m->type, m->rows, m->cols);
 }
 
 /* Bytes of weights that one token reads: everything but the embedding's other rows. */
@@ -303,9 +313,12 @@ static uint64_t ll_weight_bytes(const llama_model *m) {
 
 /* What a file is that is no checkpoint, from its first bytes; NULL if that does not show. */
 static const char *ll_other_format(const unsigned char *p, size_t size) {
-    static const struct { const char *start, *what; } known[] = {
-        {"GGUF", "a GGUF file (tools/convert reads it)"}, {"PK\3\4", "a zip archive, perhaps of PyTorch weights"}, {"<", "a web page"},
-        {"{", "JSON text"}, {"version https://git-lfs", "a Git LFS pointer, not the file itself"}};
+    static const struct { const char *start, *what;
+    } known[] = {{"GGUF", "a GGUF file (tools/convert reads it)"},
+                 {"PK\3\4", "a zip archive, perhaps of PyTorch weights"},
+                 {"<", "a web page"},
+                 {"{", "JSON text"},
+                 {"version https://git-lfs", "a Git LFS pointer, not the file itself"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (size >= strlen(known[i].start) && !memcmp(p, known[i].start, strlen(known[i].start))) return known[i].what;
     return NULL;
@@ -330,12 +343,14 @@ static int ll_new_layers(llama_model *m, int frequencies, const char *name, llam
     return 0;
 }
 
-/* The size of a llama2.c file with this header. It is checked before anything is allocated that the file only claims. */
+/* The size of a llama2.c file with this header: checked before anything is allocated that the file only claims. */
 static size_t ll_implied_size(const llama_config *f, int version, int group) {
-    const size_t dim = (size_t)f->dim, q = (size_t)(f->n_heads * f->head_dim), kv = (size_t)(f->n_kv_heads * f->head_dim);
+    const size_t dim = (size_t)f->dim, q = (size_t)(f->n_heads * f->head_dim),
+                 kv = (size_t)(f->n_kv_heads * f->head_dim);
     const size_t layers = (size_t)f->n_layers, rows = 2 * q + 2 * kv + 3 * (size_t)f->hidden_dim;
     const size_t norms = ll_mul(dim, ll_add(ll_mul(2, layers), 1));
-    const size_t matrices = ll_mul(dim, ll_add(ll_mul(rows, layers), ll_mul((size_t)f->vocab_size, f->shared_classifier ? 1 : 2)));
+    const size_t matrices =
+        ll_mul(dim, ll_add(ll_mul(rows, layers), ll_mul((size_t)f->vocab_size, f->shared_classifier ? 1 : 2)));
     const size_t tables = version ? 0 : ll_mul((size_t)f->seq_len, (size_t)f->head_dim); /* cosines and sines */
     const size_t floats = ll_add(ll_add(norms, tables), version == 2 ? matrices / (size_t)group : matrices);
     return ll_add(ll_add(version ? 256 : 28, ll_mul(floats, sizeof(float))), version == 2 ? matrices : 0);
@@ -406,7 +421,8 @@ static ll_tensor ll_tensor_at(const llama_config *f, int i) {
 }
 
 /* Checks entry i of the table against what it must be; its tensor begins at or behind *end, and moves it. */
-static const void *ll_read_tensor(llama_model *m, int i, uint64_t *end, ll_type *type, const char *name, llama_error *err) {
+static const void *ll_read_tensor(llama_model *m, int i, uint64_t *end, ll_type *type, const char *name,
+                                  llama_error *err) {
     const ll_tensor want = ll_tensor_at(&m->config, i);
     const unsigned char *p = m->file + LL_HEADER + (size_t)i * LL_ENTRY;
     char got[33] = {0};
@@ -415,15 +431,18 @@ static const void *ll_read_tensor(llama_model *m, int i, uint64_t *end, ll_type 
     const uint32_t code = ll_u32(p + 32), rows = ll_u32(p + 36), cols = ll_u32(p + 40);
     const uint64_t offset = ll_u64(p + 48), size = ll_u64(p + 56);
     if (want.vector ? code != LL_F32_ROWS : code < LL_F32 || code > LL_Q4)
-        return ll_fail(err, "%s: tensor %s has type %" PRIu32 ", not %s", name, got, code, want.vector ? "0" : "1 to 4");
+        return ll_fail(err, "%s: tensor %s has type %" PRIu32 ", not %s", name, got, code,
+                       want.vector ? "0" : "1 to 4");
     if (rows != (uint32_t)want.rows || cols != (uint32_t)want.cols)
-        return ll_fail(err, "%s: tensor %s is %" PRIu32 " x %" PRIu32 ", the header implies %d x %d", name, got, rows, cols, want.rows, want.cols);
+        return ll_fail(err, "%s: tensor %s is %" PRIu32 " x %" PRIu32 ", the header implies %d x %d", name, got, rows,
+                       cols, want.rows, want.cols);
     const size_t bytes = ll_matrix_bytes((ll_type)code, want.rows, want.cols);
-    if (size != bytes) return ll_fail(err, "%s: tensor %s has size %" PRIu64 ", its type and shape imply %zu", name, got, size, bytes);
+    if (size != bytes)
+        return ll_fail(err, "%s: tensor %s has size %" PRIu64 ", its type and shape imply %zu", name, got, size, bytes);
     if (offset % 64) return ll_fail(err, "%s: tensor %s has offset %" PRIu64 ", no multiple of 64", name, got, offset);
     if (offset < *end || offset > m->file_size || size > m->file_size - offset)
-        return ll_fail(err, "%s: tensor %s takes bytes %" PRIu64 " + %" PRIu64 ", allowed are %" PRIu64 " to %zu%s", name, got, offset,
-                       size, *end, m->file_size, offset < *end ? "" : ": cut short?");
+        return ll_fail(err, "%s: tensor %s takes bytes %" PRIu64 " + %" PRIu64 ", allowed are %" PRIu64 " to %zu%s",
+                       name, got, offset, size, *end, m->file_size, offset < *end ? "" : ": cut short?");
     *end = offset + size;
     *type = (ll_type)code;
     return m->file + (size_t)offset;
@@ -433,10 +452,13 @@ static const void *ll_read_tensor(llama_model *m, int i, uint64_t *end, ll_type 
 static int ll_read_table(llama_model *m, uint64_t end, const char *name, llama_error *err) {
     const llama_config *f = &m->config;
     for (int i = 0; i < ll_tensor_count(f); i++) {
-        const int l = (i - 4 + f->shared_classifier) / 9, k = i < 4 - f->shared_classifier ? i : 4 + (i - 4 + f->shared_classifier) % 9;
+        const int l = (i - 4 + f->shared_classifier) / 9,
+                  k = i < 4 - f->shared_classifier ? i : 4 + (i - 4 + f->shared_classifier) % 9;
         ll_layer *w = &m->layers[k < 4 ? 0 : l];
-        ll_matrix *const matrix[] = {NULL, NULL, &m->embedding, &m->classifier, NULL, NULL, &w->wq, &w->wk, &w->wv, &w->wo, &w->w1, &w->w3, &w->w2};
-        const float **const vector[] = {&m->rope_frequencies, &m->final_norm, NULL, NULL, &w->attention_norm, &w->ffn_norm};
+        ll_matrix *const matrix[] = {NULL,   NULL,   &m->embedding, &m->classifier, NULL,   NULL,  &w->wq,
+                                     &w->wk, &w->wv, &w->wo,        &w->w1,         &w->w3, &w->w2};
+        const float **const vector[] = {&m->rope_frequencies, &m->final_norm, NULL, NULL,
+                                        &w->attention_norm,   &w->ffn_norm};
         const ll_tensor t = ll_tensor_at(f, i);
         ll_type type = LL_F32_ROWS;
         const void *data = ll_read_tensor(m, i, &end, &type, name, err);
@@ -448,17 +470,22 @@ static int ll_read_table(llama_model *m, uint64_t end, const char *name, llama_e
             return ll_fail(err, "%s: layer %d: the types of wq, wk, wv, or of w1, w3, differ", name, l), -1;
     }
     if (f->shared_classifier) m->classifier = m->embedding;
-    if (end != m->file_size) return ll_fail(err, "%s: the file has %zu bytes, its tensors end at %" PRIu64, name, m->file_size, end), -1;
+    if (end != m->file_size)
+        return ll_fail(err, "%s: the file has %zu bytes, its tensors end at %" PRIu64, name, m->file_size, end), -1;
     return 0;
 }
 
 static int ll_parse_llama(llama_model *m, const char *name, llama_error *err) {
     llama_config *f = &m->config;
     const unsigned char *p = m->file;
-    if (m->file_size < LL_HEADER) return ll_fail(err, "%s: %zu bytes, shorter than the %d-byte header", name, m->file_size, LL_HEADER), -1;
-    if (ll_u32(p + 8) != 1) return ll_fail(err, "%s: version of the format is %" PRIu32 ", known is 1", name, ll_u32(p + 8)), -1;
-    if (ll_u32(p + 12) > 1) return ll_fail(err, "%s: shared_classifier is %" PRIu32 ", not 0 or 1", name, ll_u32(p + 12)), -1;
-    int *const field[] = {&f->dim, &f->hidden_dim, &f->n_layers, &f->n_heads, &f->n_kv_heads, &f->head_dim, &f->vocab_size, &f->seq_len};
+    if (m->file_size < LL_HEADER)
+        return ll_fail(err, "%s: %zu bytes, shorter than the %d-byte header", name, m->file_size, LL_HEADER), -1;
+    if (ll_u32(p + 8) != 1)
+        return ll_fail(err, "%s: version of the format is %" PRIu32 ", known is 1", name, ll_u32(p + 8)), -1;
+    if (ll_u32(p + 12) > 1)
+        return ll_fail(err, "%s: shared_classifier is %" PRIu32 ", not 0 or 1", name, ll_u32(p + 12)), -1;
+    int *const field[] = {&f->dim,        &f->hidden_dim, &f->n_layers,   &f->n_heads,
+                          &f->n_kv_heads, &f->head_dim,   &f->vocab_size, &f->seq_len};
     for (int i = 0; i < 8; i++) *field[i] = ll_i32(p + 16 + 4 * i);
     f->shared_classifier = (int)ll_u32(p + 12);
     f->norm_eps = ll_f32(p + 48), f->rope_theta = ll_f32(p + 52);
@@ -467,11 +494,17 @@ static int ll_parse_llama(llama_model *m, const char *name, llama_error *err) {
         return ll_fail(err, "%s: %" PRIu32 " tensors are too %s for %d layers", name, ll_u32(p + 72),
                        ll_u32(p + 72) < (uint32_t)ll_tensor_count(f) ? "few" : "many", f->n_layers), -1;
     uint64_t end = LL_HEADER + (uint64_t)ll_tensor_count(f) * LL_ENTRY;
-    if (end > m->file_size) return ll_fail(err, "%s: %zu bytes, its table of tensors alone needs %" PRIu64 ": cut short?", name, m->file_size, end), -1;
+    if (end > m->file_size)
+        return ll_fail(err, "%s: %zu bytes, its table of tensors alone needs %" PRIu64 ": cut short?", name,
+                       m->file_size, end),
+               -1;
     const uint64_t tokenizer = ll_u64(p + 56), size = ll_u64(p + 64);
     if (size) {
         if (tokenizer < end || tokenizer > m->file_size || size > m->file_size - tokenizer)
-            return ll_fail(err, "%s: the tokenizer takes bytes %" PRIu64 " + %" PRIu64 ", allowed are %" PRIu64 " to %zu", name, tokenizer, size, end, m->file_size), -1;
+            return ll_fail(err,
+                           "%s: the tokenizer takes bytes %" PRIu64 " + %" PRIu64 ", allowed are %" PRIu64 " to %zu",
+                           name, tokenizer, size, end, m->file_size),
+                   -1;
         m->tokenizer = (size_t)tokenizer, m->tokenizer_size = (size_t)size;
         end = tokenizer + size;
     }
@@ -502,7 +535,8 @@ static int ll_map_file(llama_model *m, const char *path, llama_error *err) {
     if (fd < 0) return ll_fail(err, "%.120s: cannot open: %s", path, strerror(errno)), -1;
     if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size > 0 && (uint64_t)st.st_size < SIZE_MAX) {
         void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-        if (p != MAP_FAILED) m->file = (unsigned char *)p, m->file_size = (size_t)st.st_size, m->file_owner = LL_MAPPED, result = 0;
+        if (p != MAP_FAILED)
+            m->file = (unsigned char *)p, m->file_size = (size_t)st.st_size, m->file_owner = LL_MAPPED, result = 0;
     }
     close(fd);
     return result;
@@ -552,9 +586,9 @@ static int ll_read_file(llama_model *m, const char *path, llama_error *err) {
  *   q4     groups of 32 columns with a scale s, value = s * (q - 8), q = 0..15. A line is 8 columns:
  *          the low halves of a row's 4 bytes are columns 0 to 3, the high halves 4 to 7.
  *
- * Scales are float16 (IEEE 754 binary16). Groups come in pairs, first a line with the 16 scales of the one and the 16 of
- * the other, then their lines; the last pair may have one group only. So q8 takes 8.25 bits a weight, q4 4.5.
- * (IEEE 754 float16; bf16 as in arXiv:1905.12322.)
+ * Scales are float16 (IEEE 754 binary16). Groups come in pairs, first a line with the 16 scales of the one and
+ * the 16 of the other, then their lines; the last pair may have one group only. So q8 takes 8.25 bits a weight,
+ * q4 4.5. (bf16 as in arXiv:1905.12322.)
  */
 enum { LL_TILE = 16, LL_LINE = 64, LL_Q8_GROUP = 64, LL_Q4_GROUP = 32 };
 
@@ -591,7 +625,10 @@ static uint16_t ll_to_bf16(float f) { /* to nearest, ties to even; nan stays nan
 static float ll_from_f16(uint16_t h) {
     const uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = h & 0x7fff;
     if (rest < 0x400) return (sign ? -1.0f : 1.0f) * (float)rest / 16777216.0f; /* subnormal: a multiple of 2^-24 */
-    const union { uint32_t u; float f; } x = {sign | (rest >= 0x7c00 ? 0x7f800000 | rest << 13 : (rest << 13) + (112u << 23))};
+    const union {
+        uint32_t u;
+        float f;
+    } x = {sign | (rest >= 0x7c00 ? 0x7f800000 | rest << 13 : (rest << 13) + (112u << 23))};
     return x.f;
 }
 
@@ -641,8 +678,10 @@ static void ll_unpack_row(const ll_matrix *m, int row, float *out) {
     const size_t begin = (size_t)row * (size_t)m->cols, count = (size_t)m->cols;
     if (m->type == LL_F32_ROWS) memcpy(out, (const float *)m->data + begin, count * sizeof(float));
     else if (m->type == LL_Q8_ROWS) ll_unpack_q8(m, begin, count, out);
-    else ll_unpack_tiled(m->type, (const unsigned char *)m->data + (size_t)(row / LL_TILE) * ll_tile_bytes(m->type, m->cols),
-                         row % LL_TILE, m->cols, out);
+    else
+        ll_unpack_tiled(m->type,
+                        (const unsigned char *)m->data + (size_t)(row / LL_TILE) * ll_tile_bytes(m->type, m->cols),
+                        row % LL_TILE, m->cols, out);
 }
 
 /* ==== 3. Kernels ================================================================================
@@ -747,7 +786,8 @@ static int ll_quantize_plain(signed char *q, const float *x, int n, int group, f
     float max = 0;
     int sum = 0;
     for (int i = 0; i < n; i++) max = fabsf(x[i]) > max ? fabsf(x[i]) : max;
-    /* Of nan and infinity the scale is what remains, and next to nothing becomes nothing: 127 / max must not overflow. */
+    /* Of nan and infinity the scale is what remains, and next to nothing becomes nothing: 127 / max must not overflow.
+     */
     const float inverse = ll_fits_int8(max) ? 127.0f / max : 0;
     for (int i = 0; i < group; i++) {
         const float v = i < n ? x[i] * inverse : 0;
@@ -774,8 +814,12 @@ static void ll_pack_int8(void *out, const float *x, size_t stride, int n, int to
         for (int t = 0; t < tokens; t++)
             ll_pack_int8_group(a, x + (size_t)t * stride + k, n - k < group ? n - k : group, group, t, tokens, offset);
 }
-static void ll_pack_q8(void *out, const float *x, size_t stride, int n, int tokens) { ll_pack_int8(out, x, stride, n, tokens, LL_Q8_GROUP, 128); }
-static void ll_pack_q4(void *out, const float *x, size_t stride, int n, int tokens) { ll_pack_int8(out, x, stride, n, tokens, LL_Q4_GROUP, 8); }
+static void ll_pack_q8(void *out, const float *x, size_t stride, int n, int tokens) {
+    ll_pack_int8(out, x, stride, n, tokens, LL_Q8_GROUP, 128);
+}
+static void ll_pack_q4(void *out, const float *x, size_t stride, int n, int tokens) {
+    ll_pack_int8(out, x, stride, n, tokens, LL_Q4_GROUP, 8);
+}
 
 /* Eight sums at a time: what compilers keep in registers and vectorise. */
 static void ll_tile_plain(float *out, size_t out_stride, const float *w, const float *a, size_t step, size_t stride,
@@ -824,16 +868,19 @@ static void ll_half_plain(uint16_t *out, const float *x, int n) {
 
 static void ll_unpack_tile_plain(float *tile, const float *w, int n, int rows) {
     for (int r = 0; r < LL_TILE; r++)
-        for (int k = 0; k < n; k++) tile[(size_t)k * LL_TILE + (size_t)r] = r < rows ? w[(size_t)r * (size_t)n + (size_t)k] : 0;
+        for (int k = 0; k < n; k++)
+            tile[(size_t)k * LL_TILE + (size_t)r] = r < rows ? w[(size_t)r * (size_t)n + (size_t)k] : 0;
 }
 
-static void ll_tile_bf16_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
+static void ll_tile_bf16_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens,
+                               int add) {
     for (int t = 0; t < tokens; t++, out += out_stride) {
         const uint16_t *line = (const uint16_t *)w, *x = (const uint16_t *)a + 2 * t;
         float sum[LL_TILE] = {0};
         for (int k = 0; k < n; k += 2, line += 2 * LL_TILE, x += 2 * tokens) {
             const float x0 = ll_from_bf16(x[0]), x1 = ll_from_bf16(x[1]);
-            for (int r = 0; r < LL_TILE; r++) sum[r] += x0 * ll_from_bf16(line[2 * r]) + x1 * ll_from_bf16(line[2 * r + 1]);
+            for (int r = 0; r < LL_TILE; r++)
+                sum[r] += x0 * ll_from_bf16(line[2 * r]) + x1 * ll_from_bf16(line[2 * r + 1]);
         }
         for (int r = 0; r < LL_TILE; r++) out[r] = add ? out[r] + sum[r] : sum[r];
     }
@@ -845,14 +892,16 @@ static void ll_dot_group(int *sum, const unsigned char *q, const signed char *x,
     if (q4)
         for (int line = 0; line < LL_Q4_GROUP / 8; line++, q += LL_LINE, x += 8)
             for (int r = 0; r < LL_TILE; r++)
-                for (int j = 0; j < 4; j++) sum[r] += ((q[4 * r + j] & 15) - 8) * x[j] + ((q[4 * r + j] >> 4) - 8) * x[4 + j];
+                for (int j = 0; j < 4; j++)
+                    sum[r] += ((q[4 * r + j] & 15) - 8) * x[j] + ((q[4 * r + j] >> 4) - 8) * x[4 + j];
     else
         for (int line = 0; line < LL_Q8_GROUP / 4; line++, q += LL_LINE, x += 4)
             for (int r = 0; r < LL_TILE; r++)
                 for (int j = 0; j < 4; j++) sum[r] += (signed char)q[4 * r + j] * x[j];
 }
 
-static void ll_tile_groups_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add, int q4) {
+static void ll_tile_groups_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens,
+                                 int add, int q4) {
     const int group = q4 ? LL_Q4_GROUP : LL_Q8_GROUP, groups = ll_groups(n, group);
     const size_t group_bytes = q4 ? (size_t)group * 8 : (size_t)group * 16, pair = LL_LINE + 2 * group_bytes;
     for (int t = 0; t < tokens; t++, out += out_stride) {
@@ -911,7 +960,8 @@ static const ll_kernels ll_plain = {"plain",
 static void ll_pack_bf16_as_f32(void *out, const float *x, size_t stride, int n, int tokens) {
     uint32_t *a = (uint32_t *)out;
     for (int k = 0; k < (n + 1) / 2 * 2; k++)
-        for (int t = 0; t < tokens; t++) *a++ = k < n ? (uint32_t)ll_to_bf16(x[(size_t)t * stride + (size_t)k]) << 16 : 0;
+        for (int t = 0; t < tokens; t++)
+            *a++ = k < n ? (uint32_t)ll_to_bf16(x[(size_t)t * stride + (size_t)k]) << 16 : 0;
 }
 
 /* Makes a ll_tile_fn of a kernel for a constant number of tokens: one instance for each number. A and B are
@@ -953,26 +1003,29 @@ static void ll_pack_bf16_as_f32(void *out, const float *x, size_t stride, int n,
 
 /* Line k of an f32 tile, or of a float16 cache. */
 LL_INLINE LL_AVX512 __m512 ll_line_avx512(const void *w, size_t k, const int HALF) {
-    return HALF ? _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)w + k)) : _mm512_loadu_ps((const float *)w + k * LL_TILE);
+    return HALF ? _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)w + k))
+                : _mm512_loadu_ps((const float *)w + k * LL_TILE);
 }
 
 /* With one or two tokens, UNROLL lines at a time keep enough independent sums in flight to cover the
  * latency of a fused multiply-add (4 cycles, 2 a cycle). */
-LL_INLINE LL_AVX512 void ll_tile_avx512(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
-                                        const int HALF, const int ROWS, const size_t TOKENS) {
+LL_INLINE LL_AVX512 void ll_tile_avx512(float *out, size_t out_stride, const void *w, const void *packed, int n,
+                                        int add, const int HALF, const int ROWS, const size_t TOKENS) {
     enum { UNROLL = 4 };
     const size_t step = ROWS ? 1 : TOKENS, stride = ROWS ? LL_KEYS : 1;
     const float *a = (const float *)packed;
     __m512 c[UNROLL][LL_BLOCK];
     size_t k = 0;
-    LL_UNROLL for (int u = 0; u < UNROLL; u++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[u][t] = _mm512_setzero_ps();
+    LL_UNROLL for (int u = 0; u < UNROLL; u++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[u][t] =
+        _mm512_setzero_ps();
     if (TOKENS <= 2)
         for (; k + UNROLL <= (size_t)n; k += UNROLL, a += UNROLL * step)
             LL_UNROLL for (size_t u = 0; u < UNROLL; u++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[u][t] =
                 _mm512_fmadd_ps(ll_line_avx512(w, k + u, HALF), _mm512_set1_ps(a[u * step + t * stride]), c[u][t]);
     for (; k < (size_t)n; k++, a += step) {
         const __m512 v = ll_line_avx512(w, k, HALF);
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[0][t] = _mm512_fmadd_ps(v, _mm512_set1_ps(a[t * stride]), c[0][t]);
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[0][t] =
+            _mm512_fmadd_ps(v, _mm512_set1_ps(a[t * stride]), c[0][t]);
     }
     LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) {
         if (TOKENS <= 2) c[0][t] = _mm512_add_ps(_mm512_add_ps(c[0][t], c[1][t]), _mm512_add_ps(c[2][t], c[3][t]));
@@ -990,8 +1043,8 @@ LL_INLINE LL_AVX512 __m512i ll_word_avx512(const unsigned char *p) {
  * unsigned by turning its sign bit, q4 is unsigned already, and sums start at what that adds too much. A
  * group ends with one multiply and one fused multiply-add a token, on the same two ports: for q8 16 of
  * 18 operations are dot products, for q4 8 of 10. */
-LL_INLINE LL_AVX512 void ll_groups_avx512(float *out, size_t out_stride, const void *tile, const void *packed, int n, int add,
-                                          const int Q4, const int UNUSED, const size_t TOKENS) {
+LL_INLINE LL_AVX512 void ll_groups_avx512(float *out, size_t out_stride, const void *tile, const void *packed, int n,
+                                          int add, const int Q4, const int UNUSED, const size_t TOKENS) {
     const size_t LINES = Q4 ? LL_Q4_GROUP / 8 : LL_Q8_GROUP / 4, GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP;
     const unsigned char *scale = (const unsigned char *)tile, *q = scale + LL_LINE, *a = (const unsigned char *)packed;
     const __m512i low = _mm512_set1_epi8(15), sign = _mm512_set1_epi8(-128);
@@ -1005,11 +1058,14 @@ LL_INLINE LL_AVX512 void ll_groups_avx512(float *out, size_t out_stride, const v
             const __m512i v = _mm512_loadu_si512(q + k * LL_LINE);
             if (Q4) {
                 const __m512i lo = _mm512_and_si512(v, low), hi = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
-                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm512_dpbusd_epi32(c[t], lo, ll_word_avx512(a + t * GROUP + 8 * k));
-                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm512_dpbusd_epi32(c[t], hi, ll_word_avx512(a + t * GROUP + 8 * k + 4));
+                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] =
+                    _mm512_dpbusd_epi32(c[t], lo, ll_word_avx512(a + t * GROUP + 8 * k));
+                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] =
+                    _mm512_dpbusd_epi32(c[t], hi, ll_word_avx512(a + t * GROUP + 8 * k + 4));
             } else {
                 const __m512i u = _mm512_xor_si512(v, sign);
-                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm512_dpbusd_epi32(c[t], u, ll_word_avx512(a + t * GROUP + 4 * k));
+                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] =
+                    _mm512_dpbusd_epi32(c[t], u, ll_word_avx512(a + t * GROUP + 4 * k));
             }
         }
         const __m512 s = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)scale));
@@ -1023,8 +1079,8 @@ LL_INLINE LL_AVX512 void ll_groups_avx512(float *out, size_t out_stride, const v
 }
 
 /* bf16 without instructions for it: two columns of a line become float32 by a shift and a mask. */
-LL_INLINE LL_AVX512 void ll_bf16_avx512(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
-                                        const int UNUSED, const int UNUSED2, const size_t TOKENS) {
+LL_INLINE LL_AVX512 void ll_bf16_avx512(float *out, size_t out_stride, const void *w, const void *packed, int n,
+                                        int add, const int UNUSED, const int UNUSED2, const size_t TOKENS) {
     const float *a = (const float *)packed;
     __m512 c[LL_BLOCK];
     (void)UNUSED, (void)UNUSED2;
@@ -1041,8 +1097,8 @@ LL_INLINE LL_AVX512 void ll_bf16_avx512(float *out, size_t out_stride, const voi
 }
 
 /* With few tokens the sums of four lines stay apart, as in ll_tile_avx512. */
-LL_INLINE LL_AVX512_BF16 void ll_bf16_native(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
-                                             const int UNUSED, const int UNUSED2, const size_t TOKENS) {
+LL_INLINE LL_AVX512_BF16 void ll_bf16_native(float *out, size_t out_stride, const void *w, const void *packed, int n,
+                                             int add, const int UNUSED, const int UNUSED2, const size_t TOKENS) {
     const size_t UNROLL = TOKENS <= 2 ? 4 : 1, lines = ((size_t)n + 1) / 2;
     const unsigned char *a = (const unsigned char *)packed;
     __m512 c[4][LL_BLOCK];
@@ -1088,8 +1144,8 @@ LL_AVX512 static void ll_pack_f32_avx512(void *out, const float *x, size_t strid
     float *a = (float *)out;
     for (int k = 0; k < n; k += 16) {
         __m512i r[16];
-        LL_UNROLL for (int t = 0; t < 16; t++)
-            r[t] = t < tokens ? _mm512_maskz_loadu_epi32(ll_mask(n - k), x + (size_t)t * stride + k) : _mm512_setzero_si512();
+        LL_UNROLL for (int t = 0; t < 16; t++) r[t] =
+            t < tokens ? _mm512_maskz_loadu_epi32(ll_mask(n - k), x + (size_t)t * stride + k) : _mm512_setzero_si512();
         ll_transpose_avx512(r);
         LL_UNROLL for (int i = 0; i < 16; i++, a += tokens)
             if (k + i < n) _mm512_mask_storeu_epi32(a, ll_mask(tokens), r[i]);
@@ -1099,8 +1155,8 @@ LL_AVX512 static void ll_pack_f32_avx512(void *out, const float *x, size_t strid
 LL_AVX512 static void ll_unpack_tile_avx512(float *tile, const float *w, int n, int rows) {
     for (int k = 0; k < n; k += 16, tile += 16 * LL_TILE) {
         __m512i r[16];
-        LL_UNROLL for (int i = 0; i < 16; i++)
-            r[i] = i < rows ? _mm512_maskz_loadu_epi32(ll_mask(n - k), w + (size_t)i * (size_t)n + k) : _mm512_setzero_si512();
+        LL_UNROLL for (int i = 0; i < 16; i++) r[i] =
+            i < rows ? _mm512_maskz_loadu_epi32(ll_mask(n - k), w + (size_t)i * (size_t)n + k) : _mm512_setzero_si512();
         ll_transpose_avx512(r);
         LL_UNROLL for (int i = 0; i < 16; i++)
             if (k + i < n) _mm512_storeu_si512(tile + i * LL_TILE, r[i]);
@@ -1115,8 +1171,10 @@ LL_AVX512_BF16 static void ll_pack_bf16_native(void *out, const float *x, size_t
         LL_UNROLL for (int t = 0; t < 16; t++) {
             const float *from = x + (size_t)t * stride + k;
             r[t] = _mm512_setzero_si512();
-            if (t < tokens) r[t] = (__m512i)_mm512_cvtne2ps_pbh(n - k > 16 ? _mm512_maskz_loadu_ps(ll_mask(n - k - 16), from + 16) : _mm512_setzero_ps(),
-                                                                _mm512_maskz_loadu_ps(ll_mask(n - k), from));
+            if (t < tokens)
+                r[t] = (__m512i)_mm512_cvtne2ps_pbh(n - k > 16 ? _mm512_maskz_loadu_ps(ll_mask(n - k - 16), from + 16)
+                                                               : _mm512_setzero_ps(),
+                                                    _mm512_maskz_loadu_ps(ll_mask(n - k), from));
         }
         ll_transpose_avx512(r);
         LL_UNROLL for (int i = 0; i < 16; i++, a += tokens)
@@ -1125,15 +1183,16 @@ LL_AVX512_BF16 static void ll_pack_bf16_native(void *out, const float *x, size_t
 }
 
 /* As ll_quantize_plain does. Whole groups only: the last one may need zeros behind it. */
-LL_INLINE LL_AVX512 void ll_pack_int8_avx512(void *out, const float *x, size_t stride, int n, int tokens, const int GROUP, int offset) {
+LL_INLINE LL_AVX512 void ll_pack_int8_avx512(void *out, const float *x, size_t stride, int n, int tokens,
+                                             const int GROUP, int offset) {
     unsigned char *a = (unsigned char *)out;
     const int whole = n / GROUP * GROUP;
     for (int k = 0; k < whole; k += GROUP, a += (size_t)tokens * (size_t)(GROUP + 8))
         for (int t = 0; t < tokens; t++) {
             const float *from = x + (size_t)t * stride + k;
             __m512i top = _mm512_setzero_si512(), sum = top; /* bits of magnitudes order as they do, nan above all */
-            LL_UNROLL for (int i = 0; i < GROUP; i += 16)
-                top = _mm512_max_epi32(top, _mm512_and_si512(_mm512_loadu_si512(from + i), _mm512_set1_epi32(0x7fffffff)));
+            LL_UNROLL for (int i = 0; i < GROUP; i += 16) top =
+                _mm512_max_epi32(top, _mm512_and_si512(_mm512_loadu_si512(from + i), _mm512_set1_epi32(0x7fffffff)));
             const union { int bits; float f; } largest = {_mm512_reduce_max_epi32(top)};
             const float max = largest.f, scale = max / 127.0f;
             if (!ll_fits_int8(max)) {
@@ -1141,7 +1200,8 @@ LL_INLINE LL_AVX512 void ll_pack_int8_avx512(void *out, const float *x, size_t s
                 continue;
             }
             LL_UNROLL for (int i = 0; i < GROUP; i += 16) {
-                const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(from + i), _mm512_set1_ps(127.0f / max)));
+                const __m512i q =
+                    _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(from + i), _mm512_set1_ps(127.0f / max)));
                 sum = _mm512_add_epi32(sum, q);
                 _mm_storeu_si128((__m128i *)(a + t * GROUP + i), _mm512_cvtepi32_epi8(q));
             }
@@ -1149,10 +1209,15 @@ LL_INLINE LL_AVX512 void ll_pack_int8_avx512(void *out, const float *x, size_t s
             memcpy(a + tokens * GROUP + 4 * t, &scale, 4);
             memcpy(a + tokens * (GROUP + 4) + 4 * t, &minus, 4);
         }
-    for (int t = 0; whole < n && t < tokens; t++) ll_pack_int8_group(a, x + (size_t)t * stride + whole, n - whole, GROUP, t, tokens, offset);
+    for (int t = 0; whole < n && t < tokens; t++)
+        ll_pack_int8_group(a, x + (size_t)t * stride + whole, n - whole, GROUP, t, tokens, offset);
 }
-LL_AVX512 static void ll_pack_q8_avx512(void *out, const float *x, size_t stride, int n, int tokens) { ll_pack_int8_avx512(out, x, stride, n, tokens, LL_Q8_GROUP, 128); }
-LL_AVX512 static void ll_pack_q4_avx512(void *out, const float *x, size_t stride, int n, int tokens) { ll_pack_int8_avx512(out, x, stride, n, tokens, LL_Q4_GROUP, 8); }
+LL_AVX512 static void ll_pack_q8_avx512(void *out, const float *x, size_t stride, int n, int tokens) {
+    ll_pack_int8_avx512(out, x, stride, n, tokens, LL_Q8_GROUP, 128);
+}
+LL_AVX512 static void ll_pack_q4_avx512(void *out, const float *x, size_t stride, int n, int tokens) {
+    ll_pack_int8_avx512(out, x, stride, n, tokens, LL_Q4_GROUP, 8);
+}
 
 /* ---- AVX2 ---- */
 
@@ -1190,8 +1255,10 @@ LL_INLINE LL_AVX2 void ll_bf16_avx2(float *out, size_t out_stride, const void *w
             const __m256i v = _mm256_loadu_si256((const __m256i *)w + 2 * k + h);
             const __m256 even = _mm256_castsi256_ps(_mm256_slli_epi32(v, 16));
             const __m256 odd = _mm256_castsi256_ps(_mm256_and_si256(v, _mm256_set1_epi32(-65536)));
-            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm256_fmadd_ps(even, _mm256_broadcast_ss(a + t), c[t]);
-            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm256_fmadd_ps(odd, _mm256_broadcast_ss(a + TOKENS + t), c[t]);
+            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] =
+                _mm256_fmadd_ps(even, _mm256_broadcast_ss(a + t), c[t]);
+            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] =
+                _mm256_fmadd_ps(odd, _mm256_broadcast_ss(a + TOKENS + t), c[t]);
         }
         LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
             float *o = out + t * out_stride + 8 * h;
@@ -1206,15 +1273,16 @@ LL_INLINE LL_AVX2 __m256i ll_word_avx2(const unsigned char *p) {
     return _mm256_set1_epi32(v);
 }
 
-/* One group of q4 or q8, HALVES x 8 rows from half FIRST on. vpmaddubsw multiplies unsigned bytes by signed ones and adds two
- * neighbours in 16 bits: enough for a whole group of q4 (8 x 2 x 15 x 127 < 2^15), not for one pair of
- * q8. So q8 is widened to 16 bits, even and odd columns apart, and meets activations packed as int16 in that order. The loop over
- * lines stays rolled: unrolled, gcc postpones the additions and spills every product. */
+/* One group of q4 or q8, HALVES x 8 rows from half FIRST on. vpmaddubsw multiplies unsigned bytes by signed ones and
+ * adds two neighbours in 16 bits: enough for a whole group of q4 (8 x 2 x 15 x 127 < 2^15), not for one pair of q8. So
+ * q8 is widened to 16 bits, even and odd columns apart, and meets activations packed as int16 in that order. The loop
+ * over lines stays rolled: unrolled, gcc postpones the additions and spills every product. */
 LL_INLINE LL_AVX2 void ll_group_avx2(__m256i c[][6], const unsigned char *q, const unsigned char *a, const int Q4,
                                      const size_t FIRST, const size_t HALVES, const size_t TOKENS) {
     const size_t LINES = Q4 ? LL_Q4_GROUP / 8 : LL_Q8_GROUP / 4;
     const __m256i low = _mm256_set1_epi8(15);
-    LL_UNROLL for (size_t h = 0; h < HALVES; h++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[h][t] = _mm256_setzero_si256();
+    LL_UNROLL for (size_t h = 0; h < HALVES; h++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[h][t] =
+        _mm256_setzero_si256();
     LL_ROLLED for (size_t k = 0; k < LINES; k++)
         LL_UNROLL for (size_t h = 0; h < HALVES; h++) {
             const __m256i v = _mm256_loadu_si256((const __m256i *)(q + k * LL_LINE) + FIRST + h);
@@ -1236,9 +1304,10 @@ LL_INLINE LL_AVX2 void ll_group_avx2(__m256i c[][6], const unsigned char *q, con
         }
 }
 
-LL_INLINE LL_AVX2 void ll_groups_avx2(float *out, size_t out_stride, const void *tile, const void *packed, int n, int add,
-                                      const int Q4, const int UNUSED, const size_t TOKENS) {
-    const size_t GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP, VALUES = Q4 ? GROUP : 2 * GROUP, BYTES = Q4 ? GROUP * 8 : GROUP * 16;
+LL_INLINE LL_AVX2 void ll_groups_avx2(float *out, size_t out_stride, const void *tile, const void *packed, int n,
+                                      int add, const int Q4, const int UNUSED, const size_t TOKENS) {
+    const size_t GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP, VALUES = Q4 ? GROUP : 2 * GROUP,
+                 BYTES = Q4 ? GROUP * 8 : GROUP * 16;
     const size_t HALVES = TOKENS <= 3 ? 2 : 1; /* few tokens leave registers for both halves in one pass */
     const __m256i ones = _mm256_set1_epi16(1);
     (void)UNUSED;
@@ -1246,7 +1315,8 @@ LL_INLINE LL_AVX2 void ll_groups_avx2(float *out, size_t out_stride, const void 
         const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;
         __m256 sum[2][6];
         __m256i c[2][6];
-        LL_UNROLL for (size_t h = 0; h < HALVES; h++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[h][t] = _mm256_setzero_ps();
+        LL_UNROLL for (size_t h = 0; h < HALVES; h++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[h][t] =
+            _mm256_setzero_ps();
         for (int g = 0, groups = ll_groups(n, (int)GROUP); g < groups; g++, a += TOKENS * (VALUES + 8)) {
             ll_group_avx2(c, w + LL_LINE + (g & 1 ? BYTES : 0), a, Q4, first, HALVES, TOKENS);
             LL_UNROLL for (size_t h = 0; h < HALVES; h++) {
@@ -1269,7 +1339,8 @@ LL_INLINE LL_AVX2 void ll_groups_avx2(float *out, size_t out_stride, const void 
 
 LL_INLINE LL_AVX2 void ll_transpose_avx2(__m256 r[8]) {
     __m256 s[8];
-    LL_UNROLL for (int i = 0; i < 8; i += 2) s[i] = _mm256_unpacklo_ps(r[i], r[i + 1]), s[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    LL_UNROLL for (int i = 0; i < 8; i += 2) s[i] = _mm256_unpacklo_ps(r[i], r[i + 1]),
+                                             s[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
     LL_UNROLL for (int i = 0; i < 8; i += 4) LL_UNROLL for (int j = 0; j < 2; j++) {
         r[i + 2 * j] = _mm256_shuffle_ps(s[i + j], s[i + j + 2], 0x44);
         r[i + 2 * j + 1] = _mm256_shuffle_ps(s[i + j], s[i + j + 2], 0xee);
@@ -1286,7 +1357,8 @@ LL_AVX2 static void ll_unpack_tile_avx2(float *tile, const float *w, int n, int 
     for (int k = 0; k < whole; k += 8, tile += 8 * LL_TILE)
         for (int h = 0; h < LL_TILE; h += 8) {
             __m256 r[8];
-            LL_UNROLL for (int i = 0; i < 8; i++) r[i] = h + i < rows ? _mm256_loadu_ps(w + (size_t)(h + i) * (size_t)n + k) : _mm256_setzero_ps();
+            LL_UNROLL for (int i = 0; i < 8; i++) r[i] =
+                h + i < rows ? _mm256_loadu_ps(w + (size_t)(h + i) * (size_t)n + k) : _mm256_setzero_ps();
             ll_transpose_avx2(r);
             LL_UNROLL for (int i = 0; i < 8; i++) _mm256_storeu_ps(tile + i * LL_TILE + h, r[i]);
         }
@@ -1295,7 +1367,8 @@ LL_AVX2 static void ll_unpack_tile_avx2(float *tile, const float *w, int n, int 
 }
 
 /* Rounds a group as ll_quantize_plain does; WIDE: to int16, in fours of the order 0 2 1 3, for ll_group_avx2. */
-LL_INLINE LL_AVX2 void ll_pack_int8_avx2(void *out, const float *x, size_t stride, int n, int tokens, const int GROUP, const int WIDE, int offset) {
+LL_INLINE LL_AVX2 void ll_pack_int8_avx2(void *out, const float *x, size_t stride, int n, int tokens, const int GROUP,
+                                         const int WIDE, int offset) {
     const int values = WIDE ? 2 * GROUP : GROUP;
     unsigned char *a = (unsigned char *)out;
     signed char q[LL_Q8_GROUP];
@@ -1307,7 +1380,9 @@ LL_INLINE LL_AVX2 void ll_pack_int8_avx2(void *out, const float *x, size_t strid
             int sum = 0, lane[8];
             __m256i top = _mm256_setzero_si256(); /* bits of magnitudes order as they do, nan above all */
             for (int i = 0; n - k >= GROUP && i < GROUP; i += 8)
-                top = _mm256_max_epi32(top, _mm256_and_si256(_mm256_loadu_si256((const __m256i *)(const void *)(from + i)), _mm256_set1_epi32(0x7fffffff)));
+                top = _mm256_max_epi32(top,
+                                       _mm256_and_si256(_mm256_loadu_si256((const __m256i *)(const void *)(from + i)),
+                                                        _mm256_set1_epi32(0x7fffffff)));
             _mm256_storeu_si256((__m256i *)(void *)lane, top);
             for (int i = 0; i < 8; i++) max.bits = lane[i] > max.bits ? lane[i] : max.bits;
             if (n - k < GROUP || !ll_fits_int8(max.f))
@@ -1330,15 +1405,20 @@ LL_INLINE LL_AVX2 void ll_pack_int8_avx2(void *out, const float *x, size_t strid
             if (WIDE)
                 LL_UNROLL for (int i = 0; i < GROUP; i += 8) {
                     const __m128i w = _mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *)(q + i)));
-                    _mm_storeu_si128((__m128i *)(a + t * values + 2 * i), _mm_shufflehi_epi16(_mm_shufflelo_epi16(w, 0xd8), 0xd8));
+                    _mm_storeu_si128((__m128i *)(a + t * values + 2 * i),
+                                     _mm_shufflehi_epi16(_mm_shufflelo_epi16(w, 0xd8), 0xd8));
                 }
             else memcpy(a + t * values, q, (size_t)GROUP);
             memcpy(a + tokens * values + 4 * t, &scale, 4);
             memcpy(a + tokens * (values + 4) + 4 * t, &minus, 4);
         }
 }
-LL_AVX2 static void ll_pack_q8_avx2(void *out, const float *x, size_t stride, int n, int tokens) { ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q8_GROUP, 1, 128); }
-LL_AVX2 static void ll_pack_q4_avx2(void *out, const float *x, size_t stride, int n, int tokens) { ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q4_GROUP, 0, 8); }
+LL_AVX2 static void ll_pack_q8_avx2(void *out, const float *x, size_t stride, int n, int tokens) {
+    ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q8_GROUP, 1, 128);
+}
+LL_AVX2 static void ll_pack_q4_avx2(void *out, const float *x, size_t stride, int n, int tokens) {
+    ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q4_GROUP, 0, 8);
+}
 
 /* ---- Instances ---- */
 LL_TILE_FN(ll_tile_f32_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 0, 0)
@@ -1385,7 +1465,8 @@ LL_AVX512 static void ll_dot_avx512(float *out, const float *w, const float *x, 
         }
         if (tail) {
             const __m512 b = _mm512_maskz_loadu_ps(tail, x + k);
-            LL_UNROLL for (int j = 0; j < 4; j++) c[j] = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(tail, row[j] + k), b, c[j]);
+            LL_UNROLL for (int j = 0; j < 4; j++) c[j] =
+                _mm512_fmadd_ps(_mm512_maskz_loadu_ps(tail, row[j] + k), b, c[j]);
         }
         float sum[4];
         _mm_storeu_ps(sum, ll_sum4(ll_fold(c[0]), ll_fold(c[1]), ll_fold(c[2]), ll_fold(c[3])));
@@ -1419,7 +1500,8 @@ LL_INLINE LL_AVX512 __m512 ll_exp_avx512(__m512 x) {
     x = _mm512_min_ps(_mm512_set1_ps(88.0f), _mm512_max_ps(_mm512_set1_ps(-87.0f), x));
     const __m512i i = _mm512_cvtps_epi32(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)));
     const __m512 y = _mm512_cvtepi32_ps(i);
-    const __m512 f = _mm512_fmadd_ps(y, _mm512_set1_ps(2.12194440e-4f), _mm512_fnmadd_ps(y, _mm512_set1_ps(0.693359375f), x));
+    const __m512 f =
+        _mm512_fmadd_ps(y, _mm512_set1_ps(2.12194440e-4f), _mm512_fnmadd_ps(y, _mm512_set1_ps(0.693359375f), x));
     __m512 p = _mm512_set1_ps(1.9875691500e-4f);
     p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.3981999507e-3f));
     p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(8.3334519073e-3f));
@@ -1453,7 +1535,8 @@ LL_AVX512 static void ll_swiglu_avx512(float *a, const float *b, int n) {
         const __mmask16 m = ll_mask(n - i);
         const __m512 z = _mm512_maskz_loadu_ps(m, a + i), one = _mm512_set1_ps(1.0f);
         const __m512 e = ll_exp_avx512(_mm512_sub_ps(_mm512_setzero_ps(), z));
-        _mm512_mask_storeu_ps(a + i, m, _mm512_mul_ps(_mm512_div_ps(z, _mm512_add_ps(one, e)), _mm512_maskz_loadu_ps(m, b + i)));
+        _mm512_mask_storeu_ps(a + i, m,
+                              _mm512_mul_ps(_mm512_div_ps(z, _mm512_add_ps(one, e)), _mm512_maskz_loadu_ps(m, b + i)));
     }
 }
 
@@ -1461,7 +1544,8 @@ LL_INLINE LL_AVX2 __m256 ll_exp_avx2(__m256 x) {
     x = _mm256_min_ps(_mm256_set1_ps(88.0f), _mm256_max_ps(_mm256_set1_ps(-87.0f), x));
     const __m256i i = _mm256_cvtps_epi32(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504f)));
     const __m256 y = _mm256_cvtepi32_ps(i);
-    const __m256 f = _mm256_fmadd_ps(y, _mm256_set1_ps(2.12194440e-4f), _mm256_fnmadd_ps(y, _mm256_set1_ps(0.693359375f), x));
+    const __m256 f =
+        _mm256_fmadd_ps(y, _mm256_set1_ps(2.12194440e-4f), _mm256_fnmadd_ps(y, _mm256_set1_ps(0.693359375f), x));
     __m256 p = _mm256_set1_ps(1.9875691500e-4f);
     p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(1.3981999507e-3f));
     p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(8.3334519073e-3f));
@@ -1496,7 +1580,8 @@ LL_AVX2 static void ll_swiglu_avx2(float *a, const float *b, int n) {
     const int whole = n / 8 * 8;
     for (int i = 0; i < whole; i += 8) {
         const __m256 z = _mm256_loadu_ps(a + i), e = ll_exp_avx2(_mm256_sub_ps(_mm256_setzero_ps(), z));
-        _mm256_storeu_ps(a + i, _mm256_mul_ps(_mm256_div_ps(z, _mm256_add_ps(_mm256_set1_ps(1.0f), e)), _mm256_loadu_ps(b + i)));
+        _mm256_storeu_ps(
+            a + i, _mm256_mul_ps(_mm256_div_ps(z, _mm256_add_ps(_mm256_set1_ps(1.0f), e)), _mm256_loadu_ps(b + i)));
     }
     ll_swiglu_plain(a + whole, b + whole, n - whole);
 }
@@ -1514,15 +1599,31 @@ static const ll_kernels ll_avx2 = {"avx2",
     {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_rows_f32_avx2, ll_rows_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
     ll_dot_avx2, ll_softmax_avx2, ll_swiglu_avx2};
 static const ll_kernels ll_avx512 = {"avx512",
-    {{NULL, NULL, 0}, {ll_pack_f32_avx512, ll_tile_f32_avx512, 12}, {ll_pack_bf16_as_f32, ll_tile_bf16_avx512, 12},
-     {ll_pack_q8_avx512, ll_tile_q8_avx512, 8}, {ll_pack_q4_avx512, ll_tile_q4_avx512, 8}},
-    {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_rows_f32_avx512, ll_rows_f16_avx512}, ll_unpack_tile_avx512, ll_half_avx2,
-    ll_dot_avx512, ll_softmax_avx512, ll_swiglu_avx512};
+                                     {{NULL, NULL, 0},
+                                      {ll_pack_f32_avx512, ll_tile_f32_avx512, 12},
+                                      {ll_pack_bf16_as_f32, ll_tile_bf16_avx512, 12},
+                                      {ll_pack_q8_avx512, ll_tile_q8_avx512, 8},
+                                      {ll_pack_q4_avx512, ll_tile_q4_avx512, 8}},
+                                     {ll_tile_f32_avx512, ll_tile_f16_avx512},
+                                     {ll_rows_f32_avx512, ll_rows_f16_avx512},
+                                     ll_unpack_tile_avx512,
+                                     ll_half_avx2,
+                                     ll_dot_avx512,
+                                     ll_softmax_avx512,
+                                     ll_swiglu_avx512};
 static const ll_kernels ll_avx512_bf16 = {"avx512bf16",
-    {{NULL, NULL, 0}, {ll_pack_f32_avx512, ll_tile_f32_avx512, 12}, {ll_pack_bf16_native, ll_tile_bf16_native, 12},
-     {ll_pack_q8_avx512, ll_tile_q8_avx512, 8}, {ll_pack_q4_avx512, ll_tile_q4_avx512, 8}},
-    {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_rows_f32_avx512, ll_rows_f16_avx512}, ll_unpack_tile_avx512, ll_half_avx2,
-    ll_dot_avx512, ll_softmax_avx512, ll_swiglu_avx512};
+                                          {{NULL, NULL, 0},
+                                           {ll_pack_f32_avx512, ll_tile_f32_avx512, 12},
+                                           {ll_pack_bf16_native, ll_tile_bf16_native, 12},
+                                           {ll_pack_q8_avx512, ll_tile_q8_avx512, 8},
+                                           {ll_pack_q4_avx512, ll_tile_q4_avx512, 8}},
+                                          {ll_tile_f32_avx512, ll_tile_f16_avx512},
+                                          {ll_rows_f32_avx512, ll_rows_f16_avx512},
+                                          ll_unpack_tile_avx512,
+                                          ll_half_avx2,
+                                          ll_dot_avx512,
+                                          ll_softmax_avx512,
+                                          ll_swiglu_avx512};
 #endif
 
 #ifdef LL_NEON
@@ -1540,7 +1641,8 @@ static const ll_kernels ll_avx512_bf16 = {"avx512bf16",
 #endif
 
 LL_INLINE float32x4_t ll_quarter_neon(const void *w, size_t k, const int HALF) {
-    return HALF ? vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16((const uint16_t *)w + 4 * k))) : vld1q_f32((const float *)w + 4 * k);
+    return HALF ? vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16((const uint16_t *)w + 4 * k)))
+                : vld1q_f32((const float *)w + 4 * k);
 }
 
 LL_INLINE void ll_tile_neon(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
@@ -1552,7 +1654,8 @@ LL_INLINE void ll_tile_neon(float *out, size_t out_stride, const void *w, const 
     for (size_t k = 0; k < (size_t)n; k++, a += step) {
         float32x4_t v[4];
         LL_UNROLL for (size_t i = 0; i < 4; i++) v[i] = ll_quarter_neon(w, 4 * k + i, HALF);
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) LL_UNROLL for (int i = 0; i < 4; i++) c[t][i] = vfmaq_n_f32(c[t][i], v[i], a[t * stride]);
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) LL_UNROLL for (int i = 0; i < 4; i++) c[t][i] =
+            vfmaq_n_f32(c[t][i], v[i], a[t * stride]);
     }
     LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) LL_UNROLL for (int i = 0; i < 4; i++)
         vst1q_f32(out + 4 * i, add ? vaddq_f32(c[t][i], vld1q_f32(out + 4 * i)) : c[t][i]);
@@ -1570,7 +1673,8 @@ LL_INLINE void ll_bf16_neon(float *out, size_t out_stride, const void *w, const 
                 const uint32x4_t v = vld1q_u32((const uint32_t *)w + 16 * k + 8 * h + 4 * i);
                 const float32x4_t even = vreinterpretq_f32_u32(vshlq_n_u32(v, 16));
                 const float32x4_t odd = vreinterpretq_f32_u32(vandq_u32(v, vdupq_n_u32(0xffff0000u)));
-                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t][i] = vfmaq_n_f32(vfmaq_n_f32(c[t][i], even, a[t]), odd, a[TOKENS + t]);
+                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t][i] =
+                    vfmaq_n_f32(vfmaq_n_f32(c[t][i], even, a[t]), odd, a[TOKENS + t]);
             }
         LL_UNROLL for (size_t t = 0; t < TOKENS; t++) LL_UNROLL for (size_t i = 0; i < 2; i++) {
             float *o = out + t * out_stride + 8 * h + 4 * i;
@@ -1592,49 +1696,52 @@ LL_INLINE int8x16_t ll_word_neon(const unsigned char *p) {
 }
 
 /* One definition of a group's end for both of the loops below: sums to float32, times both scales. */
-LL_INLINE void ll_end_group_neon(float32x4_t sum[][2], int32x4_t c[][2], const unsigned char *scales, const unsigned char *activation_scale, const size_t TOKENS) {
+LL_INLINE void ll_end_group_neon(float32x4_t sum[][2], int32x4_t c[][2], const unsigned char *scales,
+                                 const unsigned char *activation_scale, const size_t TOKENS) {
     const uint16x8_t half = vld1q_u16((const uint16_t *)(const void *)scales);
-    const float32x4_t s[2] = {vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(half))), vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(half)))};
+    const float32x4_t s[2] = {vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(half))),
+                              vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(half)))};
     LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
         const float scale = ll_f32(activation_scale + 4 * t);
-        LL_UNROLL for (size_t i = 0; i < 2; i++) sum[t][i] = vfmaq_f32(sum[t][i], vcvtq_f32_s32(c[t][i]), vmulq_n_f32(s[i], scale));
+        LL_UNROLL for (size_t i = 0; i < 2; i++) sum[t][i] =
+            vfmaq_f32(sum[t][i], vcvtq_f32_s32(c[t][i]), vmulq_n_f32(s[i], scale));
     }
 }
 
 /* The two kernels for groups differ only in DOT4: an instruction that needs its own target attribute. */
-#define LL_GROUPS_NEON(name, target, DOT4)                                                                          \
-    LL_INLINE target void name(float *out, size_t out_stride, const void *tile, const void *packed, int n, int add,  \
-                               const int Q4, const int UNUSED, const size_t TOKENS) {                               \
-        const size_t LINES = Q4 ? LL_Q4_GROUP / 8 : LL_Q8_GROUP / 4, GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP;        \
-        (void)UNUSED;                                                                                               \
-        for (size_t h = 0; h < 2; h++) {                                                                            \
-            const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;               \
-            float32x4_t sum[6][2];                                                                                  \
-            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[t][0] = sum[t][1] = vdupq_n_f32(0);                   \
-            for (int g = 0, groups = ll_groups(n, (int)GROUP); g < groups; g++, a += TOKENS * (GROUP + 8)) {        \
-                const unsigned char *q = w + LL_LINE + (g & 1 ? LINES * LL_LINE : 0) + 32 * h;                      \
-                int32x4_t c[6][2];                                                                                  \
-                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t][0] = c[t][1] = vdupq_n_s32(0);                   \
-                for (size_t k = 0; k < LINES; k++)                                                                  \
-                    LL_UNROLL for (size_t i = 0; i < 2; i++) {                                                      \
-                        const uint8x16_t v = vld1q_u8(q + k * LL_LINE + 16 * i);                                    \
-                        const int8x16_t eight = vdupq_n_s8(8);                                                      \
-                        const int8x16_t lo = Q4 ? vsubq_s8(vreinterpretq_s8_u8(vandq_u8(v, vdupq_n_u8(15))), eight) : vreinterpretq_s8_u8(v); \
-                        const int8x16_t hi = vsubq_s8(vreinterpretq_s8_u8(vshrq_n_u8(v, 4)), eight);                \
-                        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {                                             \
-                            const unsigned char *x = a + t * GROUP + (Q4 ? 8 : 4) * k;                              \
-                            c[t][i] = DOT4(c[t][i], lo, ll_word_neon(x));                                           \
-                            if (Q4) c[t][i] = DOT4(c[t][i], hi, ll_word_neon(x + 4));                               \
-                        }                                                                                           \
-                    }                                                                                               \
-                ll_end_group_neon(sum, c, w + (g & 1) * 32 + 16 * h, a + TOKENS * GROUP, TOKENS);                   \
-                if (g & 1) w += LL_LINE + 2 * LINES * LL_LINE;                                                      \
-            }                                                                                                       \
-            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) LL_UNROLL for (size_t i = 0; i < 2; i++) {                \
-                float *o = out + t * out_stride + 8 * h + 4 * i;                                                    \
-                vst1q_f32(o, add ? vaddq_f32(sum[t][i], vld1q_f32(o)) : sum[t][i]);                                 \
-            }                                                                                                       \
-        }                                                                                                           \
+#define LL_GROUPS_NEON(name, target, DOT4)                                                                             \
+    LL_INLINE target void name(float *out, size_t out_stride, const void *tile, const void *packed, int n, int add,    \
+                               const int Q4, const int UNUSED, const size_t TOKENS) {                                  \
+        const size_t LINES = Q4 ? LL_Q4_GROUP / 8 : LL_Q8_GROUP / 4, GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP;           \
+        (void)UNUSED;                                                                                                  \
+        for (size_t h = 0; h < 2; h++) {                                                                               \
+            const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;                  \
+            float32x4_t sum[6][2];                                                                                     \
+            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[t][0] = sum[t][1] = vdupq_n_f32(0);                      \
+            for (int g = 0, groups = ll_groups(n, (int)GROUP); g < groups; g++, a += TOKENS * (GROUP + 8)) {           \
+                const unsigned char *q = w + LL_LINE + (g & 1 ? LINES * LL_LINE : 0) + 32 * h;                         \
+                int32x4_t c[6][2];                                                                                     \
+                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t][0] = c[t][1] = vdupq_n_s32(0);                      \
+                for (size_t k = 0; k < LINES; k++) LL_UNROLL for (size_t i = 0; i < 2; i++) {                          \
+                        const uint8x16_t v = vld1q_u8(q + k * LL_LINE + 16 * i);                                       \
+                        const int8x16_t eight = vdupq_n_s8(8);                                                         \
+                        const int8x16_t lo = Q4 ? vsubq_s8(vreinterpretq_s8_u8(vandq_u8(v, vdupq_n_u8(15))), eight)    \
+                                                : vreinterpretq_s8_u8(v);                                              \
+                        const int8x16_t hi = vsubq_s8(vreinterpretq_s8_u8(vshrq_n_u8(v, 4)), eight);                   \
+                        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {                                                \
+                            const unsigned char *x = a + t * GROUP + (Q4 ? 8 : 4) * k;                                 \
+                            c[t][i] = DOT4(c[t][i], lo, ll_word_neon(x));                                              \
+                            if (Q4) c[t][i] = DOT4(c[t][i], hi, ll_word_neon(x + 4));                                  \
+                        }                                                                                              \
+                    }                                                                                                  \
+                ll_end_group_neon(sum, c, w + (g & 1) * 32 + 16 * h, a + TOKENS * GROUP, TOKENS);                      \
+                if (g & 1) w += LL_LINE + 2 * LINES * LL_LINE;                                                         \
+            }                                                                                                          \
+            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) LL_UNROLL for (size_t i = 0; i < 2; i++) {                   \
+                float *o = out + t * out_stride + 8 * h + 4 * i;                                                       \
+                vst1q_f32(o, add ? vaddq_f32(sum[t][i], vld1q_f32(o)) : sum[t][i]);                                    \
+            }                                                                                                          \
+        }                                                                                                              \
     }
 LL_GROUPS_NEON(ll_groups_neon, , ll_dot4_neon)
 LL_GROUPS_NEON(ll_groups_neon_dot, LL_DOTPROD, vdotq_s32)
@@ -1644,7 +1751,8 @@ static void ll_dot_neon(float *out, const float *w, const float *x, int n, int r
         float32x4_t c[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
         int k = 0;
         for (; k + 16 <= n; k += 16)
-            LL_UNROLL for (int i = 0; i < 4; i++) c[i] = vfmaq_f32(c[i], vld1q_f32(w + k + 4 * i), vld1q_f32(x + k + 4 * i));
+            LL_UNROLL for (int i = 0; i < 4; i++) c[i] =
+                vfmaq_f32(c[i], vld1q_f32(w + k + 4 * i), vld1q_f32(x + k + 4 * i));
         float sum = vaddvq_f32(vaddq_f32(vaddq_f32(c[0], c[1]), vaddq_f32(c[2], c[3])));
         for (; k < n; k++) sum += w[k] * x[k];
         out[r] = add ? out[r] + sum : sum;
@@ -1811,9 +1919,13 @@ static ll_range ll_share(ll_team team, int n) {
 /* Rows as they lie meet a few tokens one at a time: below LL_FEW, making a tile of 16 rows costs more
  * than it saves. */
 enum { LL_FEW = 4 };
-static int ll_by_rows(const ll_matrix *w, int n) { return (w->type == LL_F32_ROWS || w->type == LL_Q8_ROWS) && n < LL_FEW; }
+static int ll_by_rows(const ll_matrix *w, int n) {
+    return (w->type == LL_F32_ROWS || w->type == LL_Q8_ROWS) && n < LL_FEW;
+}
 
-static ll_type ll_packed_type(const ll_matrix *w) { return w->type == LL_F32_ROWS || w->type == LL_Q8_ROWS ? LL_F32 : w->type; }
+static ll_type ll_packed_type(const ll_matrix *w) {
+    return w->type == LL_F32_ROWS || w->type == LL_Q8_ROWS ? LL_F32 : w->type;
+}
 
 /* n tokens that meet w are cut into the fewest blocks that fit the kernel, as even as can be. */
 static int ll_blocks(const llama_context *c, const ll_matrix *w, int n) {
@@ -1825,7 +1937,8 @@ static int ll_block_start(int n, int blocks, int b) { return (int)((int64_t)n * 
 /* The tokens that this thread prepares for w: whole blocks, so that it can pack them with no barrier between. */
 static ll_range ll_own_tokens(ll_team team, const llama_context *c, const ll_matrix *w, int n) {
     const int blocks = ll_blocks(c, w, n);
-    const ll_range b = ll_share(team, blocks), t = {ll_block_start(n, blocks, b.begin), ll_block_start(n, blocks, b.end)};
+    const ll_range b = ll_share(team, blocks),
+                   t = {ll_block_start(n, blocks, b.begin), ll_block_start(n, blocks, b.end)};
     return t;
 }
 
@@ -1836,7 +1949,8 @@ static void ll_pack(ll_team team, llama_context *c, const ll_matrix *w, const fl
     const ll_range own = ll_share(team, blocks);
     for (int b = own.begin; b < own.end; b++) {
         const int begin = ll_block_start(n, blocks, b), end = ll_block_start(n, blocks, b + 1);
-        c->kernels->type[type].pack(c->packed + (size_t)begin * ll_packed_bytes(type, w->cols), x + (size_t)begin * stride, stride, w->cols, end - begin);
+        c->kernels->type[type].pack(c->packed + (size_t)begin * ll_packed_bytes(type, w->cols),
+                                    x + (size_t)begin * stride, stride, w->cols, end - begin);
     }
 }
 
@@ -1869,7 +1983,8 @@ static void ll_multiply_tile(const llama_context *c, const ll_product *p, int fi
     const ll_matrix *w = p->w;
     const int blocks = ll_blocks(c, w, n), rows = w->rows - first < LL_TILE ? w->rows - first : LL_TILE;
     const ll_type type = ll_packed_type(w);
-    const unsigned char *tile = (const unsigned char *)w->data + (size_t)(first / LL_TILE) * ll_tile_bytes(w->type, w->cols);
+    const unsigned char *tile =
+        (const unsigned char *)w->data + (size_t)(first / LL_TILE) * ll_tile_bytes(w->type, w->cols);
     if (ll_by_rows(w, n)) {
         ll_multiply_rows(c, p, first, n, scratch);
         return;
@@ -1885,7 +2000,8 @@ static void ll_multiply_tile(const llama_context *c, const ll_product *p, int fi
     for (int b = 0; b < blocks; b++) {
         const int begin = ll_block_start(n, blocks, b), end = ll_block_start(n, blocks, b + 1);
         c->kernels->type[type].tile(p->out + (size_t)begin * p->stride + first, p->stride, tile,
-                                    c->packed + (size_t)begin * ll_packed_bytes(type, w->cols), w->cols, end - begin, p->add);
+                                    c->packed + (size_t)begin * ll_packed_bytes(type, w->cols), w->cols, end - begin,
+                                    p->add);
     }
 }
 
@@ -1947,10 +2063,12 @@ static size_t ll_kv_bytes(const llama_context *c) { return c->half ? sizeof(uint
 static unsigned char *ll_head_keys(const llama_context *c, int layer, int head) {
     const llama_config *f = &c->model->config;
     const size_t positions = ((size_t)c->n_ctx + LL_TILE - 1) / LL_TILE * LL_TILE;
-    return c->keys + ((size_t)layer * (size_t)f->n_kv_heads + (size_t)head) * positions * (size_t)f->head_dim * ll_kv_bytes(c);
+    return c->keys +
+           ((size_t)layer * (size_t)f->n_kv_heads + (size_t)head) * positions * (size_t)f->head_dim * ll_kv_bytes(c);
 }
 static unsigned char *ll_head_values(const llama_context *c, int layer, int head) {
-    return c->values + ((size_t)layer * (size_t)c->model->config.n_kv_heads + (size_t)head) * (size_t)c->n_ctx * c->head_stride * ll_kv_bytes(c);
+    return c->values + ((size_t)layer * (size_t)c->model->config.n_kv_heads + (size_t)head) * (size_t)c->n_ctx *
+                           c->head_stride * ll_kv_bytes(c);
 }
 
 /* Rotates q and k of the tokens in own, and stores k and v at their positions. */
@@ -1969,7 +2087,8 @@ static void ll_remember(llama_context *c, int layer, int position, ll_range own,
         for (int h = 0; h < f->n_kv_heads; h++) {
             unsigned char *keys = ll_head_keys(c, layer, h), *values = ll_head_values(c, layer, h);
             for (size_t d = 0; d < head_dim; d++) {
-                const size_t key = (p / LL_TILE * head_dim + d) * LL_TILE + p % LL_TILE, from = (size_t)h * head_dim + d;
+                const size_t key = (p / LL_TILE * head_dim + d) * LL_TILE + p % LL_TILE,
+                             from = (size_t)h * head_dim + d;
                 const size_t value = (d / LL_TILE * (size_t)c->n_ctx + p) * LL_TILE + d % LL_TILE;
                 if (c->half) {
                     ((uint16_t *)(void *)keys)[key] = half[from];
@@ -1985,7 +2104,8 @@ static void ll_remember(llama_context *c, int layer, int position, ll_range own,
 
 /* One row of scores becomes weights e^(score - max), and what was summed so far is scaled to the new
  * maximum: softmax over all positions in one pass, LL_KEYS at a time (arXiv:1805.02867, 2205.14135). */
-static void ll_softmax_step(const ll_kernels *kernels, float *score, int valid, int n, float *max, float *sum, float *mixed, size_t head_stride) {
+static void ll_softmax_step(const ll_kernels *kernels, float *score, int valid, int n, float *max, float *sum,
+                            float *mixed, size_t head_stride) {
     const float before = *max, total = kernels->softmax(score, valid, max);
     for (int i = valid; i < n; i++) score[i] = 0;
     if (*max > before) {
@@ -2008,7 +2128,8 @@ static void ll_attend(llama_context *c, int layer, int head, int position, int b
     const unsigned char *keys = ll_head_keys(c, layer, head), *values = ll_head_values(c, layer, head);
     const size_t line = LL_TILE * ll_kv_bytes(c);
     for (int i = 0; i < count; i++) {
-        const float *from = c->q + (size_t)((begin + i) / group) * c->q_stride + (size_t)(head * group + (begin + i) % group) * head_dim;
+        const float *from = c->q + (size_t)((begin + i) / group) * c->q_stride +
+                            (size_t)(head * group + (begin + i) % group) * head_dim;
         for (size_t d = 0; d < head_dim; d++) q[d * (size_t)count + (size_t)i] = from[d] * scale;
         max[i] = -FLT_MAX, sum[i] = 0;
     }
@@ -2016,17 +2137,20 @@ static void ll_attend(llama_context *c, int layer, int head, int position, int b
     for (int p = 0; p < last; p += LL_KEYS) {
         const int n = last - p < LL_KEYS ? last - p : LL_KEYS;
         for (int i = 0; i < n; i += LL_TILE)
-            c->kernels->scores[c->half](score + i, LL_KEYS, keys + (size_t)(p + i) / LL_TILE * head_dim * line, q, f->head_dim, count, 0);
+            c->kernels->scores[c->half](score + i, LL_KEYS, keys + (size_t)(p + i) / LL_TILE * head_dim * line, q,
+                                        f->head_dim, count, 0);
         for (int i = 0; i < count; i++) {
             const int left = position + (begin + i) / group + 1 - p;
             ll_softmax_step(c->kernels, score + i * LL_KEYS, left < 0 ? 0 : left < n ? left : n, n, &max[i], &sum[i],
                             mixed + (size_t)i * stride, stride);
         }
         for (size_t d = 0; d < stride; d += LL_TILE)
-            c->kernels->mix[c->half](mixed + d, stride, values + (d / LL_TILE * (size_t)c->n_ctx + (size_t)p) * line, score, n, count, 1);
+            c->kernels->mix[c->half](mixed + d, stride, values + (d / LL_TILE * (size_t)c->n_ctx + (size_t)p) * line,
+                                     score, n, count, 1);
     }
     for (int i = 0; i < count; i++) {
-        float *out = c->mixed + (size_t)((begin + i) / group) * c->q_stride + (size_t)(head * group + (begin + i) % group) * head_dim;
+        float *out = c->mixed + (size_t)((begin + i) / group) * c->q_stride +
+                     (size_t)(head * group + (begin + i) % group) * head_dim;
         for (size_t d = 0; d < head_dim; d++) out[d] = mixed[(size_t)i * stride + d] / sum[i];
     }
 }
@@ -2039,7 +2163,8 @@ static void ll_attention(ll_team team, llama_context *c, int layer, int position
     float *scratch = c->scratch + (size_t)team.id * c->scratch_stride;
     for (int64_t i = team.id; i < (int64_t)blocks * f->n_kv_heads; i += team.count) {
         const int b = (int)(i / f->n_kv_heads), head = (int)(i % f->n_kv_heads);
-        ll_attend(c, layer, head, position, ll_block_start(queries, blocks, b), ll_block_start(queries, blocks, b + 1), scratch);
+        ll_attend(c, layer, head, position, ll_block_start(queries, blocks, b), ll_block_start(queries, blocks, b + 1),
+                  scratch);
     }
 }
 
@@ -2051,7 +2176,8 @@ static void ll_forward_layer(ll_team team, llama_context *c, int layer, int posi
     ll_norm(c->normed, c->x, c->dim_stride, w->attention_norm, f->dim, f->norm_eps, own);
     ll_pack(team, c, &w->wq, c->normed, c->dim_stride, n);
     ll_barrier(team);
-    const ll_product qkv[] = {{&w->wq, c->q, c->q_stride, 0}, {&w->wk, c->k, c->kv_stride, 0}, {&w->wv, c->v, c->kv_stride, 0}};
+    const ll_product qkv[] = {
+        {&w->wq, c->q, c->q_stride, 0}, {&w->wk, c->k, c->kv_stride, 0}, {&w->wv, c->v, c->kv_stride, 0}};
     ll_multiply(team, c, qkv, 3, n);
     ll_barrier(team);
     ll_remember(c, layer, position, own, c->scratch + (size_t)team.id * c->scratch_stride);
@@ -2086,7 +2212,8 @@ static void ll_classify(ll_team team, llama_context *c, int first, int n) {
     const llama_config *f = &c->model->config;
     const ll_range own = ll_own_tokens(team, c, &c->model->classifier, n);
     const ll_product p[] = {{&c->model->classifier, c->logits, c->vocab_stride, 0}};
-    ll_norm(c->normed, c->x + (size_t)first * c->dim_stride, c->dim_stride, c->model->final_norm, f->dim, f->norm_eps, own);
+    ll_norm(c->normed, c->x + (size_t)first * c->dim_stride, c->dim_stride, c->model->final_norm, f->dim, f->norm_eps,
+            own);
     ll_pack(team, c, &c->model->classifier, c->normed, c->dim_stride, n);
     ll_barrier(team);
     ll_multiply(team, c, p, 1, n);
@@ -2101,7 +2228,8 @@ static void ll_score_rows(ll_team team, llama_context *c, const int *next, int c
         ll_classify(team, c, first, n);
         const ll_range own = ll_share(team, n);
         for (int t = own.begin; t < own.end; t++)
-            logprobs[first + t] = llama_logprob(c->logits + (size_t)t * c->vocab_stride, c->model->config.vocab_size, next[first + t]);
+            logprobs[first + t] =
+                llama_logprob(c->logits + (size_t)t * c->vocab_stride, c->model->config.vocab_size, next[first + t]);
         ll_barrier(team);
     }
 }
@@ -2141,7 +2269,8 @@ static int ll_run(llama_context *c, const int *tokens, int n, float *logprobs, l
     const int vocab_size = c->model->config.vocab_size;
     if (n < 1) return ll_fail(err, "%d tokens given, at least 1 needed", n), -1;
     if (n > c->n_ctx - c->position)
-        return ll_fail(err, "%d tokens do not fit: the context holds %d and %d are taken", n, c->n_ctx, c->position), -1;
+        return ll_fail(err, "%d tokens do not fit: the context holds %d and %d are taken", n, c->n_ctx, c->position),
+               -1;
     for (int i = 0; i < n; i++)
         if (tokens[i] < 0 || tokens[i] >= vocab_size)
             return ll_fail(err, "token %d of %d is %d, not between 0 and %d", i, n, tokens[i], vocab_size - 1), -1;
@@ -2180,7 +2309,8 @@ static size_t ll_max(size_t a, size_t b) { return a > b ? a : b; }
 /* Lays out all buffers of a context whose numbers are set; returns the bytes that they take. */
 static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     const llama_config *f = &c->model->config;
-    const size_t n = (size_t)c->n_batch, context = (size_t)c->n_ctx, layers = ll_mul((size_t)f->n_layers, (size_t)f->n_kv_heads);
+    const size_t n = (size_t)c->n_batch, context = (size_t)c->n_ctx,
+                 layers = ll_mul((size_t)f->n_layers, (size_t)f->n_kv_heads);
     size_t at = 0;
     c->dim_stride = ll_pad(f->dim), c->hidden_stride = ll_pad(f->hidden_dim), c->vocab_stride = ll_pad(f->vocab_size);
     c->q_stride = ll_pad(f->n_heads * f->head_dim), c->kv_stride = ll_pad(f->n_kv_heads * f->head_dim);
@@ -2240,7 +2370,8 @@ static int ll_configure_context(llama_context *c, const llama_model *m, const ll
     c->model = m;
     c->half = m->layers->wq.type == LL_BF16 || m->layers->wq.type == LL_Q8 || m->layers->wq.type == LL_Q4;
     c->kernels = ll_find_kernels(o->kernels);
-    if (!c->kernels) return ll_fail(err, "kernels \"%.20s\" are not to be had on this processor or in this build", o->kernels), -1;
+    if (!c->kernels)
+        return ll_fail(err, "kernels \"%.20s\" are not to be had on this processor or in this build", o->kernels), -1;
     c->allocator = ll_allocator_of(o);
     c->progress = o->progress, c->user = o->user;
     c->n_ctx = o->n_ctx ? o->n_ctx : m->config.seq_len;
@@ -2425,7 +2556,8 @@ llama_context *llama_context_create(const llama_model *m, const llama_options *o
     if (ll_configure_context(&c, m, options, err)) return NULL;
     const size_t bytes = llama_context_bytes(m, options);
     unsigned char *memory = (unsigned char *)ll_alloc(&c.allocator, bytes);
-    if (!memory) return (llama_context *)ll_fail(err, "no memory: a context of %d tokens needs %zu bytes", c.n_ctx, bytes);
+    if (!memory)
+        return (llama_context *)ll_fail(err, "no memory: a context of %d tokens needs %zu bytes", c.n_ctx, bytes);
     /* The struct comes first, because release gets the pointer that alloc gave; buffers from the next line on. */
     unsigned char *base = memory + sizeof c;
     ll_layout_context(&c, base + (64 - (uintptr_t)base % 64) % 64);
@@ -2473,11 +2605,13 @@ llama_sampler *llama_sampler_create(const llama_model *m, const llama_sampling *
         {"repeat_penalty", "above 0", o.repeat_penalty, o.repeat_penalty > 0 && o.repeat_penalty <= FLT_MAX},
         {"repeat_window", "between 0 and 2^28", o.repeat_window, o.repeat_window >= 0 && o.repeat_window <= 1 << 28}};
     for (size_t i = 0; i < sizeof field / sizeof *field; i++)
-        if (!field[i].ok) return (llama_sampler *)ll_fail(err, "%s is %g, not %s", field[i].name, field[i].value, field[i].range);
+        if (!field[i].ok)
+            return (llama_sampler *)ll_fail(err, "%s is %g, not %s", field[i].name, field[i].value, field[i].range);
     const ll_allocator a = ll_allocator_of(options);
     const size_t n = (size_t)m->config.vocab_size, window = (size_t)o.repeat_window;
     /* One block: the struct, then arrays in falling order of their items' alignment. */
-    const size_t bytes = ll_add(sizeof(llama_sampler), ll_add(ll_mul(n, sizeof(ll_candidate) + sizeof(float) + 1), ll_mul(window, sizeof(int))));
+    const size_t bytes = ll_add(sizeof(llama_sampler), ll_add(ll_mul(n, sizeof(ll_candidate) + sizeof(float) + 1),
+                                                              ll_mul(window, sizeof(int))));
     llama_sampler *s = (llama_sampler *)ll_alloc(&a, bytes);
     if (!s) return (llama_sampler *)ll_fail(err, "no memory: a sampler needs %zu bytes", bytes);
     memset(s, 0, bytes);
@@ -2515,7 +2649,9 @@ int llama_sample(llama_sampler *s, const float *logits, llama_error *err) {
     int best = 0;
     for (int i = 0; i < n; i++) {
         if (!(logits[i] <= FLT_MAX)) /* -infinity is a forbidden token; nan and +infinity are broken weights */
-            return ll_fail(err, "the logit of token %d is %g: the model's weights are damaged or overflow", i, (double)logits[i]), -1;
+            return ll_fail(err, "the logit of token %d is %g: the model's weights are damaged or overflow", i,
+                           (double)logits[i]),
+                   -1;
         if (logits[i] > logits[best]) best = i;
     }
     const float max = logits[best];

@@ -47,7 +47,8 @@ static inline int test_check(int ok, const char *file, int line, const char *wha
 static inline int test_near(double got, double want, double tolerance, const char *file, int line, const char *what) {
     int ok = fabs(got - want) <= tolerance; /* false for nan */
     if (!ok) {
-        printf("%s:%d: %s: %s is %.9g, wanted %.9g within %g\n", file, line, test_state.name, what, got, want, tolerance);
+        printf("%s:%d: %s: %s is %.9g, wanted %.9g within %g\n", file, line, test_state.name, what, got, want,
+               tolerance);
         test_state.bad = 1;
     }
     return ok;

@@ -74,7 +74,8 @@ static void find_sets(void) {
             const ll_kernels *k = ll_find_kernels(names[i]);
             if (!k) continue;
             CHECK_TEXT(k->name, names[i]);
-            for (int type = LL_F32; type <= LL_Q4; type++) CHECK(k->type[type].block >= 1 && k->type[type].block <= LL_BLOCK);
+            for (int type = LL_F32; type <= LL_Q4; type++)
+                CHECK(k->type[type].block >= 1 && k->type[type].block <= LL_BLOCK);
             fastest |= k == ll_find_kernels(NULL);
             sets[n_sets++] = k;
         }

@@ -78,8 +78,10 @@ static double now(void) {
         }                                                                                                   \
         return 96.0 * STEPS;                                                                                \
     }
-PEAK(peak_i8_512, "avx512f,avx512vnni", __m512i, _mm512_setzero_si512(), _mm512_dpbusd_epi32(c[k], _mm512_set1_epi8(3), _mm512_set1_epi8(2)))
-PEAK(peak_bf16_512, "avx512f,avx512bf16", __m512, _mm512_set1_ps(1e-3f), _mm512_dpbf16_ps(c[k], (__m512bh)_mm512_set1_epi16(1), (__m512bh)_mm512_set1_epi16(2)))
+PEAK(peak_i8_512, "avx512f,avx512vnni", __m512i, _mm512_setzero_si512(),
+     _mm512_dpbusd_epi32(c[k], _mm512_set1_epi8(3), _mm512_set1_epi8(2)))
+PEAK(peak_bf16_512, "avx512f,avx512bf16", __m512, _mm512_set1_ps(1e-3f),
+     _mm512_dpbf16_ps(c[k], (__m512bh)_mm512_set1_epi16(1), (__m512bh)_mm512_set1_epi16(2)))
 PEAK(peak_f32_512, "avx512f", __m512, _mm512_set1_ps(1e-3f), _mm512_fmadd_ps(c[k], c[k], c[k]))
 PEAK(peak_f32_256, "avx2,fma", __m256, _mm256_set1_ps(1e-3f), _mm256_fmadd_ps(c[k], c[k], c[k]))
 
@@ -88,7 +90,8 @@ __attribute__((target("avx512f"))) static int64_t read_512(const unsigned char *
     for (int k = 0; k < 4; k++) sum[k] = _mm512_setzero_si512();
     for (size_t i = 0; i + 256 <= n; i += 256)
         for (int k = 0; k < 4; k++) sum[k] = _mm512_add_epi64(sum[k], _mm512_loadu_si512(p + i + 64 * k));
-    return _mm512_reduce_add_epi64(_mm512_add_epi64(_mm512_add_epi64(sum[0], sum[1]), _mm512_add_epi64(sum[2], sum[3])));
+    return _mm512_reduce_add_epi64(
+        _mm512_add_epi64(_mm512_add_epi64(sum[0], sum[1]), _mm512_add_epi64(sum[2], sum[3])));
 }
 #endif
 
@@ -150,7 +153,8 @@ static void measure_limits(figures f, int r, const unsigned char *weights, size_
 #ifdef BENCH_X86
     f[INT8][r] = peak_rate(has("avx512") ? peak_i8_512 : NULL, 128, threads);
     f[BF16][r] = peak_rate(has("bf16") ? peak_bf16_512 : NULL, 64, threads);
-    f[F32][r] = has("avx512") ? peak_rate(peak_f32_512, 32, threads) : peak_rate(has("avx2") ? peak_f32_256 : NULL, 16, threads);
+    f[F32][r] = has("avx512") ? peak_rate(peak_f32_512, 32, threads)
+                              : peak_rate(has("avx2") ? peak_f32_256 : NULL, 16, threads);
 #endif
 }
 
@@ -185,7 +189,8 @@ static void fill_matrix(unsigned char *p, int type, const ll_tensor *t) {
         }
         const size_t pair = type == LL_Q8 ? LL_LINE * 33 : LL_LINE * 9; /* a line of scales, then two groups */
         for (size_t at = 0; type >= LL_Q8 && at < tile_bytes; at += pair)
-            for (size_t k = 0; k < LL_LINE; k += 2) writer_put16(tile + at + k, ll_to_f16(type == LL_Q8 ? 1.5e-4f : 2.5e-3f));
+            for (size_t k = 0; k < LL_LINE; k += 2)
+                writer_put16(tile + at + k, ll_to_f16(type == LL_Q8 ? 1.5e-4f : 2.5e-3f));
     }
 }
 
@@ -254,7 +259,9 @@ static void measure(const arguments *a, const llama_model *m, llama_context *c, 
         begin = now();
         for (int i = 0; i < a->decode; i++) run_tokens(c, tokens + i, 1, &err);
         f[DECODE][r] = a->decode / (now() - begin);
-        const double unit = integer && f[INT8][r] > 0 ? f[INT8][r] : m->layers->wq.type == LL_BF16 && f[BF16][r] > 0 ? f[BF16][r] : f[F32][r];
+        const double unit = integer && f[INT8][r] > 0                         ? f[INT8][r]
+                            : m->layers->wq.type == LL_BF16 && f[BF16][r] > 0 ? f[BF16][r]
+                                                                              : f[F32][r];
         const double ops = prompt_operations(m, a->prompt) / a->prompt * f[PROMPT][r] / 1e9;
         f[PROMPT_SHARE][r] = unit > 0 ? ops / unit : 0;
         f[DECODE_SHARE][r] = ((double)config->weight_bytes + kv) * f[DECODE][r] / 1e9 / f[READ][r];
@@ -266,7 +273,9 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static double median(const double *sorted, int n) { return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2; }
+static double median(const double *sorted, int n) {
+    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+}
 
 static void report(const arguments *a, const llama_model *m, const llama_context *c, figures f) {
     const llama_config *config = llama_get_config(m);
@@ -277,21 +286,25 @@ static void report(const arguments *a, const llama_model *m, const llama_context
         mid[i] = median(f[i], n);
     }
     if (a->json) {
-        printf("{\"model\": \"%s\", \"type\": \"%s\", \"kernels\": \"%s\", \"threads\": %d, \"prompt\": %d, \"decode\": %d, \"rounds\": %d, "
-               "\"prompt_tok_s\": %.3f, \"decode_tok_s\": %.3f, \"prompt_share\": %.4f, \"decode_share\": %.4f, \"read_gbs\": %.2f, "
+        printf("{\"model\": \"%s\", \"type\": \"%s\", \"kernels\": \"%s\", \"threads\": %d, \"prompt\": %d, "
+               "\"decode\": %d, \"rounds\": %d, "
+               "\"prompt_tok_s\": %.3f, \"decode_tok_s\": %.3f, \"prompt_share\": %.4f, \"decode_share\": %.4f, "
+               "\"read_gbs\": %.2f, "
                "\"i8_gops\": %.1f, \"bf16_gflops\": %.1f, \"f32_gflops\": %.1f, \"weight_bytes\": %" PRIu64 "}\n",
-               a->shape ? a->shape : "file", config->weight_type, llama_context_kernels(c), llama_context_threads(c), a->prompt, a->decode, n,
-               mid[PROMPT], mid[DECODE], mid[PROMPT_SHARE], mid[DECODE_SHARE], mid[READ], mid[INT8], mid[BF16], mid[F32], config->weight_bytes);
+               a->shape ? a->shape : "file", config->weight_type, llama_context_kernels(c), llama_context_threads(c),
+               a->prompt, a->decode, n, mid[PROMPT], mid[DECODE], mid[PROMPT_SHARE], mid[DECODE_SHARE], mid[READ],
+               mid[INT8], mid[BF16], mid[F32], config->weight_bytes);
         return;
     }
-    printf("model    %s, %s, %.1f MB read per token\n", a->shape ? a->shape : a->model, config->weight_type, (double)config->weight_bytes / 1e6);
-    printf("machine  %d threads, %s: read %.1f GB/s, int8 %.0f Gop/s, bf16 %.0f, f32 %.0f GFLOP/s\n\n", llama_context_threads(c),
-           llama_context_kernels(c), mid[READ], mid[INT8], mid[BF16], mid[F32]);
+    printf("model    %s, %s, %.1f MB read per token\n", a->shape ? a->shape : a->model, config->weight_type,
+           (double)config->weight_bytes / 1e6);
+    printf("machine  %d threads, %s: read %.1f GB/s, int8 %.0f Gop/s, bf16 %.0f, f32 %.0f GFLOP/s\n\n",
+           llama_context_threads(c), llama_context_kernels(c), mid[READ], mid[INT8], mid[BF16], mid[F32]);
     printf("%-16s %10s %10s %10s %10s\n", "tokens/s", "median", "min", "max", "of limit");
     const char *const names[] = {"prompt", "decode"};
     for (int i = PROMPT; i <= DECODE; i++)
-        printf("%-6s %-9d %10.1f %10.1f %10.1f %9.1f%%\n", names[i], i == PROMPT ? a->prompt : a->decode, mid[i], f[i][0], f[i][n - 1],
-               100 * mid[i == PROMPT ? PROMPT_SHARE : DECODE_SHARE]);
+        printf("%-6s %-9d %10.1f %10.1f %10.1f %9.1f%%\n", names[i], i == PROMPT ? a->prompt : a->decode, mid[i],
+               f[i][0], f[i][n - 1], 100 * mid[i == PROMPT ? PROMPT_SHARE : DECODE_SHARE]);
 }
 
 static const char usage[] =
@@ -355,7 +368,8 @@ int main(int argc, char **argv) {
     if (!c) fail("%s%s", err.text, "");
     int *ids = (int *)malloc((size_t)tokens * sizeof *ids);
     if (!ids) fail("no memory%s%s", "", "");
-    for (int i = 0; i < tokens; i++) ids[i] = (int)((unsigned)i * 2654435761u % (unsigned)llama_get_config(m)->vocab_size);
+    for (int i = 0; i < tokens; i++)
+        ids[i] = (int)((unsigned)i * 2654435761u % (unsigned)llama_get_config(m)->vocab_size);
     static figures f;
     measure(&a, m, c, ids, f);
     report(&a, m, c, f);

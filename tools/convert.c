@@ -12,6 +12,7 @@
 #define _FILE_OFFSET_BITS 64
 #endif
 
+#define LLAMA_API static inline /* what is not called, the kernels above all, is not compiled */
 #include "writer.h" /* with all of llama.c */
 
 #include "../tokenizer.h"

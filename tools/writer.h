@@ -107,9 +107,15 @@ static inline uint16_t writer_quantize_q4(const float *from, int n, signed char 
     return half;
 }
 
-static inline void writer_put16(unsigned char *p, uint16_t v) { p[0] = (unsigned char)v, p[1] = (unsigned char)(v >> 8); }
-static inline void writer_put32(unsigned char *p, uint32_t v) { writer_put16(p, (uint16_t)v), writer_put16(p + 2, (uint16_t)(v >> 16)); }
-static inline void writer_put64(unsigned char *p, uint64_t v) { writer_put32(p, (uint32_t)v), writer_put32(p + 4, (uint32_t)(v >> 32)); }
+static inline void writer_put16(unsigned char *p, uint16_t v) {
+    p[0] = (unsigned char)v, p[1] = (unsigned char)(v >> 8);
+}
+static inline void writer_put32(unsigned char *p, uint32_t v) {
+    writer_put16(p, (uint16_t)v), writer_put16(p + 2, (uint16_t)(v >> 16));
+}
+static inline void writer_put64(unsigned char *p, uint64_t v) {
+    writer_put32(p, (uint32_t)v), writer_put32(p + 4, (uint32_t)(v >> 32));
+}
 static inline void writer_put_f32(unsigned char *p, float f) {
     const union { float f; uint32_t u; } x = {f};
     writer_put32(p, x.u);
@@ -171,14 +177,17 @@ static inline int writer_align(writer_sink *s) {
 
 static inline uint64_t writer_round64(uint64_t n) { return (n + 63) / 64 * 64; }
 
-static inline ll_type writer_type_of(const writer_input *in, const ll_tensor *t) { return t->vector ? LL_F32_ROWS : (ll_type)in->type; }
+static inline ll_type writer_type_of(const writer_input *in, const ll_tensor *t) {
+    return t->vector ? LL_F32_ROWS : (ll_type)in->type;
+}
 
 /* Header and table of tensors into p, or only their size if p is NULL; *end becomes the size of the file. */
 static inline size_t writer_header(const writer_input *in, unsigned char *p, uint64_t *end) {
     const llama_config *f = &in->config;
     const int n = ll_tensor_count(f);
     const size_t size = LL_HEADER + (size_t)n * LL_ENTRY;
-    const int field[] = {f->dim, f->hidden_dim, f->n_layers, f->n_heads, f->n_kv_heads, f->head_dim, f->vocab_size, f->seq_len};
+    const int field[] = {f->dim,        f->hidden_dim, f->n_layers,   f->n_heads,
+                         f->n_kv_heads, f->head_dim,   f->vocab_size, f->seq_len};
     uint64_t at = size + in->tokenizer_size;
     for (int i = 0; i < n; i++) {
         const ll_tensor t = ll_tensor_at(f, i);
@@ -188,7 +197,8 @@ static inline size_t writer_header(const writer_input *in, unsigned char *p, uin
         if (p) {
             unsigned char *e = p + LL_HEADER + (size_t)i * LL_ENTRY;
             memcpy(e, t.name, 32);
-            writer_put32(e + 32, (uint32_t)type), writer_put32(e + 36, (uint32_t)t.rows), writer_put32(e + 40, (uint32_t)t.cols);
+            writer_put32(e + 32, (uint32_t)type), writer_put32(e + 36, (uint32_t)t.rows),
+                writer_put32(e + 40, (uint32_t)t.cols);
             writer_put64(e + 48, at), writer_put64(e + 56, bytes);
         }
         at += bytes;
@@ -205,7 +215,8 @@ static inline size_t writer_header(const writer_input *in, unsigned char *p, uin
 }
 
 /* Squares of what the tile holds and of what is lost in it, compared as a reader decodes it. */
-static inline void writer_measure(ll_type type, const unsigned char *tile, const float *rows, int count, int cols, float *row, double sum[2]) {
+static inline void writer_measure(ll_type type, const unsigned char *tile, const float *rows, int count, int cols,
+                                  float *row, double sum[2]) {
     for (int r = 0; r < count; r++, rows += cols) {
         ll_unpack_tiled(type, tile, r, cols, row);
         for (int k = 0; k < cols; k++) {
@@ -220,11 +231,13 @@ static inline int writer_matrix(writer_sink *s, const ll_tensor *t, enum source_
     const ll_type type = (ll_type)s->in->type;
     const size_t tile_bytes = ll_tile_bytes(type, t->cols), row_floats = (size_t)t->cols;
     const size_t tile_floats = row_floats * LL_TILE;
-    const int all = (t->rows + LL_TILE - 1) / LL_TILE, some = (int)((1 << 20) / tile_floats) + 1, step = some < all ? some : all;
+    const int all = (t->rows + LL_TILE - 1) / LL_TILE, some = (int)((1 << 20) / tile_floats) + 1,
+              step = some < all ? some : all;
     float *rows = (float *)malloc(ll_mul((size_t)step, ll_mul(tile_floats + row_floats, sizeof(float))));
     unsigned char *tiles = (unsigned char *)malloc(ll_mul((size_t)step, tile_bytes));
     double(*sum)[2] = (double(*)[2])malloc((size_t)step * sizeof *sum);
-    int result = rows && tiles && sum ? 0 : (ll_fail(s->err, "no memory for %d rows of %s", step * LL_TILE, t->name), -1);
+    int result =
+        rows && tiles && sum ? 0 : (ll_fail(s->err, "no memory for %d rows of %s", step * LL_TILE, t->name), -1);
     for (int first = 0; first < all && !result; first += step) {
         const int count = all - first < step ? all - first : step, begin = first * LL_TILE;
         const int n = t->rows - begin < count * LL_TILE ? t->rows - begin : count * LL_TILE;
@@ -239,7 +252,8 @@ static inline int writer_matrix(writer_sink *s, const ll_tensor *t, enum source_
             const int here = n - i * LL_TILE < LL_TILE ? n - i * LL_TILE : LL_TILE;
             sum[i][0] = sum[i][1] = 0;
             writer_encode_tile(type, x, here, t->cols, tile);
-            writer_measure(type, tile, x, here, t->cols, rows + (size_t)step * tile_floats + (size_t)i * row_floats, sum[i]);
+            writer_measure(type, tile, x, here, t->cols, rows + (size_t)step * tile_floats + (size_t)i * row_floats,
+                           sum[i]);
         }
         for (int i = 0; i < count; i++) s->error += sum[i][0], s->signal += sum[i][1];
         result = writer_put(s, tiles, (size_t)count * tile_bytes);
@@ -262,9 +276,17 @@ static inline int writer_vector(writer_sink *s, const ll_tensor *t, enum source_
 }
 
 static inline int writer_tensors(writer_sink *s) {
-    static const enum source_tensor of_layer[] = {SOURCE_ATTENTION_NORM, SOURCE_FFN_NORM, SOURCE_WQ, SOURCE_WK, SOURCE_WV,
-                                                  SOURCE_WO, SOURCE_W1, SOURCE_W3, SOURCE_W2};
-    static const enum source_tensor whole[] = {SOURCE_FINAL_NORM, SOURCE_FINAL_NORM, SOURCE_EMBEDDING, SOURCE_CLASSIFIER};
+    static const enum source_tensor of_layer[] = {SOURCE_ATTENTION_NORM,
+                                                  SOURCE_FFN_NORM,
+                                                  SOURCE_WQ,
+                                                  SOURCE_WK,
+                                                  SOURCE_WV,
+                                                  SOURCE_WO,
+                                                  SOURCE_W1,
+                                                  SOURCE_W3,
+                                                  SOURCE_W2};
+    static const enum source_tensor whole[] = {SOURCE_FINAL_NORM, SOURCE_FINAL_NORM, SOURCE_EMBEDDING,
+                                               SOURCE_CLASSIFIER};
     const llama_config *f = &s->in->config;
     const int before = 4 - f->shared_classifier;
     for (int i = 0; i < ll_tensor_count(f); i++) {
@@ -333,7 +355,8 @@ static inline int writer_write(const writer_input *in, const char *path, writer_
     if (!result) result = writer_emit(&s);
     if (!result && fflush(s.file)) result = (ll_fail(&why, "cannot write: %s", strerror(errno)), -1);
 #if defined(_POSIX_VERSION) && defined(_POSIX_C_SOURCE)
-    if (!result && fsync(fileno(s.file)) && errno != EINVAL && errno != ENOTSUP) result = (ll_fail(&why, "cannot write: %s", strerror(errno)), -1);
+    if (!result && fsync(fileno(s.file)) && errno != EINVAL && errno != ENOTSUP)
+        result = (ll_fail(&why, "cannot write: %s", strerror(errno)), -1);
 #endif
     if (opened && fclose(s.file) && !result) result = (ll_fail(&why, "cannot write: %s", strerror(errno)), -1);
     if (!result && rename(part, path)) result = (ll_fail(&why, "cannot rename %.60s: %s", part, strerror(errno)), -1);
@@ -345,7 +368,8 @@ static inline int writer_write(const writer_input *in, const char *path, writer_
 }
 
 /* The same into memory: *data is malloc'ed and 64-byte alignment is not promised. */
-static inline int writer_build(const writer_input *in, void **data, size_t *size, writer_report *report, llama_error *err) {
+static inline int writer_build(const writer_input *in, void **data, size_t *size, writer_report *report,
+                               llama_error *err) {
     writer_sink s;
     if (writer_begin(&s, in, err)) return -1;
     if (s.total > SIZE_MAX || !(s.memory = (unsigned char *)malloc((size_t)s.total)))
