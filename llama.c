@@ -233,7 +233,7 @@ static int ll_check_config(const llama_config *f, const char *name, llama_error 
 static int ll_read_config(llama_config *f, const unsigned char *p, const char *name, llama_error *err) {
     f->dim = ll_i32(p), f->hidden_dim = ll_i32(p + 4), f->n_layers = ll_i32(p + 8), f->n_heads = ll_i32(p + 12);
     f->n_kv_heads = ll_i32(p + 16), f->vocab_size = ll_i32(p + 20), f->seq_len = ll_i32(p + 24);
-    if (f->n_heads > 0 && f->dim % f->n_heads)
+    if (f->dim > 0 && f->dim <= 1 << 28 && f->n_heads > 0 && f->dim % f->n_heads) /* else ll_check_config says more */
         return ll_fail(err, "%s: dim %d is no multiple of n_heads %d", name, f->dim, f->n_heads), -1;
     f->head_dim = f->n_heads > 0 ? f->dim / f->n_heads : 1;
     f->norm_eps = 1e-5f;
