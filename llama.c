@@ -32,6 +32,7 @@
 #if !defined(LLAMA_NO_MMAP) && (defined(__unix__) || defined(__APPLE__))
 #define LL_MMAP
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -1868,8 +1869,13 @@ static const ll_kernels *ll_find_kernels(const char *name) {
  * same two tile products as everything else, with no sum across lanes.
  */
 typedef struct {
-    int id, count;
-} ll_team; /* this thread, of how many */
+    int arrived, phase;
+} ll_meeting; /* what a barrier needs: threads that wait, and barriers passed */
+
+typedef struct {
+    int id, count; /* this thread, of how many */
+    ll_meeting *meeting;
+} ll_team;
 
 typedef struct {
     int begin, end;
@@ -1902,12 +1908,28 @@ struct llama_context {
     size_t scratch_stride;
 };
 
+/* Waits until all threads of the team are here. OpenMP's own barrier soon sleeps, and waking up takes longer
+ * than most steps of a small model; this one spins for some microseconds, then lets others run. */
 static void ll_barrier(ll_team team) {
-    (void)team;
-#ifdef _OPENMP
-    if (team.count > 1) {
-#pragma omp barrier
+    if (team.count == 1) return;
+#if defined(__GNUC__)
+    ll_meeting *m = team.meeting;
+    const int phase = __atomic_load_n(&m->phase, __ATOMIC_RELAXED);
+    if (__atomic_add_fetch(&m->arrived, 1, __ATOMIC_ACQ_REL) == team.count) {
+        __atomic_store_n(&m->arrived, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&m->phase, (phase + 1) & 0xffff, __ATOMIC_RELEASE);
+        return;
     }
+    for (int spins = 0; __atomic_load_n(&m->phase, __ATOMIC_ACQUIRE) == phase; spins++) {
+#if defined(LL_X86)
+        if (spins < 1000) _mm_pause();
+#endif
+#if defined(LL_MMAP)
+        if (spins >= 1000) sched_yield();
+#endif
+    }
+#elif defined(_OPENMP)
+#pragma omp barrier
 #endif
 }
 
@@ -2274,7 +2296,9 @@ static int ll_run(llama_context *c, const int *tokens, int n, float *logprobs, l
     for (int i = 0; i < n; i++)
         if (tokens[i] < 0 || tokens[i] >= vocab_size)
             return ll_fail(err, "token %d of %d is %d, not between 0 and %d", i, n, tokens[i], vocab_size - 1), -1;
-    const ll_team alone = {0, 1};
+    const ll_team alone = {0, 1, NULL};
+    ll_meeting meeting = {0, 0};
+    (void)meeting;
     c->cancelled = 0;
 #ifdef _OPENMP
     if (c->n_threads > 1 && (uint64_t)n * c->model->config.weight_bytes > LL_SMALL) {
@@ -2283,7 +2307,7 @@ static int ll_run(llama_context *c, const int *tokens, int n, float *logprobs, l
 #endif
 #pragma omp parallel num_threads(c->n_threads)
         {
-            const ll_team team = {omp_get_thread_num(), omp_get_num_threads()};
+            const ll_team team = {omp_get_thread_num(), omp_get_num_threads(), &meeting};
             ll_evaluate(team, c, tokens, n, logprobs);
         }
     } else

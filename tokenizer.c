@@ -782,7 +782,7 @@ static int tk_fill_slots(tk_loader *l, size_t n_buckets) {
 static void tk_list(tokenizer *t, int32_t *list, int type) {
     size_t n = 0;
     for (int32_t id = 0; id < t->n_pieces; id++)
-        if (t->pieces[id].type == type && t->pieces[id].size <= TK_MAX_MATCH) t->slots[n++].id = id;
+        if (t->pieces[id].type == type && t->pieces[id].size <= TK_MAX_MATCH) t->slots[n].hash = 0, t->slots[n++].id = id;
     tk_sort(t, t->slots, n, 0);
     for (size_t i = 0; i < n; i++) list[i] = t->slots[i].id;
 }
