@@ -10,6 +10,11 @@
 # prefix (with a slash) for the programs: both together keep a second build apart from the first.
 # Written for GNU make 3.81, which macOS has.
 
+# All cores, unless the caller says how many: the kernels take the compiler some seconds.
+ifeq ($(filter -j% --jobs%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+endif
+
 CFLAGS ?= -O3
 PREFIX ?= /usr/local
 OPENMP ?= auto
