@@ -691,6 +691,7 @@ static void ll_unpack_row(const ll_matrix *m, int row, float *out) {
  *
  *   pack      brings a block's rows x (tokens, n) into the order, and the precision, that tile reads
  *   tile      out[t][r] (+)= sum over k of a[t][k] * w[r][k]    w is a tile, a a packed block
+ *   pair      the same with two tiles that follow each other; NULL where tile fills the registers
  *   scores    tile over the key cache: w is 16 positions' keys, f32 or f16 (n, 16), a packed f32
  *   mix       tile over the value cache, rows of a as they lie, LL_KEYS apart
  *   unpack    makes an f32 tile of 16 rows as they lie
@@ -712,7 +713,9 @@ static void ll_unpack_row(const ll_matrix *m, int row, float *out) {
  */
 enum {
     LL_BLOCK = 12, /* most tokens of any set's block */
-    LL_KEYS = 256  /* positions that attention takes at once */
+    LL_KEYS = 256, /* positions that attention takes at once */
+    LL_ADD = 1,    /* a kernel's result is added to out */
+    LL_AHEAD = 2   /* only for pair: fetch the two tiles behind meanwhile */
 };
 
 typedef void ll_pack_fn(void *out, const float *x, size_t stride, int n, int tokens);
@@ -726,7 +729,7 @@ typedef void ll_swiglu_fn(float *a, const float *b, int n);
 
 typedef struct {
     const char *name;
-    struct { ll_pack_fn *pack; ll_tile_fn *tile; int block; } type[LL_Q4 + 1]; /* from LL_F32 on */
+    struct { ll_pack_fn *pack; ll_tile_fn *tile, *pair; int block; } type[LL_Q4 + 1]; /* from LL_F32 on */
     ll_tile_fn *scores[2], *mix[2]; /* over a cache of float32, of float16 */
     ll_unpack_fn *unpack;
     ll_half_fn *half;
@@ -951,8 +954,8 @@ static void ll_swiglu_plain(float *a, const float *b, int n) {
 }
 
 static const ll_kernels ll_plain = {"plain",
-    {{NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_plain, 8}, {ll_pack_bf16, ll_tile_bf16_plain, 8},
-     {ll_pack_q8, ll_tile_q8_plain, 8}, {ll_pack_q4, ll_tile_q4_plain, 8}},
+    {{NULL, NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_plain, NULL, 8}, {ll_pack_bf16, ll_tile_bf16_plain, NULL, 8},
+     {ll_pack_q8, ll_tile_q8_plain, NULL, 8}, {ll_pack_q4, ll_tile_q4_plain, NULL, 8}},
     {ll_tile_f32_plain, ll_tile_f16_plain}, {ll_rows_f32_plain, ll_rows_f16_plain}, ll_unpack_tile_plain, ll_half_plain,
     ll_dot_plain, ll_softmax_plain, ll_swiglu_plain};
 
@@ -971,11 +974,9 @@ static void ll_pack_bf16_as_f32(void *out, const float *x, size_t stride, int n,
 #define LL_CASES_6(kernel, A, B)                                                                \
     LL_CASE(kernel, A, B, 1) LL_CASE(kernel, A, B, 2) LL_CASE(kernel, A, B, 3)                  \
     LL_CASE(kernel, A, B, 4) LL_CASE(kernel, A, B, 5) LL_CASE(kernel, A, B, 6)
-#define LL_CASES_8(kernel, A, B) LL_CASES_6(kernel, A, B)                                       \
-    LL_CASE(kernel, A, B, 7) LL_CASE(kernel, A, B, 8)
-#define LL_CASES_12(kernel, A, B) LL_CASES_8(kernel, A, B)                                      \
-    LL_CASE(kernel, A, B, 9) LL_CASE(kernel, A, B, 10)                                          \
-    LL_CASE(kernel, A, B, 11) LL_CASE(kernel, A, B, 12)
+#define LL_CASES_12(kernel, A, B) LL_CASES_6(kernel, A, B)                                      \
+    LL_CASE(kernel, A, B, 7) LL_CASE(kernel, A, B, 8) LL_CASE(kernel, A, B, 9)                  \
+    LL_CASE(kernel, A, B, 10) LL_CASE(kernel, A, B, 11) LL_CASE(kernel, A, B, 12)
 #define LL_TILE_FN(name, target, cases, kernel, A, B)                                           \
     target static void name(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) { \
         switch (tokens) { cases(kernel, A, B) }                                                 \
@@ -997,10 +998,11 @@ static void ll_pack_bf16_as_f32(void *out, const float *x, size_t stride, int n,
 
 /* ---- AVX-512 with VNNI ----
  * TOKENS and other names in capitals are constants wherever a kernel is inlined: the sums live in
- * registers, one for each token, and a line of weights is loaded once for all of them. Twelve sums hide
- * every latency and leave room in 32 registers; an activation is a 32-bit broadcast from memory, which
- * the multiply instructions do themselves. For q8 and q4 twelve tokens (24 sums) would fit too, but run at
- * 72% of the int8 peak where eight reach 82%: tile and block together no longer fit the first-level cache. */
+ * registers, and a line of weights is loaded once for all tokens. An activation is a 32-bit broadcast from
+ * memory. A processor loads two registers a cycle and multiplies two: with one tile, T tokens need T + 1
+ * loads for T products, and loads are what it waits for. A pair of tiles uses each broadcast twice: for
+ * 2 x 6 sums (q8, q4, which need as many again for the group) 8 loads, for 2 x 12 (f32, bf16) 14. That took
+ * q8 from 82% to 95% of the int8 peak, q4 from 78% to 88%. */
 
 /* Line k of an f32 tile, or of a float16 cache. */
 LL_INLINE LL_AVX512 __m512 ll_line_avx512(const void *w, size_t k, const int HALF) {
@@ -1008,20 +1010,28 @@ LL_INLINE LL_AVX512 __m512 ll_line_avx512(const void *w, size_t k, const int HAL
                 : _mm512_loadu_ps((const float *)w + k * LL_TILE);
 }
 
-/* With one or two tokens, UNROLL lines at a time keep enough independent sums in flight to cover the
- * latency of a fused multiply-add (4 cycles, 2 a cycle). */
+LL_INLINE LL_AVX512 void ll_store_avx512(float *out, __m512 v, int add) {
+    _mm512_storeu_ps(out, add ? _mm512_add_ps(v, _mm512_loadu_ps(out)) : v);
+}
+
+/* The lines that the next two tiles have in the place of w: into the second-level cache. */
+LL_INLINE void ll_prefetch_pair(const void *w, size_t tile_bytes) {
+    _mm_prefetch((const char *)w + 2 * tile_bytes, _MM_HINT_T1);
+    _mm_prefetch((const char *)w + 3 * tile_bytes, _MM_HINT_T1);
+}
+
+/* With one or two tokens, four lines at a time keep enough independent sums in flight to cover the latency
+ * of a fused multiply-add (4 cycles, 2 a cycle). */
 LL_INLINE LL_AVX512 void ll_tile_avx512(float *out, size_t out_stride, const void *w, const void *packed, int n,
                                         int add, const int HALF, const int ROWS, const size_t TOKENS) {
-    enum { UNROLL = 4 };
     const size_t step = ROWS ? 1 : TOKENS, stride = ROWS ? LL_KEYS : 1;
     const float *a = (const float *)packed;
-    __m512 c[UNROLL][LL_BLOCK];
+    __m512 c[4][LL_BLOCK];
     size_t k = 0;
-    LL_UNROLL for (int u = 0; u < UNROLL; u++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[u][t] =
-        _mm512_setzero_ps();
+    LL_UNROLL for (int u = 0; u < 4; u++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[u][t] = _mm512_setzero_ps();
     if (TOKENS <= 2)
-        for (; k + UNROLL <= (size_t)n; k += UNROLL, a += UNROLL * step)
-            LL_UNROLL for (size_t u = 0; u < UNROLL; u++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[u][t] =
+        for (; k + 4 <= (size_t)n; k += 4, a += 4 * step)
+            LL_UNROLL for (size_t u = 0; u < 4; u++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[u][t] =
                 _mm512_fmadd_ps(ll_line_avx512(w, k + u, HALF), _mm512_set1_ps(a[u * step + t * stride]), c[u][t]);
     for (; k < (size_t)n; k++, a += step) {
         const __m512 v = ll_line_avx512(w, k, HALF);
@@ -1030,7 +1040,28 @@ LL_INLINE LL_AVX512 void ll_tile_avx512(float *out, size_t out_stride, const voi
     }
     LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) {
         if (TOKENS <= 2) c[0][t] = _mm512_add_ps(_mm512_add_ps(c[0][t], c[1][t]), _mm512_add_ps(c[2][t], c[3][t]));
-        _mm512_storeu_ps(out, add ? _mm512_add_ps(c[0][t], _mm512_loadu_ps(out)) : c[0][t]);
+        ll_store_avx512(out, c[0][t], add);
+    }
+}
+
+LL_INLINE LL_AVX512 void ll_pair_avx512(float *out, size_t out_stride, const void *w, const void *packed, int n,
+                                            int add, const int UNUSED, const int UNUSED2, const size_t TOKENS) {
+    const float *w0 = (const float *)w, *w1 = w0 + (size_t)n * LL_TILE, *a = (const float *)packed;
+    __m512 c[LL_BLOCK], d[LL_BLOCK];
+    (void)UNUSED, (void)UNUSED2;
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = d[t] = _mm512_setzero_ps();
+    for (int k = 0; k < n; k++, a += TOKENS, w0 += LL_TILE, w1 += LL_TILE) {
+        const __m512 v0 = _mm512_loadu_ps(w0), v1 = _mm512_loadu_ps(w1);
+        if (add & LL_AHEAD) ll_prefetch_pair(w0, (size_t)n * LL_LINE);
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+            const __m512 x = _mm512_set1_ps(a[t]);
+            c[t] = _mm512_fmadd_ps(v0, x, c[t]);
+            d[t] = _mm512_fmadd_ps(v1, x, d[t]);
+        }
+    }
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) {
+        ll_store_avx512(out, c[t], add & LL_ADD);
+        ll_store_avx512(out + LL_TILE, d[t], add & LL_ADD);
     }
 }
 
@@ -1045,38 +1076,40 @@ LL_INLINE LL_AVX512 __m512i ll_word_avx512(const unsigned char *p) {
  * group ends with one multiply and one fused multiply-add a token, on the same two ports: for q8 16 of
  * 18 operations are dot products, for q4 8 of 10. */
 LL_INLINE LL_AVX512 void ll_groups_avx512(float *out, size_t out_stride, const void *tile, const void *packed, int n,
-                                          int add, const int Q4, const int UNUSED, const size_t TOKENS) {
+                                          int add, const int Q4, const size_t TILES, const size_t TOKENS) {
     const size_t LINES = Q4 ? LL_Q4_GROUP / 8 : LL_Q8_GROUP / 4, GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP;
+    const size_t next = ll_tile_bytes(Q4 ? LL_Q4 : LL_Q8, n);
     const unsigned char *scale = (const unsigned char *)tile, *q = scale + LL_LINE, *a = (const unsigned char *)packed;
     const __m512i low = _mm512_set1_epi8(15), sign = _mm512_set1_epi8(-128);
-    __m512 sum[LL_BLOCK];
-    (void)UNUSED;
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[t] = _mm512_setzero_ps();
+    __m512 sum[2][LL_BLOCK];
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[0][t] = sum[1][t] = _mm512_setzero_ps();
     for (int left = ll_groups(n, (int)GROUP); left > 0; left--, a += TOKENS * (GROUP + 8)) {
-        __m512i c[LL_BLOCK];
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = ll_word_avx512(a + TOKENS * (GROUP + 4) + 4 * t);
-        LL_UNROLL for (size_t k = 0; k < LINES; k++) {
-            const __m512i v = _mm512_loadu_si512(q + k * LL_LINE);
-            if (Q4) {
-                const __m512i lo = _mm512_and_si512(v, low), hi = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
-                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] =
-                    _mm512_dpbusd_epi32(c[t], lo, ll_word_avx512(a + t * GROUP + 8 * k));
-                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] =
-                    _mm512_dpbusd_epi32(c[t], hi, ll_word_avx512(a + t * GROUP + 8 * k + 4));
-            } else {
-                const __m512i u = _mm512_xor_si512(v, sign);
-                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] =
-                    _mm512_dpbusd_epi32(c[t], u, ll_word_avx512(a + t * GROUP + 4 * k));
+        __m512i c[2][LL_BLOCK];
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[0][t] = c[1][t] =
+            ll_word_avx512(a + TOKENS * (GROUP + 4) + 4 * t);
+        LL_UNROLL for (size_t k = 0; k < GROUP / 4; k++) { /* four columns; of q4, half a line */
+            __m512i v[2];
+            LL_UNROLL for (size_t i = 0; i < TILES; i++) {
+                v[i] = _mm512_loadu_si512(q + i * next + (Q4 ? k / 2 : k) * LL_LINE);
+                v[i] = !Q4 ? _mm512_xor_si512(v[i], sign)
+                           : _mm512_and_si512(k % 2 ? _mm512_srli_epi16(v[i], 4) : v[i], low);
+            }
+            if (TILES == 2 && add & LL_AHEAD && (!Q4 || k % 2)) ll_prefetch_pair(q + (Q4 ? k / 2 : k) * LL_LINE, next);
+            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+                const __m512i x = ll_word_avx512(a + t * GROUP + 4 * k);
+                LL_UNROLL for (size_t i = 0; i < TILES; i++) c[i][t] = _mm512_dpbusd_epi32(c[i][t], v[i], x);
             }
         }
-        const __m512 s = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)scale));
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(c[t]),
-            _mm512_mul_ps(s, _mm512_castsi512_ps(ll_word_avx512(a + TOKENS * GROUP + 4 * t))), sum[t]);
+        LL_UNROLL for (size_t i = 0; i < TILES; i++) {
+            const __m512 s = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(scale + i * next)));
+            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[i][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(c[i][t]),
+                _mm512_mul_ps(s, _mm512_castsi512_ps(ll_word_avx512(a + TOKENS * GROUP + 4 * t))), sum[i][t]);
+        }
         q += LINES * LL_LINE;
-        if ((scale += 32) == q - 2 * LINES * LL_LINE) scale = q, q += LL_LINE; /* the pair is done */
+        if ((scale += 32) == q - 2 * LINES * LL_LINE) scale = q, q += LL_LINE; /* the pair of groups is done */
     }
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride)
-        _mm512_storeu_ps(out, add ? _mm512_add_ps(sum[t], _mm512_loadu_ps(out)) : sum[t]);
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) LL_UNROLL for (size_t i = 0; i < TILES; i++)
+        ll_store_avx512(out + i * LL_TILE, sum[i][t], add & LL_ADD);
 }
 
 /* bf16 without instructions for it: two columns of a line become float32 by a shift and a mask. */
@@ -1093,8 +1126,7 @@ LL_INLINE LL_AVX512 void ll_bf16_avx512(float *out, size_t out_stride, const voi
         LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm512_fmadd_ps(even, _mm512_set1_ps(a[t]), c[t]);
         LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm512_fmadd_ps(odd, _mm512_set1_ps(a[TOKENS + t]), c[t]);
     }
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride)
-        _mm512_storeu_ps(out, add ? _mm512_add_ps(c[t], _mm512_loadu_ps(out)) : c[t]);
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) ll_store_avx512(out, c[t], add);
 }
 
 /* With few tokens the sums of four lines stay apart, as in ll_tile_avx512. */
@@ -1114,7 +1146,30 @@ LL_INLINE LL_AVX512_BF16 void ll_bf16_native(float *out, size_t out_stride, cons
         }
     LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) {
         if (TOKENS <= 2) c[0][t] = _mm512_add_ps(_mm512_add_ps(c[0][t], c[1][t]), _mm512_add_ps(c[2][t], c[3][t]));
-        _mm512_storeu_ps(out, add ? _mm512_add_ps(c[0][t], _mm512_loadu_ps(out)) : c[0][t]);
+        ll_store_avx512(out, c[0][t], add);
+    }
+}
+
+LL_INLINE LL_AVX512_BF16 void ll_bf16_pair_native(float *out, size_t out_stride, const void *w, const void *packed,
+                                                  int n, int add, const int UNUSED, const int UNUSED2,
+                                                  const size_t TOKENS) {
+    const size_t lines = ((size_t)n + 1) / 2;
+    const unsigned char *w0 = (const unsigned char *)w, *w1 = w0 + lines * LL_LINE, *a = (const unsigned char *)packed;
+    __m512 c[LL_BLOCK], d[LL_BLOCK];
+    (void)UNUSED, (void)UNUSED2;
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = d[t] = _mm512_setzero_ps();
+    for (size_t k = 0; k < lines; k++, a += 4 * TOKENS, w0 += LL_LINE, w1 += LL_LINE) {
+        const __m512bh v0 = (__m512bh)_mm512_loadu_si512(w0), v1 = (__m512bh)_mm512_loadu_si512(w1);
+        if (add & LL_AHEAD) ll_prefetch_pair(w0, lines * LL_LINE);
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+            const __m512bh x = (__m512bh)ll_word_avx512(a + 4 * t);
+            c[t] = _mm512_dpbf16_ps(c[t], v0, x);
+            d[t] = _mm512_dpbf16_ps(d[t], v1, x);
+        }
+    }
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) {
+        ll_store_avx512(out, c[t], add & LL_ADD);
+        ll_store_avx512(out + LL_TILE, d[t], add & LL_ADD);
     }
 }
 
@@ -1426,10 +1481,14 @@ LL_TILE_FN(ll_tile_f32_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 0, 0)
 LL_TILE_FN(ll_rows_f32_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 0, 1)
 LL_TILE_FN(ll_tile_f16_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 1, 0)
 LL_TILE_FN(ll_rows_f16_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 1, 1)
-LL_TILE_FN(ll_tile_q8_avx512, LL_AVX512, LL_CASES_8, ll_groups_avx512, 0, 0)
-LL_TILE_FN(ll_tile_q4_avx512, LL_AVX512, LL_CASES_8, ll_groups_avx512, 1, 0)
+LL_TILE_FN(ll_pair_f32_avx512, LL_AVX512, LL_CASES_12, ll_pair_avx512, 0, 0)
+LL_TILE_FN(ll_tile_q8_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, 0, 1)
+LL_TILE_FN(ll_tile_q4_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, 1, 1)
+LL_TILE_FN(ll_pair_q8_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, 0, 2)
+LL_TILE_FN(ll_pair_q4_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, 1, 2)
 LL_TILE_FN(ll_tile_bf16_avx512, LL_AVX512, LL_CASES_12, ll_bf16_avx512, 0, 0)
 LL_TILE_FN(ll_tile_bf16_native, LL_AVX512_BF16, LL_CASES_12, ll_bf16_native, 0, 0)
+LL_TILE_FN(ll_pair_bf16_native, LL_AVX512_BF16, LL_CASES_12, ll_bf16_pair_native, 0, 0)
 LL_TILE_FN(ll_tile_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0, 0)
 LL_TILE_FN(ll_rows_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0, 1)
 LL_TILE_FN(ll_tile_f16_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 1, 0)
@@ -1595,36 +1654,23 @@ LL_AVX2 static void ll_half_avx2(uint16_t *out, const float *x, int n) {
 }
 
 static const ll_kernels ll_avx2 = {"avx2",
-    {{NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_avx2, 6}, {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, 6},
-     {ll_pack_q8_avx2, ll_tile_q8_avx2, 6}, {ll_pack_q4_avx2, ll_tile_q4_avx2, 6}},
+    {{NULL, NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_avx2, NULL, 6}, {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6},
+     {ll_pack_q8_avx2, ll_tile_q8_avx2, NULL, 6}, {ll_pack_q4_avx2, ll_tile_q4_avx2, NULL, 6}},
     {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_rows_f32_avx2, ll_rows_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
     ll_dot_avx2, ll_softmax_avx2, ll_swiglu_avx2};
 static const ll_kernels ll_avx512 = {"avx512",
-                                     {{NULL, NULL, 0},
-                                      {ll_pack_f32_avx512, ll_tile_f32_avx512, 12},
-                                      {ll_pack_bf16_as_f32, ll_tile_bf16_avx512, 12},
-                                      {ll_pack_q8_avx512, ll_tile_q8_avx512, 8},
-                                      {ll_pack_q4_avx512, ll_tile_q4_avx512, 8}},
-                                     {ll_tile_f32_avx512, ll_tile_f16_avx512},
-                                     {ll_rows_f32_avx512, ll_rows_f16_avx512},
-                                     ll_unpack_tile_avx512,
-                                     ll_half_avx2,
-                                     ll_dot_avx512,
-                                     ll_softmax_avx512,
-                                     ll_swiglu_avx512};
+    {{NULL, NULL, NULL, 0}, {ll_pack_f32_avx512, ll_tile_f32_avx512, ll_pair_f32_avx512, 12},
+     {ll_pack_bf16_as_f32, ll_tile_bf16_avx512, NULL, 12}, {ll_pack_q8_avx512, ll_tile_q8_avx512, ll_pair_q8_avx512, 6},
+     {ll_pack_q4_avx512, ll_tile_q4_avx512, ll_pair_q4_avx512, 6}},
+    {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_rows_f32_avx512, ll_rows_f16_avx512}, ll_unpack_tile_avx512,
+    ll_half_avx2, ll_dot_avx512, ll_softmax_avx512, ll_swiglu_avx512};
 static const ll_kernels ll_avx512_bf16 = {"avx512bf16",
-                                          {{NULL, NULL, 0},
-                                           {ll_pack_f32_avx512, ll_tile_f32_avx512, 12},
-                                           {ll_pack_bf16_native, ll_tile_bf16_native, 12},
-                                           {ll_pack_q8_avx512, ll_tile_q8_avx512, 8},
-                                           {ll_pack_q4_avx512, ll_tile_q4_avx512, 8}},
-                                          {ll_tile_f32_avx512, ll_tile_f16_avx512},
-                                          {ll_rows_f32_avx512, ll_rows_f16_avx512},
-                                          ll_unpack_tile_avx512,
-                                          ll_half_avx2,
-                                          ll_dot_avx512,
-                                          ll_softmax_avx512,
-                                          ll_swiglu_avx512};
+    {{NULL, NULL, NULL, 0}, {ll_pack_f32_avx512, ll_tile_f32_avx512, ll_pair_f32_avx512, 12},
+     {ll_pack_bf16_native, ll_tile_bf16_native, ll_pair_bf16_native, 12},
+     {ll_pack_q8_avx512, ll_tile_q8_avx512, ll_pair_q8_avx512, 6},
+     {ll_pack_q4_avx512, ll_tile_q4_avx512, ll_pair_q4_avx512, 6}},
+    {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_rows_f32_avx512, ll_rows_f16_avx512}, ll_unpack_tile_avx512,
+    ll_half_avx2, ll_dot_avx512, ll_softmax_avx512, ll_swiglu_avx512};
 #endif
 
 #ifdef LL_NEON
@@ -1816,13 +1862,13 @@ LL_TILE_FN(ll_tile_q8_neon_dot, LL_DOTPROD, LL_CASES_6, ll_groups_neon_dot, 0, 0
 LL_TILE_FN(ll_tile_q4_neon_dot, LL_DOTPROD, LL_CASES_6, ll_groups_neon_dot, 1, 0)
 
 static const ll_kernels ll_neon = {"neon",
-    {{NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_neon, 6}, {ll_pack_bf16_as_f32, ll_tile_bf16_neon, 6},
-     {ll_pack_q8, ll_tile_q8_neon, 6}, {ll_pack_q4, ll_tile_q4_neon, 6}},
+    {{NULL, NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6}, {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6},
+     {ll_pack_q8, ll_tile_q8_neon, NULL, 6}, {ll_pack_q4, ll_tile_q4_neon, NULL, 6}},
     {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_rows_f32_neon, ll_rows_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
     ll_dot_neon, ll_softmax_neon, ll_swiglu_neon};
 static const ll_kernels ll_neon_dot = {"neondot",
-    {{NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_neon, 6}, {ll_pack_bf16_as_f32, ll_tile_bf16_neon, 6},
-     {ll_pack_q8, ll_tile_q8_neon_dot, 6}, {ll_pack_q4, ll_tile_q4_neon_dot, 6}},
+    {{NULL, NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6}, {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6},
+     {ll_pack_q8, ll_tile_q8_neon_dot, NULL, 6}, {ll_pack_q4, ll_tile_q4_neon_dot, NULL, 6}},
     {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_rows_f32_neon, ll_rows_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
     ll_dot_neon, ll_softmax_neon, ll_swiglu_neon};
 #endif
@@ -1869,8 +1915,9 @@ static const ll_kernels *ll_find_kernels(const char *name) {
  * same two tile products as everything else, with no sum across lanes.
  */
 typedef struct {
-    int arrived, phase;
-} ll_meeting; /* what a barrier needs: threads that wait, and barriers passed */
+    int arrived, phase; /* threads that wait at the barrier; barriers passed */
+    int taken;          /* of the work since the last barrier: see ll_deal */
+} ll_meeting;
 
 typedef struct {
     int id, count; /* this thread, of how many */
@@ -1911,12 +1958,16 @@ struct llama_context {
 /* Waits until all threads of the team are here. OpenMP's own barrier soon sleeps, and waking up takes longer
  * than most steps of a small model; this one spins for some microseconds, then lets others run. */
 static void ll_barrier(ll_team team) {
-    if (team.count == 1) return;
-#if defined(__GNUC__)
     ll_meeting *m = team.meeting;
+    if (team.count == 1) {
+        m->taken = 0;
+        return;
+    }
+#if defined(__GNUC__)
     const int phase = __atomic_load_n(&m->phase, __ATOMIC_RELAXED);
     if (__atomic_add_fetch(&m->arrived, 1, __ATOMIC_ACQ_REL) == team.count) {
         __atomic_store_n(&m->arrived, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&m->taken, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&m->phase, (phase + 1) & 0xffff, __ATOMIC_RELEASE);
         return;
     }
@@ -1930,7 +1981,34 @@ static void ll_barrier(ll_team team) {
     }
 #elif defined(_OPENMP)
 #pragma omp barrier
+#pragma omp single
+    m->taken = 0;
 #endif
+}
+
+/* An even number, for tiles in pairs, but not less than `least` before the end. */
+static int ll_portion(int left, int threads, int least) {
+    const int even = (int)((int64_t)left * 3 / 4 / threads) / 2 * 2, some = even > least ? even : least;
+    return threads == 1 || left < some ? left : some;
+}
+
+/* Some of the n pieces of work between two barriers, for whichever thread comes: less each time, so that one
+ * that the system held up takes less of it and all end together, but long stretches first, because memory is
+ * read best in those. A range that begins at n is the end. */
+static ll_range ll_deal(ll_team team, int n, int least) {
+    ll_range r;
+#if defined(__GNUC__)
+    r.begin = __atomic_load_n(&team.meeting->taken, __ATOMIC_RELAXED);
+    do r.end = r.begin + ll_portion(n - r.begin, team.count, least);
+    while (!__atomic_compare_exchange_n(&team.meeting->taken, &r.begin, r.end, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+#else
+#pragma omp critical(llama_deal)
+    {
+        r.begin = team.meeting->taken;
+        team.meeting->taken = r.end = r.begin + ll_portion(n - r.begin, team.count, least);
+    }
+#endif
+    return r;
 }
 
 static ll_range ll_share(ll_team team, int n) {
@@ -2000,46 +2078,68 @@ static void ll_multiply_rows(const llama_context *c, const ll_product *p, int fi
     }
 }
 
-/* Rows [first, first + LL_TILE) of a product. */
-static void ll_multiply_tile(const llama_context *c, const ll_product *p, int first, int n, float *scratch) {
+/* An f32 tile of rows that lie as they are in the file, from row first on. */
+static void ll_make_tile(const llama_context *c, const ll_matrix *w, int first, float *tile, float *rows_scratch) {
+    const int rows = w->rows - first < LL_TILE ? w->rows - first : LL_TILE;
+    const float *from = rows_scratch;
+    if (w->type == LL_F32_ROWS) from = (const float *)w->data + (size_t)first * (size_t)w->cols;
+    else
+        for (int r = 0; r < rows; r++) ll_unpack_row(w, first + r, rows_scratch + (size_t)r * (size_t)w->cols);
+    c->kernels->unpack(tile, from, w->cols, rows);
+}
+
+/* Rows from first on of a product, of one tile or of two. */
+static void ll_multiply_tiles(const llama_context *c, const ll_product *p, int first, int tiles, int n,
+                              float *scratch) {
     const ll_matrix *w = p->w;
-    const int blocks = ll_blocks(c, w, n), rows = w->rows - first < LL_TILE ? w->rows - first : LL_TILE;
+    const int blocks = ll_blocks(c, w, n);
     const ll_type type = ll_packed_type(w);
-    const unsigned char *tile =
-        (const unsigned char *)w->data + (size_t)(first / LL_TILE) * ll_tile_bytes(w->type, w->cols);
-    if (ll_by_rows(w, n)) {
-        ll_multiply_rows(c, p, first, n, scratch);
-        return;
+    const size_t tile_bytes = ll_tile_bytes(type, w->cols);
+    const unsigned char *tile = (const unsigned char *)w->data + (size_t)(first / LL_TILE) * tile_bytes;
+    if (type != w->type) {
+        const size_t values = (size_t)LL_TILE * (size_t)w->cols;
+        for (int i = 0; i < tiles; i++)
+            ll_make_tile(c, w, first + i * LL_TILE, scratch + (size_t)i * values, scratch + 2 * values);
+        tile = (const unsigned char *)scratch;
     }
-    if (w->type == LL_F32_ROWS)
-        c->kernels->unpack(scratch, (const float *)w->data + (size_t)first * (size_t)w->cols, w->cols, rows);
-    else if (w->type == LL_Q8_ROWS) {
-        float *row = scratch + (size_t)LL_TILE * (size_t)w->cols;
-        for (int r = 0; r < rows; r++) ll_unpack_row(w, first + r, row + (size_t)r * (size_t)w->cols);
-        c->kernels->unpack(scratch, row, w->cols, rows);
-    }
-    if (type != w->type) tile = (const unsigned char *)scratch;
     for (int b = 0; b < blocks; b++) {
         const int begin = ll_block_start(n, blocks, b), end = ll_block_start(n, blocks, b + 1);
-        c->kernels->type[type].tile(p->out + (size_t)begin * p->stride + first, p->stride, tile,
-                                    c->packed + (size_t)begin * ll_packed_bytes(type, w->cols), w->cols, end - begin,
-                                    p->add);
+        float *out = p->out + (size_t)begin * p->stride + first;
+        const unsigned char *packed = c->packed + (size_t)begin * ll_packed_bytes(type, w->cols);
+        const int ahead = tiles == 2 && b + 3 >= blocks ? LL_AHEAD : 0;
+        (tiles == 2 ? c->kernels->type[type].pair : c->kernels->type[type].tile)(out, p->stride, tile, packed, w->cols,
+                                                                                 end - begin, p->add | ahead);
     }
 }
 
-/* Several products of one input: their tiles are shared out as one list, so that threads end together. */
+/* A prompt's tiles go in pairs where there is a kernel for two. A few tokens wait for memory, which one
+ * stream of weights reads best. */
+static int ll_tiles_at_once(const llama_context *c, const ll_matrix *w, int n) {
+    return n >= LL_FEW && c->kernels->type[ll_packed_type(w)].pair ? 2 : 1;
+}
+
+/* Tiles [begin, end) of a product. */
+static void ll_multiply_range(llama_context *c, const ll_product *p, int begin, int end, int n, float *scratch) {
+    const int most = ll_tiles_at_once(c, p->w, n);
+    for (int tile = begin, step; tile < end; tile += step) {
+        step = end - tile < most ? end - tile : most;
+        if (ll_by_rows(p->w, n)) ll_multiply_rows(c, p, tile * LL_TILE, n, scratch);
+        else ll_multiply_tiles(c, p, tile * LL_TILE, step, n, scratch);
+    }
+}
+
+/* Several products of one input: their tiles are dealt out as one list. */
 static void ll_multiply(ll_team team, llama_context *c, const ll_product *list, int count, int n) {
     float *scratch = c->scratch + (size_t)team.id * c->scratch_stride;
-    int tiles = 0, before = 0;
+    int tiles = 0;
     for (int i = 0; i < count; i++) tiles += (list[i].w->rows + LL_TILE - 1) / LL_TILE;
-    const ll_range own = ll_share(team, tiles);
-    for (int i = 0; i < count; i++) {
-        const int here = (list[i].w->rows + LL_TILE - 1) / LL_TILE;
-        const int begin = own.begin > before ? own.begin - before : 0;
-        const int end = own.end - before < here ? own.end - before : here;
-        for (int tile = begin; tile < end; tile++) ll_multiply_tile(c, &list[i], tile * LL_TILE, n, scratch);
-        before += here;
-    }
+    for (ll_range r = ll_deal(team, tiles, 4); r.begin < tiles; r = ll_deal(team, tiles, 4))
+        for (int i = 0, before = 0; i < count; i++) {
+            const int here = (list[i].w->rows + LL_TILE - 1) / LL_TILE;
+            ll_multiply_range(c, &list[i], r.begin > before ? r.begin - before : 0,
+                              r.end - before < here ? r.end - before : here, n, scratch);
+            before += here;
+        }
 }
 
 /* out = x / rms(x) * weight (arXiv:1910.07467), for the rows in own. */
@@ -2177,17 +2277,18 @@ static void ll_attend(llama_context *c, int layer, int head, int position, int b
     }
 }
 
-/* All heads and tokens, dealt out in turn because later tokens see more positions. */
+/* All heads and tokens. */
 static void ll_attention(ll_team team, llama_context *c, int layer, int position, int n) {
     const llama_config *f = &c->model->config;
     const int queries = n * (f->n_heads / f->n_kv_heads), block = c->kernels->type[LL_F32].block;
-    const int blocks = (queries + block - 1) / block;
+    const int blocks = (queries + block - 1) / block, parts = blocks * f->n_kv_heads;
     float *scratch = c->scratch + (size_t)team.id * c->scratch_stride;
-    for (int64_t i = team.id; i < (int64_t)blocks * f->n_kv_heads; i += team.count) {
-        const int b = (int)(i / f->n_kv_heads), head = (int)(i % f->n_kv_heads);
-        ll_attend(c, layer, head, position, ll_block_start(queries, blocks, b), ll_block_start(queries, blocks, b + 1),
-                  scratch);
-    }
+    for (ll_range r = ll_deal(team, parts, 1); r.begin < parts; r = ll_deal(team, parts, 1))
+        for (int i = r.begin; i < r.end; i++) {
+            const int b = i / f->n_kv_heads, head = i % f->n_kv_heads;
+            ll_attend(c, layer, head, position, ll_block_start(queries, blocks, b),
+                      ll_block_start(queries, blocks, b + 1), scratch);
+        }
 }
 
 /* One layer, x (n, dim) to x. Every thread of the team runs it. */
@@ -2296,9 +2397,8 @@ static int ll_run(llama_context *c, const int *tokens, int n, float *logprobs, l
     for (int i = 0; i < n; i++)
         if (tokens[i] < 0 || tokens[i] >= vocab_size)
             return ll_fail(err, "token %d of %d is %d, not between 0 and %d", i, n, tokens[i], vocab_size - 1), -1;
-    const ll_team alone = {0, 1, NULL};
-    ll_meeting meeting = {0, 0};
-    (void)meeting;
+    ll_meeting meeting = {0, 0, 0};
+    const ll_team alone = {0, 1, &meeting};
     c->cancelled = 0;
 #ifdef _OPENMP
     if (c->n_threads > 1 && (uint64_t)n * c->model->config.weight_bytes > LL_SMALL) {
@@ -2341,7 +2441,7 @@ static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     c->head_stride = ll_pad(f->head_dim);
     /* Three tiles: of few columns, a packed group takes more than their floats. */
     const size_t widest = ll_max(ll_max(c->dim_stride, c->q_stride), ll_max(c->hidden_stride, 3 * LL_TILE));
-    c->scratch_stride = ll_max(ll_mul(widest, 2 * LL_TILE), ll_mul(2 * c->head_stride + LL_KEYS, LL_BLOCK));
+    c->scratch_stride = ll_max(ll_mul(widest, 3 * LL_TILE), ll_mul(2 * c->head_stride + LL_KEYS, LL_BLOCK));
     c->x = ll_carve(base, &at, n, c->dim_stride);
     c->normed = ll_carve(base, &at, n, c->dim_stride);
     c->q = ll_carve(base, &at, n, c->q_stride);
@@ -2719,7 +2819,6 @@ float llama_logprob(const float *logits, int vocab_size, int token) {
 #undef LL_UNROLL
 #undef LL_CASE
 #undef LL_CASES_6
-#undef LL_CASES_8
 #undef LL_CASES_12
 #undef LL_TILE_FN
 

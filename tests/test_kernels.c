@@ -456,6 +456,37 @@ static void check_tiles(ll_type type, int n, uint64_t *seed) {
     free(w), unaligned_free(x), unaligned_free(tile);
 }
 
+/* Two tiles at a time give, bit for bit, what each gives alone: results do not depend on how tiles are dealt. */
+static void check_pairs(ll_type type, int n, uint64_t *seed) {
+    const size_t bytes = ll_tile_bytes(type, n), out_floats = (size_t)LL_BLOCK * 2 * LL_TILE;
+    float *w = xmalloc((size_t)(n * LL_TILE) * sizeof *w), *x = xmalloc((size_t)(n * LL_BLOCK) * sizeof *x);
+    unsigned char *tiles = unaligned(2 * bytes);
+    void *packed = xmalloc((size_t)LL_BLOCK * ll_packed_bytes(type, n));
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < n * LL_TILE; k++) w[k] = (float)gauss(seed);
+        writer_encode_tile(type, w, LL_TILE, n, tiles + (size_t)i * bytes);
+    }
+    for (int k = 0; k < n * LL_BLOCK; k++) x[k] = (float)gauss(seed);
+    for (int s = 0; s < n_sets; s++)
+        for (int tokens = 1; sets[s]->type[type].pair && tokens <= sets[s]->type[type].block; tokens++)
+            for (int how = 0; how <= (LL_ADD | LL_AHEAD); how++) {
+                float *both = marked(out_floats), *each = marked(out_floats);
+                sets[s]->type[type].pack(packed, x, (size_t)n, n, tokens);
+                sets[s]->type[type].pair(both, 2 * LL_TILE, tiles, packed, n, tokens, how);
+                for (size_t i = 0; i < 2; i++)
+                    sets[s]->type[type].tile(each + i * LL_TILE, 2 * LL_TILE, tiles + i * bytes, packed, n, tokens,
+                                             how & LL_ADD);
+                /* Few tokens alone keep four sums apart: there the last bits may differ. */
+                const float bound = tokens > 2 ? 0 : (float)rounding(n) * (float)n * 4;
+                int bad = 0;
+                for (size_t i = 0; i < out_floats; i++) bad += !(fabsf(both[i] - each[i]) <= bound);
+                if (!CHECK(bad == 0))
+                    printf("  %s, %s, %d columns, %d tokens\n", sets[s]->name, type_names[type], n, tokens);
+                unaligned_free(both), unaligned_free(each);
+            }
+    free(w), free(x), unaligned_free(tiles), free(packed);
+}
+
 static void test_products(void) {
     static const char *const names[] = {"f32 tiles times tokens", "bf16 tiles times tokens", "q8 tiles times tokens",
                                         "q4 tiles times tokens"};
@@ -464,6 +495,7 @@ static void test_products(void) {
             uint64_t seed = 8;
             for (int c = 0; c < N_COLUMNS; c++) check_tiles(types[i], columns[c], &seed);
             for (int c = 0; c < 20; c++) check_tiles(types[i], random_int(&seed, 1, 400), &seed);
+            for (int c = 0; c < N_COLUMNS; c++) check_pairs(types[i], columns[c], &seed);
         }
     }
     TEST("q8 and q4: extreme integers do not overflow") {
