@@ -1,4 +1,5 @@
 # make            ./run and the programs of tools/, beside their sources
+# make demo       a first text, from the model that comes along
 # make test       builds and runs all tests; the last line is the sum
 # make asan       the same under the address and undefined-behaviour sanitizers
 # make lib        libllama.a and the shared library
@@ -52,6 +53,9 @@ NO_MMAP_TESTS := $(patsubst tests/%.c,$(BUILD)/no_mmap/%,$(wildcard tests/test_c
 HELPERS := $(patsubst %,$(BUILD)/tests/%,make_model example host)
 
 all: $(OUT)run $(TOOLS)
+
+demo: $(OUT)run
+	./$(OUT)run tools/austen.llama -s 1 -p "It is a truth universally acknowledged, that"
 
 # ---- Objects: rebuilt when a header or the flags change ----
 
@@ -126,12 +130,14 @@ $(OUT)$(SHARED): $(BUILD)/pic/llama.o $(BUILD)/pic/tokenizer.o
 # The program is installed as llama-c: "run" says too little outside this directory, and llama-run is
 # already a program of llama.cpp.
 PROGRAM := llama-c
-INSTALLED := bin/$(PROGRAM) include/llama.h include/tokenizer.h lib/libllama.a lib/$(SHARED_REAL) \
+INSTALLED := bin/$(PROGRAM) share/llama.c/austen.llama include/llama.h include/tokenizer.h lib/libllama.a lib/$(SHARED_REAL) \
     lib/$(SHARED_NAME) lib/$(SHARED) lib/pkgconfig/llama.pc
 
 install: all lib
-	mkdir -p "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/include" "$(DESTDIR)$(PREFIX)/lib/pkgconfig"
+	mkdir -p "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/include" "$(DESTDIR)$(PREFIX)/lib/pkgconfig" \
+	    "$(DESTDIR)$(PREFIX)/share/llama.c"
 	install -m 755 $(OUT)run "$(DESTDIR)$(PREFIX)/bin/$(PROGRAM)"
+	install -m 644 tools/austen.llama "$(DESTDIR)$(PREFIX)/share/llama.c/austen.llama"
 	install -m 644 llama.h tokenizer.h "$(DESTDIR)$(PREFIX)/include"
 	install -m 644 $(OUT)libllama.a "$(DESTDIR)$(PREFIX)/lib"
 	install -m 755 $(OUT)$(SHARED) "$(DESTDIR)$(PREFIX)/lib/$(SHARED_REAL)"
@@ -143,7 +149,7 @@ install: all lib
 	    > "$(DESTDIR)$(PREFIX)/lib/pkgconfig/llama.pc"
 
 uninstall:
-	cd "$(DESTDIR)$(PREFIX)" && rm -f $(INSTALLED)
+	cd "$(DESTDIR)$(PREFIX)" && rm -f $(INSTALLED) && rmdir share/llama.c
 
 # ---- Tests ----
 
@@ -161,7 +167,7 @@ clean:
 	rm -rf .build tests/bin run libllama.* $(MAINS:.c=)
 
 FORCE:
-.PHONY: all lib install uninstall test asan clean FORCE
+.PHONY: all demo lib install uninstall test asan clean FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
 -include $(wildcard $(BUILD)/needs_*)

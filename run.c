@@ -53,7 +53,7 @@ static struct { /* what the program holds */
     tokenizer *tokens;
     llama_context *context;
     llama_sampler *sampler;
-    char *path; /* of a tokenizer found beside the model */
+    char *model_path, *tokenizer_path; /* of files that were looked for */
     char *text; /* the prompt, or the text to score, when it was read from a file */
     int *ids;   /* of the text; in a chat, those that the context holds */
     int n_ids;
@@ -163,7 +163,7 @@ static void misuse(const char *format, ...) {
     va_start(values, format);
     say(program, ": ", format, values);
     va_end(values);
-    fprintf(stderr, "usage: %s MODEL [options], see %s --help\n", program, program);
+    fprintf(stderr, "usage: %s [MODEL] [options], see %s --help\n", program, program);
     exit(STATUS_USAGE);
 }
 
@@ -254,8 +254,9 @@ static const struct option {
 enum { N_OPTIONS = sizeof options / sizeof options[0] };
 
 static void print_help(void) {
-    printf("usage: %s MODEL [options]\n", program);
-    printf("Continues a text with a Llama model: a .llama file or a llama2.c checkpoint.\n\n");
+    printf("usage: %s [MODEL] [options]\n", program);
+    printf("Continues a text with a Llama model: a .llama file or a llama2.c checkpoint.\n"
+           "Without MODEL it is a small one that comes with the program and writes like Jane Austen.\n\n");
     for (int i = 0; i < N_OPTIONS; i++) {
         const struct option *o = &options[i];
         char letter[8] = "   ";
@@ -364,9 +365,6 @@ static void check_arguments(void) {
         misuse("--template %.40s: expected %s", arg.template, template_names());
     arg.n_given = arg.n_predict >= 0;
     if (arg.n_predict < 0) arg.n_predict = arg.chat ? INT_MAX : 256;
-    if (!arg.model)
-        misuse("no model: get one, stories15M.bin say, from https://huggingface.co/karpathy/tinyllamas and its "
-               "tokenizer.bin from https://github.com/karpathy/llama2.c");
     if (!arg.seeded) { /* short enough to be typed again */
         double fraction = fmod(seconds() * 1e6, 1e6);
         arg.sampling.seed = ((uint64_t)time(NULL) * 1000000u + (uint64_t)fraction) % 1000000000u;
@@ -428,25 +426,66 @@ static int can_open(const char *path) {
     return file != NULL;
 }
 
-/* tokenizer.bin or tokenizer.model in the model's directory. */
-static const char *find_tokenizer(void) {
-    size_t directory = strlen(arg.model);
-    while (directory && arg.model[directory - 1] != '/'
+/* Bytes of path up to its last separator, that included. */
+static size_t directory_of(const char *path) {
+    size_t n = strlen(path);
+    while (n && path[n - 1] != '/'
 #if defined(_WIN32)
-           && arg.model[directory - 1] != '\\' && arg.model[directory - 1] != ':'
+           && path[n - 1] != '\\' && path[n - 1] != ':'
 #endif
     )
-        directory--;
-    run.path = allocate(directory + sizeof "tokenizer.model", 1);
-    memcpy(run.path, arg.model, directory);
-    strcpy(run.path + directory, "tokenizer.bin");
-    if (can_open(run.path)) return run.path;
-    strcpy(run.path + directory, "tokenizer.model");
-    if (can_open(run.path)) return run.path;
-    run.path[directory] = 0;
-    fail("no tokenizer: neither %.150stokenizer.bin nor %.150stokenizer.model can be opened; give one with -z FILE",
-         run.path, run.path);
+        n--;
+    return n;
+}
+
+/* The first of names that can be opened in a directory, given as the first bytes of path; NULL if none can. */
+static char *find_beside(const char *path, size_t directory, const char *const *names) {
+    for (; *names; names++) {
+        char *found = allocate(directory + strlen(*names) + 1, 1);
+        memcpy(found, path, directory);
+        strcpy(found + directory, *names);
+        if (can_open(found)) return found;
+        free(found);
+    }
     return NULL;
+}
+
+/* The model that comes with the program: beside it, in its source tree, or where make install puts both. */
+static char *find_own_model(const char *started_as) {
+    static const char *const names[] = {"austen.llama", "tools/austen.llama", "../share/llama.c/austen.llama", NULL};
+    const size_t directory = directory_of(started_as);
+    if (directory) return find_beside(started_as, directory, names);
+#if defined(RUN_POSIX)
+    /* Found by the shell: where it looks, in the same order. */
+    for (const char *at = getenv("PATH"); at && *at; at += strcspn(at, ":"), at += *at == ':') {
+        const size_t n = strcspn(at, ":");
+        char *file = allocate(n + strlen(started_as) + 2, 1), *found;
+        sprintf(file, "%.*s/%s", (int)n, at, started_as);
+        found = n < INT_MAX && can_open(file) ? find_beside(file, n + 1, names) : NULL;
+        free(file);
+        if (found) return found;
+    }
+#endif
+    return find_beside("", 0, names);
+}
+
+static void choose_model(const char *started_as) {
+    if (!arg.model) arg.model = run.model_path = find_own_model(started_as);
+    if (!arg.model)
+        misuse("no model given, and austen.llama is not beside the program; get one, stories15M.bin say, from "
+               "https://huggingface.co/karpathy/tinyllamas and its tokenizer.bin from "
+               "https://github.com/karpathy/llama2.c");
+}
+
+/* tokenizer.bin or tokenizer.model in the model's directory. */
+static const char *find_tokenizer(void) {
+    static const char *const names[] = {"tokenizer.bin", "tokenizer.model", NULL};
+    const int directory = (int)directory_of(arg.model);
+    run.tokenizer_path = find_beside(arg.model, (size_t)directory, names);
+    if (!run.tokenizer_path)
+        fail("no tokenizer: neither %.*stokenizer.bin nor %.*stokenizer.model can be opened; give one with -z FILE",
+             directory < 150 ? directory : 150, arg.model, directory < 150 ? directory : 150, arg.model);
+    return run.tokenizer_path;
 }
 
 static void load(void) {
@@ -816,7 +855,8 @@ static void release(void) {
     llama_context_free(run.context);
     tokenizer_free(run.tokens);
     llama_free(run.model);
-    free(run.path);
+    free(run.model_path);
+    free(run.tokenizer_path);
     free(run.text);
     free(run.ids);
     free(run.logprobs);
@@ -834,6 +874,7 @@ int main(int argc, char **argv) {
     binary_streams();
     parse_arguments(argc, argv);
     check_arguments();
+    choose_model(argc > 0 && argv[0] ? argv[0] : program);
     if (is_terminal(stderr)) arg.verbose = 1;
 
     load(); /* before the text is read, which someone may be typing */
