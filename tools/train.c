@@ -1,0 +1,761 @@
+/* train.c - makes a model of a text: a tokenizer, then a Llama, trained from nothing or from another model.
+ *
+ * Here are the options, the loop and what is printed. The parts: bpe.c learns the tokenizer, corpus.c holds text out
+ * and says what is learned when, grad.c is the model and the optimiser, compute.c its arithmetic, state.c keeps a run
+ * on disk, weights.c reads and writes models.
+ *
+ * Exit status: 0 done, 1 failed (one line on stderr), 2 wrong usage, 130 stopped by Ctrl-C, all saved.
+ */
+#if defined(__unix__) || defined(__APPLE__)
+#define TRAIN_POSIX 1
+#define _POSIX_C_SOURCE 200809L /* clock_gettime, sigaction, stat */
+#endif
+
+#include "../llama.h"
+#include "../tokenizer.h"
+#include "bpe.h"
+#include "corpus.h"
+#include "grad.h"
+#include "peak.h"
+#include "state.h"
+#include "weights.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#ifdef TRAIN_POSIX
+#include <sys/stat.h>
+#endif
+
+enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_INTERRUPTED = 128 /* and the signal's number */ };
+enum { TEXT_LIMIT = 1 << 30 }; /* bytes: token counts must fit an int */
+enum { SAVE_SECONDS = 120, LINE_SECONDS = 10, QUICK_TOKENS = 1 << 15, SAMPLE_TOKENS = 64 };
+
+static struct { /* what the command line asks for */
+    const char *text, *output, *tokenizer, *init, *held_out, *type_name;
+    int vocab, dim, layers, heads, kv_heads, hidden, context, tie;
+    int batch, accumulate, steps, warmup, seed, hold_out, freeze, keep_best, type;
+    double epochs, rate, min_rate, decay, clip, dropout;
+    int threads, eval_every, sample_every, save_every, resume, help, version;
+    int model_context; /* seq_len of the file that is written: that of --init, or context */
+} arg = {.vocab = 2048, .dim = 192, .layers = 6, .heads = 6, .kv_heads = 3, .hidden = 512, .context = 256, .tie = 1,
+         .batch = 16, .accumulate = 1, .epochs = 10, .rate = 2e-3, .min_rate = 2e-4, .warmup = 100, .decay = 0.1,
+         .clip = 1, .hold_out = 10};
+
+static struct { /* what the program holds */
+    char *text, *state_path;
+    void *state_file;      /* what state points into, with --resume */
+    train_state state;
+    corpus parts;
+    tokenizer *tokens;
+    int *learn, *held;     /* ids */
+    size_t n_learn, n_held;
+    windows learned, scored;
+    model_weights model;   /* what is saved; values are those of grad */
+    compute *threads;
+    grad *grad;
+    float *moment1, *moment2;
+    int *batch, *next;     /* (batch, context) */
+} run;
+
+static struct { /* of the run that is going on */
+    uint64_t step;
+    double mean;           /* of the training loss: an average that forgets */
+    double held, lowest;   /* held-out loss: the last, the lowest */
+    double start, saved, shown;
+    uint64_t saved_step;
+    double length;         /* of the last gradient */
+} now;
+
+static volatile sig_atomic_t interrupted; /* the signal's number */
+
+/* ---- The platform: each with a plain C99 way ---- */
+
+static double seconds(void) {
+#ifdef TRAIN_POSIX
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+#else
+    return (double)clock() / CLOCKS_PER_SEC; /* real time on Windows, processor time elsewhere */
+#endif
+}
+
+static int is_special(const char *path) { /* a directory, a device, a pipe: not to be replaced by a file */
+#ifdef TRAIN_POSIX
+    struct stat s;
+    return !stat(path, &s) && !S_ISREG(s.st_mode);
+#else
+    return (void)path, 0;
+#endif
+}
+
+static void on_interrupt(int number) {
+    interrupted = number;
+    signal(number, SIG_DFL); /* the second Ctrl-C kills; what was saved stays whole */
+}
+
+static void catch_signal(int number) { /* not if started with nohup or & */
+    if (signal(number, on_interrupt) == SIG_IGN) signal(number, SIG_IGN);
+}
+
+/* ---- Messages ---- */
+
+static void complain(const char *format, va_list values) { /* one line, without control characters */
+    char text[600];
+    vsnprintf(text, sizeof text, format, values);
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < 32 || *c == 127) *c = '?';
+    fflush(stdout);
+    fprintf(stderr, "train: %s\n", text);
+}
+
+static void fail(const char *format, ...) {
+    va_list values;
+    va_start(values, format);
+    complain(format, values);
+    va_end(values);
+    exit(STATUS_FAILED);
+}
+
+static void misuse(const char *format, ...) {
+    va_list values;
+    va_start(values, format);
+    complain(format, values);
+    va_end(values);
+    fprintf(stderr, "usage: train TEXT OUT.llama [options], see train --help\n");
+    exit(STATUS_USAGE);
+}
+
+static void *allocate(size_t count, size_t size) {
+    void *p = count <= SIZE_MAX / size ? calloc(count ? count : 1, size) : NULL;
+    if (!p) fail("out of memory");
+    return p;
+}
+
+/* ---- Arguments ---- */
+
+typedef enum { FLAG, OFF, STRING, WHOLE, REAL } value_kind;
+
+static const struct option {
+    char letter; /* 0: none */
+    const char *name;
+    const char *value; /* what the help calls it; NULL: the option takes none */
+    value_kind kind;
+    void *to; /* int, int, const char *, int, double */
+    double low, high;
+    int saved; /* in the state: a run that goes on must have the same */
+    const char *help; /* NULL: another name for the option before it */
+} options[] = {
+    {'z', "tokenizer", "FILE", STRING, &arg.tokenizer, 0, 0, 0, "a tokenizer to use instead of learning one"},
+    {0, "vocab", "N", WHOLE, &arg.vocab, 1, 1 << 20, 1, "pieces of the tokenizer that is learned (2048)"},
+    {0, "dim", "N", WHOLE, &arg.dim, 1, 1 << 16, 1, "width (192)"},
+    {0, "layers", "N", WHOLE, &arg.layers, 1, 1024, 1, "layers (6)"},
+    {0, "heads", "N", WHOLE, &arg.heads, 1, 1 << 12, 1, "query heads; must divide the width (6)"},
+    {0, "kv-heads", "N", WHOLE, &arg.kv_heads, 1, 1 << 12, 1, "key and value heads; must divide the query heads (3)"},
+    {0, "hidden", "N", WHOLE, &arg.hidden, 1, 1 << 18, 1, "width of the feed-forward layer (512)"},
+    {'c', "ctx", "N", WHOLE, &arg.context, 2, 1 << 16, 1, "context in tokens (256)"},
+    {0, "seq", "N", WHOLE, &arg.context, 2, 1 << 16, 1, NULL},
+    {0, "tie", NULL, FLAG, &arg.tie, 0, 1, 1, "the classifier is the embedding (default); --untie: it is not"},
+    {0, "untie", NULL, OFF, &arg.tie, 0, 1, 1, NULL},
+    {0, "init", "MODEL", STRING, &arg.init, 0, 0, 0, "start from a model, with its shape and tokenizer"},
+    {0, "freeze-embeddings", NULL, FLAG, &arg.freeze, 0, 1, 1, "leave the embedding as it is"},
+    {0, "batch", "N", WHOLE, &arg.batch, 1, 1 << 16, 1, "windows of the context's length at a time (16)"},
+    {0, "accumulate", "N", WHOLE, &arg.accumulate, 1, 1 << 16, 1, "batches to a step (1)"},
+    {0, "epochs", "X", REAL, &arg.epochs, 1e-3, 1e6, 1, "how often the text is seen (10)"},
+    {0, "steps", "N", WHOLE, &arg.steps, 1, INT_MAX, 1, "or how many steps are made"},
+    {0, "lr", "X", REAL, &arg.rate, 1e-12, 1e3, 1, "learning rate after the warm-up (0.002)"},
+    {0, "min-lr", "X", REAL, &arg.min_rate, 0, 1e3, 1, "and at the end (a tenth)"},
+    {0, "warmup", "N", WHOLE, &arg.warmup, 0, INT_MAX, 1, "steps up to it (100, or a tenth of few steps)"},
+    {0, "decay", "X", REAL, &arg.decay, 0, 1e3, 1, "weight decay (0.1)"},
+    {0, "clip", "X", REAL, &arg.clip, 0, 1e9, 1, "longest gradient (1; 0: any)"},
+    {0, "dropout", "P", REAL, &arg.dropout, 0, 0.99, 1, "share of the values that each branch loses (0)"},
+    {'s', "seed", "N", WHOLE, &arg.seed, 0, INT_MAX, 1, "of all that is random (0)"},
+    {0, "hold-out", "N", WHOLE, &arg.hold_out, 0, 1 << 20, 1, "hold out every Nth chapter (10; 0: none)"},
+    {0, "held-out", "FILE", STRING, &arg.held_out, 0, 0, 0, "write what is held out there, for run --perplexity"},
+    {0, "keep-best", NULL, FLAG, &arg.keep_best, 0, 1, 1, "write the model of the lowest held-out loss, not the last"},
+    {0, "type", "TYPE", STRING, &arg.type_name, 0, 0, 0, "of the weights in OUT: f32 (default), bf16, q8 or q4"},
+    {0, "eval-every", "N", WHOLE, &arg.eval_every, 1, INT_MAX, 1, "steps between held-out losses (a 20th of all)"},
+    {0, "sample-every", "N", WHOLE, &arg.sample_every, 0, INT_MAX, 0, "steps between samples (the same; 0: none)"},
+    {0, "save-every", "N", WHOLE, &arg.save_every, 1, INT_MAX, 0, "steps between saves (two minutes)"},
+    {0, "resume", NULL, FLAG, &arg.resume, 0, 1, 0, "go on from OUT.llama.state; options are those of its run"},
+    {'j', "threads", "N", WHOLE, &arg.threads, 1, 1024, 0, "threads (one per core)"},
+    {'h', "help", NULL, FLAG, &arg.help, 0, 1, 0, "print this"},
+    {0, "version", NULL, FLAG, &arg.version, 0, 1, 0, NULL},
+};
+enum { N_OPTIONS = sizeof options / sizeof options[0] };
+static int given[N_OPTIONS];
+
+static void print_help(void) {
+    printf("usage: train TEXT OUT.llama [options]\nMakes a model of a text. Ctrl-C stops it and saves.\n\n");
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const struct option *o = &options[i];
+        char letter[8] = "   ";
+        if (!o->help) continue;
+        if (o->letter) snprintf(letter, sizeof letter, "-%c,", o->letter);
+        printf(" %s --%s %-*s %s\n", letter, o->name, 18 - (int)strlen(o->name), o->value ? o->value : "", o->help);
+    }
+}
+
+static int was_given(const void *to) {
+    for (int i = 0; i < N_OPTIONS; i++)
+        if (options[i].to == to && given[i]) return 1;
+    return 0;
+}
+
+/* The option that the argument names; *value becomes what follows its '=', or NULL. */
+static int find_option(const char *argument, const char **value) {
+    const char *equals = strchr(argument, '=');
+    const size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
+    *value = NULL;
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const struct option *o = &options[i];
+        if (o->letter && argument[1] == o->letter && !argument[2]) return i;
+        if (argument[1] != '-' || length - 2 != strlen(o->name) || strncmp(argument + 2, o->name, length - 2)) continue;
+        if (equals) *value = equals + 1;
+        return i;
+    }
+    misuse("unknown option %.80s", argument);
+    return -1;
+}
+
+static double option_value(const struct option *o) { return o->kind == REAL ? *(double *)o->to : *(int *)o->to; }
+
+static int is_allowed(const struct option *o, double x) { /* nan is not */
+    return x >= o->low && x <= o->high && (o->kind == REAL || x == floor(x));
+}
+
+static void store(const struct option *o, double x) {
+    if (o->kind == REAL) *(double *)o->to = x;
+    else *(int *)o->to = (int)x;
+}
+
+static void set_option(int i, const char *text) {
+    const struct option *o = &options[i];
+    char *end;
+    given[i] = 1;
+    if (o->kind == FLAG || o->kind == OFF) store(o, o->kind == FLAG);
+    else if (o->kind == STRING) *(const char **)o->to = text;
+    else { /* strtod takes leading space, hexadecimal, nan and trailing text; here the argument is a plain number */
+        const double x = strtod(text, &end);
+        if (end == text || *end || strspn(text, "0123456789.eE+-") != strlen(text) || !is_allowed(o, x))
+            misuse("--%s %.40s: expected a %snumber from %.10g to %.10g", o->name, text,
+                   o->kind == WHOLE ? "whole " : "", o->low, o->high);
+        store(o, x);
+    }
+}
+
+static void parse_arguments(int argc, char **argv) {
+    int only_names = 0;
+    for (int i = 1; i < argc; i++) {
+        const char *value;
+        if (only_names || argv[i][0] != '-' || !argv[i][1]) {
+            const char **name = !arg.text ? &arg.text : &arg.output;
+            if (*name) misuse("one name too many: %.80s", argv[i]);
+            *name = argv[i];
+        } else if (!strcmp(argv[i], "--")) {
+            only_names = 1;
+        } else {
+            const int o = find_option(argv[i], &value);
+            if (!options[o].value && value) misuse("--%s takes no value", options[o].name);
+            if (options[o].value && !value && i + 1 == argc) misuse("%.80s needs a value", argv[i]);
+            set_option(o, options[o].value && !value ? argv[++i] : value);
+        }
+    }
+}
+
+static void check_arguments(void) {
+    if (arg.help || arg.version) {
+        if (arg.help) print_help();
+        else puts("llama.c " LLAMA_VERSION);
+        exit(fflush(stdout) ? STATUS_FAILED : 0);
+    }
+    if (!arg.text) misuse("no TEXT");
+    if (!arg.output) misuse("no OUT.llama");
+    if (arg.resume && (arg.init || arg.tokenizer)) misuse("--resume takes neither --init nor --tokenizer: OUT has its own");
+    if (arg.init && arg.tokenizer) misuse("--init has its own tokenizer: no --tokenizer");
+    if (was_given(&arg.epochs) && was_given(&arg.steps)) misuse("--epochs and --steps exclude each other");
+    arg.type = weights_type(arg.type_name ? arg.type_name : "f32");
+    if (arg.type < 0) misuse("--type %.40s: expected f32, bf16, q8 or q4", arg.type_name);
+}
+
+/* ---- Files ---- */
+
+/* What is there is replaced only if it is a model that this program could have written, so that a slip does not cost
+ * a text; and a directory that cannot be written to is found now, not when there is something to save. */
+static void check_output(void) {
+    char magic[8] = "";
+    if (is_special(arg.output)) fail("%.200s: not a file; name one to write", arg.output);
+    FILE *file = fopen(arg.output, "rb");
+    const size_t n = file ? fread(magic, 1, sizeof magic, file) : 0;
+    if (file) fclose(file);
+    if (n && (n != sizeof magic || memcmp(magic, "llama.c\n", sizeof magic)))
+        fail("%.200s: exists and is not a .llama file; not replaced", arg.output);
+    const size_t length = strlen(arg.output);
+    run.state_path = allocate(length + 12, 1);
+    snprintf(run.state_path, length + 12, "%s.part", arg.output);
+    errno = 0;
+    file = fopen(run.state_path, "wb");
+    if (!file) fail("%.200s: cannot write there: %s", arg.output, strerror(errno));
+    fclose(file);
+    remove(run.state_path);
+    snprintf(run.state_path, length + 12, "%s.state", arg.output);
+}
+
+static char *read_file(const char *path, size_t limit, size_t *size) {
+    llama_error err;
+    char *data = is_special(path) ? NULL : source_read_file(path, limit, size, &err);
+    if (!data) fail("%s", is_special(path) ? "TEXT is not a file" : err.text);
+    return data;
+}
+
+/* ---- A run that goes on ---- */
+
+/* All options that matter, and two values that are none. */
+static int exchange_settings(double *settings, int load) {
+    int n = 0;
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const struct option *o = &options[i];
+        if (!o->saved || !o->help || o->kind == OFF) continue;
+        if (!load) settings[n++] = option_value(o);
+        else if (n < run.state.n_settings && is_allowed(o, settings[n])) store(o, settings[n++]);
+        else fail("%.200s: --%s is %g there", run.state_path, o->name, n < run.state.n_settings ? settings[n] : 0);
+    }
+    int *const more[] = {&arg.type, &arg.model_context};
+    for (int i = 0; i < 2; i++, n++) {
+        if (!load) settings[n] = *more[i];
+        else if (n < run.state.n_settings && settings[n] >= 1 && settings[n] <= 1 << 28) *more[i] = (int)settings[n];
+        else fail("%.200s: it has settings of another version of this program", run.state_path);
+    }
+    return n;
+}
+
+/* Options come from the state; those that were given must say the same. */
+static void load_settings(void) {
+    double asked[N_OPTIONS];
+    const int type = arg.type;
+    for (int i = 0; i < N_OPTIONS; i++) asked[i] = options[i].kind == STRING ? 0 : option_value(&options[i]);
+    if (exchange_settings(run.state.settings, 1) != run.state.n_settings)
+        fail("%.200s: it has settings of another version of this program", run.state_path);
+    for (int i = 0; i < N_OPTIONS; i++)
+        if (given[i] && options[i].saved && asked[i] != option_value(&options[i]))
+            fail("%.200s: its run has --%s %g, not %g", run.state_path, options[i].kind == OFF ? "tie" : options[i].name,
+                 option_value(&options[i]), asked[i]);
+    if (arg.type_name && type != arg.type) arg.type = type; /* of the output only: no loss depends on it */
+    const llama_config *f = &run.state.config;
+    const int wrong = f->dim != arg.dim || f->n_layers != arg.layers || f->n_heads != arg.heads ||
+                      f->n_kv_heads != arg.kv_heads || f->hidden_dim != arg.hidden || f->vocab_size != arg.vocab ||
+                      f->seq_len != arg.context || f->shared_classifier != arg.tie || arg.steps < 1;
+    if (wrong) fail("%.200s: its settings and its model do not fit together", run.state_path);
+}
+
+static void load_state(void) {
+    llama_error err;
+    size_t size;
+    run.state_file = source_read_file(run.state_path, SIZE_MAX / 2, &size, &err);
+    if (!run.state_file) fail("--resume: %s", err.text);
+    if (state_read(run.state_file, size, run.state_path, &run.state, &err)) fail("%s", err.text);
+    load_settings();
+    if (run.state.text_hash != state_hash(run.text, strlen(run.text), 0))
+        fail("%.120s: its run learned from another text than %.80s", run.state_path, arg.text);
+    if (run.state.step > (uint64_t)arg.steps) fail("%.200s: it has made more steps than its run has", run.state_path);
+    now.step = run.state.step, now.mean = run.state.mean, now.lowest = run.state.lowest;
+}
+
+/* A run that is not finished is not started again by a slip. */
+static void check_unfinished(void) {
+    train_state s;
+    size_t size;
+    void *data = source_read_file(run.state_path, SIZE_MAX / 2, &size, NULL);
+    const int n = N_OPTIONS;
+    if (data && !state_read(data, size, run.state_path, &s, NULL) && s.n_settings <= n) {
+        int k = 0;
+        for (int i = 0; i < N_OPTIONS && options[i].to != &arg.steps; i++)
+            k += options[i].saved && options[i].help && options[i].kind != OFF;
+        if (k < s.n_settings && (double)s.step < s.settings[k])
+            fail("%.120s: a run that was stopped at step %.0f of %.0f: --resume goes on; remove the file to start anew",
+                 run.state_path, (double)s.step, s.settings[k]);
+    }
+    free(data);
+}
+
+static void save(int with_model) {
+    llama_error err;
+    train_state s = {.config = run.model.config, .step = now.step, .lowest = now.lowest, .mean = now.mean,
+                     .count = grad_count(&run.model.config), .rope = run.model.rope, .tokenizer = run.model.tokenizer,
+                     .tokenizer_size = run.model.tokenizer_size, .weights = run.model.values, .moment1 = run.moment1,
+                     .moment2 = run.moment2, .text_hash = state_hash(run.text, strlen(run.text), 0)};
+    s.n_settings = exchange_settings(s.settings, 0);
+    if (state_write(&s, run.state_path, &err)) fail("%s", err.text);
+    model_weights m = run.model;
+    m.config.seq_len = arg.model_context;
+    if (with_model && weights_save(&m, arg.type, arg.output, &err)) fail("%s", err.text);
+    now.saved = seconds(), now.saved_step = now.step;
+}
+
+/* ---- Tokenizer and ids ---- */
+
+static void encode(const char *text, size_t size, int **ids, size_t *n) {
+    tokenizer_error err;
+    const size_t room = tokenizer_bound(run.tokens, size);
+    *ids = allocate(room == SIZE_MAX ? room : room + 1, sizeof **ids);
+    const ptrdiff_t got = tokenizer_encode(run.tokens, text, size, 0, *ids, room, &err);
+    if (got < 0) fail("%.200s: %s", arg.text, err.text);
+    *n = (size_t)got;
+    int *less = realloc(*ids, (*n + 1) * sizeof *less);
+    if (less) *ids = less;
+}
+
+/* A tokenizer as bytes, which the model and the state hold. */
+static void keep_tokenizer(void) {
+    run.model.tokenizer_size = tokenizer_save(run.tokens, NULL, 0);
+    run.model.tokenizer = allocate(run.model.tokenizer_size, 1);
+    tokenizer_save(run.tokens, run.model.tokenizer, run.model.tokenizer_size);
+}
+
+static void open_tokenizer(void) {
+    tokenizer_error err;
+    const int vocab = was_given(&arg.vocab) ? arg.vocab : 0;
+    if (run.model.tokenizer) /* of --init or --resume */
+        run.tokens = tokenizer_load_memory(run.model.tokenizer, run.model.tokenizer_size, run.model.config.vocab_size, NULL,
+                                           &err);
+    else if (arg.tokenizer) run.tokens = tokenizer_load(arg.tokenizer, vocab, NULL, &err);
+    else {
+        const double start = seconds();
+        run.tokens = bpe_learn(run.parts.learn, run.parts.learn_size, arg.vocab, NULL, &err);
+        if (run.tokens) printf("tokenizer  %d pieces learned in %.1f s\n", arg.vocab, seconds() - start);
+    }
+    if (!run.tokens) fail("%s", err.text);
+    if (tokenizer_bos(run.tokens) < 0) fail("this tokenizer has no token that begins a text");
+    if (!run.model.tokenizer) keep_tokenizer();
+    arg.vocab = tokenizer_vocab_size(run.tokens);
+}
+
+static void print_text(void) {
+    const double bytes = (double)run.parts.learn_size, held = (double)run.parts.held_size;
+    printf("text       %.0f bytes to learn, %zu tokens of %.2f bytes", bytes, run.n_learn, bytes / (double)run.n_learn);
+    if (run.n_held) printf("; held out %.0f bytes, %zu tokens", held, run.n_held);
+    if (run.parts.chapters) printf(", every %d. of %d chapters", arg.hold_out, run.parts.chapters);
+    putchar('\n');
+}
+
+static void write_held_out(void) {
+    FILE *file = fopen(arg.held_out, "wb");
+    errno = file ? 0 : errno;
+    int bad = !file || fwrite(run.parts.held, 1, run.parts.held_size, file) != run.parts.held_size;
+    if (file && fclose(file)) bad = 1;
+    if (bad) fail("%.200s: cannot write: %s", arg.held_out, strerror(errno));
+}
+
+static void open_text(void) {
+    llama_error err;
+    if (corpus_split(&run.parts, run.text, strlen(run.text), arg.hold_out, &err)) fail("%s", err.text);
+    if (arg.held_out) write_held_out();
+    open_tokenizer();
+    encode(run.parts.learn, run.parts.learn_size, &run.learn, &run.n_learn);
+    encode(run.parts.held, run.parts.held_size, &run.held, &run.n_held);
+    const double step = (double)arg.batch * arg.accumulate * arg.context;
+    if ((double)run.n_learn < step)
+        fail("%.120s: %zu tokens to learn from are fewer than a step's %.0f: batch %d x accumulate %d x ctx %d", arg.text,
+             run.n_learn, step, arg.batch, arg.accumulate, arg.context);
+    print_text();
+    const int bos = tokenizer_bos(run.tokens);
+    windows_open(&run.learned, run.learn, run.n_learn, arg.context, bos, (uint64_t)arg.seed);
+    windows_open(&run.scored, run.held, run.n_held, arg.context, bos, 0);
+    if (arg.hold_out && !run.scored.count) printf("held out   less than a window: no held-out loss\n");
+    if (arg.keep_best && !run.scored.count) fail("--keep-best needs a held-out loss");
+}
+
+/* ---- The model ---- */
+
+/* Options for the shape are those of a model that is there already, unless they say otherwise. */
+static void take_shape(void) {
+    const llama_config *f = &run.model.config;
+    const struct { int *option, value; const char *name; } shape[] = {
+        {&arg.dim, f->dim, "dim"}, {&arg.layers, f->n_layers, "layers"}, {&arg.heads, f->n_heads, "heads"},
+        {&arg.kv_heads, f->n_kv_heads, "kv-heads"}, {&arg.hidden, f->hidden_dim, "hidden"},
+        {&arg.vocab, f->vocab_size, "vocab"}, {&arg.tie, f->shared_classifier, "tie"}};
+    for (size_t i = 0; i < sizeof shape / sizeof *shape; i++) {
+        if (was_given(shape[i].option) && *shape[i].option != shape[i].value)
+            fail("--%s %d: %.120s has %d", shape[i].name, *shape[i].option, arg.init, shape[i].value);
+        *shape[i].option = shape[i].value;
+    }
+    arg.model_context = f->seq_len > arg.context ? f->seq_len : arg.context;
+    if (!was_given(&arg.context) && arg.context > f->seq_len) arg.context = arg.model_context = f->seq_len;
+}
+
+static void load_init(void) {
+    llama_error err;
+    if (weights_load(&run.model, arg.init, &err)) fail("%s", err.text);
+    if (!run.model.tokenizer) fail("%.200s holds no tokenizer; tools/convert puts one into it", arg.init);
+    take_shape();
+}
+
+static void *copy(const void *data, size_t size) {
+    void *p = allocate(size, 1);
+    if (size) memcpy(p, data, size);
+    return p;
+}
+
+static void shape_model(void) { /* of the options */
+    llama_config *f = &run.model.config;
+    const llama_config shape = {.dim = arg.dim, .hidden_dim = arg.hidden, .n_layers = arg.layers, .n_heads = arg.heads,
+        .n_kv_heads = arg.kv_heads, .head_dim = arg.dim / arg.heads, .vocab_size = arg.vocab, .seq_len = arg.context,
+        .shared_classifier = arg.tie, .norm_eps = 1e-5f, .rope_theta = 10000};
+    if (arg.dim % arg.heads) fail("--heads %d does not divide --dim %d", arg.heads, arg.dim);
+    *f = shape;
+    run.model.rope = f->head_dim % 2 ? NULL : source_rope(f->head_dim, f->rope_theta);
+    arg.model_context = arg.context;
+}
+
+static void check_shape(void) {
+    llama_error err;
+    const llama_config *f = &run.model.config;
+    if (weights_check(f, "the model", &err)) fail("%s", err.text);
+    if ((double)arg.batch * f->seq_len * (f->dim + 2.0 * f->hidden_dim) > 1e15 || grad_count(f) == SIZE_MAX)
+        fail("the model is too large");
+    if ((double)arg.batch * f->seq_len > INT_MAX) fail("--batch %d x --ctx %d tokens are too many", arg.batch, f->seq_len);
+}
+
+static void create_model(void) {
+    llama_error err;
+    run.model.config.seq_len = arg.context; /* of a window, from here on */
+    check_shape();
+    run.threads = compute_create(arg.threads);
+    if (!run.threads) fail("out of memory");
+    const size_t count = grad_count(&run.model.config), tokens = (size_t)arg.batch * (size_t)arg.context;
+    run.grad = grad_create(&run.model.config, run.model.rope, arg.batch, run.threads, &err);
+    if (!run.grad) fail("%s", err.text);
+    run.moment1 = allocate(count, sizeof(float)), run.moment2 = allocate(count, sizeof(float));
+    run.batch = allocate(tokens, sizeof(int)), run.next = allocate(tokens, sizeof(int));
+    if (run.model.values) memcpy(grad_weights(run.grad), run.model.values, count * sizeof(float));
+    else if (arg.resume) {
+        memcpy(grad_weights(run.grad), run.state.weights, count * sizeof(float));
+        memcpy(run.moment1, run.state.moment1, count * sizeof(float));
+        memcpy(run.moment2, run.state.moment2, count * sizeof(float));
+    } else grad_initialise(run.grad, (uint64_t)arg.seed);
+    free(run.model.values), free(run.state_file);
+    run.model.values = grad_weights(run.grad), run.state_file = NULL;
+    printf("model      %.3f million weights: %d layers, dim %d, hidden %d, %d heads and %d kv heads of %d, "
+           "vocabulary %d%s\n", (double)count * 1e-6, arg.layers, arg.dim, arg.hidden, arg.heads, arg.kv_heads,
+           run.model.config.head_dim, arg.vocab, arg.tie ? ", tied" : "");
+}
+
+/* What is left to the program to choose. */
+static void choose_schedule(void) {
+    const double step = (double)arg.batch * arg.accumulate;
+    if (arg.resume) return; /* chosen already */
+    if (!arg.steps) {
+        const double steps = ceil(arg.epochs * (double)run.learned.count / step);
+        if (steps > INT_MAX) fail("--epochs %g are more than %d steps", arg.epochs, INT_MAX);
+        arg.steps = steps < 1 ? 1 : (int)steps;
+    }
+    if (!was_given(&arg.warmup) && arg.warmup > arg.steps / 10) arg.warmup = arg.steps / 10;
+    if (!was_given(&arg.min_rate)) arg.min_rate = arg.rate / 10;
+    if (!arg.eval_every) arg.eval_every = (arg.steps + 19) / 20;
+}
+
+/* ---- Training ---- */
+
+static double schedule(uint64_t step) { /* linear up, then half a cosine down */
+    const double pi = 3.14159265358979323846;
+    if (step <= (uint64_t)arg.warmup) return arg.rate * (double)step / arg.warmup;
+    const double done = (double)(step - (uint64_t)arg.warmup) / (double)(arg.steps - arg.warmup);
+    return arg.min_rate + (arg.rate - arg.min_rate) * 0.5 * (1 + cos(pi * done));
+}
+
+/* One step; returns its loss. */
+static double make_step(void) {
+    double loss = 0;
+    const size_t length = (size_t)arg.context;
+    for (int a = 0; a < arg.accumulate; a++) {
+        const uint64_t turn = now.step * (uint64_t)arg.accumulate + (uint64_t)a;
+        const grad_pass pass = {1, 1.0 / arg.accumulate, arg.dropout, grad_mix((uint64_t)arg.seed ^ grad_mix(turn + 1))};
+        for (int i = 0; i < arg.batch; i++)
+            if (windows_take(&run.learned, turn * (uint64_t)arg.batch + (uint64_t)i, run.batch + (size_t)i * length,
+                             run.next + (size_t)i * length))
+                fail("out of memory");
+        loss += grad_run(run.grad, run.batch, run.next, arg.batch, &pass) / arg.accumulate;
+    }
+    const adamw o = {.rate = schedule(now.step + 1), .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .decay = arg.decay,
+                     .clip = arg.clip, .freeze_embedding = arg.freeze, .step = now.step + 1};
+    if (loss - loss == 0) now.length = adamw_step(run.grad, &o, run.moment1, run.moment2);
+    if (loss - loss != 0 || now.length - now.length != 0) /* infinity too */
+        fail("the loss is not a number at step %.0f: a lower --lr may help", (double)now.step + 1);
+    now.step++;
+    return loss;
+}
+
+/* Mean loss of the held-out windows: of all, or of some that are spread evenly, so many tokens. */
+static double score_held_out(size_t most_tokens) {
+    const size_t length = (size_t)arg.context, most = most_tokens / length + 1;
+    const size_t n = run.scored.count < most ? run.scored.count : most;
+    const grad_pass pass = {0, 1, 0, 0};
+    double sum = 0;
+    for (size_t i = 0; i < n;) {
+        int some = 0;
+        for (; some < arg.batch && i < n; some++, i++)
+            windows_at(&run.scored, i * run.scored.count / n * length, run.batch + (size_t)some * length,
+                       run.next + (size_t)some * length);
+        sum += grad_run(run.grad, run.batch, run.next, some, &pass) * some;
+    }
+    return sum / (double)n;
+}
+
+static double bits_per_byte(double loss) {
+    return loss / log(2) * (double)run.n_held / (double)run.parts.held_size;
+}
+
+/* ---- What is printed ---- */
+
+static void print_time(double s) {
+    if (s >= 5400) printf("%.1f h", s / 3600);
+    else if (s >= 100) printf("%.0f min", s / 60);
+    else printf("%.0f s", s);
+}
+
+static void print_line(int evaluated, double rate, double spent, uint64_t steps) {
+    const double tokens = (double)arg.batch * arg.accumulate * arg.context;
+    const double speed = tokens * (double)steps / spent, flops = speed * grad_operations(&run.model.config, 1) * 1e-9;
+    const double peak = peak_f32(compute_threads(run.threads));
+    printf("step %5.0f/%d  epoch %.2f  loss %.4f", (double)now.step, arg.steps,
+           (double)now.step * arg.batch * arg.accumulate / (double)run.learned.count, now.mean);
+    if (evaluated) printf("  held-out %.4f, %.3f bits/byte", now.held, bits_per_byte(now.held));
+    printf("  lr %.2e  |g| %.2f", rate, now.length);
+    if (steps) printf("  %.0f tokens/s, %.1f GFLOP/s", speed, flops);
+    if (steps && peak > 0) printf(", %.0f%% of the f32 peak", 100 * flops / peak);
+    if (steps && now.step < (uint64_t)arg.steps) {
+        printf("  ");
+        print_time(spent / (double)steps * (double)((uint64_t)arg.steps - now.step));
+        printf(" left");
+    }
+    putchar('\n');
+    fflush(stdout);
+}
+
+/* A text that the model continues from nothing, as run would print it, but on one line. */
+static void print_sample(void) {
+    llama_error err = {{0}};
+    void *data = NULL;
+    size_t size;
+    llama_sampling how = llama_sampling_default();
+    how.seed = now.step;
+    const llama_options o = {.n_ctx = SAMPLE_TOKENS, .n_threads = compute_threads(run.threads)};
+    llama_model *m = weights_build(&run.model, weights_type("f32"), &data, &size, &err)
+                         ? NULL : llama_load_memory(data, size, NULL, &err);
+    llama_context *c = m ? llama_context_create(m, &o, &err) : NULL;
+    llama_sampler *s = c ? llama_sampler_create(m, &how, NULL, &err) : NULL;
+    int id = tokenizer_bos(run.tokens), previous = -1;
+    fputs(s ? "  > " : "", stdout);
+    for (int i = 0; s && i < SAMPLE_TOKENS - 1; i++) {
+        const float *logits = llama_forward(c, &id, 1, &err);
+        previous = id;
+        id = logits ? llama_sample(s, logits, &err) : -1;
+        if (id < 0 || tokenizer_is_end(run.tokens, id)) break;
+        const char *text = tokenizer_decode(run.tokens, previous, id, &size);
+        for (size_t k = 0; k < size; k++)
+            putchar((unsigned char)text[k] < 32 || text[k] == 127 ? ' ' : text[k]);
+    }
+    if (s) putchar('\n');
+    fflush(stdout);
+    llama_sampler_free(s), llama_context_free(c), llama_free(m), free(data);
+    if (err.text[0]) fail("%s", err.text);
+}
+
+/* ---- The loop ---- */
+
+/* After a step: what is due is printed and saved. Times leave out what this does. */
+static void look_around(double rate, double *spent, uint64_t *steps) {
+    const int last = now.step == (uint64_t)arg.steps;
+    const int evaluate = (now.step % (uint64_t)arg.eval_every == 0 || last) && run.scored.count;
+    const uint64_t sample = (uint64_t)(was_given(&arg.sample_every) ? arg.sample_every : arg.eval_every);
+    int improved = 0;
+    if (evaluate) {
+        now.held = score_held_out(last && !arg.keep_best ? SIZE_MAX / 2 : QUICK_TOKENS);
+        improved = now.held < now.lowest;
+        if (improved) now.lowest = now.held;
+    }
+    if (evaluate || last || seconds() - now.shown > LINE_SECONDS) {
+        print_line(evaluate, rate, *spent, *steps);
+        now.shown = seconds(), *spent = 0, *steps = 0;
+    }
+    if (sample && (now.step % sample == 0 || last)) print_sample();
+    const int due = arg.save_every ? now.step % (uint64_t)arg.save_every == 0 : seconds() - now.saved > SAVE_SECONDS;
+    if (due || last || interrupted || (improved && arg.keep_best)) save(arg.keep_best ? improved : 1);
+}
+
+static void train(void) {
+    double spent = 0;
+    uint64_t steps = 0;
+    now.start = now.saved = now.shown = seconds();
+    if (now.step) printf("resumed    at step %.0f of %d\n", (double)now.step, arg.steps);
+    fflush(stdout);
+    now.saved_step = now.step;
+    if (now.step == (uint64_t)arg.steps && run.scored.count) now.held = score_held_out(SIZE_MAX / 2);
+    while (now.step < (uint64_t)arg.steps && !interrupted) {
+        const double begin = seconds(), rate = schedule(now.step + 1), loss = make_step();
+        now.mean = now.step == 1 ? loss : now.mean + (loss - now.mean) * (now.step < 50 ? 1.0 / (double)now.step : 0.02);
+        spent += seconds() - begin, steps++;
+        look_around(rate, &spent, &steps);
+    }
+    if (now.step < (uint64_t)arg.steps && now.saved_step != now.step) save(!arg.keep_best); /* stopped while saving */
+    if (now.step < (uint64_t)arg.steps)
+        printf("stopped    at step %.0f of %d; --resume goes on\n", (double)now.step, arg.steps);
+    else {
+        printf("done       ");
+        print_time(seconds() - now.start);
+        printf(", loss %.6f", now.mean);
+        if (run.scored.count && arg.keep_best)
+            printf(", held-out %.6f, %.4f bits/byte (the lowest)", now.lowest, bits_per_byte(now.lowest));
+        else if (run.scored.count) printf(", held-out %.6f, %.4f bits/byte", now.held, bits_per_byte(now.held));
+        printf("\n");
+    }
+}
+
+static void close_all(void) {
+    run.model.values = NULL; /* grad's */
+    weights_free(&run.model);
+    corpus_free(&run.parts), windows_free(&run.learned), windows_free(&run.scored), tokenizer_free(run.tokens);
+    grad_free(run.grad), compute_free(run.threads);
+    free(run.text), free(run.state_path), free(run.state_file), free(run.learn), free(run.held);
+    free(run.moment1), free(run.moment2), free(run.batch), free(run.next);
+}
+
+int main(int argc, char **argv) {
+    size_t size;
+    parse_arguments(argc, argv);
+    check_arguments();
+    now.lowest = INFINITY;
+    run.text = read_file(arg.text, TEXT_LIMIT, &size);
+    if (!size) fail("%.200s is empty", arg.text);
+    if (strlen(run.text) != size) fail("%.200s holds zero bytes: not a text", arg.text);
+    check_output();
+    if (arg.resume) {
+        load_state();
+        run.model.config = run.state.config;
+        run.model.rope = copy(run.state.rope, (size_t)(run.state.config.head_dim / 2) * sizeof(float));
+        run.model.tokenizer = copy(run.state.tokenizer, run.state.tokenizer_size);
+        run.model.tokenizer_size = run.state.tokenizer_size;
+    } else {
+        check_unfinished();
+        if (arg.init) load_init();
+        else shape_model(), check_shape();
+    }
+    open_text();
+    run.model.config.vocab_size = arg.vocab;
+    choose_schedule();
+    create_model();
+    catch_signal(SIGINT), catch_signal(SIGTERM);
+    train();
+    const int failed = fflush(stdout) || ferror(stdout), stopped = now.step < (uint64_t)arg.steps;
+    close_all();
+    if (failed) fail("cannot write to standard output");
+    return stopped ? STATUS_INTERRUPTED + interrupted : 0;
+}
