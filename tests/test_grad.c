@@ -90,7 +90,8 @@ static void test_adamw(compute *c) {
     adamw o = {.rate = 0.1, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .decay = 0.5, .clip = 1, .step = 1};
     grad *g = grad_create(&f, rope, 1, c, NULL);
     double *m = calloc(g->count, sizeof *m), *v = calloc(g->count, sizeof *v), w = 0.7, m1 = 0, v1 = 0;
-    const size_t at = grad_find_tensor(&f, SOURCE_WO, 0).offset, norm_at = grad_find_tensor(&f, SOURCE_FFN_NORM, 0).offset;
+    const size_t at = grad_find_tensor(&f, SOURCE_WO, 0).offset;
+    const size_t norm_at = grad_find_tensor(&f, SOURCE_FFN_NORM, 0).offset;
     g->w.all[at] = g->w.all[norm_at] = w;
     for (; o.step <= 3; o.step++) {
         const double slope = 3.0 * (double)o.step;
@@ -98,7 +99,8 @@ static void test_adamw(compute *c) {
         CHECK_NEAR(adamw_step(g, &o, m, v), slope, 1e-12);
         const double d = 1; /* clipped */
         m1 = 0.9 * m1 + 0.1 * d, v1 = 0.95 * v1 + 0.05 * d * d;
-        w -= 0.1 * (m1 / (1 - pow(0.9, (double)o.step)) / (sqrt(v1 / (1 - pow(0.95, (double)o.step))) + 1e-8) + 0.5 * w);
+        const double m2 = m1 / (1 - pow(0.9, (double)o.step)), v2 = v1 / (1 - pow(0.95, (double)o.step));
+        w -= 0.1 * (m2 / (sqrt(v2) + 1e-8) + 0.5 * w);
         CHECK_NEAR(g->w.all[at], w, 1e-12);
     }
     CHECK_NEAR(g->w.all[norm_at], 0.7, 0); /* no decay */
@@ -117,8 +119,8 @@ int main(void) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) test_gradients(&cases[i], c);
     TEST("AdamW") { test_adamw(c); }
     TEST("sizes that overflow") {
-        const llama_config f = {.dim = 1 << 28, .hidden_dim = 1 << 28, .n_layers = 1 << 24, .n_heads = 1, .n_kv_heads = 1,
-                                .head_dim = 2, .vocab_size = 1 << 28, .seq_len = 1 << 28};
+        const llama_config f = {.dim = 1 << 28, .hidden_dim = 1 << 28, .n_layers = 1 << 24, .n_heads = 1,
+                                .n_kv_heads = 1, .head_dim = 2, .vocab_size = 1 << 28, .seq_len = 1 << 28};
         CHECK(grad_count(&f) == SIZE_MAX);
     }
     compute_free(c);

@@ -339,15 +339,28 @@ static int more_frequent(const void *a, const void *b) {
     return x->count != y->count ? (x->count < y->count ? 1 : -1) : x->at < y->at ? -1 : 1;
 }
 
-/* The characters, the most frequent first, at most so many; NULL without memory. Ranks them: behind all pieces. */
-static candidate **rank_characters(learner *l, int most, int *n) {
-    candidate **list = malloc(((size_t)l->n_list + 1) * sizeof *list);
-    if (!list) return l->failed = 1, NULL;
-    for (int i = 0; i < l->n_list; i++) list[i] = &l->list[i];
-    qsort(list, (size_t)l->n_list, sizeof *list, more_frequent);
-    *n = l->n_list < most ? l->n_list : most;
-    for (int i = 0; i < *n; i++) list[i]->rank = INT32_MAX - 1;
-    return list;
+typedef struct {
+    const unsigned char *p;
+    int size;
+} character;
+
+/* list (n <= most) = the characters, first the space, which encoding puts before a text, then the most frequent. Ranks
+ * them: behind all pieces. */
+static int rank_characters(learner *l, character *list, int most) {
+    candidate **sorted = malloc(((size_t)l->n_list + 1) * sizeof *sorted);
+    int n = 0;
+    if (!sorted) return l->failed = 1, 0;
+    for (int i = 0; i < l->n_list; i++) sorted[i] = &l->list[i];
+    for (int i = 0; i < l->n_list; i++) /* first of all */
+        if (l->text[l->list[i].at] == ' ') l->list[i].count = INT64_MAX;
+    qsort(sorted, (size_t)l->n_list, sizeof *sorted, more_frequent);
+    if (!l->n_list || sorted[0]->count < INT64_MAX) list[n++] = (character){(const unsigned char *)" ", 1};
+    for (int i = 0; i < l->n_list && n < most; i++) {
+        sorted[i]->rank = INT32_MAX - 1;
+        list[n++] = (character){l->text + sorted[i]->at, sorted[i]->size};
+    }
+    free(sorted);
+    return n;
 }
 
 /* Writes a text as pieces have it, spaces as U+2581; returns where it ends. */
@@ -365,8 +378,7 @@ static void add_piece(tokenizer_parts *parts, tokenizer_piece *pieces, char **me
     *memory = end;
 }
 
-/* characters (n): where they are in the text, and their sizes. */
-static tokenizer *make_tokenizer(const learner *l, const size_t (*characters)[2], int n, tokenizer_error *err) {
+static tokenizer *make_tokenizer(const learner *l, const character *characters, int n, tokenizer_error *err) {
     static const char *const special[] = {"<unk>", "<s>", "</s>"};
     static const int ends[] = {2};
     const size_t count = (size_t)BPE_FIRST + (size_t)l->n_pieces + (size_t)n;
@@ -388,8 +400,8 @@ static tokenizer *make_tokenizer(const learner *l, const size_t (*characters)[2]
             add_piece(&parts, pieces, &end, l->text + l->list[l->pieces[i]].at, l->list[l->pieces[i]].size, -(float)i,
                       TOKENIZER_NORMAL);
         for (int i = 0; i < n; i++)
-            add_piece(&parts, pieces, &end, l->text + characters[i][0], (int)characters[i][1],
-                      -(float)(l->n_pieces + i), TOKENIZER_NORMAL);
+            add_piece(&parts, pieces, &end, characters[i].p, characters[i].size, -(float)(l->n_pieces + i),
+                      TOKENIZER_NORMAL);
         t = tokenizer_create(&parts, NULL, err);
     } else {
         fail(err, "no memory for a vocabulary of %zu pieces", count);
@@ -398,12 +410,9 @@ static tokenizer *make_tokenizer(const learner *l, const size_t (*characters)[2]
     return t;
 }
 
-/* Pieces until the vocabulary is full. characters (n of room for as many). */
-static tokenizer *learn(learner *l, int vocab_size, size_t (*characters)[2], tokenizer_error *err) {
-    int n = 0;
-    candidate **ranked = rank_characters(l, vocab_size - BPE_FIRST, &n);
-    for (int i = 0; i < n && ranked; i++) characters[i][0] = ranked[i]->at, characters[i][1] = (size_t)ranked[i]->size;
-    free(ranked);
+/* Pieces until the vocabulary is full. characters has room for all of them. */
+static tokenizer *learn(learner *l, int vocab_size, character *characters, tokenizer_error *err) {
+    const int n = rank_characters(l, characters, vocab_size - BPE_FIRST);
     if (!l->failed) find_words(l);
     for (int i = 0; i < l->n_list; i++) l->list[i].count = 0; /* from here on, of neighbours */
     for (int i = 0; i < l->n_words && !l->failed; i++) count_neighbours(l, i, 1);
@@ -415,7 +424,7 @@ static tokenizer *learn(learner *l, int vocab_size, size_t (*characters)[2], tok
         learn_piece(l, found);
     }
     return l->failed ? fail(err, "no memory to learn from a text of %zu bytes", l->size)
-                     : make_tokenizer(l, (const size_t(*)[2])characters, n, err);
+                     : make_tokenizer(l, characters, n, err);
 }
 
 static void release(learner *l) {
@@ -430,7 +439,7 @@ tokenizer *bpe_learn(const char *text, size_t size, int vocab_size, size_t *toke
         return fail(err, "a vocabulary of %d is too small: %d pieces are for single bytes and marks", vocab_size,
                     BPE_FIRST);
     l.pieces = malloc((size_t)vocab_size * sizeof *l.pieces);
-    size_t(*characters)[2] = malloc((size_t)vocab_size * sizeof *characters);
+    character *characters = malloc((size_t)vocab_size * sizeof *characters);
     l.failed = !l.pieces || !characters || !make_room(&l, &l.list_table) || !make_room(&l, &l.word_table);
     if (!l.failed) count_characters(&l);
     tokenizer *t = l.failed ? fail(err, "no memory to learn from a text of %zu bytes", size)

@@ -198,7 +198,7 @@ typedef struct {
     int rows, cols; /* panels down and across */
 } grid;
 
-/* Panels no larger than fits, and as many as keep so many threads equally busy, if there are enough rows and columns. */
+/* Panels no larger than fits, and as many as keep so many threads equally busy, if the matrix is large enough. */
 static grid grid_of(const compute *c, int m, int n, int threads) {
     const int unit = row_unit(c), blocks = (m + unit - 1) / unit, tiles = (n + COLS - 1) / COLS;
     const int most = PANEL_ROWS / unit;

@@ -32,8 +32,8 @@ static real square_root(real x) { return sizeof(real) == sizeof(float) ? (real)s
 
 /* ==== 1. Weights ================================================================================ */
 
-static const enum source_tensor of_layer[] = {
-    SOURCE_ATTENTION_NORM, SOURCE_FFN_NORM, SOURCE_WQ, SOURCE_WK, SOURCE_WV, SOURCE_WO, SOURCE_W1, SOURCE_W3, SOURCE_W2};
+static const enum source_tensor of_layer[] = {SOURCE_ATTENTION_NORM, SOURCE_FFN_NORM, SOURCE_WQ, SOURCE_WK, SOURCE_WV,
+                                              SOURCE_WO, SOURCE_W1, SOURCE_W3, SOURCE_W2};
 enum { PER_LAYER = sizeof of_layer / sizeof *of_layer };
 
 int grad_is_norm(enum source_tensor id) {
@@ -626,7 +626,8 @@ double grad_run(grad *g, const int *tokens, const int *next, int sequences, cons
 
 double grad_operations(const llama_config *f, int backward) {
     const double q = (double)f->n_heads * f->head_dim, kv = (double)f->n_kv_heads * f->head_dim;
-    const double layer = f->dim * (2 * q + 2 * kv + 3.0 * f->hidden_dim) + q * (f->seq_len + 1.0); /* half of q k, p v */
+    const double attention = q * (f->seq_len + 1.0); /* q . k and p . v, half of the context on average */
+    const double layer = f->dim * (2 * q + 2 * kv + 3.0 * f->hidden_dim) + attention;
     return 2 * (layer * f->n_layers + (double)f->vocab_size * f->dim) * (backward ? 3 : 1);
 }
 

@@ -87,7 +87,8 @@ static int read_header(train_state *s, const unsigned char *p, size_t size, cons
     int *field[8];
     memset(s, 0, sizeof *s);
     config_fields(&s->config, field);
-    if (size < STATE_HEADER) return source_fail(err, "%.120s: %zu bytes, not the state of a run, or cut short", name, size);
+    if (size < STATE_HEADER)
+        return source_fail(err, "%.120s: %zu bytes, not the state of a run, or cut short", name, size);
     if (memcmp(p, magic, 8)) return source_fail(err, "%.120s: not the state of a training run", name);
     if (get(p + 8, 4) != VERSION)
         return source_fail(err, "%.120s: version %" PRIu64 " of the format, known is %d", name, get(p + 8, 4), VERSION);
@@ -98,7 +99,8 @@ static int read_header(train_state *s, const unsigned char *p, size_t size, cons
     s->config.shared_classifier = (int)get(p + 48, 4);
     s->config.norm_eps = get_float(p + 52), s->config.rope_theta = get_float(p + 56);
     s->n_settings = (int)get(p + 12, 4);
-    s->step = get(p + 64, 8), s->text_hash = get(p + 72, 8), s->lowest = get_double(p + 80), s->mean = get_double(p + 96);
+    s->step = get(p + 64, 8), s->text_hash = get(p + 72, 8);
+    s->lowest = get_double(p + 80), s->mean = get_double(p + 96);
     if (s->lowest != s->lowest || s->mean != s->mean)
         return source_fail(err, "%.120s: a loss in it is not a number", name);
     return weights_check(&s->config, name, err);

@@ -46,7 +46,7 @@ int state_read(const void *data, size_t size, const char *name, train_state *s, 
 /* Replaces the file at path once all is on the disk; if anything fails, what was there stays. 0, or -1. */
 int state_write(const train_state *s, const char *path, llama_error *err);
 
-/* A hash of bytes, to be given the hash of those before them, 0 at first. Any cut but the last is at a multiple of 8. */
+/* A hash of bytes, to be given the hash of those before them, 0 at first; all but the last multiples of 8 bytes. */
 uint64_t state_hash(const void *data, size_t size, uint64_t before);
 
 #endif

@@ -279,7 +279,8 @@ static void check_arguments(void) {
     }
     if (!arg.text) misuse("no TEXT");
     if (!arg.output) misuse("no OUT.llama");
-    if (arg.resume && (arg.init || arg.tokenizer)) misuse("--resume takes neither --init nor --tokenizer: OUT has its own");
+    if (arg.resume && (arg.init || arg.tokenizer))
+        misuse("--resume takes neither --init nor --tokenizer: OUT has its own");
     if (arg.init && arg.tokenizer) misuse("--init has its own tokenizer: no --tokenizer");
     if (was_given(&arg.epochs) && was_given(&arg.steps)) misuse("--epochs and --steps exclude each other");
     arg.type = weights_type(arg.type_name ? arg.type_name : "f32");
@@ -346,8 +347,8 @@ static void load_settings(void) {
         fail("%.200s: it has settings of another version of this program", run.state_path);
     for (int i = 0; i < N_OPTIONS; i++)
         if (given[i] && options[i].saved && asked[i] != option_value(&options[i]))
-            fail("%.200s: its run has --%s %g, not %g", run.state_path, options[i].kind == OFF ? "tie" : options[i].name,
-                 option_value(&options[i]), asked[i]);
+            fail("%.200s: its run has --%s %g, not %g", run.state_path,
+                 options[i].kind == OFF ? "tie" : options[i].name, option_value(&options[i]), asked[i]);
     if (arg.type_name && type != arg.type) arg.type = type; /* of the output only: no loss depends on it */
     const llama_config *f = &run.state.config;
     const int wrong = f->dim != arg.dim || f->n_layers != arg.layers || f->n_heads != arg.heads ||
@@ -384,6 +385,18 @@ static void check_unfinished(void) {
                  run.state_path, (double)s.step, s.settings[k]);
     }
     free(data);
+}
+
+static void diverged(uint64_t step) {
+    fail("the loss is not a number at step %.0f: a lower --lr may help", (double)step);
+}
+
+/* The last update is not yet seen in any loss. */
+static void check_weights(void) {
+    int bad = 0;
+    const float *w = run.model.values;
+    for (size_t i = 0, n = grad_count(&run.model.config); i < n; i++) bad |= w[i] - w[i] != 0;
+    if (bad) diverged(now.step);
 }
 
 static void save(int with_model) {
@@ -424,8 +437,8 @@ static void open_tokenizer(void) {
     tokenizer_error err;
     const int vocab = was_given(&arg.vocab) ? arg.vocab : 0;
     if (run.model.tokenizer) /* of --init or --resume */
-        run.tokens = tokenizer_load_memory(run.model.tokenizer, run.model.tokenizer_size, run.model.config.vocab_size, NULL,
-                                           &err);
+        run.tokens = tokenizer_load_memory(run.model.tokenizer, run.model.tokenizer_size,
+                                           run.model.config.vocab_size, NULL, &err);
     else if (arg.tokenizer) run.tokens = tokenizer_load(arg.tokenizer, vocab, NULL, &err);
     else {
         const double start = seconds();
@@ -463,8 +476,8 @@ static void open_text(void) {
     encode(run.parts.held, run.parts.held_size, &run.held, &run.n_held);
     const double step = (double)arg.batch * arg.accumulate * arg.context;
     if ((double)run.n_learn < step)
-        fail("%.120s: %zu tokens to learn from are fewer than a step's %.0f: batch %d x accumulate %d x ctx %d", arg.text,
-             run.n_learn, step, arg.batch, arg.accumulate, arg.context);
+        fail("%.120s: %zu tokens to learn from are fewer than a step's %.0f: batch %d x accumulate %d x ctx %d",
+             arg.text, run.n_learn, step, arg.batch, arg.accumulate, arg.context);
     print_text();
     const int bos = tokenizer_bos(run.tokens);
     windows_open(&run.learned, run.learn, run.n_learn, arg.context, bos, (uint64_t)arg.seed);
@@ -521,7 +534,8 @@ static void check_shape(void) {
     if (weights_check(f, "the model", &err)) fail("%s", err.text);
     if ((double)arg.batch * f->seq_len * (f->dim + 2.0 * f->hidden_dim) > 1e15 || grad_count(f) == SIZE_MAX)
         fail("the model is too large");
-    if ((double)arg.batch * f->seq_len > INT_MAX) fail("--batch %d x --ctx %d tokens are too many", arg.batch, f->seq_len);
+    if ((double)arg.batch * f->seq_len > INT_MAX)
+        fail("--batch %d x --ctx %d tokens are too many", arg.batch, f->seq_len);
 }
 
 static void create_model(void) {
@@ -577,7 +591,8 @@ static double make_step(void) {
     const size_t length = (size_t)arg.context;
     for (int a = 0; a < arg.accumulate; a++) {
         const uint64_t turn = now.step * (uint64_t)arg.accumulate + (uint64_t)a;
-        const grad_pass pass = {1, 1.0 / arg.accumulate, arg.dropout, grad_mix((uint64_t)arg.seed ^ grad_mix(turn + 1))};
+        const uint64_t seed = grad_mix((uint64_t)arg.seed ^ grad_mix(turn + 1));
+        const grad_pass pass = {1, 1.0 / arg.accumulate, arg.dropout, seed};
         for (int i = 0; i < arg.batch; i++)
             if (windows_take(&run.learned, turn * (uint64_t)arg.batch + (uint64_t)i, run.batch + (size_t)i * length,
                              run.next + (size_t)i * length))
@@ -587,8 +602,7 @@ static double make_step(void) {
     const adamw o = {.rate = schedule(now.step + 1), .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .decay = arg.decay,
                      .clip = arg.clip, .freeze_embedding = arg.freeze, .step = now.step + 1};
     if (loss - loss == 0) now.length = adamw_step(run.grad, &o, run.moment1, run.moment2);
-    if (loss - loss != 0 || now.length - now.length != 0) /* infinity too */
-        fail("the loss is not a number at step %.0f: a lower --lr may help", (double)now.step + 1);
+    if (loss - loss != 0 || now.length - now.length != 0) diverged(now.step + 1); /* infinity too */
     now.step++;
     return loss;
 }
@@ -676,7 +690,9 @@ static void look_around(double rate, double *spent, uint64_t *steps) {
     const int last = now.step == (uint64_t)arg.steps;
     const int evaluate = (now.step % (uint64_t)arg.eval_every == 0 || last) && run.scored.count;
     const uint64_t sample = (uint64_t)(was_given(&arg.sample_every) ? arg.sample_every : arg.eval_every);
+    const int due = arg.save_every ? now.step % (uint64_t)arg.save_every == 0 : seconds() - now.saved > SAVE_SECONDS;
     int improved = 0;
+    if (evaluate || due || last || interrupted) check_weights();
     if (evaluate) {
         now.held = score_held_out(last && !arg.keep_best ? SIZE_MAX / 2 : QUICK_TOKENS);
         improved = now.held < now.lowest;
@@ -686,8 +702,7 @@ static void look_around(double rate, double *spent, uint64_t *steps) {
         print_line(evaluate, rate, *spent, *steps);
         now.shown = seconds(), *spent = 0, *steps = 0;
     }
-    if (sample && (now.step % sample == 0 || last)) print_sample();
-    const int due = arg.save_every ? now.step % (uint64_t)arg.save_every == 0 : seconds() - now.saved > SAVE_SECONDS;
+    if (sample && (now.step % sample == 0 || last)) check_weights(), print_sample();
     if (due || last || interrupted || (improved && arg.keep_best)) save(arg.keep_best ? improved : 1);
 }
 
@@ -701,12 +716,13 @@ static void train(void) {
     if (now.step == (uint64_t)arg.steps && run.scored.count) now.held = score_held_out(SIZE_MAX / 2);
     while (now.step < (uint64_t)arg.steps && !interrupted) {
         const double begin = seconds(), rate = schedule(now.step + 1), loss = make_step();
-        now.mean = now.step == 1 ? loss : now.mean + (loss - now.mean) * (now.step < 50 ? 1.0 / (double)now.step : 0.02);
+        now.mean += (loss - now.mean) * (now.step < 50 ? 1.0 / (double)now.step : 0.02);
         spent += seconds() - begin, steps++;
         look_around(rate, &spent, &steps);
     }
-    if (now.step < (uint64_t)arg.steps && now.saved_step != now.step) save(!arg.keep_best); /* stopped while saving */
-    if (now.step < (uint64_t)arg.steps)
+    const int stopped = now.step < (uint64_t)arg.steps;
+    if (stopped && now.saved_step != now.step) check_weights(), save(!arg.keep_best); /* Ctrl-C came after the save */
+    if (stopped)
         printf("stopped    at step %.0f of %d; --resume goes on\n", (double)now.step, arg.steps);
     else {
         printf("done       ");

@@ -1,0 +1,190 @@
+#!/bin/sh
+# test_train.sh - tools/train as its user sees it: a model of a text that the test makes, stopped in every way, gone on
+# with, and run.
+#
+# TOOLS is where train is (./tools), RUN the program (./run), LLAMA_TEST_DATA the development data (../shared/data).
+RUN=${RUN:-./run} TRAIN=${TOOLS:-./tools}/train CONVERT=${TOOLS:-./tools}/convert data=${LLAMA_TEST_DATA:-../shared/data}
+passed=0 failed=0 skipped=0
+T=$(mktemp -d) || exit 1
+trap 'rm -rf "$T"' EXIT
+
+ok() { passed=$((passed + 1)); }
+bad() { failed=$((failed + 1)) && echo "$name: $1"; }
+skip() { skipped=$((skipped + 1)) && echo "skipped: $1"; }
+train() { "$TRAIN" "$@" >"$T/stdout" 2>"$T/stderr" && status=0 || status=$?; }
+same() { if cmp -s "$1" "$2"; then ok; else bad "$1 and $2 differ"; fi; }
+succeeds() { # NAME ARGUMENTS: and says nothing on stderr
+    name=$1
+    shift
+    train "$@"
+    if [ "$status" -eq 0 ] && [ ! -s "$T/stderr" ]; then ok; else bad "status $status: $(head -c 300 "$T/stderr")"; fi
+}
+done_line() { sed -n 's/^done .*, loss/loss/p' "$T/stdout"; }
+held_out() { done_line | sed 's/.*held-out \([0-9.]*\),.*/\1/'; }
+
+# Twenty chapters of sentences that a small model can learn.
+awk 'BEGIN { srand(7)
+    split("cat dog bird child king queen house tree river mountain", noun)
+    split("saw liked found heard followed", verb)
+    for (c = 1; c <= 20; c++) {
+        printf "CHAPTER %d\n\n", c
+        for (i = 0; i < 60; i++)
+            printf "The %s %s the %s%s", noun[1 + int(rand() * 10)], verb[1 + int(rand() * 5)],
+                noun[1 + int(rand() * 10)], i % 4 == 3 ? ".\n" : ". "
+        printf "\n"
+    } }' >"$T/text"
+small="--vocab 320 --dim 16 --layers 2 --heads 4 --kv-heads 2 --hidden 24 --ctx 32 --batch 4 -j 1"
+run60="$small --steps 60 --sample-every 0 --dropout 0.1"
+
+# ---- A run, and what it made ----
+
+succeeds "training" "$T/text" "$T/a.llama" $run60 --held-out "$T/held" --type q8
+a=$(done_line)
+name="what is printed"
+for word in "every 10. of 20 chapters" "step    60/60" "bits/byte" "tokens/s" "held-out"; do
+    if grep -q -e "$word" "$T/stdout"; then ok; else bad "no \"$word\" in $(cat "$T/stdout")"; fi
+done
+name="the held-out share"
+if [ "$(grep CHAPTER "$T/held" | tr '\n' ' ')" = "CHAPTER 10 CHAPTER 20 " ]; then ok; else bad "$(grep CHAPTER "$T/held")"; fi
+name="it learned"
+if awk "BEGIN { exit !($(held_out) < 4.6) }"; then ok; else bad "$a"; fi # log 320 is 5.77
+name="run --perplexity agrees"
+said=$("$RUN" "$T/a.llama" --perplexity "$T/held" 2>&1 | sed 's/.*bits_per_byte //')
+if awk "BEGIN { exit !($said - $(done_line | sed 's/.*, \([0-9.]*\) bits.*/\1/') < 0.1) }"; then ok; else bad "$said, $a"; fi
+name="run"
+if "$RUN" "$T/a.llama" -p "The cat" -n 20 -s 1 >"$T/said" 2>&1 && grep -q "^The cat" "$T/said"; then ok; else bad "$(cat "$T/said")"; fi
+name="no other files"
+if [ "$(ls "$T" | tr '\n' ' ')" = "a.llama a.llama.state held said stderr stdout text " ]; then ok; else bad "$(ls "$T")"; fi
+succeeds "the same again, with two threads" "$T/text" "$T/b.llama" $run60 --type q8 -j 2
+same "$T/a.llama" "$T/b.llama"
+succeeds "a sample" "$T/text" "$T/b.llama" $small --steps 4 --sample-every 4
+if grep -q "^  > " "$T/stdout"; then ok; else bad "$(cat "$T/stdout")"; fi
+
+# ---- Stopped, and gone on with ----
+
+name="killed at random moments"
+rm -f "$T"/b.llama*
+kills=0
+while [ "$kills" -lt 4 ]; do
+    [ -f "$T/b.llama.state" ] && resume=--resume || resume=
+    "$TRAIN" "$T/text" "$T/b.llama" $run60 --type q8 --save-every 3 $resume >"$T/stdout" 2>"$T/stderr" &
+    sleep "0.0$(awk "BEGIN { srand($kills + $$); print 2 + int(rand() * 7) }")"
+    kill -9 $! 2>/dev/null
+    wait $! 2>/dev/null
+    kills=$((kills + 1))
+done
+[ -f "$T/b.llama.state" ] && resume=--resume || resume=
+train "$T/text" "$T/b.llama" $run60 --type q8 $resume
+if [ "$status" -eq 0 ] && [ "$(done_line)" = "$a" ]; then ok; else bad "$(done_line) $(cat "$T/stderr"), not $a"; fi
+same "$T/a.llama" "$T/b.llama"
+
+name="stopped by a signal"
+rm -f "$T"/b.llama*
+(trap - INT; exec "$TRAIN" "$T/text" "$T/b.llama" $small --steps 100000 >"$T/stdout" 2>"$T/stderr") &
+pid=$!
+sleep 0.3
+kill -TERM $pid
+wait $pid
+if [ $? -eq 143 ] && grep -q "^stopped .*--resume" "$T/stdout" && [ -f "$T/b.llama" ]; then ok; else bad "$(cat "$T/stdout" "$T/stderr")"; fi
+
+# refuses NAME STATUS WORD ARGUMENTS: a line on stderr with WORD, two for wrong usage, and no file changed.
+refuses() {
+    name=$1 want=$2 word=$3
+    shift 3
+    ls -lA "$T/in" >"$T/before" && cat "$T"/in/* >"$T/before2" 2>/dev/null
+    train "$@"
+    ls -lA "$T/in" >"$T/after" && cat "$T"/in/* >"$T/after2" 2>/dev/null
+    if [ "$status" -ne "$want" ]; then bad "status $status, not $want: $(head -c 300 "$T/stderr")"
+    elif [ "$(wc -l <"$T/stderr")" -ne "$want" ] || ! grep "^train: " "$T/stderr" | grep -qF -e "$word"; then
+        bad "said $(head -c 300 "$T/stderr")"
+    elif ! cmp -s "$T/before" "$T/after" || ! cmp -s "$T/before2" "$T/after2"; then bad "changed $(cat "$T/after")"
+    else ok; fi
+}
+mkdir "$T/in"
+cp "$T/text" "$T/in/text"
+cp "$T/b.llama" "$T/in/m.llama" && cp "$T/b.llama.state" "$T/in/m.llama.state"
+in="$T/in/text $T/in/m.llama"
+refuses "an unfinished run is not started anew" 1 "--resume goes on" $in $small
+refuses "a state of another shape" 1 "has --dim 16, not 32" $in --resume --dim 32
+refuses "a state of other settings" 1 "has --lr 0.002" $in --resume --lr 0.5
+echo "More." >>"$T/in/text"
+refuses "a state of another text" 1 "another text" $in --resume
+printf 'x' | dd of="$T/in/m.llama.state" bs=1 seek=5000 conv=notrunc 2>/dev/null
+refuses "a damaged state" 1 "checksum" $in --resume
+head -c 3000 "$T/b.llama.state" >"$T/in/m.llama.state"
+refuses "a state cut short" 1 "cut short" $in --resume
+rm "$T/in/m.llama.state"
+refuses "no state" 1 "cannot open" $in --resume
+
+# ---- Bad input ----
+
+: >"$T/in/empty"
+head -c 2000 "$T/text" >"$T/in/short"
+printf 'a\0b' >"$T/in/binary"
+refuses "no arguments" 2 "no TEXT"
+refuses "no output" 2 "no OUT" "$T/in/text"
+refuses "an empty text" 1 "is empty" "$T/in/empty" "$T/in/n.llama"
+refuses "no text" 1 "cannot open" "$T/in/none" "$T/in/n.llama"
+refuses "bytes" 1 "zero bytes" "$T/in/binary" "$T/in/n.llama"
+refuses "a directory" 1 "not a file" "$T/in" "$T/in/n.llama"
+refuses "a text shorter than a step" 1 "fewer than a step" "$T/in/short" "$T/in/n.llama" --vocab 290
+refuses "a vocabulary larger than the text" 1 "too large" "$T/in/short" "$T/in/n.llama" --vocab 20000
+refuses "a vocabulary without room" 1 "too small" "$T/in/text" "$T/in/n.llama" --vocab 100
+refuses "heads that do not divide" 1 "does not divide" "$T/in/text" "$T/in/n.llama" --dim 100 --heads 3
+refuses "kv heads that do not divide" 1 "no multiple" "$T/in/text" "$T/in/n.llama" --dim 64 --heads 4 --kv-heads 3
+refuses "odd heads" 1 "not even" "$T/in/text" "$T/in/n.llama" --dim 15 --heads 3
+for number in "--lr nan" "--lr -1" "--lr inf" "--lr 0x1" "--lr 1e99" "--dim 0" "--dim 1.5" "--steps 0" "--steps 99999999999" "--clip nan" \
+    "--dropout 1" "--seed -1" "--batch ''" "--epochs 0" "-j 0"; do
+    refuses "$number" 2 "expected a" "$T/in/text" "$T/in/n.llama" $number
+done
+refuses "an option without its value" 2 "needs a value" "$T/in/text" "$T/in/n.llama" --lr
+refuses "an unknown option" 2 "unknown option" "$T/in/text" "$T/in/n.llama" --layer 3
+refuses "a type" 2 "expected f32" "$T/in/text" "$T/in/n.llama" --type f16
+refuses "steps and epochs" 2 "exclude" "$T/in/text" "$T/in/n.llama" --steps 3 --epochs 3
+refuses "a text as output" 1 "not a .llama file" "$T/text" "$T/in/text"
+refuses "a device as output" 1 "not a file" "$T/text" /dev/null
+refuses "a directory that is not there" 1 "cannot write there" "$T/text" "$T/in/no/n.llama"
+refuses "a damaged model" 1 "train: " "$T/text" "$T/in/n.llama" --init "$T/in/text"
+refuses "too much memory" 1 "memory" "$T/text" "$T/in/n.llama" --vocab 300 --dim 65536 --heads 64 --kv-heads 64 --hidden 262144 \
+    --layers 1024 --ctx 64 --batch 1
+refuses "a loss that is no number" 1 "at step" "$T/text" "$T/in/m.llama" $small --steps 50 --lr 1000 --clip 0 --warmup 0 \
+    --decay 1000
+if [ -e /dev/full ]; then
+    cp "$T/a.llama" "$T/in/m.llama" && cp "$T/a.llama.state" "$T/in/m.llama.state"
+    for part in m.llama.state.part; do
+        rm -f "$T/full" && ln -s /dev/full "$T/in/$part"
+        train "$T/text" "$T/in/m.llama" $small --steps 3
+        name="a full disk"
+        if [ "$status" -eq 1 ] && grep -q "^train: .*m.llama.state: cannot write" "$T/stderr"; then ok; else bad "$(cat "$T/stderr")"; fi
+        same "$T/a.llama" "$T/in/m.llama"
+        same "$T/a.llama.state" "$T/in/m.llama.state"
+    done
+else
+    skip "a full disk: no /dev/full"
+fi
+
+# ---- From another model ----
+
+tr 'a-z' 'b-za' <"$T/text" | sed 's/^CIBQUFS/CHAPTER/' >"$T/other" # the same in another alphabet
+succeeds "steps on another text" "$T/other" "$T/c.llama" --init "$T/a.llama" --steps 1 --lr 1e-9 --ctx 32 --batch 4 --sample-every 0
+before=$(held_out)
+rm -f "$T"/c.llama*
+succeeds "fine-tuning" "$T/other" "$T/c.llama" --init "$T/a.llama" --steps 40 --lr 3e-3 --ctx 32 --batch 4 --sample-every 0
+if awk "BEGIN { exit !($(held_out) < $before - 0.3) }"; then ok; else bad "held-out loss from $before to $(held_out)"; fi
+refuses "a shape that the model does not have" 1 "--dim 32" "$T/text" "$T/in/n.llama" --init "$T/a.llama" --dim 32
+succeeds "frozen embedding" "$T/other" "$T/d.llama" --init "$T/a.llama" --steps 3 --ctx 32 --batch 4 --freeze-embeddings --keep-best --sample-every 0
+if [ -f "$data/stories260K.bin" ]; then
+    "$CONVERT" -q "$data/stories260K.bin" "$T/stories.llama" -z "$data/tok512.bin" --type f32
+    succeeds "fine-tuning stories260K" "$T/text" "$T/s.llama" --init "$T/stories.llama" --steps 20 --lr 1e-3 --ctx 64 --batch 4 \
+        --sample-every 0 --eval-every 5
+    name="which learns"
+    first=$(sed -n 's/^step *5\/20.*held-out \([0-9.]*\),.*/\1/p' "$T/stdout")
+    if awk "BEGIN { exit !($(held_out) < $first) }"; then ok; else bad "$(cat "$T/stdout")"; fi
+    name="its output"
+    if "$RUN" "$T/s.llama" -p "The" -n 10 >"$T/said" 2>&1; then ok; else bad "$(cat "$T/said")"; fi
+else
+    skip "fine-tuning stories260K: no $data"
+fi
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
