@@ -98,7 +98,8 @@ static void test_float_gradients(int threads, double *sum) {
 /* A text of words that repeat, with line breaks, punctuation, letters beyond ASCII and bytes that are no text. */
 static size_t make_text(char *text, size_t room) {
     static const char *const words[] = {"the", "house", "houses", "mother", "other", "there", "n\xC3\xA4her", "anna",
-                                        "banana", "aaaaaaa", "\xE2\x80\x9Cyes", "1234", "\xFF\xFE", "abcabc", "x", "<s>", "Mr"};
+                                        "banana", "aaaaaaa", "\xE2\x80\x9Cyes", "1234", "\xFF\xFE", "abcabc", "x", "<s>",
+                                        "Mr"};
     static const char *const ends[] = {" ", " ", " ", ", ", ".\n", "  ", "\n\n", "-", ";--", "'s "};
     size_t n = 0;
     while (n + 32 < room)
@@ -204,7 +205,8 @@ static unsigned char *make_state(size_t *size) {
     for (int i = 0; i < 600; i++) values[i / 200][i % 200] = unit();
     train_state s = {.config = state_shape, .settings = {1.5, -2}, .n_settings = 2, .step = 77, .text_hash = 1234,
                      .lowest = 3.25, .mean = 4.5, .count = grad_count(&state_shape), .rope = rope,
-                     .tokenizer = "tokens", .tokenizer_size = 6, .weights = values[0], .moment1 = values[1], .moment2 = values[2]};
+                     .tokenizer = "tokens", .tokenizer_size = 6, .weights = values[0], .moment1 = values[1],
+                     .moment2 = values[2]};
     llama_error err = {{0}};
     CHECK(!state_write(&s, path, &err));
     CHECK_TEXT(err.text, "");
