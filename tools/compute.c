@@ -148,8 +148,6 @@ void compute_swiglu(const compute *c, real *out, const real *a, const real *b, i
     c->kernels->swiglu(out, b, n);
 }
 
-static real exponential(real x) { return ll_exp(x); }
-
 #else /* TRAIN_DOUBLE: what is computed, in plain loops */
 
 static void multiply_panel(const compute *c, real *out, size_t stride, factor a, factor b, span rows, span cols, int k,
@@ -181,14 +179,17 @@ void compute_swiglu(const compute *c, real *out, const real *a, const real *b, i
     for (int i = 0; i < n; i++) out[i] = a[i] / (1 + exp(-a[i])) * b[i];
 }
 
-static real exponential(real x) { return exp(x); }
-
 #endif
 
-/* silu'(z) = s (1 + z (1 - s)) with s = 1 / (1 + e^-z) */
-void compute_swiglu_back(real *da, real *db, const real *dout, const real *a, const real *b, int n) {
+/* silu'(z) = s (1 + z (1 - s)) with s = 1 / (1 + e^-z). The softmax kernel is the fastest e^x at hand: of numbers that
+ * are not above 0, less the largest of them and 0, it makes just that. */
+void compute_swiglu_back(const compute *c, real *restrict da, real *restrict db, const real *restrict dout,
+                         const real *restrict a, const real *restrict b, int n) {
+    real zero = 0;
+    for (int i = 0; i < n; i++) da[i] = a[i] < 0 ? a[i] : -a[i];
+    compute_softmax(c, da, n, &zero);
     for (int i = 0; i < n; i++) {
-        const real s = 1 / (1 + exponential(-a[i])), silu = a[i] * s;
+        const real e = da[i], s = (a[i] < 0 ? e : 1) / (1 + e), silu = a[i] * s;
         da[i] = dout[i] * b[i] * (s + silu * (1 - s));
         db[i] = dout[i] * silu;
     }

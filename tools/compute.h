@@ -52,6 +52,7 @@ real compute_softmax(const compute *c, real *x, int n, real *max);
 
 /* out = silu(a) * b, silu(z) = z / (1 + e^-z); and the gradients of a and b given that of out. */
 void compute_swiglu(const compute *c, real *out, const real *a, const real *b, int n);
-void compute_swiglu_back(real *da, real *db, const real *dout, const real *a, const real *b, int n);
+void compute_swiglu_back(const compute *c, real *restrict da, real *restrict db, const real *restrict dout,
+                         const real *restrict a, const real *restrict b, int n);
 
 #endif

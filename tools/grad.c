@@ -486,7 +486,7 @@ static void swiglu_back(grad *g, const activations *a) {
     for (int t = 0; t < g->n; t++) {
         const real *h = a->h + (size_t)t * 2 * hidden;
         real *dh = g->dh + (size_t)t * 2 * hidden;
-        compute_swiglu_back(dh, dh + hidden, g->dgated + (size_t)t * hidden, h, h + hidden, g->f.hidden_dim);
+        compute_swiglu_back(g->c, dh, dh + hidden, g->dgated + (size_t)t * hidden, h, h + hidden, g->f.hidden_dim);
     }
 }
 
