@@ -680,7 +680,7 @@ static void print_sample(void) {
     if (s) putchar('\n');
     fflush(stdout);
     llama_sampler_free(s), llama_context_free(c), llama_free(m), free(data);
-    if (err.text[0]) fail("%s", err.text);
+    if (err.text[0]) printf("  (no sample: %s)\n", err.text);
 }
 
 /* ---- The loop ---- */
@@ -695,6 +695,7 @@ static void look_around(double rate, double *spent, uint64_t *steps) {
     if (evaluate || due || last || interrupted) check_weights();
     if (evaluate) {
         now.held = score_held_out(last && !arg.keep_best ? SIZE_MAX / 2 : QUICK_TOKENS);
+        if (now.held - now.held != 0) diverged(now.step);
         improved = now.held < now.lowest;
         if (improved) now.lowest = now.held;
     }
