@@ -2,6 +2,7 @@
 # make demo       a first text, from the model that comes along
 # make test       builds and runs all tests; the last line is the sum
 # make asan       the same under the address and undefined-behaviour sanitizers
+# make fuzz       damaged files of every format, for SECONDS (60), under the sanitizers: see tests/fuzz.c
 # make lib        libllama.a and the shared library
 # make install    PREFIX (/usr/local) and DESTDIR; make uninstall takes it away again
 # make clean      removes everything that was made
@@ -163,11 +164,26 @@ asan:
 	    $(MAKE) --no-print-directory BUILD=.build/asan OUT=.build/asan/out/ \
 	    CFLAGS='-O1 -g1 -fno-omit-frame-pointer $(SANITIZE)' LDFLAGS='$(SANITIZE) $(LDFLAGS)' test
 
+# In an object of its own what is tested tells which way each input takes. Failing inputs stay in .build/fuzz.
+SECONDS ?= 60
+TARGET =
+FUZZ_CHECKS := $(SANITIZE) -fsanitize=float-cast-overflow
+fuzz:
+	@$(MAKE) --no-print-directory BUILD=.build/fuzz OUT=.build/fuzz/out/ OPENMP=0 \
+	    CFLAGS='-O1 -g1 -fno-omit-frame-pointer $(FUZZ_CHECKS)' LDFLAGS='$(FUZZ_CHECKS) $(LDFLAGS)' .build/fuzz/fuzz
+	.build/fuzz/fuzz -t $(SECONDS) -o .build/fuzz $(TARGET)
+
+$(BUILD)/fuzz_targets.o: tests/fuzz_targets.c $(BUILD)/flags
+	$(COMPILE) -fsanitize-coverage=trace-pc -c -o $@ $<
+
+$(BUILD)/fuzz: tests/fuzz.c $(BUILD)/fuzz_targets.o
+	$(COMPILE) -o $@ $< $(BUILD)/fuzz_targets.o $(LDFLAGS) $(LIBS)
+
 clean:
 	rm -rf .build tests/bin run libllama.* $(MAINS:.c=)
 
 FORCE:
-.PHONY: all demo lib install uninstall test asan clean FORCE
+.PHONY: all demo lib install uninstall test asan fuzz clean FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
 -include $(wildcard $(BUILD)/needs_*)

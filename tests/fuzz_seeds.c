@@ -1,0 +1,575 @@
+/* fuzz_seeds.c - small valid inputs of every format, and words of the texts among them, for fuzz_targets.c, which
+ * includes this file and of which it uses the statics.
+ */
+
+/* ---------------------------------------------------------------------------------------------------
+ * What is written
+ * ------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    unsigned char p[1 << 16];
+    size_t n;
+} fuzz_bytes;
+
+static void fuzz_put(fuzz_bytes *b, const void *data, size_t size) {
+    FUZZ_CHECK(size <= sizeof b->p - b->n);
+    if (size) memcpy(b->p + b->n, data, size);
+    b->n += size;
+}
+
+static void fuzz_put_text(fuzz_bytes *b, const char *text) { fuzz_put(b, text, strlen(text)); }
+
+static void fuzz_put_int(fuzz_bytes *b, uint64_t value, int size) {
+    for (int i = 0; i < size; i++) fuzz_put(b, &(unsigned char){(unsigned char)(value >> 8 * i)}, 1);
+}
+
+static void fuzz_put_float(fuzz_bytes *b, float value) { fuzz_put_int(b, tk_bits(value), 4); }
+
+static void fuzz_print(fuzz_bytes *b, const char *format, ...) {
+    char text[2000];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    fuzz_put_text(b, text);
+}
+
+/* Small positive numbers in every format that is made of floats, halves and integers. */
+static void fuzz_put_weights(fuzz_bytes *b, size_t size) {
+    for (size_t i = 0; i < size; i++) fuzz_put_int(b, (i * 29 + size) & 63, 1);
+}
+
+/* ---------------------------------------------------------------------------------------------------
+ * Tokenizers
+ * ------------------------------------------------------------------------------------------------- */
+
+static const tokenizer_piece fuzz_pieces[] = {
+    {"<unk>", 5, 0, TOKENIZER_UNKNOWN},   {"<s>", 3, 0, TOKENIZER_CONTROL},
+    {"</s>", 4, 0, TOKENIZER_CONTROL},    {FUZZ_SPACE, 3, -9, TOKENIZER_NORMAL},
+    {"a", 1, -9, TOKENIZER_NORMAL},       {"b", 1, -9, TOKENIZER_NORMAL},
+    {"ab", 2, -2, TOKENIZER_NORMAL},      {FUZZ_SPACE "a", 4, -1, TOKENIZER_NORMAL},
+    {"\xC3\xA9", 2, -9, TOKENIZER_NORMAL}, {"[INST]", 6, 0, TOKENIZER_USER_DEFINED},
+    {"bb", 2, -3, TOKENIZER_UNUSED},      {"bba", 3, -4, TOKENIZER_NORMAL}};
+enum { FUZZ_PIECES = sizeof fuzz_pieces / sizeof *fuzz_pieces };
+
+/* llama2.c's, where types are not written, and BOS and EOS have newlines around them. */
+static void fuzz_make_bin(fuzz_bytes *b, int with_bytes) {
+    b->n = 0;
+    fuzz_put_int(b, 8, 4);
+    for (int i = 0; i < FUZZ_PIECES + (with_bytes ? 256 : 0); i++) {
+        char text[16], plain[16] = " ";
+        if (i < FUZZ_PIECES) snprintf(text, sizeof text, i == 1 || i == 2 ? "\n%s\n" : "%s", fuzz_pieces[i].text);
+        else snprintf(text, sizeof text, "<0x%02X>", (unsigned)(i - FUZZ_PIECES) & 255);
+        if (strncmp(text, FUZZ_SPACE, 3)) strcpy(plain, text);
+        else strcpy(plain + 1, text + 3);
+        fuzz_put_float(b, i < FUZZ_PIECES ? fuzz_pieces[i].score : 0);
+        fuzz_put_int(b, strlen(plain), 4);
+        fuzz_put_text(b, plain);
+    }
+}
+
+static void fuzz_put_varint(fuzz_bytes *b, uint64_t x) {
+    for (; x > 127; x >>= 7) fuzz_put_int(b, x | 128, 1);
+    fuzz_put_int(b, x, 1);
+}
+
+static void fuzz_put_field(fuzz_bytes *b, unsigned number, const void *data, size_t size) {
+    fuzz_put_varint(b, number << 3 | 2);
+    fuzz_put_varint(b, size);
+    fuzz_put(b, data, size);
+}
+
+static void fuzz_put_number_field(fuzz_bytes *b, unsigned number, uint64_t x) {
+    fuzz_put_varint(b, number << 3);
+    fuzz_put_varint(b, x);
+}
+
+static void fuzz_put_model_piece(fuzz_bytes *b, const char *text, float score, int type) {
+    static fuzz_bytes m;
+    m.n = 0;
+    fuzz_put_field(&m, 1, text, strlen(text));
+    fuzz_put_varint(&m, 2 << 3 | 5), fuzz_put_float(&m, score);
+    fuzz_put_number_field(&m, 3, (uint64_t)type);
+    fuzz_put_field(b, 1, m.p, m.n);
+}
+
+/* Rules of one: "A" becomes "a b". A double array whose root's children are at 64 ^ byte. */
+static void fuzz_put_rules(fuzz_bytes *b) {
+    fuzz_put_int(b, 128 * 4, 4);
+    for (uint32_t i = 0; i < 128; i++)
+        fuzz_put_int(b, i == 0                  ? 64u << 10
+                        : i == (64 ^ 'A')       ? 1u << 10 | 0x100 | 'A'
+                        : i == ((64 ^ 'A') ^ 1) ? 0x80000000u | 1
+                                                : 0x80000000u, 4);
+    fuzz_put(b, "\0a b", 5);
+}
+
+/* SentencePiece's. With bytes, or with rules of normalisation. */
+static void fuzz_make_model(fuzz_bytes *b, int with_bytes, int with_rules) {
+    static fuzz_bytes trainer, normalizer, rules;
+    b->n = trainer.n = normalizer.n = rules.n = 0;
+    for (int i = 0; i < FUZZ_PIECES; i++)
+        fuzz_put_model_piece(b, fuzz_pieces[i].text, fuzz_pieces[i].score, fuzz_pieces[i].type);
+    for (int i = 0; with_bytes && i < 256; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "<0x%02X>", (unsigned)i);
+        fuzz_put_model_piece(b, text, 0, TOKENIZER_BYTE);
+    }
+    fuzz_put_number_field(&trainer, 3, 2);
+    fuzz_put_number_field(&trainer, 35, (uint64_t)with_bytes);
+    fuzz_put_field(&trainer, 44, " ? ", 3);
+    fuzz_put_rules(&rules);
+    if (with_rules) fuzz_put_field(&normalizer, 2, rules.p, rules.n);
+    fuzz_put_number_field(&normalizer, 4, (uint64_t)with_rules);
+    fuzz_put_field(b, 2, trainer.p, trainer.n);
+    fuzz_put_field(b, 3, normalizer.p, normalizer.n);
+}
+
+static void fuzz_make_flat(fuzz_bytes *b, tokenizer *t) {
+    FUZZ_CHECK(t);
+    b->n = tokenizer_save(t, b->p, sizeof b->p);
+    FUZZ_CHECK(b->n <= sizeof b->p);
+    tokenizer_free(t);
+}
+
+/* Llama 3's kind: the bytes, some merges, special tokens. */
+static tokenizer *fuzz_byte_level(void) {
+    static const int merges[][2] = {{'t', 'h'}, {256, 'e'}, {' ', 257}, {'1', '2'}};
+    static const int ends[] = {261, 262};
+    static const char *const more[] = {"th", "the", " the", "12", "<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>",
+                                       "<|start_header_id|>", "<|end_header_id|>", "<tool>"};
+    static char bytes[256];
+    tokenizer_piece pieces[266];
+    for (int i = 0; i < 256; i++) bytes[i] = (char)i, pieces[i] = (tokenizer_piece){bytes + i, 1, 0, TOKENIZER_NORMAL};
+    for (int i = 256; i < 266; i++) {
+        const int type = i < 260 ? TOKENIZER_NORMAL : i < 265 ? TOKENIZER_CONTROL : TOKENIZER_USER_DEFINED;
+        pieces[i] = (tokenizer_piece){more[i - 256], strlen(more[i - 256]), 0, type};
+    }
+    const tokenizer_parts parts = {.kind = TOKENIZER_BYTE_LEVEL, .pieces = pieces, .n_pieces = 266, .merges = merges,
+                                   .n_merges = 4, .bos = 260, .add_bos = 1, .ends = ends, .n_ends = 2,
+                                   .chat_template = TOKENIZER_LLAMA3, .ignore_merges = 1};
+    return tokenizer_create(&parts, NULL, NULL);
+}
+
+static void fuzz_bin_seeds(fuzz_add *add, void *user) {
+    static fuzz_bytes b;
+    for (int i = 0; i < 2; i++) fuzz_make_bin(&b, i), add(user, b.p, b.n);
+}
+
+static void fuzz_model_seeds(fuzz_add *add, void *user) {
+    static fuzz_bytes b;
+    for (int i = 0; i < 3; i++) fuzz_make_model(&b, i > 0, i != 1), add(user, b.p, b.n);
+}
+
+static void fuzz_flat_seeds(fuzz_add *add, void *user) {
+    static fuzz_bytes b;
+    for (int i = 0; i < 3; i++) {
+        if (i < 2) fuzz_make_model(&b, i, !i);
+        fuzz_make_flat(&b, i < 2 ? tokenizer_load_memory(b.p, b.n, 0, NULL, NULL) : fuzz_byte_level());
+        add(user, b.p, b.n);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------
+ * Checkpoints
+ * ------------------------------------------------------------------------------------------------- */
+
+static checkpoint fuzz_make_checkpoint(int version, int variant) {
+    const checkpoint_shape shapes[] = {{0, 8, 12, 2, 4, 2, FUZZ_PIECES, 9, 1, 4},
+                                       {0, 4, 6, 1, 1, 1, FUZZ_PIECES, 5, 0, 8}};
+    checkpoint_shape s = shapes[variant];
+    s.version = version;
+    return checkpoint_make(s, 1);
+}
+
+static void fuzz_checkpoint_seeds(int version, fuzz_add *add, void *user) {
+    for (int variant = 0; variant < 2; variant++) {
+        checkpoint c = fuzz_make_checkpoint(version, variant);
+        add(user, c.bytes, c.size);
+        checkpoint_free(&c);
+    }
+}
+
+static void fuzz_v0_seeds(fuzz_add *add, void *user) { fuzz_checkpoint_seeds(0, add, user); }
+static void fuzz_v1_seeds(fuzz_add *add, void *user) { fuzz_checkpoint_seeds(1, add, user); }
+static void fuzz_v2_seeds(fuzz_add *add, void *user) { fuzz_checkpoint_seeds(2, add, user); }
+
+/* The same converted, one with a tokenizer. */
+static void fuzz_llama_seeds(int type, fuzz_add *add, void *user) {
+    static fuzz_bytes flat;
+    llama_error err = {""};
+    fuzz_make_bin(&flat, 0);
+    fuzz_make_flat(&flat, tokenizer_load_memory(flat.p, flat.n, 0, NULL, NULL));
+    for (int variant = 0; variant < 2; variant++) {
+        checkpoint c = fuzz_make_checkpoint(0, variant);
+        void *data = NULL;
+        size_t size = 0;
+        fuzz_put_file("model", c.bytes, c.size);
+        llama_source *s = source_open_llama2c("model", &err);
+        FUZZ_CHECK(s);
+        const writer_input in = {.config = s->config, .rope_frequencies = s->rope_frequencies, .type = type,
+                                 .tokenizer = variant ? flat.p : NULL, .tokenizer_size = variant ? flat.n : 0,
+                                 .rows = fuzz_rows, .user = s};
+        FUZZ_CHECK(!writer_build(&in, &data, &size, NULL, &err));
+        add(user, data, size);
+        s->close(s);
+        free(data);
+        checkpoint_free(&c);
+    }
+}
+
+static void fuzz_f32_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(LL_F32, add, user); }
+static void fuzz_bf16_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(LL_BF16, add, user); }
+static void fuzz_q8_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(LL_Q8, add, user); }
+static void fuzz_q4_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(LL_Q4, add, user); }
+
+/* ---------------------------------------------------------------------------------------------------
+ * GGUF
+ * ------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    llama_config config;
+    int types[SOURCE_W3 + 1]; /* by source_tensor */
+    int vocabulary;           /* 0 none, else a kind */
+} fuzz_gguf_shape;
+
+/* Among them all weight types: the K types need rows of 256. */
+static const fuzz_gguf_shape fuzz_gguf_shapes[] = {
+    {{.dim = 8, .hidden_dim = 6, .n_layers = 2, .n_heads = 4, .n_kv_heads = 2, .head_dim = 2,
+      .vocab_size = FUZZ_PIECES},
+     {0, 0, 0, 0, 0, 1, 30, 0, 0, 0, 0, 0}, TOKENIZER_SENTENCEPIECE},
+    {{.dim = 2, .hidden_dim = 2, .n_layers = 1, .n_heads = 1, .n_kv_heads = 1, .head_dim = 2, .vocab_size = 266},
+     {1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, TOKENIZER_BYTE_LEVEL},
+    {{.dim = 32, .hidden_dim = 32, .n_layers = 1, .n_heads = 2, .n_kv_heads = 1, .head_dim = 16, .vocab_size = 4},
+     {2, 3, 0, 0, 0, 6, 7, 8, 20, 2, 8, 3}, 0},
+    {{.dim = 256, .hidden_dim = 2, .n_layers = 1, .n_heads = 1, .n_kv_heads = 1, .head_dim = 2, .vocab_size = 3},
+     {14, 23, 0, 0, 0, 10, 11, 12, 1, 13, 1, 14}, 0}};
+
+static int fuzz_n_keys; /* metadata written */
+
+static void fuzz_put_string(fuzz_bytes *b, const char *text, size_t size) {
+    fuzz_put_int(b, size, 8);
+    fuzz_put(b, text, size);
+}
+
+static void fuzz_put_key(fuzz_bytes *b, const char *key, int type) {
+    fuzz_put_string(b, key, strlen(key));
+    fuzz_put_int(b, (uint64_t)type, 4);
+    fuzz_n_keys++;
+}
+
+static void fuzz_put_key_int(fuzz_bytes *b, const char *key, int value) {
+    fuzz_put_key(b, key, 4);
+    fuzz_put_int(b, (uint64_t)value, 4);
+}
+
+static void fuzz_put_key_text(fuzz_bytes *b, const char *key, const char *text) {
+    fuzz_put_key(b, key, GGUF_STRING);
+    fuzz_put_string(b, text, strlen(text));
+}
+
+static void fuzz_put_key_array(fuzz_bytes *b, const char *key, int type, size_t count) {
+    fuzz_put_key(b, key, GGUF_ARRAY);
+    fuzz_put_int(b, (uint64_t)type, 4);
+    fuzz_put_int(b, count, 8);
+}
+
+/* A text in GPT-2's alphabet of bytes: 68 of them are characters from U+0100 on. */
+static size_t fuzz_alphabet(const char *text, size_t size, char *out) {
+    size_t n = 0;
+    for (size_t i = 0; i < size; i++)
+        for (unsigned c = 33; c < 0x144; c++) {
+            if (source_alphabet_byte(c) != (unsigned char)text[i]) continue;
+            if (c < 0x80) out[n++] = (char)c;
+            else out[n++] = (char)(0xC0 | c >> 6), out[n++] = (char)(0x80 | (c & 63));
+            break;
+        }
+    return n;
+}
+
+static void fuzz_put_gguf_vocabulary(fuzz_bytes *b, const tokenizer *t) {
+    const size_t n = (size_t)t->n_pieces;
+    const int is_bytes = t->kind == TOKENIZER_BYTE_LEVEL;
+    char text[64];
+    fuzz_put_key_text(b, "tokenizer.ggml.model", is_bytes ? "gpt2" : "llama");
+    if (is_bytes) fuzz_put_key_text(b, "tokenizer.ggml.pre", "llama-bpe");
+    fuzz_put_key_array(b, "tokenizer.ggml.tokens", GGUF_STRING, n);
+    for (size_t i = 0; i < n; i++) {
+        const tk_piece *p = &t->pieces[i];
+        const int is_text = is_bytes && p->type == TOKENIZER_NORMAL;
+        if (is_text) fuzz_put_string(b, text, fuzz_alphabet(p->text, (size_t)p->size, text));
+        else fuzz_put_string(b, p->text, (size_t)p->size);
+    }
+    fuzz_put_key_array(b, "tokenizer.ggml.token_type", GGUF_I32, n);
+    for (size_t i = 0; i < n; i++) fuzz_put_int(b, (uint64_t)t->pieces[i].type, 4);
+    if (!is_bytes) fuzz_put_key_array(b, "tokenizer.ggml.scores", GGUF_F32, n);
+    for (size_t i = 0; !is_bytes && i < n; i++) fuzz_put_float(b, t->pieces[i].score);
+    if (is_bytes) {
+        static const char *const merges[] = {"t h", "th e", "\xC4\xA0 the"};
+        fuzz_put_key_array(b, "tokenizer.ggml.merges", GGUF_STRING, 3);
+        for (int i = 0; i < 3; i++) fuzz_put_string(b, merges[i], strlen(merges[i]));
+        fuzz_put_key_text(b, "tokenizer.chat_template", "<|start_header_id|>");
+    }
+    fuzz_put_key_int(b, "tokenizer.ggml.bos_token_id", is_bytes ? 260 : 1);
+    fuzz_put_key_int(b, "tokenizer.ggml.eos_token_id", is_bytes ? 261 : 2);
+    fuzz_put_key(b, "tokenizer.ggml.add_bos_token", GGUF_BOOL);
+    fuzz_put_int(b, 1, 1);
+}
+
+static void fuzz_put_gguf_config(fuzz_bytes *b, const llama_config *f) {
+    fuzz_put_key_text(b, "general.architecture", "llama");
+    fuzz_put_key_int(b, "general.alignment", 32);
+    fuzz_put_key_int(b, "llama.block_count", f->n_layers);
+    fuzz_put_key_int(b, "llama.embedding_length", f->dim);
+    fuzz_put_key_int(b, "llama.context_length", 16);
+    fuzz_put_key_int(b, "llama.attention.head_count_kv", f->n_kv_heads);
+    fuzz_put_key_int(b, "llama.attention.key_length", f->head_dim);
+    fuzz_put_key_array(b, "llama.attention.head_count", GGUF_I32, (size_t)f->n_layers);
+    for (int i = 0; i < f->n_layers; i++) fuzz_put_int(b, (uint64_t)f->n_heads, 4);
+    fuzz_put_key_int(b, "llama.feed_forward_length", f->hidden_dim);
+    fuzz_put_key(b, "llama.attention.layer_norm_rms_epsilon", GGUF_F32);
+    fuzz_put_float(b, 1e-5f);
+    fuzz_put_key_text(b, "llama.rope.scaling.type", "linear");
+    fuzz_put_key(b, "llama.rope.scaling.factor", GGUF_F64);
+    fuzz_put_int(b, UINT64_C(0x4000000000000000), 8); /* 2 */
+}
+
+/* The entry of a tensor, and its data. A negative layer: the factors of the rotation. */
+static void fuzz_put_gguf_tensor(fuzz_bytes *table, fuzz_bytes *data, const fuzz_gguf_shape *s, int tensor, int layer) {
+    char name[80] = GGUF_FACTORS;
+    int rows = 1, cols = s->config.head_dim / 2, type = 0;
+    if (layer >= 0) {
+        source_shape(&s->config, (enum source_tensor)tensor, &rows, &cols);
+        type = s->types[tensor];
+        if (tensor < GGUF_MODEL_TENSORS) snprintf(name, sizeof name, "%s", gguf_names[tensor]);
+        else snprintf(name, sizeof name, "blk.%d.%s", layer, gguf_names[tensor]);
+    }
+    fuzz_put_string(table, name, strlen(name));
+    fuzz_put_int(table, rows == 1 ? 1 : 2, 4);
+    fuzz_put_int(table, (uint64_t)cols, 8);
+    if (rows > 1) fuzz_put_int(table, (uint64_t)rows, 8);
+    fuzz_put_int(table, (uint64_t)type, 4);
+    fuzz_put_int(table, data->n, 8);
+    fuzz_put_weights(data, (size_t)rows * (size_t)(cols / gguf_types[type].block) * (size_t)gguf_types[type].bytes);
+    while (data->n % 32) fuzz_put_int(data, 0, 1);
+}
+
+static void fuzz_make_gguf(fuzz_bytes *b, const fuzz_gguf_shape *s, const tokenizer *t) {
+    static fuzz_bytes keys, table, data;
+    int n = 0;
+    keys.n = table.n = data.n = b->n = 0;
+    fuzz_n_keys = 0;
+    fuzz_put_gguf_config(&keys, &s->config);
+    if (t) fuzz_put_gguf_vocabulary(&keys, t);
+    for (int layer = 0; layer < s->config.n_layers; layer++)
+        for (int tensor = layer ? GGUF_MODEL_TENSORS : 0; tensor <= SOURCE_W3; tensor++, n++)
+            fuzz_put_gguf_tensor(&table, &data, s, tensor, layer);
+    fuzz_put_gguf_tensor(&table, &data, s, 0, -1);
+    fuzz_put(b, "GGUF\3\0\0", 8);
+    fuzz_put_int(b, (uint64_t)n + 1, 8);
+    fuzz_put_int(b, (uint64_t)fuzz_n_keys, 8);
+    fuzz_put(b, keys.p, keys.n);
+    fuzz_put(b, table.p, table.n);
+    while (b->n % 32) fuzz_put_int(b, 0, 1);
+    fuzz_put(b, data.p, data.n);
+    fuzz_put_weights(b, 64); /* so that a head that grows a little does not cut the last tensor */
+}
+
+static void fuzz_gguf_seeds(fuzz_add *add, void *user) {
+    static fuzz_bytes b;
+    for (size_t i = 0; i < sizeof fuzz_gguf_shapes / sizeof *fuzz_gguf_shapes; i++) {
+        const fuzz_gguf_shape *s = &fuzz_gguf_shapes[i];
+        tokenizer *t = NULL;
+        if (s->vocabulary == TOKENIZER_BYTE_LEVEL) t = fuzz_byte_level();
+        if (s->vocabulary == TOKENIZER_SENTENCEPIECE) {
+            fuzz_make_model(&b, 0, 0);
+            t = tokenizer_load_memory(b.p, b.n, 0, NULL, NULL);
+        }
+        fuzz_make_gguf(&b, s, t);
+        add(user, b.p, b.n);
+        tokenizer_free(t);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------
+ * JSON, Hugging Face directories, options, texts
+ * ------------------------------------------------------------------------------------------------- */
+
+static void fuzz_json_seeds(fuzz_add *add, void *user) {
+    static const char *const texts[] = {
+        "{\"a\":[1,-2.5e3,\"\\u00e9\\ud83d\\ude00\\n\",true,false,null],\"b\":{},\"c\":[[[]]]}",
+        "{\"\":{\"a\":\"\xC3\xA9\"},\"b\":[{\"c\":0}]}",
+        " [ 0 , \"\" , { \"k\" : [ ] , \"l\" : { \"k\" : 1E-7 } } ]\r\n\t", "\"text\"", "12345678901234567890"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) add(user, texts[i], strlen(texts[i]));
+}
+
+static const llama_config fuzz_hf_config = {.dim = 2, .hidden_dim = 3, .n_layers = 1, .n_heads = 2, .n_kv_heads = 1,
+                                            .head_dim = 2, .vocab_size = 270};
+
+static void fuzz_put_config(fuzz_bytes *b, int vocab_size, const char *more) {
+    const llama_config *f = &fuzz_hf_config;
+    fuzz_print(b,
+               "\xFF@@0{\"architectures\":[\"LlamaForCausalLM\"],\"hidden_size\":%d,\"intermediate_size\":%d,"
+               "\"num_hidden_layers\":%d,\"num_attention_heads\":%d,\"num_key_value_heads\":%d,\"head_dim\":%d,"
+               "\"vocab_size\":%d,\"rms_norm_eps\":1e-06,\"rope_theta\":10000.0,\"max_position_embeddings\":128,"
+               "\"hidden_act\":\"silu\",\"attention_bias\":false%s}",
+               f->dim, f->hidden_dim, f->n_layers, f->n_heads, f->n_kv_heads, f->head_dim, vocab_size, more);
+}
+
+/* The tensors first to end of hf_names, behind a mark. */
+static void fuzz_put_safetensors(fuzz_bytes *b, int mark, int vocab_size, const char *type, int first, int end) {
+    static fuzz_bytes header, data;
+    llama_config f = fuzz_hf_config;
+    f.vocab_size = vocab_size;
+    header.n = data.n = 0;
+    fuzz_put_text(&header, "{\"__metadata__\":{\"format\":\"pt\"}");
+    for (int i = first; i < end; i++) {
+        int rows = 0, cols = 0;
+        const size_t begin = data.n;
+        source_shape(&f, hf_names[i].tensor, &rows, &cols);
+        fuzz_put_weights(&data, (size_t)rows * (size_t)cols * (strcmp(type, "F32") ? 2 : 4));
+        fuzz_print(&header, ",\"%s%s\":{\"dtype\":\"%s\",\"shape\":[", i < 3 ? "" : "model.layers.0.",
+                   hf_names[i].name, type);
+        if (!strstr(hf_names[i].name, "norm")) fuzz_print(&header, "%d,", rows);
+        fuzz_print(&header, "%d],\"data_offsets\":[%zu,%zu]}", cols, begin, data.n);
+    }
+    fuzz_put_text(&header, "} ");
+    fuzz_print(b, "\xFF@@%d", mark);
+    fuzz_put_int(b, header.n, 8);
+    fuzz_put(b, header.p, header.n);
+    fuzz_put(b, data.p, data.n);
+}
+
+static void fuzz_put_json_string(fuzz_bytes *b, const char *text) {
+    fuzz_put_text(b, "\"");
+    for (; *text; text++) fuzz_print(b, *text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
+    fuzz_put_text(b, "\"");
+}
+
+static void fuzz_put_byte_level_json(fuzz_bytes *b) {
+    fuzz_put_text(b, "\xFF@@5{\"added_tokens\":[{\"id\":259,\"content\":\"<|begin|>\",\"special\":true},"
+                     "{\"id\":260,\"content\":\"<|eot_id|>\",\"special\":true},"
+                     "{\"id\":262,\"content\":\"<tool>\",\"special\":false,\"lstrip\":false}],\"normalizer\":null,"
+                     "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":"
+                     "{\"Regex\":");
+    fuzz_put_json_string(b, hf_llama3_split);
+    fuzz_put_text(b, "},\"behavior\":\"Isolated\",\"invert\":false},{\"type\":\"ByteLevel\",\"add_prefix_space\":false,"
+                     "\"use_regex\":false}]},\"post_processor\":{\"type\":\"Sequence\",\"processors\":[{\"type\":"
+                     "\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<|begin|>\"}}]}]},\"model\":{"
+                     "\"type\":\"BPE\",\"dropout\":null,\"ignore_merges\":true,\"vocab\":{");
+    for (int byte = 0; byte < 256; byte++) {
+        char text[3] = "";
+        fuzz_alphabet(&(char){(char)byte}, 1, text);
+        fuzz_put_json_string(b, text);
+        fuzz_print(b, ":%d,", byte);
+    }
+    fuzz_put_text(b, "\"th\":256,\"the\":257,\"\\u0120the\":258},"
+                     "\"merges\":[\"t h\",[\"th\",\"e\"],\"\\u0120 the\"]}}");
+}
+
+static void fuzz_put_sentencepiece_json(fuzz_bytes *b) {
+    fuzz_put_text(b, "\xFF@@5{\"added_tokens\":[{\"id\":1,\"content\":\"<s>\",\"special\":true},{\"id\":2,\"content\":"
+                     "\"</s>\",\"special\":true}],\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":"
+                     "\"Prepend\",\"prepend\":\"\\u2581\"},{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},"
+                     "\"content\":\"\\u2581\"}]},\"pre_tokenizer\":null,\"model\":{\"type\":\"BPE\",\"unk_token\":"
+                     "\"<unk>\",\"byte_fallback\":true,\"vocab\":{\"<unk>\":0,\"<s>\":1,\"</s>\":2");
+    for (int byte = 0; byte < 256; byte++) fuzz_print(b, ",\"<0x%02X>\":%d", (unsigned)byte, 3 + byte);
+    fuzz_put_text(b, ",\"\\u2581\":259,\"a\":260,\"b\":261,\"ab\":262,\"\\u2581ab\":263},"
+                     "\"merges\":[\"a b\",\"\\u2581 ab\"]}}");
+}
+
+static void fuzz_put_tokenizer_model(fuzz_bytes *b) { /* with tokens added to it */
+    static fuzz_bytes model;
+    fuzz_make_model(&model, 1, 0);
+    fuzz_put_text(b, "\xFF@@8");
+    fuzz_put(b, model.p, model.n);
+    fuzz_print(b, "\xFF@@5{\"added_tokens\":[{\"id\":1,\"content\":\"<s>\"},{\"id\":%d,\"content\":\"<|im_end|>\"}],"
+                  "\"model\":{\"type\":\"BPE\",\"byte_fallback\":true}}", 256 + FUZZ_PIECES);
+}
+
+static void fuzz_hf_seeds(fuzz_add *add, void *user) {
+    static const char scaled[] = ",\"tie_word_embeddings\":true,\"rope_scaling\":{\"rope_type\":\"llama3\","
+                                 "\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"
+                                 "\"original_max_position_embeddings\":64}";
+    static fuzz_bytes b;
+    for (int i = 0; i < 4; i++) {
+        const int vocab_size = i < 2 ? 5 : 270;
+        b.n = 0;
+        fuzz_put_config(&b, vocab_size, i == 1 ? scaled : ",\"rope_scaling\":null");
+        if (i == 1) {
+            fuzz_put_text(&b, "\xFF@@2{\"weight_map\":{\"x\":\"a.safetensors\",\"y\":\"b.safetensors\"}}");
+            fuzz_put_safetensors(&b, 3, vocab_size, "BF16", 0, 5);
+            fuzz_put_safetensors(&b, 4, vocab_size, "F16", 5, 12);
+        } else fuzz_put_safetensors(&b, 1, vocab_size, i ? "BF16" : "F32", 0, 12);
+        if (i == 2) fuzz_put_byte_level_json(&b);
+        if (i == 3) fuzz_put_tokenizer_model(&b);
+        add(user, b.p, b.n);
+    }
+}
+
+static void fuzz_hf_tokenizer_seeds(fuzz_add *add, void *user) {
+    static fuzz_bytes b;
+    for (int i = 0; i < 3; i++) {
+        b.n = 0;
+        fuzz_put_text(&b, "\xFF@@0{\"vocab_size\":270,\"bos_token_id\":1,\"eos_token_id\":[2,3]}");
+        if (i == 0) fuzz_put_byte_level_json(&b);
+        if (i == 1) fuzz_put_sentencepiece_json(&b);
+        if (i == 2) fuzz_put_tokenizer_model(&b);
+        if (i == 0)
+            fuzz_put_text(&b, "\xFF@@6{\"bos_token\":{\"content\":\"<|begin|>\"},\"eos_token\":\"the\","
+                              "\"add_bos_token\":true,"
+                              "\"chat_template\":[{\"name\":\"default\",\"template\":\"<|im_start|>\"}]}"
+                              "\xFF@@7{\"bos_token_id\":1,\"eos_token_id\":5}");
+        if (i == 2) fuzz_put_text(&b, "\xFF@@9[INST] <<SYS>>");
+        add(user, b.p, b.n);
+    }
+}
+
+static void fuzz_options_seeds(fuzz_add *add, void *user) {
+    static const char *const texts[] = {
+        "model.llama\n-p\nOnce upon a time\n-n\n64\n-t\n0.8\n-k\n40\n--top-p\n0.95\n--min-p\n0.05\n-s\n42",
+        "--repeat-penalty=1.1\n--ctx-size=512\n-j\n4\n-z\ntokenizer.bin\n-q\n-v\n--\nm",
+        "m\n--chat\n--system\nBe brief.\n--template\nllama3", "--help", "--version", "m\n--perplexity\n-", "m\n-i\nx",
+        "m\n-f\n-"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) add(user, texts[i], strlen(texts[i]));
+}
+
+static void fuzz_text_seeds(fuzz_add *add, void *user) {
+    static const char *const texts[] = {" a ab  bba [INST] x\n", "<s>A\xE2\x96\x81\xFF\xC3\xA9</s>",
+                                        "the the 12345 it's\r\n  <|eot_id|><tool>\xF0\x9F\x98\x80 \xC2\xA0"};
+    char text[100];
+    for (int i = 0; i < 15; i++) {
+        snprintf(text, sizeof text, "%d%s", i % 5, texts[i / 5]);
+        add(user, text, strlen(text));
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------
+ * Words: one a line
+ * ------------------------------------------------------------------------------------------------- */
+
+static const char fuzz_json_words[] =
+    "{\n}\n[\n]\n,\n:\n\"\"\nnull\ntrue\nfalse\n0\n-1\n1e999\n0.5\n\\u0000\n\\ud800\n{}\n[]\n\"a\":1\n\xC3\xA9\n"
+    "\\\"";
+static const char fuzz_hf_words[] =
+    "0\n1\n2\n3\n268435456\n1e9\n-1\n0.5\nnull\ntrue\nfalse\n[]\n{}\n\"\"\n,\n:\n\"\n[\n]\n{\n}\n\"F32\"\n"
+    "\"BF16\"\n\"F16\"\n\"shape\"\n\"data_offsets\"\n[0,0]\n\"model.layers.0.\n\"lm_head.weight\"\n"
+    "rotary_emb.inv_freq\n\"rope_type\":\"linear\"\n\"factor\":2\n\"head_dim\":2\n\"sliding_window\":4\n"
+    "\"tie_word_embeddings\":true\n\"weight_map\"\n\"rope_scaling\"\n\"rope_parameters\"\n"
+    "\"MistralForCausalLM\"\n\xFF@@0\n\xFF@@1\n\xFF@@2{\n\xFF@@3\n\xFF@@5{\n\xFF@@6{\n\xFF@@8\n\xFF@@9\n"
+    "\"added_tokens\"\n\"special\":true\n\"special\":false\n\"content\"\n\"id\"\n\"merges\"\n\"vocab\"\n\"BPE\"\n"
+    "\"Metaspace\"\n\"byte_fallback\":true\n\"chat_template\"\n\"eos_token\"\n\"eos_token_id\"\n\"<|eot_id|>\"\n"
+    "<0x41>\n\"unk_token\"\n\"replacement\":\"\\u2581\"\n\"split\":false\n\\u2581\n\\u0120";
+static const char fuzz_gguf_words[] =
+    "llama.rope.scale_linear\ntokenizer.ggml.eot_token_id\ntokenizer.ggml.add_space_prefix\nllama.expert_count\n"
+    "tokenizer.ggml.remove_extra_whitespaces\nllama.attention.value_length\nllama.rope.freq_base\n<|eot_id|>\n"
+    "none\nblk.1.\noutput.weight\nrope_freqs.weight\ngeneral.alignment";
+static const char fuzz_text_words[] =
+    "<s>\n</s>\n[INST]\n<tool>\n<|eot_id|>\n<|begin_of_text|>\n \n  \n\xE2\x96\x81\n\xE2\x96\na\nab\nbb\nbba\nA\n"
+    "'ll\n's\n12\nthe\n\xC3\xA9\n\xFF\n\xED\xA0\x80\n\xF0\x9F\x98\x80\n\xC2\xA0\n\xE3\x80\x80\n\r\n\t\n\xC5\xBF\n"
+    "<0x0A>";
+static const char fuzz_options_words[] =
+    "-p\n-i\n-f\n-n\n-t\n-k\n-s\n-c\n-j\n-z\n-q\n-v\n-h\n--prompt\n--file\n--n-predict\n--temp\n--top-k\n"
+    "--top-p\n--min-p\n--repeat-penalty\n--seed\n--ctx-size\n--threads\n--tokenizer\n--chat\n--system\n"
+    "--template\n--quiet\n--verbose\n--perplexity\n--help\n--version\n--\n-\n=\n0\n1\n-1\n1e999\nnan\ninf\n0x10\n"
+    "1e-46\n2147483648\n18446744073709551616\nllama2\nchatml\n--top-p=1\n--min-p=\n99999999999999999999";
