@@ -98,6 +98,7 @@ typedef struct fuzz_corpus fuzz_corpus; /* see "running" */
 static const fuzz_target *fuzz_now;     /* the target at work */
 static fuzz_corpus *fuzz_kept;          /* its corpus */
 static const unsigned char *fuzz_other(size_t *size);
+static long fuzz_corpus_runs(void);
 
 static void fuzz_flip(void) {
     if (fuzz_window()) fuzz_in.p[fuzz_place()] ^= (unsigned char)(1u << fuzz_below(8));
@@ -346,7 +347,7 @@ static uintptr_t fuzz_before;            /* the place before this one */
 static int fuzz_traced;                  /* 1: places are reported */
 
 #ifdef __GNUC__
-void __sanitizer_cov_trace_pc(void);
+void __sanitizer_cov_trace_pc(void) __attribute__((no_sanitize_address, no_sanitize_undefined)); /* it is called a lot */
 void __sanitizer_cov_trace_pc(void) {
     const uintptr_t at = (uintptr_t)__builtin_return_address(0) - (uintptr_t)fuzz_targets; /* the same in every run */
     const uintptr_t place = (at * 0x9E3779B1u & 0xFFFFFFFFu) >> 16;
@@ -410,6 +411,14 @@ static void fuzz_say(const char *text) {
     if (write(STDERR_FILENO, text, strlen(text)) < 0) return;
 }
 
+static void fuzz_say_number(long number) {
+    char digits[24], *p = digits + sizeof digits - 1;
+    *p = 0;
+    do *--p = (char)('0' + number % 10);
+    while (number /= 10);
+    fuzz_say(p);
+}
+
 static void fuzz_save_input(void) {
     if (!fuzz_saving) return;
     fuzz_saving = 0;
@@ -418,11 +427,9 @@ static void fuzz_save_input(void) {
     for (ssize_t n; file >= 0 && done < fuzz_in.n; done += (size_t)n)
         if ((n = write(file, fuzz_in.p + done, fuzz_in.n - done)) <= 0) break;
     if (file >= 0) close(file);
-    char digits[24], *p = digits + sizeof digits - 1;
-    *p = 0;
-    for (long n = fuzz_fail_at; n > 0; n /= 10) *--p = (char)('0' + n % 10);
-    fuzz_say("\nFAILED. To repeat: "), fuzz_say(fuzz_program);
-    if (fuzz_fail_at) fuzz_say(" -a "), fuzz_say(p);
+    fuzz_say("\nFAILED: "), fuzz_say(fuzz_now->name), fuzz_say(", input "), fuzz_say_number(fuzz_corpus_runs());
+    fuzz_say(". To repeat: "), fuzz_say(fuzz_program);
+    if (fuzz_fail_at) fuzz_say(" -a "), fuzz_say_number(fuzz_fail_at);
     fuzz_say(" "), fuzz_say(fuzz_now->name), fuzz_say(" "), fuzz_say(fuzz_path), fuzz_say("\n");
 }
 
@@ -489,6 +496,8 @@ static const unsigned char *fuzz_other(size_t *size) {
     *size = fuzz_kept->kept[i].n;
     return fuzz_kept->kept[i].p;
 }
+
+static long fuzz_corpus_runs(void) { return fuzz_kept->runs; }
 
 static double fuzz_seconds(void) {
     struct timespec t;
