@@ -5,7 +5,7 @@
  *   .build/fuzz/fuzz TARGET FILE...           only these inputs, such as one that failed
  *
  *   -t SECONDS   how long (10)               -s SEED       of the random numbers (1); the same inputs for the same seed
- *   -n N         so many inputs a target     -a N          let the N-th allocation of each input fail
+ *   -n N         so many inputs a target     -a N          with a FILE: its N-th allocation fails
  *   -o DIR       failing inputs go there     -w DIR        write the seeds of the targets there, and end
  *
  * A run that fails writes its input and prints the command that repeats it: on a crash, a sanitizer's report, a broken
@@ -302,7 +302,7 @@ static void fuzz_digits(void) {
 static size_t fuzz_find_value(size_t *n) {
     size_t at = fuzz_place();
     int depth = 0, quoted = 0;
-    while (at < fuzz_in.end && !strchr("{[\"", fuzz_in.p[at]) && !fuzz_is_digit(at)) at++;
+    while (at < fuzz_in.end && !memchr("{[\"", fuzz_in.p[at], 3) && !fuzz_is_digit(at)) at++;
     *n = 0;
     for (size_t p = at; p < fuzz_in.end; p++) {
         const unsigned char c = fuzz_in.p[p];

@@ -190,7 +190,13 @@ static int hf_read_config(llama_source *s, const char *path, const json_node *ro
     f->format = "Hugging Face";
     hf_read_architecture(&r, root);
     hf_read_sizes(&r, root, f);
-    hf_read_rope(&r, root, f, &s->rope_frequencies);
+    return r.failed ? -1 : 0;
+}
+
+/* Only when the weights have shown that heads are as wide as config.json claims: the frequencies take memory. */
+static int hf_read_frequencies(llama_source *s, const char *path, const json_node *root, llama_error *err) {
+    hf_reader r = {path, err, 0};
+    hf_read_rope(&r, root, &s->config, &s->rope_frequencies);
     return r.failed ? -1 : 0;
 }
 
@@ -549,6 +555,7 @@ llama_source *source_open_hf(const char *directory, llama_error *err) {
     int result = json_load(&config, path, err);
     if (!result) {
         result = hf_read_config(&s->base, path, config.nodes, err) || hf_open_weights(s, directory, err) ||
+                 hf_read_frequencies(&s->base, path, config.nodes, err) ||
                  hf_read_tokenizer(&s->base, directory, config.nodes, err);
         json_free(&config);
     }
