@@ -213,11 +213,13 @@ static void fuzz_exit(int status) {
  * ------------------------------------------------------------------------------------------------- */
 
 /* Whether tokenizer.h promises that decoding gives back what was encoded. A vocabulary without a piece for the
- * space has no way to tell it from the character that stands for one. */
+ * space has no way to tell it from the character that stands for one; and where BOS is a piece of text, the space after
+ * such a piece looks as if encoding had put it there. */
 static int fuzz_is_lossless(const tokenizer *t) {
     if (t->kind == TOKENIZER_BYTE_LEVEL) return 1;
+    const tk_piece *bos = t->bos < 0 ? NULL : &t->pieces[t->bos];
     return t->byte_fallback && !t->map_size && !t->remove_extra_spaces && t->escape_spaces && !t->space_is_suffix &&
-           tk_find(t, FUZZ_SPACE, 3, 0) >= 0;
+           tk_find(t, FUZZ_SPACE, 3, 0) >= 0 && (!bos || tk_is_reserved(t, bos) || bos->type == TOKENIZER_UNUSED);
 }
 
 /* Spaces for U+2581, which is what SentencePiece makes of it. Returns the new size. */
