@@ -117,6 +117,18 @@ static void narrow_tile(const compute *c, float *out, size_t stride, int cols, c
         }
 }
 
+/* A block of rows by a tile of columns, two tiles, or what there is of a last one. Two tiles at once give what they
+ * give one by one, except where a kernel sums one or two rows in another order. */
+static void multiply_block(const compute *c, float *out, size_t stride, const float *tile, int width,
+                           const float *block, int k, int rows, int add) {
+    ll_tile_fn *one = c->kernels->type[LL_F32].tile, *pair = c->kernels->type[LL_F32].pair;
+    if (width < COLS) narrow_tile(c, out, stride, width, tile, block, k, rows, add);
+    else if (width == 2 * COLS && pair && rows > 2) pair(out, stride, tile, block, k, rows, add);
+    else
+        for (int j = 0; j < width; j += COLS)
+            one(out + j, stride, tile + (size_t)j * (size_t)k, block, k, rows, add);
+}
+
 /* A panel of a product. */
 static void multiply_panel(const compute *c, real *out, size_t stride, factor a, factor b, span rows, span cols, int k,
                            int add) {
@@ -127,15 +139,14 @@ static void multiply_panel(const compute *c, real *out, size_t stride, factor a,
         const int n = inner.end - inner.begin;
         pack_rows(c, packed, a, rows, inner);
         pack_cols(c, tiles, b, cols, inner);
-        for (int j = cols.begin; j < cols.end; j += COLS)
-            for (int i = rows.begin; i < rows.end; i += block) {
-                const int some = rows.end - i < block ? rows.end - i : block;
-                const float *tile = tiles + (size_t)(j - cols.begin) * (size_t)n;
-                const float *x = packed + (size_t)(i - rows.begin) * (size_t)n;
-                float *o = out + (size_t)i * stride + j;
-                if (j + COLS <= cols.end) c->kernels->type[LL_F32].tile(o, stride, tile, x, n, some, add);
-                else narrow_tile(c, o, stride, cols.end - j, tile, x, n, some, add);
-            }
+        for (int j = cols.begin, width; j < cols.end; j += width) {
+            const float *tile = tiles + (size_t)(j - cols.begin) * (size_t)n;
+            width = j + 2 * COLS <= cols.end ? 2 * COLS : cols.end - j < COLS ? cols.end - j : COLS;
+            for (int i = rows.begin; i < rows.end; i += block)
+                multiply_block(c, out + (size_t)i * stride + j, stride, tile, width,
+                               packed + (size_t)(i - rows.begin) * (size_t)n, n,
+                               rows.end - i < block ? rows.end - i : block, add);
+        }
     }
 }
 
