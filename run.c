@@ -256,7 +256,7 @@ enum { N_OPTIONS = sizeof options / sizeof options[0] };
 static void print_help(void) {
     printf("usage: %s [MODEL] [options]\n", program);
     printf("Continues a text with a Llama model: a .llama file or a llama2.c checkpoint.\n"
-           "Without MODEL it is a small one that comes with the program and writes like Jane Austen.\n\n");
+           "Without MODEL: a small one that comes along and writes like Jane Austen.\n\n");
     for (int i = 0; i < N_OPTIONS; i++) {
         const struct option *o = &options[i];
         char letter[8] = "   ";

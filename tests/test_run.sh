@@ -163,10 +163,36 @@ refuses "perplexity without room" 1 1 "context of 1" "$tiny" --perplexity "$T/ab
 printf XX >"$T/nan"
 refuses "perplexity of nan" 1 1 "not numbers" "$tiny" --perplexity "$T/nan"
 
+# ---- The model that comes along ----
+
+# found NAME COMMAND...: the command, run somewhere else, says the alphabet.
+found() {
+    name="no model named: $1"
+    shift
+    (cd "$T/elsewhere" && "$@" -t 0 -n 5) >"$T/out" 2>"$T/err"
+    if [ "$(cat "$T/out")" = abcd ]; then ok; else bad "$(cat "$T/out" "$T/err")"; fi
+}
+mkdir -p "$T/elsewhere" "$T/some where/bin" "$T/some where/share/llama.c" "$T/some where/tools"
+cp "$RUN" "$T/some where/bin/run"
+"${TOOLS:-./tools}/convert" "$tiny" "$T/some where/share/llama.c/austen.llama" --type f32 >/dev/null
+found "installed" "$T/some where/bin/run"
+found "installed, by a relative name" "../some where/bin/run"
+found "installed, found in PATH" env PATH="/nowhere::$T/some where/bin:$PATH" run
+mv "$T/some where/bin/run" "$T/some where/run"
+mv "$T/some where/share/llama.c/austen.llama" "$T/some where/tools/austen.llama"
+found "source tree" "$T/some where/run"
+mv "$T/some where/tools/austen.llama" "$T/some where/austen.llama"
+found "beside the program" "$T/some where/run"
+
 # ---- Wrong use ----
 
+# The program alone, with no model near.
+mkdir -p "$T/nowhere/bin" "$T/nowhere/share"
+cp "$RUN" "$T/nowhere/bin/run"
+kept=$RUN RUN=$T/nowhere/bin/run
 wrong_use "no model"
 wrong_use "tokenizer.bin" -t 0
+RUN=$kept
 wrong_use "two models" "$tiny" "$tiny"
 wrong_use "--foo" "$tiny" --foo
 wrong_use "-x" "$tiny" -x
