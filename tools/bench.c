@@ -22,14 +22,10 @@
  * Includes llama.c (through writer.h) to lay out models of known shapes in memory and to see which kernels run.
  */
 #define _POSIX_C_SOURCE 200809L
+#include "peak.h"
 #include "writer.h"
 
 #include <time.h>
-
-#if defined(__x86_64__) && defined(__GNUC__)
-#define BENCH_X86
-#include <immintrin.h>
-#endif
 
 typedef struct {
     const char *name;
@@ -75,102 +71,8 @@ static double now(void) {
 #endif
 }
 
-/* ---- What the machine can do ----
- * Peaks: twelve independent sums, enough for the latency and few enough for the registers, of one
- * instruction that does nothing else. All count two operations to a multiply-add. */
-
-#ifdef BENCH_X86
-#define STEPS 250000L /* some milliseconds */
-#define PEAK(name, features, vector, zero, step)                                                            \
-    __attribute__((target(features))) static double name(void) {                                            \
-        vector c[12];                                                                                       \
-        for (int k = 0; k < 12; k++) c[k] = zero;                                                           \
-        for (long i = 0; i < STEPS; i++) {                                                                  \
-            _Pragma("GCC unroll 8") for (int u = 0; u < 8; u++)                                             \
-                _Pragma("GCC unroll 12") for (int k = 0; k < 12; k++) c[k] = step;                          \
-            __asm__ volatile("" : "+x"(c[0]), "+x"(c[1]), "+x"(c[2]), "+x"(c[3]), "+x"(c[4]), "+x"(c[5]),   \
-                             "+x"(c[6]), "+x"(c[7]), "+x"(c[8]), "+x"(c[9]), "+x"(c[10]), "+x"(c[11]));     \
-        }                                                                                                   \
-        return 96.0 * STEPS;                                                                                \
-    }
-PEAK(peak_i8_512, "avx512f,avx512vnni", __m512i, _mm512_setzero_si512(),
-     _mm512_dpbusd_epi32(c[k], _mm512_set1_epi8(3), _mm512_set1_epi8(2)))
-PEAK(peak_bf16_512, "avx512f,avx512bf16", __m512, _mm512_set1_ps(1e-3f),
-     _mm512_dpbf16_ps(c[k], (__m512bh)_mm512_set1_epi16(1), (__m512bh)_mm512_set1_epi16(2)))
-PEAK(peak_f32_512, "avx512f", __m512, _mm512_set1_ps(1e-3f), _mm512_fmadd_ps(c[k], c[k], c[k]))
-PEAK(peak_f32_256, "avx2,fma", __m256, _mm256_set1_ps(1e-3f), _mm256_fmadd_ps(c[k], c[k], c[k]))
-
-__attribute__((target("avx512f"))) static int64_t read_512(const unsigned char *p, size_t n) {
-    __m512i sum[4];
-    for (int k = 0; k < 4; k++) sum[k] = _mm512_setzero_si512();
-    for (size_t i = 0; i + 256 <= n; i += 256)
-        _Pragma("GCC unroll 4") for (int k = 0; k < 4; k++)
-            sum[k] = _mm512_add_epi64(sum[k], _mm512_loadu_si512(p + i + 64 * k));
-    return _mm512_reduce_add_epi64(
-        _mm512_add_epi64(_mm512_add_epi64(sum[0], sum[1]), _mm512_add_epi64(sum[2], sum[3])));
-}
-#endif
-
-static int64_t read_plain(const unsigned char *p, size_t n) {
-    uint64_t sum[8] = {0}, word;
-    for (size_t i = 0; i + 64 <= n; i += 64)
-        for (size_t k = 0; k < 8; k++) memcpy(&word, p + i + 8 * k, 8), sum[k] += word;
-    return (int64_t)(sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7]);
-}
-
-static int has(const char *what) {
-#ifdef BENCH_X86
-    __builtin_cpu_init();
-    if (!strcmp(what, "avx512")) return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vnni");
-    if (!strcmp(what, "bf16")) return has("avx512") && __builtin_cpu_supports("avx512bf16");
-    if (!strcmp(what, "avx2")) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#endif
-    (void)what;
-    return 0;
-}
-
-static volatile int64_t sink;
-
-static double read_rate(const unsigned char *p, size_t n, int threads) {
-    int64_t sum = 0;
-    const double begin = now();
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(threads) reduction(+ : sum)
-#endif
-    for (int i = 0; i < threads; i++) {
-        const size_t part = n / (size_t)threads / 256 * 256;
-#ifdef BENCH_X86
-        if (has("avx512")) {
-            sum += read_512(p + part * (size_t)i, part);
-            continue;
-        }
-#endif
-        sum += read_plain(p + part * (size_t)i, part);
-    }
-    sink += sum;
-    return (double)(n / (size_t)threads / 256 * 256 * (size_t)threads) / (now() - begin) / 1e9;
-}
-
-/* Billions of operations a second of a loop whose instructions do ops each, on all threads; 0 without one. */
-static double peak_rate(double (*loop)(void), double ops, int threads) {
-    double count = 0;
-    if (!loop) return 0;
-    const double begin = now();
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(threads) reduction(+ : count)
-#endif
-    for (int i = 0; i < threads; i++) count += loop();
-    return count * ops / (now() - begin) / 1e9;
-}
-
 static void measure_peaks(figures f, int r, int threads) {
-    f[INT8][r] = f[BF16][r] = f[F32][r] = 0;
-#ifdef BENCH_X86
-    f[INT8][r] = peak_rate(has("avx512") ? peak_i8_512 : NULL, 128, threads);
-    f[BF16][r] = peak_rate(has("bf16") ? peak_bf16_512 : NULL, 64, threads);
-    f[F32][r] = has("avx512") ? peak_rate(peak_f32_512, 32, threads)
-                              : peak_rate(has("avx2") ? peak_f32_256 : NULL, 16, threads);
-#endif
+    f[INT8][r] = peak_int8(threads), f[BF16][r] = peak_bf16(threads), f[F32][r] = peak_f32(threads);
 }
 
 /* ---- The model ---- */
@@ -264,7 +166,7 @@ static void decode(const arguments *a, const llama_model *m, llama_context *c, c
     double decoding = 0, reading = 0;
     int reads = 0;
     for (int i = 0; i < a->decode; i++) {
-        if (i % READ_EVERY == 0) reading += 1 / read_rate(m->file, m->file_size, llama_context_threads(c)), reads++;
+        if (i % READ_EVERY == 0) reading += 1 / peak_read(m->file, m->file_size, llama_context_threads(c)), reads++;
         const double begin = now();
         run_tokens(c, tokens + i, 1, &err);
         decoding += now() - begin;

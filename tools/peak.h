@@ -1,9 +1,16 @@
-/* peak.h - what the machine's arithmetic can do at best, to measure a program against. */
+/* peak.h - what the machine can do at best, now, to measure a program against: all threads together, in a loop that
+ * does nothing else, on the widest vectors that the processor has. Each takes some milliseconds. */
 #ifndef PEAK_H
 #define PEAK_H
 
-/* Billions of float32 operations a second of all threads together, now: two operations to a multiply-add, of the
- * widest vectors that the processor has. Takes a few milliseconds. 0 where no way to measure is known. */
+#include <stddef.h>
+
+/* Billions of operations a second, two to a multiply-add; 0 where no such instruction is known. */
 double peak_f32(int threads);
+double peak_bf16(int threads);
+double peak_int8(int threads);
+
+/* Billions of bytes a second of a plain read of n bytes, each thread its own part. */
+double peak_read(const void *p, size_t n, int threads);
 
 #endif
