@@ -46,7 +46,7 @@ static struct { /* what the command line asks for */
     int threads, eval_every, sample_every, save_every, resume, help, version;
     int model_context; /* seq_len of the file that is written: that of --init, or context */
 } arg = {.vocab = 2048, .dim = 192, .layers = 6, .heads = 6, .kv_heads = 3, .hidden = 512, .context = 256, .tie = 1,
-         .batch = 16, .accumulate = 1, .epochs = 10, .rate = 2e-3, .min_rate = 2e-4, .warmup = 100, .decay = 0.1,
+         .batch = 8, .accumulate = 1, .epochs = 10, .rate = 2e-3, .min_rate = 2e-4, .warmup = 100, .decay = 0.1,
          .clip = 1, .hold_out = 10};
 
 static struct { /* what the program holds */
@@ -167,7 +167,7 @@ static const struct option {
     {0, "untie", NULL, OFF, &arg.tie, 0, 1, 1, NULL},
     {0, "init", "MODEL", STRING, &arg.init, 0, 0, 0, "start from a model, with its shape and tokenizer"},
     {0, "freeze-embeddings", NULL, FLAG, &arg.freeze, 0, 1, 1, "leave the embedding as it is"},
-    {0, "batch", "N", WHOLE, &arg.batch, 1, 1 << 16, 1, "windows of the context's length at a time (16)"},
+    {0, "batch", "N", WHOLE, &arg.batch, 1, 1 << 16, 1, "windows of the context's length at a time (8)"},
     {0, "accumulate", "N", WHOLE, &arg.accumulate, 1, 1 << 16, 1, "batches to a step (1)"},
     {0, "epochs", "X", REAL, &arg.epochs, 1e-3, 1e6, 1, "how often the text is seen (10)"},
     {0, "steps", "N", WHOLE, &arg.steps, 1, INT_MAX, 1, "or how many steps are made"},
