@@ -22,10 +22,10 @@
  * Includes llama.c (through writer.h) to lay out models of known shapes in memory and to see which kernels run.
  */
 #define _POSIX_C_SOURCE 200809L
+#include "clock.h"
 #include "peak.h"
 #include "writer.h"
 
-#include <time.h>
 
 typedef struct {
     const char *name;
@@ -59,16 +59,6 @@ static void fail(const char *format, const char *a, const char *b) {
     fprintf(stderr, format, a, b);
     fputs("\n", stderr);
     exit(1);
-}
-
-static double now(void) {
-#if defined(CLOCK_MONOTONIC)
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-#else
-    return (double)clock() / CLOCKS_PER_SEC;
-#endif
 }
 
 static void measure_peaks(figures f, int r, int threads) {
@@ -167,9 +157,9 @@ static void decode(const arguments *a, const llama_model *m, llama_context *c, c
     int reads = 0;
     for (int i = 0; i < a->decode; i++) {
         if (i % READ_EVERY == 0) reading += 1 / peak_read(m->file, m->file_size, llama_context_threads(c)), reads++;
-        const double begin = now();
+        const double begin = clock_seconds();
         run_tokens(c, tokens + i, 1, &err);
-        decoding += now() - begin;
+        decoding += clock_seconds() - begin;
     }
     *tokens_s = a->decode / decoding;
     *read_gbs = reads / reading;
@@ -184,9 +174,9 @@ static void measure(const arguments *a, const llama_model *m, llama_context *c, 
         llama_rewind(c, 0);
         if (a->position) run_tokens(c, tokens, a->position, &err);
         measure_peaks(f, r, threads);
-        double begin = now();
+        double begin = clock_seconds();
         run_tokens(c, tokens, a->prompt, &err);
-        f[PROMPT][r] = a->prompt / (now() - begin);
+        f[PROMPT][r] = a->prompt / (clock_seconds() - begin);
         const double kv = 2.0 * config->n_layers * config->n_kv_heads * config->head_dim * (c->half ? 2 : 4) *
                           (llama_position(c) + a->decode / 2.0);
         decode(a, m, c, tokens, &f[DECODE][r], &f[READ][r]);

@@ -8,7 +8,7 @@
  */
 #if defined(__unix__) || defined(__APPLE__)
 #define CONVERT_POSIX 1
-#define _POSIX_C_SOURCE 200809L /* isatty, fileno, clock_gettime, stat, and fsync in writer.h */
+#define _POSIX_C_SOURCE 200809L /* isatty, fileno, stat, and fsync in writer.h */
 #define _FILE_OFFSET_BITS 64
 #endif
 
@@ -16,10 +16,10 @@
 #include "writer.h" /* with all of llama.c */
 
 #include "../tokenizer.h"
+#include "clock.h"
 #include "source.h"
 
 #include <signal.h>
-#include <time.h>
 
 #ifdef CONVERT_POSIX
 #include <sys/stat.h>
@@ -56,16 +56,6 @@ static struct { /* the line on a terminal; width 0: none */
 static volatile sig_atomic_t interrupted; /* the signal's number */
 
 /* ---- The platform: each with a plain C99 way ---- */
-
-static double seconds(void) {
-#ifdef CONVERT_POSIX
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-#else
-    return (double)clock() / CLOCKS_PER_SEC; /* real time on Windows, processor time elsewhere */
-#endif
-}
 
 static int is_terminal(FILE *file) {
 #ifdef CONVERT_POSIX
@@ -137,7 +127,7 @@ static int fail(int status, const char *format, ...) {
 
 /* Called for every piece that is written, a few MB at most. Short work shows nothing. */
 static int on_progress(void *user, uint64_t done, uint64_t total) {
-    const double now = seconds(), elapsed = now - progress.start, share = (double)done / (double)total;
+    const double now = clock_seconds(), elapsed = now - progress.start, share = (double)done / (double)total;
     (void)user;
     if (!interrupted && progress.on && done && elapsed > 1 && now - progress.drawn > 0.2) {
         erase_progress();
@@ -311,7 +301,7 @@ static int convert(int type) {
     llama_source *s = open_source(&err);
     if (!s) return fail(STATUS_FAILED, "%s", err.text);
     int result = choose_tokenizer(s, &err);
-    progress.start = progress.drawn = seconds();
+    progress.start = progress.drawn = clock_seconds();
     if (!result) {
         const writer_input in = {.config = s->config, .rope_frequencies = s->rope_frequencies, .type = type,
                                  .tokenizer = s->tokenizer, .tokenizer_size = s->tokenizer_size,
@@ -319,7 +309,7 @@ static int convert(int type) {
         result = writer_write(&in, arg.output, &report, &err);
     }
     erase_progress();
-    if (!result && !arg.quiet) print_report(s, &report, seconds() - progress.start);
+    if (!result && !arg.quiet) print_report(s, &report, clock_seconds() - progress.start);
     s->close(s);
     if (result && interrupted) return fail(STATUS_INTERRUPTED + interrupted, "interrupted, nothing written");
     if (result) return fail(STATUS_FAILED, "%s", err.text);

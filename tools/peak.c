@@ -1,12 +1,9 @@
 /* peak.c - loops of nothing but multiply-adds, or of loads. Contract in peak.h. */
-#if defined(__unix__) || defined(__APPLE__)
-#define _POSIX_C_SOURCE 200809L /* clock_gettime */
-#endif
+#include "clock.h"
 #include "peak.h"
 
 #include <stdint.h>
 #include <string.h>
-#include <time.h>
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
@@ -17,16 +14,6 @@
 #define PEAK_NEON
 #define PEAK_KEEP(x) "+w"(x)
 #endif
-
-static double now(void) {
-#ifdef CLOCK_MONOTONIC
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-#else
-    return (double)clock() / CLOCKS_PER_SEC;
-#endif
-}
 
 #ifdef PEAK_KEEP
 /* Twelve independent sums cover the latency of the instruction and fit the registers. The empty assembler lines
@@ -84,12 +71,12 @@ PEAK_LOOP(f32_128, , float32x4_t, vdupq_n_f32(1), vfmaq_f32(vdupq_n_f32(1), x[k]
 static double rate(double (*loop)(void), int threads) {
     double operations = 0;
     if (!loop) return 0;
-    const double begin = now();
+    const double begin = clock_seconds();
 #ifdef _OPENMP
 #pragma omp parallel for num_threads(threads) reduction(+ : operations)
 #endif
     for (int i = 0; i < threads; i++) operations += loop();
-    return operations / (now() - begin) * 1e-9;
+    return operations / (clock_seconds() - begin) * 1e-9;
 }
 
 double peak_f32(int threads) {
@@ -134,11 +121,11 @@ double peak_read(const void *p, size_t n, int threads) {
 #ifdef PEAK_X86
     if (has("avx512")) read = read_512;
 #endif
-    const double begin = now();
+    const double begin = clock_seconds();
 #ifdef _OPENMP
 #pragma omp parallel for num_threads(threads) reduction(+ : sum)
 #endif
     for (int i = 0; i < threads; i++) sum += read((const unsigned char *)p + part * (size_t)i, part);
     sink = sum;
-    return (double)part * threads / (now() - begin) * 1e-9;
+    return (double)part * threads / (clock_seconds() - begin) * 1e-9;
 }

@@ -8,12 +8,13 @@
  */
 #if defined(__unix__) || defined(__APPLE__)
 #define TRAIN_POSIX 1
-#define _POSIX_C_SOURCE 200809L /* clock_gettime, sigaction, stat */
+#define _POSIX_C_SOURCE 200809L /* sigaction, stat */
 #endif
 
 #include "../llama.h"
 #include "../tokenizer.h"
 #include "bpe.h"
+#include "clock.h"
 #include "corpus.h"
 #include "grad.h"
 #include "peak.h"
@@ -28,7 +29,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #ifdef TRAIN_POSIX
 #include <sys/stat.h>
@@ -77,16 +77,6 @@ static struct { /* of the run that is going on */
 static volatile sig_atomic_t interrupted; /* the signal's number */
 
 /* ---- The platform: each with a plain C99 way ---- */
-
-static double seconds(void) {
-#ifdef TRAIN_POSIX
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-#else
-    return (double)clock() / CLOCKS_PER_SEC; /* real time on Windows, processor time elsewhere */
-#endif
-}
 
 static int is_special(const char *path) { /* a directory, a device, a pipe: not to be replaced by a file */
 #ifdef TRAIN_POSIX
@@ -410,7 +400,7 @@ static void save(int with_model) {
     model_weights m = run.model;
     m.config.seq_len = arg.model_context;
     if (with_model && weights_save(&m, arg.type, arg.output, &err)) fail("%s", err.text);
-    now.saved = seconds(), now.saved_step = now.step;
+    now.saved = clock_seconds(), now.saved_step = now.step;
 }
 
 /* ---- Tokenizer and ids ---- */
@@ -441,9 +431,9 @@ static void open_tokenizer(void) {
                                            run.model.config.vocab_size, NULL, &err);
     else if (arg.tokenizer) run.tokens = tokenizer_load(arg.tokenizer, vocab, NULL, &err);
     else {
-        const double start = seconds();
+        const double start = clock_seconds();
         run.tokens = bpe_learn(run.parts.learn, run.parts.learn_size, arg.vocab, NULL, &err);
-        if (run.tokens) printf("tokenizer  %d pieces learned in %.1f s\n", arg.vocab, seconds() - start);
+        if (run.tokens) printf("tokenizer  %d pieces learned in %.1f s\n", arg.vocab, clock_seconds() - start);
     }
     if (!run.tokens) fail("%s", err.text);
     if (tokenizer_bos(run.tokens) < 0) fail("this tokenizer has no token that begins a text");
@@ -690,7 +680,7 @@ static void look_around(double rate, double *spent, uint64_t *steps) {
     const int last = now.step == (uint64_t)arg.steps;
     const int evaluate = (now.step % (uint64_t)arg.eval_every == 0 || last) && run.scored.count;
     const uint64_t sample = (uint64_t)(was_given(&arg.sample_every) ? arg.sample_every : arg.eval_every);
-    const int due = arg.save_every ? now.step % (uint64_t)arg.save_every == 0 : seconds() - now.saved > SAVE_SECONDS;
+    const int due = arg.save_every ? now.step % (uint64_t)arg.save_every == 0 : clock_seconds() - now.saved > SAVE_SECONDS;
     int improved = 0;
     if (evaluate || due || last || interrupted) check_weights();
     if (evaluate) {
@@ -699,9 +689,9 @@ static void look_around(double rate, double *spent, uint64_t *steps) {
         improved = now.held < now.lowest;
         if (improved) now.lowest = now.held;
     }
-    if (evaluate || last || seconds() - now.shown > LINE_SECONDS) {
+    if (evaluate || last || clock_seconds() - now.shown > LINE_SECONDS) {
         print_line(evaluate, rate, *spent, *steps);
-        now.shown = seconds(), *spent = 0, *steps = 0;
+        now.shown = clock_seconds(), *spent = 0, *steps = 0;
     }
     if (sample && (now.step % sample == 0 || last)) check_weights(), print_sample();
     if (due || last || interrupted || (improved && arg.keep_best)) save(arg.keep_best ? improved : 1);
@@ -710,15 +700,15 @@ static void look_around(double rate, double *spent, uint64_t *steps) {
 static void train(void) {
     double spent = 0;
     uint64_t steps = 0;
-    now.start = now.saved = now.shown = seconds();
+    now.start = now.saved = now.shown = clock_seconds();
     if (now.step) printf("resumed    at step %.0f of %d\n", (double)now.step, arg.steps);
     fflush(stdout);
     now.saved_step = now.step;
     if (now.step == (uint64_t)arg.steps && run.scored.count) now.held = score_held_out(SIZE_MAX / 2);
     while (now.step < (uint64_t)arg.steps && !interrupted) {
-        const double begin = seconds(), rate = schedule(now.step + 1), loss = make_step();
+        const double begin = clock_seconds(), rate = schedule(now.step + 1), loss = make_step();
         now.mean += (loss - now.mean) * (now.step < 50 ? 1.0 / (double)now.step : 0.02);
-        spent += seconds() - begin, steps++;
+        spent += clock_seconds() - begin, steps++;
         look_around(rate, &spent, &steps);
     }
     const int stopped = now.step < (uint64_t)arg.steps;
@@ -727,7 +717,7 @@ static void train(void) {
         printf("stopped    at step %.0f of %d; --resume goes on\n", (double)now.step, arg.steps);
     else {
         printf("done       ");
-        print_time(seconds() - now.start);
+        print_time(clock_seconds() - now.start);
         printf(", loss %.6f", now.mean);
         if (run.scored.count && arg.keep_best)
             printf(", held-out %.6f, %.4f bits/byte (the lowest)", now.lowest, bits_per_byte(now.lowest));
