@@ -263,6 +263,16 @@ static void fuzz_field(void) {
  * Ways to damage it: texts
  * ------------------------------------------------------------------------------------------------- */
 
+/* A place in a text. Where there are brackets there is structure, but a vocabulary is most of the bytes. */
+static size_t fuzz_text_place(void) {
+    size_t at = fuzz_place();
+    if (fuzz_below(3) == 0) return at;
+    for (size_t brackets = 1 + fuzz_below(6); at < fuzz_in.end && brackets; at++)
+        brackets -= memchr("{[]}", fuzz_in.p[at], 4) != NULL;
+    at += fuzz_below(24);
+    return at < fuzz_in.end ? at : fuzz_place();
+}
+
 /* One of the target's words. */
 static void fuzz_word(void) {
     const char *word = fuzz_now->words;
@@ -270,7 +280,7 @@ static void fuzz_word(void) {
     for (const char *p = word; *p; p++) lines += *p == '\n';
     for (size_t line = fuzz_below(lines); line; line--) word = strchr(word, '\n') + 1;
     n = strcspn(word, "\n");
-    const size_t at = fuzz_place(), left = fuzz_in.end - at;
+    const size_t at = fuzz_text_place(), left = fuzz_in.end - at;
     if (n) fuzz_replace(at, fuzz_below(2) ? 0 : left < n ? left : n, word, n);
 }
 
@@ -283,7 +293,7 @@ static void fuzz_digits(void) {
         "2147483647", "2147483648", "4294967295", "4294967296", "9007199254740991", "9007199254740992",
         "18446744073709551616", "1e30", "1e308", "1e999", "0.5", "1e-320", "-0", "1e-46", "3.5e38",
         "99999999999999999999999"};
-    size_t at = fuzz_place(), n = 0;
+    size_t at = fuzz_text_place(), n = 0;
     while (at < fuzz_in.end && !fuzz_is_digit(at)) at++;
     while (at + n < fuzz_in.end && fuzz_is_digit(at + n)) n++;
     if (!n) return;
@@ -300,7 +310,7 @@ static void fuzz_digits(void) {
 
 /* A value of a JSON text that begins behind a place: its beginning, and its size in *n. */
 static size_t fuzz_find_value(size_t *n) {
-    size_t at = fuzz_place();
+    size_t at = fuzz_text_place();
     int depth = 0, quoted = 0;
     while (at < fuzz_in.end && !memchr("{[\"", fuzz_in.p[at], 3) && !fuzz_is_digit(at)) at++;
     *n = 0;

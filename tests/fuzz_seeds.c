@@ -559,7 +559,7 @@ static const char fuzz_hf_words[] =
     "\"MistralForCausalLM\"\n\xFF@@0\n\xFF@@1\n\xFF@@2{\n\xFF@@3\n\xFF@@5{\n\xFF@@6{\n\xFF@@8\n\xFF@@9\n"
     "\"added_tokens\"\n\"special\":true\n\"special\":false\n\"content\"\n\"id\"\n\"merges\"\n\"vocab\"\n\"BPE\"\n"
     "\"Metaspace\"\n\"byte_fallback\":true\n\"chat_template\"\n\"eos_token\"\n\"eos_token_id\"\n\"<|eot_id|>\"\n"
-    "<0x41>\n\"unk_token\"\n\"replacement\":\"\\u2581\"\n\"split\":false\n\\u2581\n\\u0120";
+    "<0x41>\n\"unk_token\"\n\"replacement\":\"\\u2581\"\n\"split\":false\n\\u2581\n\\u0120\nthe\nab\n ";
 static const char fuzz_gguf_words[] =
     "llama.rope.scale_linear\ntokenizer.ggml.eot_token_id\ntokenizer.ggml.add_space_prefix\nllama.expert_count\n"
     "tokenizer.ggml.remove_extra_whitespaces\nllama.attention.value_length\nllama.rope.freq_base\n<|eot_id|>\n"
