@@ -2501,6 +2501,7 @@ static int ll_configure_context(llama_context *c, const llama_model *m, const ll
     c->n_ctx = o->n_ctx ? o->n_ctx : m->config.seq_len;
     c->n_batch = o->n_batch ? o->n_batch : 256;
     if (c->n_batch > c->n_ctx) c->n_batch = c->n_ctx;
+    if (c->n_batch > INT_MAX / m->config.n_heads) c->n_batch = INT_MAX / m->config.n_heads; /* queries are counted */
     c->n_threads = 1;
 #ifdef _OPENMP
     c->n_threads = o->n_threads ? o->n_threads : ll_cores();

@@ -392,6 +392,24 @@ static void fuzz_gguf_seeds(fuzz_add *add, void *user) {
 }
 
 /* ---------------------------------------------------------------------------------------------------
+ * The state of a training run
+ * ------------------------------------------------------------------------------------------------- */
+
+static void fuzz_state_seeds(fuzz_add *add, void *user) {
+    static const llama_config shape = {.dim = 4, .hidden_dim = 3, .n_layers = 1, .n_heads = 2, .n_kv_heads = 1,
+        .head_dim = 2, .vocab_size = 6, .seq_len = 8, .norm_eps = 1e-5f, .rope_theta = 10000};
+    for (int tied = 0; tied < 2; tied++) {
+        fuzz_bytes b = {.n = STATE_HEADER};
+        train_state s = {.config = shape, .n_settings = 3 * tied, .step = 7, .lowest = 2.5, .mean = 3};
+        s.config.shared_classifier = tied;
+        s.tokenizer_size = (size_t)tied * 5;
+        write_header(&s, b.p);
+        fuzz_put_weights(&b, 8 * (size_t)s.n_settings + 4 + s.tokenizer_size + 12 * grad_count(&s.config));
+        add(user, b.p, b.n);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------
  * JSON, Hugging Face directories, options, texts
  * ------------------------------------------------------------------------------------------------- */
 

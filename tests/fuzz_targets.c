@@ -176,6 +176,10 @@ static int fuzz_fclose(FILE *file) {
 #include "../tools/gguf.c"
 #include "../tools/hf.c"
 #include "../tools/hf_tokenizer.c"
+#include "../tools/compute.c"
+#include "../tools/grad.c"
+#include "../tools/weights.c"
+#include "../tools/state.c"
 
 #include "checkpoint.c"
 #include "reference.c"
@@ -579,11 +583,34 @@ static int fuzz_options(const unsigned char *data, size_t size) {
     }
     parse_arguments(argc, argv);
     check_arguments();
-    FUZZ_CHECK(arg.model && arg.n_predict >= 0 && arg.n_ctx >= 0 && arg.n_threads >= 0 && arg.n_threads <= 1024);
+    FUZZ_CHECK(arg.n_predict >= 0 && arg.n_ctx >= 0 && arg.n_threads >= 0 && arg.n_threads <= 1024);
     llama_sampler *s = llama_sampler_create(fuzz_small_model(), &arg.sampling, NULL, &why);
     FUZZ_MUST(s); /* what the command line takes, the library takes */
     llama_sampler_free(s);
     free(text);
+    return 1;
+}
+
+/* ---------------------------------------------------------------------------------------------------
+ * The state of a training run, its checksum made right: without that nothing behind it would be reached
+ * ------------------------------------------------------------------------------------------------- */
+
+static int fuzz_train_state(const unsigned char *data, size_t size) {
+    llama_error why = {""};
+    train_state s;
+    fuzz_allow(size, 1, 1 << 10);
+    unsigned char *copy = malloc(size + 1);
+    if (!copy) return 0;
+    if (size) memcpy(copy, data, size);
+    if (size >= STATE_HEADER) put_uint(copy + HASH_AT, hash_file(copy, size), 8);
+    if (state_read(copy, size, "state", &s, &why)) {
+        free(copy);
+        return fuzz_refused(why.text);
+    }
+    FUZZ_CHECK(s.n_settings >= 0 && s.n_settings <= STATE_SETTINGS);
+    const unsigned char *end = (const unsigned char *)s.moment2 + 4 * s.count;
+    FUZZ_CHECK(end == copy + size && (const unsigned char *)s.tokenizer + s.tokenizer_size == s.weights);
+    free(copy);
     return 1;
 }
 
@@ -660,6 +687,7 @@ const fuzz_target fuzz_targets[] = {
     {"hf", fuzz_hf, fuzz_hf_seeds, fuzz_hf_words},
     {"hf_tokenizer", fuzz_hf_tokenizer, fuzz_hf_tokenizer_seeds, fuzz_hf_words},
     {"options", fuzz_options, fuzz_options_seeds, fuzz_options_words},
+    {"state", fuzz_train_state, fuzz_state_seeds, ""},
     {NULL, NULL, NULL, NULL}};
 
 void fuzz_seeds(const fuzz_target *target, fuzz_add *add, void *user) {

@@ -22,31 +22,31 @@ enum { VERSION = 1, HASH_AT = 104 };
 
 /* ---- Bytes ---- */
 
-static uint64_t get(const unsigned char *p, int bytes) {
+static uint64_t get_uint(const unsigned char *p, int bytes) {
     uint64_t v = 0;
     for (int i = bytes - 1; i >= 0; i--) v = v << 8 | p[i];
     return v;
 }
 
-static void put(unsigned char *p, uint64_t v, int bytes) {
+static void put_uint(unsigned char *p, uint64_t v, int bytes) {
     for (int i = 0; i < bytes; i++, v >>= 8) p[i] = (unsigned char)(v & 255);
 }
 
-static double get_double(const unsigned char *p) {
-    const union { uint64_t u; double d; } x = {get(p, 8)};
+static double get_number(const unsigned char *p) {
+    const union { uint64_t u; double d; } x = {get_uint(p, 8)};
     return x.d;
 }
 
-static void put_double(unsigned char *p, double d) {
+static void put_number(unsigned char *p, double d) {
     const union { double d; uint64_t u; } x = {d};
-    put(p, x.u, 8);
+    put_uint(p, x.u, 8);
 }
 
-static float get_float(const unsigned char *p) { return source_float((uint32_t)get(p, 4)); }
+static float get_single(const unsigned char *p) { return source_float((uint32_t)get_uint(p, 4)); }
 
-static void put_float(unsigned char *p, float f) {
+static void put_single(unsigned char *p, float f) {
     const union { float f; uint32_t u; } x = {f};
-    put(p, x.u, 4);
+    put_uint(p, x.u, 4);
 }
 
 uint64_t state_hash(const void *data, size_t size, uint64_t before) {
@@ -58,7 +58,7 @@ uint64_t state_hash(const void *data, size_t size, uint64_t before) {
         h = (h ^ word) * 0x9E3779B97F4A7C15u;
         h ^= h >> 32;
     }
-    return size ? (h ^ get(p, (int)size) ^ (uint64_t)size << 60) * 0x9E3779B97F4A7C15u : h;
+    return size ? (h ^ get_uint(p, (int)size) ^ (uint64_t)size << 60) * 0x9E3779B97F4A7C15u : h;
 }
 
 /* ---- The header ---- */
@@ -75,12 +75,12 @@ static void write_header(const train_state *s, unsigned char p[STATE_HEADER]) {
     config_fields(&f, field);
     memset(p, 0, STATE_HEADER);
     memcpy(p, magic, 8);
-    put(p + 8, VERSION, 4), put(p + 12, (uint64_t)s->n_settings, 4);
-    for (int i = 0; i < 8; i++) put(p + 16 + 4 * i, (uint64_t)*field[i], 4);
-    put(p + 48, (uint64_t)f.shared_classifier, 4);
-    put_float(p + 52, f.norm_eps), put_float(p + 56, f.rope_theta);
-    put(p + 64, s->step, 8), put(p + 72, s->text_hash, 8), put_double(p + 80, s->lowest);
-    put(p + 88, s->tokenizer_size, 8), put_double(p + 96, s->mean);
+    put_uint(p + 8, VERSION, 4), put_uint(p + 12, (uint64_t)s->n_settings, 4);
+    for (int i = 0; i < 8; i++) put_uint(p + 16 + 4 * i, (uint64_t)*field[i], 4);
+    put_uint(p + 48, (uint64_t)f.shared_classifier, 4);
+    put_single(p + 52, f.norm_eps), put_single(p + 56, f.rope_theta);
+    put_uint(p + 64, s->step, 8), put_uint(p + 72, s->text_hash, 8), put_number(p + 80, s->lowest);
+    put_uint(p + 88, s->tokenizer_size, 8), put_number(p + 96, s->mean);
 }
 
 static int read_header(train_state *s, const unsigned char *p, size_t size, const char *name, llama_error *err) {
@@ -90,17 +90,17 @@ static int read_header(train_state *s, const unsigned char *p, size_t size, cons
     if (size < STATE_HEADER)
         return source_fail(err, "%.120s: %zu bytes, not the state of a run, or cut short", name, size);
     if (memcmp(p, magic, 8)) return source_fail(err, "%.120s: not the state of a training run", name);
-    if (get(p + 8, 4) != VERSION)
-        return source_fail(err, "%.120s: version %" PRIu64 " of the format, known is %d", name, get(p + 8, 4), VERSION);
-    if (get(p + 12, 4) > STATE_SETTINGS)
-        return source_fail(err, "%.120s: %" PRIu64 " settings, more than %d", name, get(p + 12, 4), STATE_SETTINGS);
-    for (int i = 0; i < 8; i++) *field[i] = get(p + 16 + 4 * i, 4) > INT32_MAX ? -1 : (int)get(p + 16 + 4 * i, 4);
-    if (get(p + 48, 4) > 1) return source_fail(err, "%.120s: shared_classifier is not 0 or 1", name);
-    s->config.shared_classifier = (int)get(p + 48, 4);
-    s->config.norm_eps = get_float(p + 52), s->config.rope_theta = get_float(p + 56);
-    s->n_settings = (int)get(p + 12, 4);
-    s->step = get(p + 64, 8), s->text_hash = get(p + 72, 8);
-    s->lowest = get_double(p + 80), s->mean = get_double(p + 96);
+    if (get_uint(p + 8, 4) != VERSION)
+        return source_fail(err, "%.120s: version %" PRIu64 " of the format, known is %d", name, get_uint(p + 8, 4), VERSION);
+    if (get_uint(p + 12, 4) > STATE_SETTINGS)
+        return source_fail(err, "%.120s: %" PRIu64 " settings, more than %d", name, get_uint(p + 12, 4), STATE_SETTINGS);
+    for (int i = 0; i < 8; i++) *field[i] = get_uint(p + 16 + 4 * i, 4) > INT32_MAX ? -1 : (int)get_uint(p + 16 + 4 * i, 4);
+    if (get_uint(p + 48, 4) > 1) return source_fail(err, "%.120s: shared_classifier is not 0 or 1", name);
+    s->config.shared_classifier = (int)get_uint(p + 48, 4);
+    s->config.norm_eps = get_single(p + 52), s->config.rope_theta = get_single(p + 56);
+    s->n_settings = (int)get_uint(p + 12, 4);
+    s->step = get_uint(p + 64, 8), s->text_hash = get_uint(p + 72, 8);
+    s->lowest = get_number(p + 80), s->mean = get_number(p + 96);
     if (s->lowest != s->lowest || s->mean != s->mean)
         return source_fail(err, "%.120s: a loss in it is not a number", name);
     return weights_check(&s->config, name, err);
@@ -109,7 +109,7 @@ static int read_header(train_state *s, const unsigned char *p, size_t size, cons
 static uint64_t hash_file(const unsigned char *p, size_t size) {
     unsigned char header[STATE_HEADER];
     memcpy(header, p, STATE_HEADER);
-    put(header + HASH_AT, 0, 8);
+    put_uint(header + HASH_AT, 0, 8);
     return state_hash(p + STATE_HEADER, size - STATE_HEADER, state_hash(header, STATE_HEADER, 0));
 }
 
@@ -119,15 +119,15 @@ int state_read(const void *data, size_t size, const char *name, train_state *s, 
     s->count = grad_count(&s->config);
     /* Each is far below 2^64: count is below 2^60, or else it is SIZE_MAX. */
     const uint64_t settings = 8 * (uint64_t)s->n_settings, rope = 4 * (uint64_t)(s->config.head_dim / 2);
-    const uint64_t array = source_mul(s->count, 4), tokenizer = get(p + 88, 8);
+    const uint64_t array = source_mul(s->count, 4), tokenizer = get_uint(p + 88, 8);
     const uint64_t rest = size - STATE_HEADER, fixed = settings + rope;
     if (rest < fixed || tokenizer > rest - fixed || array > (rest - fixed - tokenizer) / 3 ||
         3 * array != rest - fixed - tokenizer)
         return source_fail(err, "%.120s: %zu bytes are not what its header implies: cut short?", name, size);
-    if (hash_file(p, size) != get(p + HASH_AT, 8))
+    if (hash_file(p, size) != get_uint(p + HASH_AT, 8))
         return source_fail(err, "%.120s: damaged: its checksum is wrong", name);
     p += STATE_HEADER;
-    for (int i = 0; i < s->n_settings; i++) s->settings[i] = get_double(p + 8 * i);
+    for (int i = 0; i < s->n_settings; i++) s->settings[i] = get_number(p + 8 * i);
     s->rope = p + settings;
     s->tokenizer = p + fixed, s->tokenizer_size = (size_t)tokenizer;
     s->weights = p + fixed + tokenizer;
@@ -160,7 +160,7 @@ static void emit(sink *o, const void *data, size_t size) {
 static void emit_all(sink *o, const train_state *s, const unsigned char header[STATE_HEADER]) {
     unsigned char setting[8];
     emit(o, header, STATE_HEADER);
-    for (int i = 0; i < s->n_settings; i++) put_double(setting, s->settings[i]), emit(o, setting, 8);
+    for (int i = 0; i < s->n_settings; i++) put_number(setting, s->settings[i]), emit(o, setting, 8);
     emit(o, s->rope, (size_t)(s->config.head_dim / 2) * 4);
     emit(o, s->tokenizer, s->tokenizer_size);
     emit(o, s->weights, s->count * 4), emit(o, s->moment1, s->count * 4), emit(o, s->moment2, s->count * 4);
@@ -168,12 +168,12 @@ static void emit_all(sink *o, const train_state *s, const unsigned char header[S
 }
 
 /* The file's hash stands in its header: all is hashed first, then written. */
-static int write_file(const train_state *s, FILE *file) {
+static int write_state(const train_state *s, FILE *file) {
     unsigned char header[STATE_HEADER];
     sink count = {0}, out = {0};
     write_header(s, header);
     emit_all(&count, s, header);
-    put(header + HASH_AT, count.hash, 8);
+    put_uint(header + HASH_AT, count.hash, 8);
     out.file = file;
     emit_all(&out, s, header);
     if (out.failed || fflush(file)) return -1;
@@ -189,7 +189,7 @@ int state_write(const train_state *s, const char *path, llama_error *err) {
     if (!part) return source_fail(err, "no memory");
     snprintf(part, length, "%s.part", path);
     FILE *file = fopen(part, "wb");
-    int result = file ? write_file(s, file) : -1, why = errno;
+    int result = file ? write_state(s, file) : -1, why = errno;
     if (file && fclose(file) && !result) result = -1, why = errno;
     if (!result && rename(part, path)) result = -1, why = errno;
     if (result && file) remove(part);
