@@ -1878,9 +1878,13 @@ static const ll_kernels *ll_find_kernels(const char *name) {
 #ifdef LL_X86
     __builtin_cpu_init();
     const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#ifdef LLAMA_NO_AVX512
+    const int avx512 = 0;
+#else
     const int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                        __builtin_cpu_supports("avx512vnni");
+#endif
     const int bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
     if (bf16 && (!name || !strcmp(name, ll_avx512_bf16.name))) return &ll_avx512_bf16;
     if (avx512 && (!name || !strcmp(name, ll_avx512.name))) return &ll_avx512;

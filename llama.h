@@ -29,6 +29,7 @@
  * Compile-time switches, for llama.c:
  *     LLAMA_NO_MMAP   read files with fread instead of mapping them
  *     LLAMA_NO_SIMD   the plain C loops only
+ *     LLAMA_NO_AVX512 on x86, AVX2 at most: for the same bits on all machines, and to test that set
  *     LLAMA_API       linkage of the public functions (default: extern)
  */
 #ifndef LLAMA_H

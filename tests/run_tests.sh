@@ -4,12 +4,13 @@
 # Each prints "N passed, N failed, N skipped" as its last line and exits with 0 if and only if none
 # failed. One that ends otherwise, by a crash say, counts as one failure more.
 passed=0 failed=0 skipped=0
+# EMULATOR, if it is set, runs the programs: those for another processor.
 limit=$(command -v timeout) && limit="$limit 900" # a test that hangs fails
 
 for program; do
     case $program in
     *.sh) output=$($limit sh "$program" 2>&1) ;;
-    *) output=$($limit "./$program" 2>&1) ;;
+    *) output=$($limit $EMULATOR "./$program" 2>&1) ;;
     esac
     status=$?
     last=$(printf '%s\n' "$output" | tail -n 1)

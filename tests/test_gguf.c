@@ -387,7 +387,7 @@ static void test_config(void) {
             const llama_config *c = &s->config;
             CHECK(c->dim == 8 && c->hidden_dim == 12 && c->n_layers == 2 && c->n_heads == 4 && c->n_kv_heads == 2);
             CHECK(c->head_dim == 2 && c->vocab_size == 8 && c->seq_len == 64 && c->shared_classifier == 0);
-            CHECK(c->norm_eps == 0.001f && c->rope_theta == 10000);
+            CHECK(c->norm_eps == (float)0.001 && c->rope_theta == 10000);
             CHECK_TEXT(c->format, "GGUF version 3");
             CHECK_TEXT(c->weight_type, "F32");
             CHECK(c->weight_bytes == 4 * (8 + 64 + 2 * (16 + 64 + 32 + 32 + 64 + 3 * 96)));

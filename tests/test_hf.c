@@ -164,7 +164,7 @@ static void test_weights(void) {
         CHECK(f->dim == DIM && f->hidden_dim == HIDDEN && f->n_layers == LAYERS && f->n_heads == HEADS &&
               f->vocab_size == VOCAB);
         CHECK(f->n_kv_heads == KV_HEADS && f->head_dim == HEAD_DIM && f->seq_len == 128 && !f->shared_classifier);
-        CHECK(f->norm_eps == 1e-6f && f->rope_theta == 10000.0f && !s->tokenizer);
+        CHECK(f->norm_eps == (float)1e-6 && f->rope_theta == 10000.0f && !s->tokenizer);
         CHECK_TEXT(f->weight_type, names[i]);
         check_weights(s);
         s->close(s);
@@ -265,7 +265,7 @@ static void test_rope(void) {
                  "\"sliding_window\":32}");
         llama_source *s = source_open_hf(directory, &err);
         if (!CHECK(s != NULL)) exit((puts(err.text), 1));
-        CHECK(s->config.rope_theta == 100 && s->config.seq_len == 32 && s->config.norm_eps == 1e-6f);
+        CHECK(s->config.rope_theta == 100 && s->config.seq_len == 32 && s->config.norm_eps == (float)1e-6);
         CHECK_NEAR(s->rope_frequencies[1], pow(100, -1.0 / 3), 1e-6);
         s->close(s);
     }

@@ -213,7 +213,7 @@ static void writer_threads(int n) {
 #endif
 }
 
-static const char *const sets[] = {"plain", "avx2", "avx512", "avx512bf16", "neon", "neon_dot"};
+static const char *const sets[] = {"plain", "avx2", "avx512", "avx512bf16", "neon", "neondot"};
 enum { N_SETS = sizeof sets / sizeof *sets };
 
 static llama_context *context_with(const char *set, const llama_model *m, int n_batch, int n_threads) {
@@ -280,7 +280,7 @@ static void check_shape(const model_shape *s, int type, uint64_t seed) {
     const llama_config *g = llama_get_config(loaded);
     CHECK(g->dim == s->dim && g->hidden_dim == s->hidden_dim && g->n_layers == s->n_layers && g->n_heads == s->n_heads);
     CHECK(g->n_kv_heads == s->n_kv_heads && g->head_dim == s->head_dim && g->vocab_size == s->vocab_size);
-    CHECK(g->seq_len == POSITIONS && g->shared_classifier == s->shared && g->norm_eps == 3e-5f &&
+    CHECK(g->seq_len == POSITIONS && g->shared_classifier == s->shared && g->norm_eps == (float)3e-5 &&
           g->rope_theta == 123456);
     CHECK_TEXT(g->format, ".llama");
     CHECK_TEXT(g->weight_type, type_names[type]);

@@ -69,11 +69,7 @@ typedef struct {
 } gguf;
 
 /* Returns 0, for the caller to return. */
-static int gguf_fail(gguf *g, const char *format, ...)
-#ifdef __GNUC__
-    __attribute__((format(printf, 2, 3)))
-#endif
-    ;
+static int gguf_fail(gguf *g, const char *format, ...) SOURCE_PRINTF(2, 3);
 static int gguf_fail(gguf *g, const char *format, ...) {
     char text[256];
     va_list args;

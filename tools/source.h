@@ -41,12 +41,18 @@ llama_source *source_open_llama2c(const char *path, llama_error *err);
 
 /* ---- What the inputs share (source.c) ---- */
 
-/* Writes one line to err, control characters masked, and returns -1. */
-int source_fail(llama_error *err, const char *format, ...)
-#ifdef __GNUC__
-    __attribute__((format(printf, 2, 3)))
+/* Lets the compiler check a format against what follows it. With -std=c99 MinGW's printf is C99's, but its compiler
+ * takes it for Microsoft's. */
+#if defined(__MINGW32__)
+#define SOURCE_PRINTF(format_at, first) __attribute__((format(gnu_printf, format_at, first)))
+#elif defined(__GNUC__)
+#define SOURCE_PRINTF(format_at, first) __attribute__((format(printf, format_at, first)))
+#else
+#define SOURCE_PRINTF(format_at, first)
 #endif
-    ;
+
+/* Writes one line to err, control characters masked, and returns -1. */
+int source_fail(llama_error *err, const char *format, ...) SOURCE_PRINTF(2, 3);
 
 /* size bytes of an open file from byte offset on; files may be larger than a long can count. 0, or -1. */
 int source_read_at(FILE *file, uint64_t offset, void *out, size_t size);
