@@ -44,7 +44,7 @@ static const char *program = "run"; /* the name it was started under */
 static struct { /* what the command line asks for */
     const char *model, *tokenizer, *prompt, *file, *perplexity, *system, *template;
     int n_predict, n_ctx, n_threads; /* -1, 0, 0: for the program to choose */
-    int chat, quiet, verbose, help, version, seeded, n_given;
+    int chat, quiet, verbose, no_mmap, help, version, seeded, n_given;
     llama_sampling sampling;
 } arg = {.n_predict = -1};
 
@@ -150,7 +150,13 @@ static void note(const char *format, ...) {
     va_end(values);
 }
 
-static void fail(const char *format, ...) {
+#ifdef __GNUC__
+#define RUN_ENDS __attribute__((noreturn)) /* so that no path is searched for faults, or warned of, that none takes */
+#else
+#define RUN_ENDS
+#endif
+
+RUN_ENDS static void fail(const char *format, ...) {
     va_list values;
     va_start(values, format);
     say(program, ": ", format, values);
@@ -158,7 +164,7 @@ static void fail(const char *format, ...) {
     exit(STATUS_FAILED);
 }
 
-static void misuse(const char *format, ...) {
+RUN_ENDS static void misuse(const char *format, ...) {
     va_list values;
     va_start(values, format);
     say(program, ": ", format, values);
@@ -227,7 +233,7 @@ static const struct option {
     value_kind kind;
     void *to;           /* an int, const char *, int, float, float or uint64_t */
     double low, high;   /* of WHOLE and REAL */
-    const char *help;   /* NULL: another name for the option before it */
+    const char *help;   /* NULL: told with the option before it */
 } options[] = {
     {'p', "prompt", "TEXT", STRING, &arg.prompt, 0, 0, "text to continue (default: none)"},
     {'i', "prompt", "TEXT", STRING, &arg.prompt, 0, 0, NULL},
@@ -247,9 +253,10 @@ static const struct option {
     {0, "template", "NAME", STRING, &arg.template, 0, 0, "how it was taught to chat (as MODEL says)"},
     {'q', "quiet", NULL, FLAG, &arg.quiet, 0, 0, "print only what follows the prompt"},
     {'v', "verbose", NULL, FLAG, &arg.verbose, 0, 0, "statistics even if stderr is no terminal"},
+    {0, "no-mmap", NULL, FLAG, &arg.no_mmap, 0, 0, "read MODEL whole: it may then change or go"},
     {0, "perplexity", "FILE", STRING, &arg.perplexity, 0, 0, "score a text instead: one line of figures"},
-    {'h', "help", NULL, FLAG, &arg.help, 0, 0, "print this"},
-    {0, "version", NULL, FLAG, &arg.version, 0, 0, "print the version"},
+    {'h', "help", NULL, FLAG, &arg.help, 0, 0, "print this; --version: the version"},
+    {0, "version", NULL, FLAG, &arg.version, 0, 0, NULL},
 };
 enum { N_OPTIONS = sizeof options / sizeof options[0] };
 
@@ -280,7 +287,6 @@ static const struct option *find_option(const char *argument, const char **value
         return o;
     }
     misuse("unknown option %.80s", argument);
-    return NULL;
 }
 
 /* strtol and its kin take leading space, signs and trailing text; here the whole argument is the number. */
@@ -491,7 +497,7 @@ static const char *find_tokenizer(void) {
 static void load(void) {
     llama_error err;
     tokenizer_error tokenizer_err;
-    run.model = llama_load(arg.model, NULL, &err);
+    run.model = llama_load(arg.model, &(llama_options){.copy = arg.no_mmap}, &err);
     if (!run.model) fail("%s", err.text);
     int vocab_size = llama_get_config(run.model)->vocab_size;
     size_t size;

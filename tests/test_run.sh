@@ -93,6 +93,7 @@ gives "a context as long as needed" 0 "0123456789012345\n" "$tiny" -t 0 -p 0 -n 
 gives "a short context" 0 "012345678\n" "$tiny" -t 0 -p 0 -c 10
 gives "a context of one token" 0 "\n" "$tiny" -t 0 -c 1
 gives "one thread" 0 "$alphabet\n" "$tiny" -t 0 -j 1
+gives "the model read whole" 0 "$alphabet\n" "$tiny" -t 0 --no-mmap
 gives "three threads" 0 "$alphabet\n" "$tiny" -t 0 -j 3
 
 digits=0123456789
@@ -275,6 +276,9 @@ endless="$tiny -t 0 -p 0 -c 4000000 -n 4000000"
 name="a closed pipe ends it quietly"
 text=$({ "$RUN" $endless 2>"$T/err"; echo $? >"$T/status"; } | head -c 5)
 if [ "$text" = 01234 ] && [ ! -s "$T/err" ] && [ "$(cat "$T/status")" -ne 0 ]; then ok; else bad "$(cat "$T/err")"; fi
+name="a closed pipe ends it quietly, with -v too"
+text=$({ "$RUN" $endless -v 2>"$T/err"; echo $? >"$T/status"; } | head -c 5)
+if [ "$text" = 01234 ] && [ ! -s "$T/err" ] && [ "$(cat "$T/status")" -ne 0 ]; then ok; else bad "$(cat "$T/err")"; fi
 name="a closed pipe with SIGPIPE ignored"
 text=$({ trap '' PIPE; "$RUN" $endless 2>"$T/err"; echo $? >"$T/status"; } | head -c 5)
 if [ "$text" = 01234 ] && [ ! -s "$T/err" ] && [ "$(cat "$T/status")" -eq 1 ]; then ok; else bad "$(cat "$T/err")"; fi
@@ -296,6 +300,18 @@ if timeout --preserve-status 1 true 2>/dev/null; then
     interrupt "$tiny" --perplexity "$T/digits" -c 1100000
     if [ "$status" = 130 ] && [ ! -s "$T/out" ]; then ok; else bad "status $status"; fi
 else skip "Ctrl-C: no timeout program"; fi
+
+name="a model read whole may be cut off while it is in use"
+cp "$tiny" "$T/cut.bin"
+{
+    echo a
+    i=0
+    while [ ! -s "$T/out" ] && [ $i -lt 20 ]; do sleep 1; i=$((i + 1)); done
+    : >"$T/cut.bin"
+    echo a
+} | "$RUN" "$T/cut.bin" --no-mmap --chat --template mistral -c 200 -t 0 -n 2 -z "$T/tokenizer.bin" >"$T/out" 2>"$T/err"
+status=$?
+if [ $status -eq 0 ] && [ "$(wc -l <"$T/out")" -eq 2 ]; then ok; else bad "status $status: $(cat "$T/out" "$T/err")"; fi
 
 # ---- A real model ----
 
