@@ -357,7 +357,8 @@ static uintptr_t fuzz_before;            /* the place before this one */
 static int fuzz_traced;                  /* 1: places are reported */
 
 #ifdef __GNUC__
-void __sanitizer_cov_trace_pc(void) __attribute__((no_sanitize_address, no_sanitize_undefined)); /* it is called a lot */
+/* Called a lot. */
+void __sanitizer_cov_trace_pc(void) __attribute__((no_sanitize_address, no_sanitize_undefined));
 void __sanitizer_cov_trace_pc(void) {
     const uintptr_t at = (uintptr_t)__builtin_return_address(0) - (uintptr_t)fuzz_targets; /* the same in every run */
     const uintptr_t place = (at * 0x9E3779B1u & 0xFFFFFFFFu) >> 16;

@@ -90,15 +90,19 @@ static int read_header(train_state *s, const unsigned char *p, size_t size, cons
     if (size < STATE_HEADER)
         return source_fail(err, "%.120s: %zu bytes, not the state of a run, or cut short", name, size);
     if (memcmp(p, magic, 8)) return source_fail(err, "%.120s: not the state of a training run", name);
-    if (get_uint(p + 8, 4) != VERSION)
-        return source_fail(err, "%.120s: version %" PRIu64 " of the format, known is %d", name, get_uint(p + 8, 4), VERSION);
-    if (get_uint(p + 12, 4) > STATE_SETTINGS)
-        return source_fail(err, "%.120s: %" PRIu64 " settings, more than %d", name, get_uint(p + 12, 4), STATE_SETTINGS);
-    for (int i = 0; i < 8; i++) *field[i] = get_uint(p + 16 + 4 * i, 4) > INT32_MAX ? -1 : (int)get_uint(p + 16 + 4 * i, 4);
+    const uint64_t version = get_uint(p + 8, 4), n_settings = get_uint(p + 12, 4);
+    if (version != VERSION)
+        return source_fail(err, "%.120s: version %" PRIu64 " of the format, known is %d", name, version, VERSION);
+    if (n_settings > STATE_SETTINGS)
+        return source_fail(err, "%.120s: %" PRIu64 " settings, more than %d", name, n_settings, STATE_SETTINGS);
+    for (int i = 0; i < 8; i++) {
+        const uint64_t value = get_uint(p + 16 + 4 * i, 4);
+        *field[i] = value > INT32_MAX ? -1 : (int)value;
+    }
     if (get_uint(p + 48, 4) > 1) return source_fail(err, "%.120s: shared_classifier is not 0 or 1", name);
     s->config.shared_classifier = (int)get_uint(p + 48, 4);
     s->config.norm_eps = get_single(p + 52), s->config.rope_theta = get_single(p + 56);
-    s->n_settings = (int)get_uint(p + 12, 4);
+    s->n_settings = (int)n_settings;
     s->step = get_uint(p + 64, 8), s->text_hash = get_uint(p + 72, 8);
     s->lowest = get_number(p + 80), s->mean = get_number(p + 96);
     if (s->lowest != s->lowest || s->mean != s->mean)

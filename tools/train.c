@@ -680,7 +680,8 @@ static void look_around(double rate, double *spent, uint64_t *steps) {
     const int last = now.step == (uint64_t)arg.steps;
     const int evaluate = (now.step % (uint64_t)arg.eval_every == 0 || last) && run.scored.count;
     const uint64_t sample = (uint64_t)(was_given(&arg.sample_every) ? arg.sample_every : arg.eval_every);
-    const int due = arg.save_every ? now.step % (uint64_t)arg.save_every == 0 : clock_seconds() - now.saved > SAVE_SECONDS;
+    const int due = arg.save_every ? now.step % (uint64_t)arg.save_every == 0
+                                   : clock_seconds() - now.saved > SAVE_SECONDS;
     int improved = 0;
     if (evaluate || due || last || interrupted) check_weights();
     if (evaluate) {
