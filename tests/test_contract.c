@@ -14,6 +14,9 @@
 #include "reference.c"
 
 #include <limits.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 static llama_error err;
 
@@ -510,7 +513,7 @@ static void *work(void *argument) {
     llama_context *c = llama_context_create(w->model, &o, &e);
     llama_sampler *s = llama_sampler_create(w->model, NULL, NULL, &e);
     w->ok = c && s;
-    for (int i = 0; w->ok && i < 30; i++) {
+    for (int i = 0; w->ok && i < 10; i++) {
         llama_rewind(c, 0);
         const float *logits = llama_forward(c, tokens, 30, &e);
         w->ok = logits && memcmp(logits, w->want, VOCAB * sizeof *logits) == 0 && llama_sample(s, logits, &e) >= 0;
@@ -521,31 +524,109 @@ static void *work(void *argument) {
     return NULL;
 }
 
+/* Eight threads with a context each. */
+static void share_model(int n_threads) {
+    enum { WORKERS = 8 };
+    float want[VOCAB];
+    llama_options o = {0};
+    pthread_t thread[WORKERS];
+    worker w[WORKERS];
+    o.n_threads = n_threads, o.n_batch = 7;
+    expect(want, 0, &o, 0, 30);
+    session s = session_open(0, &o);
+    for (int i = 0; s.model && i < WORKERS; i++) {
+        w[i].model = s.model, w[i].want = want, w[i].ok = 0, w[i].n_threads = n_threads;
+        CHECK(pthread_create(&thread[i], NULL, work, &w[i]) == 0);
+    }
+    for (int i = 0; s.model && i < WORKERS; i++) {
+        CHECK(pthread_join(thread[i], NULL) == 0);
+        CHECK(w[i].ok);
+    }
+    session_close(&s);
+}
+
+/* What another thread wants of the one in llama_forward. The flag is the caller's own, and so is its lock. */
+typedef struct {
+    pthread_mutex_t lock;
+    pthread_cond_t started;
+    int calls, cancel;
+} request;
+
+static int ask(void *user, float done) {
+    request *r = user;
+    (void)done;
+    pthread_mutex_lock(&r->lock);
+    if (r->calls++ == 0) pthread_cond_signal(&r->started);
+    while (!r->cancel) pthread_cond_wait(&r->started, &r->lock); /* else a fast machine would be done by then */
+    const int cancel = r->cancel;
+    pthread_mutex_unlock(&r->lock);
+    return cancel;
+}
+
+static void *cancel_it(void *argument) {
+    request *r = argument;
+    pthread_mutex_lock(&r->lock);
+    while (!r->calls) pthread_cond_wait(&r->started, &r->lock);
+    r->cancel = 1;
+    pthread_cond_broadcast(&r->started);
+    pthread_mutex_unlock(&r->lock);
+    return NULL;
+}
+
 static void test_threads(void) {
-    TEST("contexts of several threads share a model") {
+    TEST("contexts of eight threads share a model") { share_model(1); }
+    TEST("and each may have threads of its own") { share_model(2); }
+    TEST("another thread cancels") {
         for (int n_threads = 1; n_threads <= 2; n_threads++) {
-            float want[VOCAB];
+            request r = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0};
             llama_options o = {0};
-            pthread_t thread[3];
-            worker w[3];
-            o.n_threads = n_threads, o.n_batch = 7;
-            expect(want, 0, &o, 0, 30);
+            pthread_t thread;
+            o.n_threads = n_threads, o.n_batch = 7, o.progress = ask, o.user = &r;
             session s = session_open(0, &o);
-            for (int i = 0; s.model && i < 3; i++) {
-                w[i].model = s.model, w[i].want = want, w[i].ok = 0, w[i].n_threads = n_threads;
-                CHECK(pthread_create(&thread[i], NULL, work, &w[i]) == 0);
-            }
-            for (int i = 0; s.model && i < 3; i++) {
-                CHECK(pthread_join(thread[i], NULL) == 0);
-                CHECK(w[i].ok);
-            }
+            CHECK(pthread_create(&thread, NULL, cancel_it, &r) == 0);
+            memset(&err, 0, sizeof err);
+            if (s.context) CHECK(llama_forward(s.context, tokens, N_CTX, &err) == NULL);
+            CHECK(pthread_join(thread, NULL) == 0);
+            clean_message();
+            CHECK(strstr(err.text, "cancel") && r.calls == 1 && llama_position(s.context) == 0);
             session_close(&s);
         }
     }
 }
 #else
-static void test_threads(void) { SKIP("contexts of several threads share a model", "no pthreads"); }
+static void test_threads(void) { SKIP("threads that share a model, or cancel", "no pthreads"); }
 #endif
+
+/* ---- A host that uses OpenMP itself ---- */
+
+static void test_host(void) {
+#ifdef _OPENMP
+    TEST("called from within a host's parallel region, whatever becomes of the threads inside") {
+        enum { HOST = 3 };
+        float want[VOCAB];
+        llama_options o = {0};
+        int ok[HOST] = {0};
+        o.n_threads = 2, o.n_batch = 7;
+        expect(want, 0, &o, 0, 30);
+        session s = session_open(0, &o);
+        for (int nested = 0; s.model && nested < 2; nested++) { /* one level: the library gets one thread, not two */
+            omp_set_max_active_levels(nested ? 2 : 1);
+#pragma omp parallel for num_threads(HOST)
+            for (int i = 0; i < HOST; i++) {
+                llama_error e;
+                llama_context *c = llama_context_create(s.model, &o, &e);
+                const float *logits = c ? llama_forward(c, tokens, 30, &e) : NULL;
+                ok[i] = logits && memcmp(logits, want, sizeof want) == 0;
+                llama_context_free(c);
+            }
+            for (int i = 0; i < HOST; i++) CHECK(ok[i]);
+        }
+        session_close(&s);
+    }
+#else
+    SKIP("called from within a host's parallel region", "no OpenMP");
+#endif
+}
 
 int main(void) {
     fill_tokens();
@@ -554,5 +635,6 @@ int main(void) {
     test_rewind();
     test_progress();
     test_threads();
+    test_host();
     return test_end();
 }
