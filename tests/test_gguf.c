@@ -740,6 +740,15 @@ static const struct {
     {"tokenizer.ggml.scores u32[] 0|0|0|0|0|0|0|0", "tokenizer.ggml.scores is an array of u32, not an array of f32"},
     {"tokenizer.ggml.token_type i32[] 2|3|3|1|1|1|1|7", "tokenizer.ggml.token_type[7] is 7, not 1..6"},
     {"tokenizer.ggml.token_type i32[] 2|3|3|1|1|1|-1|1", "tokenizer.ggml.token_type[6] is -1, not 1..6"},
+    {"tokenizer.ggml.tokens string[] <unk>|<s>|</s>|a|a|ab|\xE2\x96\x81|c", "tokenizer.ggml: piece 4, \"a\", is also piece 3"},
+    {"tokenizer.ggml.tokens string[] <unk>|<s>|</s>||b|ab|\xE2\x96\x81|c", "tokenizer.ggml: piece 3 is empty"},
+    {"tokenizer.ggml.scores f32[] 0|0|0|nan|-3|-1|-4|-5", "tokenizer.ggml: piece 3: the score is not a number"},
+    {"tokenizer.ggml.scores f32[] 0|0|0|-2|-3|inf|-4|-5", "tokenizer.ggml: piece 5: the score is not a number"},
+    {"tokenizer.ggml.tokens string[] <unk>|<s>|</s>|a|b|ab|\xE2\x96\x81|<0x41>\n"
+     "tokenizer.ggml.token_type i32[] 2|3|3|1|1|1|1|6", "tokenizer.ggml: 1 byte pieces of 256"},
+    {"tokenizer.ggml.tokens string[] <unk>|<s>|</s>|a|b|ab|\xE2\x96\x81|<0x-1>\n"
+     "tokenizer.ggml.token_type i32[] 2|3|3|1|1|1|1|6", "tokenizer.ggml: piece 7, \"<0x-1>\", names no byte"},
+    {"tokenizer.ggml.eos_token_id u64 18446744073709551615", "tokenizer.ggml.eos_token_id is 18446744073709551616, not 0..7"},
     {"tokenizer.ggml.bos_token_id u32 8", "tokenizer.ggml.bos_token_id is 8, not 0..7"},
     {"tokenizer.ggml.eos_token_id i32 -1", "tokenizer.ggml.eos_token_id is -1, not 0..7"},
     {"tokenizer.ggml.add_bos_token u8 1", "tokenizer.ggml.add_bos_token is a value of type u8, not a bool"},

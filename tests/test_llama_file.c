@@ -679,6 +679,44 @@ static void test_table(void) {
     }
 }
 
+/* Weights and scales are numbers of any kind to who loads them: it shows in the logits, and llama_sample says so. */
+static void test_no_numbers(void) {
+    static const struct {
+        const char *name;
+        int type, tensor, bytes; /* of one value or scale: the first of a tile, whose row is 0 */
+        uint64_t value;
+    } table[] = {
+        {"f32 nan in wq", LL_F32, WQ, 4, 0x7fc00000},         {"f32 nan in the classifier", LL_F32, 3, 4, 0x7fc00000},
+        {"f32 infinity in the classifier", LL_F32, 3, 4, 0xff800000}, {"f32 nan in a norm", LL_F32, 1, 4, 0xffc00000},
+        {"bf16 nan in w2", LL_BF16, WQ + 6, 2, 0x7fc0},       {"q8 scale of nan in wo", LL_Q8, WQ + 3, 2, 0x7e00},
+        {"q8 scale of infinity", LL_Q8, 3, 2, 0x7c00},        {"q4 scale of nan in w1", LL_Q4, WQ + 4, 2, 0xfe00},
+        {"q4 scale of infinity", LL_Q4, 3, 2, 0x7c00},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) TEST(table[i].name) {
+        file f = small_file(table[i].type, 0);
+        put(f.bytes + ll_u64(f.bytes + entry(table[i].tensor, OFFSET)), table[i].bytes, table[i].value);
+        llama_model *m = llama_load_memory(f.bytes, f.size, NULL, &err);
+        for (int k = 0; k < N_SETS && CHECK(m); k++) {
+            static const int tokens[] = {1, 4, 2};
+            llama_context *c = context_with(sets[k], m, 0, 1);
+            if (!c) continue;
+            const float *logits = llama_forward(c, tokens, 3, &err);
+            for (int greedy = 0; greedy < 2 && CHECK(logits); greedy++) {
+                llama_sampling how = llama_sampling_default();
+                if (greedy) how.temperature = 0;
+                llama_sampler *s = llama_sampler_create(m, &how, NULL, &err);
+                memset(&err, 0, sizeof err);
+                CHECK(s && llama_sample(s, logits, &err) == -1);
+                if (!CHECK(strstr(err.text, "nan") || strstr(err.text, "inf"))) printf("  %s: %s\n", sets[k], err.text);
+                llama_sampler_free(s);
+            }
+            llama_context_free(c);
+        }
+        llama_free(m);
+        free(f.bytes);
+    }
+}
+
 static void test_sizes(void) {
     TEST(".llama: every truncation") {
         static const model_shape one = {1, 1, 1, 1, 1, 2, 1, 0};
@@ -1042,6 +1080,7 @@ int main(void) {
     test_header();
     test_table();
     test_sizes();
+    test_no_numbers();
     test_mutations();
     test_damage();
     test_writer();

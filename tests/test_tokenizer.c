@@ -571,6 +571,8 @@ static void test_malformed_bin(void) {
         CHECK_TEXT(refused(b), "piece 259 is cut off: the file ends in its score or length");
         b = new_bin(), bin_piece(b, "<0xZZ>", 0);
         CHECK_TEXT(refused(b), "piece 259, \"<0xZZ>\", names no byte");
+        b = new_bin(), bin_piece(b, "<0x-1>", 0);
+        CHECK_TEXT(refused(b), "piece 259, \"<0x-1>\", names no byte");
         b = new_bin(), bin_piece(b, "<0x0A>", 0);
         CHECK_TEXT(refused(b), "piece 259, <0x0A>, is also piece 13");
         b = new_bin(), b->n = 4, bin_piece(b, "<unk>", 0), bin_piece(b, "the", 0);
@@ -579,6 +581,30 @@ static void test_malformed_bin(void) {
         CHECK_TEXT(refused(b), "piece 2 is \"<s>\", not </s>");
         b->n -= 11, bin_piece(b, "</s>", 0), bin_piece(b, "<0x41>", 0);
         CHECK_TEXT(refused(b), "1 byte pieces of 256");
+    }
+}
+
+/* A file may hold a piece as long as a tokenizer.bin has them, but not claim one. */
+static void test_long_piece(void) {
+    enum { LENGTH = 0xFFFF, HEAD = 4 + 3 * 8 + 5 + 3 + 4 };
+    TEST("a piece of 64 KB, there or not") {
+        unsigned char *file = calloc(1, HEAD + 8 + LENGTH), *p = file;
+        char *text = malloc(LENGTH);
+        buffer *b = new_bin();
+        if (!CHECK(file && text)) exit(1);
+        b->n = 0, put_u32(b, LENGTH), bin_piece(b, "<unk>", 0), bin_piece(b, "<s>", 0), bin_piece(b, "</s>", 0);
+        memcpy(p, b->p, b->n), p += b->n;
+        b->n = 0, put_u32(b, 0), put_u32(b, LENGTH);
+        memcpy(p, b->p, b->n), p += b->n;
+        for (int i = 0; i < LENGTH; i++) p[i] = (unsigned char)(text[i] = (char)('a' + i % 26));
+        CHECK_TEXT(refusal(file, (size_t)(p - file) + LENGTH, 0), "(accepted)");
+        CHECK_TEXT(refusal(file, 160, 0), "piece 3 has length 65535, but the file ends after 112");
+        tokenizer *t = tokenizer_load_memory(file, (size_t)(p - file) + LENGTH, 4, NULL, NULL);
+        size_t size = 0;
+        CHECK(t && tokenizer_find(t, text, LENGTH) == 3);
+        CHECK(t && tokenizer_decode(t, 1, 3, &size) && size == LENGTH);
+        CHECK(t && tokenizer_encode(t, text, LENGTH, 0, NULL, 0, NULL) > 0);
+        tokenizer_free(t), free(file), free(text);
     }
 }
 
@@ -615,6 +641,8 @@ static void test_malformed_model(void) {
         CHECK_TEXT(refused(b), "piece 3 is of type BYTE, but trainer_spec.byte_fallback is false");
         BYTE_FALLBACK(b, 1);
         CHECK_TEXT(refused(b), "1 byte pieces of 256");
+        b = new_model(1), model_piece(b, "<0x-1>", 0, BYTE);
+        CHECK_TEXT(refused(b), "piece 259, \"<0x-1>\", names no byte");
         b = new_model(1), model_piece(b, "<0x0a>", 0, BYTE);
         CHECK_TEXT(refused(b), "piece 259, \"<0x0a>\", names no byte");
         b = new_model(0), model_piece(b, big, 0, USER_DEFINED);
@@ -861,6 +889,7 @@ int main(void) {
     test_rules();
     test_against_naive();
     test_malformed_bin();
+    test_long_piece();
     test_malformed_model();
     test_path();
     test_hostile();

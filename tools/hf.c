@@ -301,7 +301,7 @@ static int hf_read_type(const hf_header *h, const json_node *name, hf_tensor *t)
 }
 
 static int hf_read_entry(const hf_header *h, hf_entry *e) {
-    enum source_tensor tensor;
+    enum source_tensor tensor = SOURCE_EMBEDDING; /* at -O1 gcc does not follow what sets it */
     int layer, rows, cols;
     char what[120];
     if (!json_is(e->name + 1, JSON_OBJECT)) return hf_bad_tensor(h, e->name, "its entry is not an object");
