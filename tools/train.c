@@ -705,7 +705,10 @@ static void train(void) {
     if (now.step) printf("resumed    at step %.0f of %d\n", (double)now.step, arg.steps);
     fflush(stdout);
     now.saved_step = now.step;
-    if (now.step == (uint64_t)arg.steps && run.scored.count) now.held = score_held_out(SIZE_MAX / 2);
+    if (now.step == (uint64_t)arg.steps) { /* nothing to learn, but perhaps another --type to write */
+        if (run.scored.count) now.held = score_held_out(SIZE_MAX / 2);
+        if (!arg.keep_best) save(1);
+    }
     while (now.step < (uint64_t)arg.steps && !interrupted) {
         const double begin = clock_seconds(), rate = schedule(now.step + 1), loss = make_step();
         now.mean += (loss - now.mean) * (now.step < 50 ? 1.0 / (double)now.step : 0.02);
