@@ -3,6 +3,7 @@
 # make test       builds and runs all tests; the last line is the sum
 # make asan       the same under the address and undefined-behaviour sanitizers
 # make fuzz       damaged files of every format, for SECONDS (60), under the sanitizers: see tests/fuzz.c
+# make coverage   runs all tests and prints how much of each file they ran (VERBOSE=1: the lines they did not)
 # make lib        libllama.a and the shared library
 # make install    PREFIX (/usr/local) and DESTDIR; make uninstall takes it away again
 # make clean      removes everything that was made
@@ -164,6 +165,12 @@ asan:
 	    $(MAKE) --no-print-directory BUILD=.build/asan OUT=.build/asan/out/ \
 	    CFLAGS='-O1 -g1 -fno-omit-frame-pointer $(SANITIZE)' LDFLAGS='$(SANITIZE) $(LDFLAGS)' test
 
+coverage:
+	@find .build/coverage -name '*.gcda' -exec rm -f {} + 2>/dev/null || true
+	@$(MAKE) --no-print-directory BUILD=.build/coverage OUT=.build/coverage/out/ \
+	    CFLAGS='-O0 --coverage -fprofile-update=atomic' LDFLAGS='--coverage $(LDFLAGS)' test
+	@sh tests/coverage.sh .build/coverage
+
 # In an object of its own what is tested tells which way each input takes. Failing inputs stay in .build/fuzz.
 SECONDS ?= 60
 TARGET =
@@ -183,7 +190,7 @@ clean:
 	rm -rf .build tests/bin run libllama.* $(MAINS:.c=)
 
 FORCE:
-.PHONY: all demo lib install uninstall test asan fuzz clean FORCE
+.PHONY: all demo lib install uninstall test asan coverage fuzz clean FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
 -include $(wildcard $(BUILD)/needs_*)
