@@ -101,10 +101,10 @@ $(BUILD)/no_mmap/%: tests/%.c $(BUILD)/no_mmap/libllama.a
 $(BUILD)/tests/header_only: tests/header_only.c $(BUILD)/flags
 	$(COMPILE) -o $@ $< $(LDFLAGS) $(LIBS)
 
-# The C++ caller: left out where there is no C++ compiler.
+# The C++ caller: left out where there is no C++ compiler. Without exceptions it links as C, at -O0 too.
 $(BUILD)/tests/host: tests/host.cpp llama.h tokenizer.h $(BUILD)/libllama.a
 	@rm -f $@; if echo 'int main() { return 0; }' | $(CC) -x c++ -fsyntax-only - 2>/dev/null; then set -x; \
-	    $(CC) -x c++ -std=c++98 -Wall -Wextra -Wpedantic $(filter-out -std=%,$(CFLAGS)) -c -o $@.o $< && \
+	    $(CC) -x c++ -std=c++98 -fno-exceptions -Wall -Wextra -Wpedantic $(filter-out -std=%,$(CFLAGS)) -c -o $@.o $< && \
 	    $(LINK) -o $@ $@.o $(BUILD)/libllama.a $(LDFLAGS) $(LIBS); fi
 
 # ---- Libraries ----
