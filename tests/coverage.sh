@@ -24,8 +24,9 @@ BEGIN {
 /^branch/ {
     key = file SUBSEP line SUBSEP branch++
     if (!(key in taken)) branches[file]++
-    if ($4 > 0 && !taken[key]) branch_hit[file]++
-    taken[key] += $4
+    count = $3 == "taken" ? $4 + 0 : 0 # or "never executed"
+    if (count && !taken[key]) branch_hit[file]++
+    taken[key] += count
 }
 END {
     for (i = 1; i <= n; i++) {
