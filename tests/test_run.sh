@@ -346,6 +346,11 @@ printf '%s' "Once upon a time, there was a little girl named Lily. She loved to 
 she saw a big, red ball." >"$T/golden"
 real "golden perplexity" "tokens 44 nll 0.324100 perplexity 1.382785 bits_per_byte 0.163281" -z "$data/tok512.bin" \
     --perplexity "$T/golden"
+if [ -r "$data/stories260K.bin" ] && [ -e /dev/stdin ]; then # more than the megabyte that is tried first
+    text=$(cat "$data/stories260K.bin" | "$RUN" /dev/stdin -z "$data/tok512.bin" -t 0 -n 4 2>&1)
+    name="a model from a pipe"
+    if [ "$text" = "$start" ]; then ok; else bad "printed $text"; fi
+fi
 if [ -r "$data/stories260K.bin" ]; then
     cp "$data/stories260K.bin" "$data/tok512.model" "$T/alone" && mv "$T/alone/tok512.model" "$T/alone/tokenizer.model"
     gives "tokenizer.model beside the model" 0 "$story\n" "$T/alone/stories260K.bin" -t 0 -n 200
