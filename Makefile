@@ -94,8 +94,8 @@ $(OUT)tools/%: tools/%.c $(LIBRARIES)
 $(BUILD)/tests/%: tests/%.c $(LIBRARIES)
 	$(COMPILE) -I. -o $@ $< $(LIBRARIES) $(LDFLAGS) $(LIBS) $(TEST_LIBS)
 
-$(BUILD)/no_mmap/%: tests/%.c $(BUILD)/no_mmap/libllama.a
-	$(COMPILE) -DLLAMA_NO_MMAP -o $@ $< $(BUILD)/no_mmap/libllama.a $(LDFLAGS) $(LIBS) $(TEST_LIBS)
+$(BUILD)/no_mmap/%: tests/%.c $(BUILD)/no_mmap/libllama.a $(BUILD)/tools/source.o
+	$(COMPILE) -DLLAMA_NO_MMAP -o $@ $< $(BUILD)/tools/source.o $(BUILD)/no_mmap/libllama.a $(LDFLAGS) $(LIBS) $(TEST_LIBS)
 
 # Both implementations are inside, so no library.
 $(BUILD)/tests/header_only: tests/header_only.c $(BUILD)/flags

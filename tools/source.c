@@ -44,6 +44,13 @@ int source_file_size(FILE *file, uint64_t *size) {
     return 0;
 }
 
+int source_rename(const char *from, const char *to) {
+#ifdef _WIN32
+    remove(to);
+#endif
+    return rename(from, to);
+}
+
 char *source_read_file(const char *path, size_t limit, size_t *size, llama_error *err) {
     uint64_t bytes = 0;
     char *data = NULL;

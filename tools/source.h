@@ -58,6 +58,9 @@ int source_fail(llama_error *err, const char *format, ...) SOURCE_PRINTF(2, 3);
 int source_read_at(FILE *file, uint64_t offset, void *out, size_t size);
 int source_file_size(FILE *file, uint64_t *size); /* 0, or -1 */
 
+/* rename that replaces a file, which Windows' own does not. 0, or -1 with errno. */
+int source_rename(const char *from, const char *to);
+
 /* A whole file of at most limit bytes and a zero after them, malloc'ed; NULL with a message. */
 char *source_read_file(const char *path, size_t limit, size_t *size, llama_error *err);
 

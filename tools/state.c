@@ -195,7 +195,7 @@ int state_write(const train_state *s, const char *path, llama_error *err) {
     FILE *file = fopen(part, "wb");
     int result = file ? write_state(s, file) : -1, why = errno;
     if (file && fclose(file) && !result) result = -1, why = errno;
-    if (!result && rename(part, path)) result = -1, why = errno;
+    if (!result && source_rename(part, path)) result = -1, why = errno;
     if (result && file) remove(part);
     if (result) source_fail(err, "%.120s: cannot %s: %s", path, file ? "write" : "open", strerror(why));
     free(part);

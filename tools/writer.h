@@ -359,10 +359,8 @@ static inline int writer_write(const writer_input *in, const char *path, writer_
         result = (ll_fail(&why, "cannot write: %s", strerror(errno)), -1);
 #endif
     if (opened && fclose(s.file) && !result) result = (ll_fail(&why, "cannot write: %s", strerror(errno)), -1);
-#ifdef _WIN32
-    if (!result) remove(path); /* its rename does not replace a file */
-#endif
-    if (!result && rename(part, path)) result = (ll_fail(&why, "cannot rename %.60s: %s", part, strerror(errno)), -1);
+    if (!result && source_rename(part, path))
+        result = (ll_fail(&why, "cannot rename %.60s: %s", part, strerror(errno)), -1);
     if (result && opened) remove(part);
     if (result) ll_fail(err, "%.120s: %s", path, why.text);
     else if (report) writer_fill_report(&s, report);
