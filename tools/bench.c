@@ -4,11 +4,13 @@
  * units), a prompt, and some decode steps with plain reads of the same weights between them, so that the shares
  * hold even where the machine's speed drifts. Medians over the rounds are printed.
  *
- * What was tried, so that nobody need try it twice (Zen 5, 2 threads, tinyllama-1.1b unless it says otherwise):
+ * What was tried, so that nobody need try it twice (Zen 5, 2 threads, tinyllama-1.1b unless it says otherwise). Shares
+ * are of an int8 loop that reached 1,400 Gop/s; peak.c's, unrolled by hand, reaches 1,650 to 1,750 on that machine.
  *
  *   predicted                                            measured
  *   pairs of tiles halve the loads: +15% q8, q4          +15 to 19% in the kernel; whole q8 prompt 68 -> 78%
  *   fetching the next pair ahead, prompt of 16: +20%     q4 53 -> 66%, q8 45 -> 56% of the int8 peak
+ *   sums in memory, 2 x 8 to 2 x 12 tokens: more chains  q8, q4 -12 to -25%: the compiler spills more than them
  *   the same in every block of a long prompt: nothing    -3% for q8: only the last three blocks do it
  *   12 tokens a block for q8: fewer passes               72% where 8 had 82%: out of the first-level cache
  *   blocks over columns, for the caches: +5%             0 to 1%: the second-level cache feeds the kernels
