@@ -28,7 +28,6 @@
 #include "peak.h"
 #include "writer.h"
 
-
 typedef struct {
     const char *name;
     int dim, hidden_dim, n_layers, n_heads, n_kv_heads, head_dim, vocab_size, seq_len, shared_classifier;
