@@ -49,7 +49,7 @@ PARTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(wildcard tools/*.c)
 LIBRARIES := $(if $(PARTS),$(BUILD)/tools/parts.a) $(BUILD)/libllama.a
 TOOLS := $(patsubst %.c,$(OUT)%,$(MAINS))
 TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
-# Those that load files run a second time without mmap.
+# Those that load files run a second time without mmap; and with the plain kernels, which compile sooner.
 NO_MMAP_TESTS := $(patsubst tests/%.c,$(BUILD)/no_mmap/%,$(wildcard tests/test_checkpoint*.c tests/test_llama*.c tests/test_contract.c))
 # What test_run.sh runs.
 HELPERS := $(patsubst %,$(BUILD)/tests/%,make_model example host)
@@ -73,7 +73,7 @@ $(BUILD)/pic/%.o: %.c $(BUILD)/flags
 	$(COMPILE) -fPIC -c -o $@ $<
 
 $(BUILD)/no_mmap/%.o: %.c $(BUILD)/flags
-	$(COMPILE) -DLLAMA_NO_MMAP -c -o $@ $<
+	$(COMPILE) -DLLAMA_NO_MMAP -DLLAMA_NO_SIMD -c -o $@ $<
 
 # Archives, so that a program that includes llama.c itself does not get a second one.
 $(BUILD)/libllama.a: $(BUILD)/llama.o $(BUILD)/tokenizer.o
@@ -95,7 +95,7 @@ $(BUILD)/tests/%: tests/%.c $(LIBRARIES)
 	$(COMPILE) -I. -o $@ $< $(LIBRARIES) $(LDFLAGS) $(LIBS) $(TEST_LIBS)
 
 $(BUILD)/no_mmap/%: tests/%.c $(BUILD)/no_mmap/libllama.a $(BUILD)/tools/source.o
-	$(COMPILE) -DLLAMA_NO_MMAP -o $@ $< $(BUILD)/tools/source.o $(BUILD)/no_mmap/libllama.a $(LDFLAGS) $(LIBS) $(TEST_LIBS)
+	$(COMPILE) -DLLAMA_NO_MMAP -DLLAMA_NO_SIMD -o $@ $< $(BUILD)/tools/source.o $(BUILD)/no_mmap/libllama.a $(LDFLAGS) $(LIBS) $(TEST_LIBS)
 
 # Both implementations are inside, so no library.
 $(BUILD)/tests/header_only: tests/header_only.c $(BUILD)/flags

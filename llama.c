@@ -29,10 +29,14 @@
 #include <omp.h>
 #endif
 
-#if !defined(LLAMA_NO_MMAP) && (defined(__unix__) || defined(__APPLE__))
+#if defined(__unix__) || defined(__APPLE__)
+#define LL_POSIX
+#include <sched.h>
+#endif
+
+#if !defined(LLAMA_NO_MMAP) && defined(LL_POSIX)
 #define LL_MMAP
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -1967,7 +1971,7 @@ static void ll_barrier(ll_team team) {
         m->taken = 0;
         return;
     }
-#if defined(__GNUC__)
+#if defined(__GNUC__) && defined(LL_POSIX)
     const int phase = __atomic_load_n(&m->phase, __ATOMIC_RELAXED);
     if (__atomic_add_fetch(&m->arrived, 1, __ATOMIC_ACQ_REL) == team.count) {
         __atomic_store_n(&m->arrived, 0, __ATOMIC_RELAXED);
@@ -1979,9 +1983,7 @@ static void ll_barrier(ll_team team) {
 #if defined(LL_X86)
         if (spins < 1000) _mm_pause();
 #endif
-#if defined(LL_MMAP)
         if (spins >= 1000) sched_yield();
-#endif
     }
 #elif defined(_OPENMP)
 #pragma omp barrier
@@ -2811,6 +2813,7 @@ float llama_logprob(const float *logits, int vocab_size, int token) {
 }
 
 #undef LL_EACH_LAYER
+#undef LL_POSIX
 #undef LL_MMAP
 #undef LL_X86
 #undef LL_NEON

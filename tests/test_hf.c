@@ -5,6 +5,9 @@
 #define _POSIX_C_SOURCE 200809L /* mkdtemp */
 
 #include "../tools/hf.h"
+#ifndef LLAMA_NO_SIMD
+#define LLAMA_NO_SIMD /* the plain kernels compile sooner, and sanitizers are slow enough */
+#endif
 #include "../tools/writer.h" /* which includes llama.c */
 #include "../tokenizer.h"
 #include "test.h"
