@@ -146,7 +146,9 @@ static void *ll_fail(llama_error *err, const char *format, ...) {
 static size_t ll_mul(size_t a, size_t b) { return b && a > SIZE_MAX / b ? SIZE_MAX : a * b; }
 static size_t ll_add(size_t a, size_t b) { return a > SIZE_MAX - b ? SIZE_MAX : a + b; }
 
-static void *ll_malloc(void *user, size_t size) { return (void)user, malloc(size); }
+/* Zeros, not because a result depends on them, but because a tile's unused lanes are computed with the others, and
+ * memory checkers would ask. */
+static void *ll_malloc(void *user, size_t size) { return (void)user, calloc(1, size); }
 static void ll_mfree(void *user, void *p) { (void)user, free(p); }
 
 static ll_allocator ll_allocator_of(const llama_options *o) {
