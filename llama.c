@@ -209,15 +209,10 @@ static int ll_i32(const unsigned char *p) {
 
 /* What can be said of a configuration before looking at the weights. */
 static int ll_check_config(const llama_config *f, const char *name, llama_error *err) {
-    const struct { const char *name; int value;
-    } field[] = {{"dim", f->dim},
-                 {"hidden_dim", f->hidden_dim},
-                 {"n_layers", f->n_layers},
-                 {"n_heads", f->n_heads},
-                 {"n_kv_heads", f->n_kv_heads},
-                 {"head_dim", f->head_dim},
-                 {"vocab_size", f->vocab_size},
-                 {"seq_len", f->seq_len}};
+    const struct { const char *name; int value; } field[] = {
+        {"dim", f->dim}, {"hidden_dim", f->hidden_dim}, {"n_layers", f->n_layers}, {"n_heads", f->n_heads},
+        {"n_kv_heads", f->n_kv_heads}, {"head_dim", f->head_dim}, {"vocab_size", f->vocab_size},
+        {"seq_len", f->seq_len}};
     /* 2^28 keeps a row padded to a tile, or a head's pair of halves, well inside an int. */
     for (size_t i = 0; i < sizeof field / sizeof *field; i++)
         if (field[i].value < 1 || field[i].value > 1 << 28)
@@ -320,12 +315,10 @@ static uint64_t ll_weight_bytes(const llama_model *m) {
 
 /* What a file is that is no checkpoint, from its first bytes; NULL if that does not show. */
 static const char *ll_other_format(const unsigned char *p, size_t size) {
-    static const struct { const char *start, *what;
-    } known[] = {{"GGUF", "a GGUF file (tools/convert reads it)"},
-                 {"PK\3\4", "a zip archive, perhaps of PyTorch weights"},
-                 {"<", "a web page"},
-                 {"{", "JSON text"},
-                 {"version https://git-lfs", "a Git LFS pointer, not the file itself"}};
+    static const struct { const char *start, *what; } known[] = {
+        {"GGUF", "a GGUF file (tools/convert reads it)"}, {"PK\3\4", "a zip archive, perhaps of PyTorch weights"},
+        {"<", "a web page"}, {"{", "JSON text"},
+        {"version https://git-lfs", "a Git LFS pointer, not the file itself"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (size >= strlen(known[i].start) && !memcmp(p, known[i].start, strlen(known[i].start))) return known[i].what;
     return NULL;
@@ -1022,8 +1015,9 @@ LL_INLINE LL_AVX512 void ll_store_avx512(float *out, __m512 v, int add) {
 
 /* The lines that the next two tiles have in the place of w: into the second-level cache. */
 LL_INLINE void ll_prefetch_pair(const void *w, size_t tile_bytes) {
-    _mm_prefetch((const char *)w + 2 * tile_bytes, _MM_HINT_T1);
-    _mm_prefetch((const char *)w + 3 * tile_bytes, _MM_HINT_T1);
+    const uintptr_t at = (uintptr_t)w; /* a pointer must not leave the matrix, a hint may */
+    _mm_prefetch((const char *)(at + 2 * tile_bytes), _MM_HINT_T1);
+    _mm_prefetch((const char *)(at + 3 * tile_bytes), _MM_HINT_T1);
 }
 
 /* With one or two tokens, four lines at a time keep enough independent sums in flight to cover the latency

@@ -248,7 +248,7 @@ static int number(const char *option, const char *text, int low, int high) {
     char *end;
     const long v = text ? strtol(text, &end, 10) : -1;
     if (text && *text && !*end && v >= low && v <= high) return (int)v;
-    fprintf(stderr, "bench: %s takes a number from %d to %d\n%s", option, low, high, usage);
+    fprintf(stderr, "bench: %s takes a number from %d to %d; see bench --help\n", option, low, high);
     exit(2);
 }
 
@@ -268,11 +268,11 @@ static arguments parse(int argc, char **argv) {
         else if (!strcmp(o, "-j")) a.threads = number(o, argv[++i], 1, 1024);
         else if (!strcmp(o, "--position")) a.position = number(o, argv[++i], 0, 1 << 20);
         else {
-            fprintf(stderr, "bench: bad option or value at %.60s\n%s", o, usage);
+            fprintf(stderr, "bench: bad option or value at %.60s; see bench --help\n", o);
             exit(2);
         }
     }
-    if (!a.model == !a.shape) fprintf(stderr, "bench: give a model or --shape\n%s", usage), exit(2);
+    if (!a.model == !a.shape) fprintf(stderr, "bench: give a model or --shape; see bench --help\n"), exit(2);
     return a;
 }
 
