@@ -157,10 +157,10 @@ if [ $status -eq 1 ] && [ "$(wc -l <"$T/stderr")" -eq 1 ] && grep -q "^convert: 
 name="Ctrl-C"
 mkdir "$T/hole"
 printf '24ka\1\0\0\0\0\4\0\0\0\20\0\0\100\0\0\0\20\0\0\0\20\0\0\0\100\37\0\0\0\2\0\0\1' >"$T/hole/model.bin"
-if timeout --preserve-status 1 true 2>/dev/null &&
+if timeout --foreground --preserve-status 1 true 2>/dev/null &&
     truncate -s $((256 + 4 * (1024 * 129 + 1024 * 8000 + 64 * (4 * 1024 * 1024 + 3 * 1024 * 4096)))) "$T/hole/model.bin" 2>/dev/null; then
     cp "$out" "$T/default"
-    timeout --preserve-status -s INT 1 "$CONVERT" "$T/hole/model.bin" "$out" >"$T/stdout" 2>"$T/stderr"
+    timeout --foreground --preserve-status -s INT 1 "$CONVERT" "$T/hole/model.bin" "$out" >"$T/stdout" 2>"$T/stderr"
     status=$?
     if [ $status -eq 130 ] && [ "$(ls -A "$T/out")" = model.llama ] && cmp -s "$out" "$T/default" && [ "$(wc -l <"$T/stderr")" -eq 1 ]
     then ok; else bad "status $status, said $(cat "$T/stderr"), left $(ls -A "$T/out")"; fi
