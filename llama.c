@@ -1071,43 +1071,59 @@ LL_INLINE LL_AVX512 __m512i ll_word_avx512(const unsigned char *p) {
     return _mm512_set1_epi32(v);
 }
 
-/* vpdpbusd multiplies unsigned bytes by signed ones and adds four neighbours to a 32-bit sum: q8 becomes
- * unsigned by turning its sign bit, q4 is unsigned already, and sums start at what that adds too much. A
- * group ends with one multiply and one fused multiply-add a token, on the same two ports: for q8 16 of
- * 18 operations are dot products, for q4 8 of 10. */
+/* sum += a group's products. vpdpbusd multiplies unsigned bytes by signed ones and adds four neighbours to a 32-bit
+ * sum: q8 becomes unsigned by turning its sign bit, q4 is unsigned already, and sums start at what that adds too
+ * much. With one tile there are registers for sums of q4's high nibbles where they lie, 16 times too large. A group
+ * ends with one multiply and one fused multiply-add a token, on the same two ports: for q8 16 of 18 operations are
+ * dot products, for q4 8 of 10. Scales are multiplied with the sum, not with each other first: such products, ready
+ * long before the sum, would be calculated in the place of dot products. */
+LL_INLINE LL_AVX512 void ll_group_avx512(__m512 sum[2][LL_BLOCK], const unsigned char *scale, const unsigned char *q,
+                                         size_t next, const unsigned char *a, int ahead, const int Q4,
+                                         const size_t TILES, const size_t TOKENS) {
+    const size_t GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP;
+    const __m512i low = _mm512_set1_epi8(15), high = _mm512_set1_epi8(-16), sign = _mm512_set1_epi8(-128);
+    __m512i c[2][LL_BLOCK];
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+        c[0][t] = ll_word_avx512(a + TOKENS * (GROUP + 4) + 4 * t);
+        c[1][t] = TILES == 2 ? c[0][t] : _mm512_setzero_si512();
+    }
+    LL_UNROLL for (size_t k = 0; k < GROUP / 4; k++) { /* four columns; of q4, half a line */
+        const size_t line = (Q4 ? k / 2 : k) * LL_LINE, HIGH = Q4 && TILES == 1 && k % 2;
+        __m512i v[2];
+        LL_UNROLL for (size_t i = 0; i < TILES; i++) {
+            v[i] = _mm512_loadu_si512(q + i * next + line);
+            if (!Q4) v[i] = _mm512_xor_si512(v[i], sign);
+            else if (HIGH) v[i] = _mm512_and_si512(v[i], high);
+            else v[i] = _mm512_and_si512(k % 2 ? _mm512_srli_epi16(v[i], 4) : v[i], low);
+        }
+        if (TILES == 2 && ahead && (!Q4 || k % 2)) ll_prefetch_pair(q + line, next);
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+            const __m512i x = ll_word_avx512(a + t * GROUP + 4 * k);
+            LL_UNROLL for (size_t i = 0; i < TILES; i++)
+                c[i + HIGH][t] = _mm512_dpbusd_epi32(c[i + HIGH][t], v[i], x);
+        }
+    }
+    if (Q4 && TILES == 1) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[0][t] =
+        _mm512_add_epi32(c[0][t], _mm512_srai_epi32(c[1][t], 4));
+    LL_UNROLL for (size_t i = 0; i < TILES; i++) {
+        const __m512 s = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(scale + i * next)));
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+            const __m512 x = _mm512_castsi512_ps(ll_word_avx512(a + TOKENS * GROUP + 4 * t));
+            sum[i][t] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(c[i][t]), s), x, sum[i][t]);
+        }
+    }
+}
+
 LL_INLINE LL_AVX512 void ll_groups_avx512(float *out, size_t out_stride, const void *tile, const void *packed, int n,
                                           int add, const int Q4, const size_t TILES, const size_t TOKENS) {
-    const size_t LINES = Q4 ? LL_Q4_GROUP / 8 : LL_Q8_GROUP / 4, GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP;
+    const size_t GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP, BYTES = GROUP * LL_TILE / (Q4 ? 2 : 1);
     const size_t next = ll_tile_bytes(Q4 ? LL_Q4 : LL_Q8, n);
-    const unsigned char *scale = (const unsigned char *)tile, *q = scale + LL_LINE, *a = (const unsigned char *)packed;
-    const __m512i low = _mm512_set1_epi8(15), sign = _mm512_set1_epi8(-128);
+    const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;
     __m512 sum[2][LL_BLOCK];
     LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[0][t] = sum[1][t] = _mm512_setzero_ps();
-    for (int left = ll_groups(n, (int)GROUP); left > 0; left--, a += TOKENS * (GROUP + 8)) {
-        __m512i c[2][LL_BLOCK];
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[0][t] = c[1][t] =
-            ll_word_avx512(a + TOKENS * (GROUP + 4) + 4 * t);
-        LL_UNROLL for (size_t k = 0; k < GROUP / 4; k++) { /* four columns; of q4, half a line */
-            __m512i v[2];
-            LL_UNROLL for (size_t i = 0; i < TILES; i++) {
-                v[i] = _mm512_loadu_si512(q + i * next + (Q4 ? k / 2 : k) * LL_LINE);
-                v[i] = !Q4 ? _mm512_xor_si512(v[i], sign)
-                           : _mm512_and_si512(k % 2 ? _mm512_srli_epi16(v[i], 4) : v[i], low);
-            }
-            if (TILES == 2 && add & LL_AHEAD && (!Q4 || k % 2)) ll_prefetch_pair(q + (Q4 ? k / 2 : k) * LL_LINE, next);
-            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
-                const __m512i x = ll_word_avx512(a + t * GROUP + 4 * k);
-                LL_UNROLL for (size_t i = 0; i < TILES; i++) c[i][t] = _mm512_dpbusd_epi32(c[i][t], v[i], x);
-            }
-        }
-        LL_UNROLL for (size_t i = 0; i < TILES; i++) {
-            const __m512 s = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(scale + i * next)));
-            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[i][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(c[i][t]),
-                _mm512_mul_ps(s, _mm512_castsi512_ps(ll_word_avx512(a + TOKENS * GROUP + 4 * t))), sum[i][t]);
-        }
-        q += LINES * LL_LINE;
-        if ((scale += 32) == q - 2 * LINES * LL_LINE) scale = q, q += LL_LINE; /* the pair of groups is done */
-    }
+    for (int left = ll_groups(n, (int)GROUP); left > 0; left -= 2, w += LL_LINE + 2 * BYTES) /* two groups, or a last */
+        LL_UNROLL for (size_t g = 0; g < 2; g++, a += TOKENS * (GROUP + 8))
+            if ((int)g < left) ll_group_avx512(sum, w + 32 * g, w + LL_LINE + g * BYTES, next, a, add & LL_AHEAD, Q4, TILES, TOKENS);
     LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) LL_UNROLL for (size_t i = 0; i < TILES; i++)
         ll_store_avx512(out + i * LL_TILE, sum[i][t], add & LL_ADD);
 }
