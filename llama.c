@@ -82,7 +82,7 @@
  *                                uint64   offset, a multiple of 64; size in bytes
  *             Tensors come in the order of ll_tensor_at, behind the tokenizer, none overlapping, and the
  *             last one ends the file. Matrices are in tiles of 16 rows: see room 2. Query and key rows
- *             are in the order that ll_rotate says.
+ *             are in the order that ll_rotate_plain says.
  *
  * Weights are used where they lie: a pointer into the file, no copy. So a file must be exactly as
  * long as its header implies before anything else is done. A size that does not fit in size_t becomes
@@ -693,8 +693,9 @@ static void ll_unpack_row(const ll_matrix *m, int row, float *out) {
  *   pair      the same with two tiles that follow each other; NULL where tile fills the registers
  *   scores    tile over the key cache: w is 16 positions' keys, f32 or f16 (n, 16), a packed f32
  *   mix       tile over the value cache, rows of a as they lie, LL_KEYS apart
- *   unpack    makes an f32 tile of 16 rows as they lie
+ *   unpack    makes an f32 tile of up to 16 rows as they lie, stride apart; those that lack are zero
  *   half      float32 to float16
+ *   rotate    turns each pair of neighbours by its angle; rope is (n / 2, 2), cosines and sines
  *   dot       out[r] (+)= sum over k of w[r][k] * x[k]          a few rows as they lie, for one token
  *   softmax   max = max(max, x), x = e^(x - max), returns the sum of x
  *   swiglu    a = silu(a) * b, silu(z) = z / (1 + e^-z)         (arXiv:2002.05202)
@@ -721,8 +722,9 @@ typedef void ll_pack_fn(void *out, const float *x, size_t stride, int n, int tok
 typedef void ll_tile_fn(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add);
 typedef void ll_dot_fn(float *out, const float *w, const float *x, int n, int rows, int add);
 
-typedef void ll_unpack_fn(float *tile, const float *w, int n, int rows);
+typedef void ll_unpack_fn(float *tile, const float *w, size_t stride, int n, int rows);
 typedef void ll_half_fn(uint16_t *out, const float *x, int n);
+typedef void ll_rotate_fn(float *x, const float *rope, int n);
 typedef float ll_softmax_fn(float *x, int n, float *max);
 typedef void ll_swiglu_fn(float *a, const float *b, int n);
 
@@ -732,6 +734,7 @@ typedef struct {
     ll_tile_fn *scores[2], *mix[2]; /* over a cache of float32, of float16 */
     ll_unpack_fn *unpack;
     ll_half_fn *half;
+    ll_rotate_fn *rotate;
     ll_dot_fn *dot;
     ll_softmax_fn *softmax;
     ll_swiglu_fn *swiglu;
@@ -869,10 +872,18 @@ static void ll_half_plain(uint16_t *out, const float *x, int n) {
     for (int i = 0; i < n; i++) out[i] = ll_to_f16(x[i]);
 }
 
-static void ll_unpack_tile_plain(float *tile, const float *w, int n, int rows) {
+static void ll_unpack_tile_plain(float *tile, const float *w, size_t stride, int n, int rows) {
     for (int r = 0; r < LL_TILE; r++)
         for (int k = 0; k < n; k++)
-            tile[(size_t)k * LL_TILE + (size_t)r] = r < rows ? w[(size_t)r * (size_t)n + (size_t)k] : 0;
+            tile[(size_t)k * LL_TILE + (size_t)r] = r < rows ? w[(size_t)r * stride + (size_t)k] : 0;
+}
+
+static void ll_rotate_plain(float *x, const float *rope, int n) {
+    for (int i = 0; i + 2 <= n; i += 2) {
+        const float a = x[i], b = x[i + 1], cosine = rope[i], sine = rope[i + 1];
+        x[i] = a * cosine - b * sine;
+        x[i + 1] = a * sine + b * cosine;
+    }
 }
 
 static void ll_tile_bf16_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens,
@@ -956,7 +967,7 @@ static const ll_kernels ll_plain = {"plain",
     {{NULL, NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_plain, NULL, 8}, {ll_pack_bf16, ll_tile_bf16_plain, NULL, 8},
      {ll_pack_q8, ll_tile_q8_plain, NULL, 8}, {ll_pack_q4, ll_tile_q4_plain, NULL, 8}},
     {ll_tile_f32_plain, ll_tile_f16_plain}, {ll_rows_f32_plain, ll_rows_f16_plain}, ll_unpack_tile_plain, ll_half_plain,
-    ll_dot_plain, ll_softmax_plain, ll_swiglu_plain};
+    ll_rotate_plain, ll_dot_plain, ll_softmax_plain, ll_swiglu_plain};
 
 #if defined(LL_X86) || defined(LL_NEON)
 /* Rounded to bf16 and kept as float32, so that all sets compute the same: (n, t), an odd n filled up. */
@@ -1224,11 +1235,11 @@ LL_AVX512 static void ll_pack_f32_avx512(void *out, const float *x, size_t strid
     }
 }
 
-LL_AVX512 static void ll_unpack_tile_avx512(float *tile, const float *w, int n, int rows) {
+LL_AVX512 static void ll_unpack_tile_avx512(float *tile, const float *w, size_t stride, int n, int rows) {
     for (int k = 0; k < n; k += 16, tile += 16 * LL_TILE) {
         __m512i r[16];
         LL_UNROLL for (int i = 0; i < 16; i++) r[i] =
-            i < rows ? _mm512_maskz_loadu_epi32(ll_mask(n - k), w + (size_t)i * (size_t)n + k) : _mm512_setzero_si512();
+            i < rows ? _mm512_maskz_loadu_epi32(ll_mask(n - k), w + (size_t)i * stride + k) : _mm512_setzero_si512();
         ll_transpose_avx512(r);
         LL_UNROLL for (int i = 0; i < 16; i++)
             if (k + i < n) _mm512_storeu_si512(tile + i * LL_TILE, r[i]);
@@ -1424,18 +1435,18 @@ LL_INLINE LL_AVX2 void ll_transpose_avx2(__m256 r[8]) {
     LL_UNROLL for (int j = 0; j < 8; j++) r[j] = s[j];
 }
 
-LL_AVX2 static void ll_unpack_tile_avx2(float *tile, const float *w, int n, int rows) {
+LL_AVX2 static void ll_unpack_tile_avx2(float *tile, const float *w, size_t stride, int n, int rows) {
     const int whole = n / 8 * 8;
     for (int k = 0; k < whole; k += 8, tile += 8 * LL_TILE)
         for (int h = 0; h < LL_TILE; h += 8) {
             __m256 r[8];
             LL_UNROLL for (int i = 0; i < 8; i++) r[i] =
-                h + i < rows ? _mm256_loadu_ps(w + (size_t)(h + i) * (size_t)n + k) : _mm256_setzero_ps();
+                h + i < rows ? _mm256_loadu_ps(w + (size_t)(h + i) * stride + k) : _mm256_setzero_ps();
             ll_transpose_avx2(r);
             LL_UNROLL for (int i = 0; i < 8; i++) _mm256_storeu_ps(tile + i * LL_TILE + h, r[i]);
         }
     for (int k = whole; k < n; k++, tile += LL_TILE)
-        for (int i = 0; i < LL_TILE; i++) tile[i] = i < rows ? w[(size_t)i * (size_t)n + (size_t)k] : 0;
+        for (int i = 0; i < LL_TILE; i++) tile[i] = i < rows ? w[(size_t)i * stride + (size_t)k] : 0;
 }
 
 /* Rounds a group as ll_quantize_plain does; WIDE: to int16, in fours of the order 0 2 1 3, for ll_group_avx2. */
@@ -1616,6 +1627,16 @@ LL_AVX512 static void ll_swiglu_avx512(float *a, const float *b, int n) {
     }
 }
 
+/* Neighbours change places; even lanes subtract their product with the sine, odd ones add it. */
+LL_AVX512 static void ll_rotate_avx512(float *x, const float *rope, int n) {
+    for (int i = 0; i < n; i += 16) {
+        const __mmask16 m = ll_mask(n - i);
+        const __m512 v = _mm512_maskz_loadu_ps(m, x + i), r = _mm512_maskz_loadu_ps(m, rope + i);
+        const __m512 other = _mm512_mul_ps(_mm512_permute_ps(v, 0xb1), _mm512_movehdup_ps(r));
+        _mm512_mask_storeu_ps(x + i, m, _mm512_fmaddsub_ps(v, _mm512_moveldup_ps(r), other));
+    }
+}
+
 LL_INLINE LL_AVX2 __m256 ll_exp_avx2(__m256 x) {
     x = _mm256_min_ps(_mm256_set1_ps(88.0f), _mm256_max_ps(_mm256_set1_ps(-87.0f), x));
     const __m256i i = _mm256_cvtps_epi32(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504f)));
@@ -1662,6 +1683,16 @@ LL_AVX2 static void ll_swiglu_avx2(float *a, const float *b, int n) {
     ll_swiglu_plain(a + whole, b + whole, n - whole);
 }
 
+LL_AVX2 static void ll_rotate_avx2(float *x, const float *rope, int n) {
+    const int whole = n / 8 * 8;
+    for (int i = 0; i < whole; i += 8) {
+        const __m256 v = _mm256_loadu_ps(x + i), r = _mm256_loadu_ps(rope + i);
+        const __m256 other = _mm256_mul_ps(_mm256_permute_ps(v, 0xb1), _mm256_movehdup_ps(r));
+        _mm256_storeu_ps(x + i, _mm256_fmaddsub_ps(v, _mm256_moveldup_ps(r), other));
+    }
+    ll_rotate_plain(x + whole, rope + whole, n - whole);
+}
+
 LL_AVX2 static void ll_half_avx2(uint16_t *out, const float *x, int n) {
     const int whole = n / 8 * 8;
     for (int i = 0; i < whole; i += 8)
@@ -1673,20 +1704,20 @@ static const ll_kernels ll_avx2 = {"avx2",
     {{NULL, NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_avx2, NULL, 6}, {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6},
      {ll_pack_q8_avx2, ll_tile_q8_avx2, NULL, 6}, {ll_pack_q4_avx2, ll_tile_q4_avx2, NULL, 6}},
     {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_rows_f32_avx2, ll_rows_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
-    ll_dot_avx2, ll_softmax_avx2, ll_swiglu_avx2};
+    ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, ll_swiglu_avx2};
 static const ll_kernels ll_avx512 = {"avx512",
     {{NULL, NULL, NULL, 0}, {ll_pack_f32_avx512, ll_tile_f32_avx512, ll_pair_f32_avx512, 12},
      {ll_pack_bf16_as_f32, ll_tile_bf16_avx512, NULL, 12}, {ll_pack_q8_avx512, ll_tile_q8_avx512, ll_pair_q8_avx512, 6},
      {ll_pack_q4_avx512, ll_tile_q4_avx512, ll_pair_q4_avx512, 6}},
     {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_rows_f32_avx512, ll_rows_f16_avx512}, ll_unpack_tile_avx512,
-    ll_half_avx2, ll_dot_avx512, ll_softmax_avx512, ll_swiglu_avx512};
+    ll_half_avx2, ll_rotate_avx512, ll_dot_avx512, ll_softmax_avx512, ll_swiglu_avx512};
 static const ll_kernels ll_avx512_bf16 = {"avx512bf16",
     {{NULL, NULL, NULL, 0}, {ll_pack_f32_avx512, ll_tile_f32_avx512, ll_pair_f32_avx512, 12},
      {ll_pack_bf16_native, ll_tile_bf16_native, ll_pair_bf16_native, 12},
      {ll_pack_q8_avx512, ll_tile_q8_avx512, ll_pair_q8_avx512, 6},
      {ll_pack_q4_avx512, ll_tile_q4_avx512, ll_pair_q4_avx512, 6}},
     {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_rows_f32_avx512, ll_rows_f16_avx512}, ll_unpack_tile_avx512,
-    ll_half_avx2, ll_dot_avx512, ll_softmax_avx512, ll_swiglu_avx512};
+    ll_half_avx2, ll_rotate_avx512, ll_dot_avx512, ll_softmax_avx512, ll_swiglu_avx512};
 #endif
 
 #ifdef LL_NEON
@@ -1861,6 +1892,17 @@ static void ll_swiglu_neon(float *a, const float *b, int n) {
     ll_swiglu_plain(a + whole, b + whole, n - whole);
 }
 
+static void ll_rotate_neon(float *x, const float *rope, int n) {
+    const int whole = n / 8 * 8;
+    for (int i = 0; i < whole; i += 8) {
+        const float32x4x2_t v = vld2q_f32(x + i), r = vld2q_f32(rope + i);
+        const float32x4x2_t turned = {{vfmsq_f32(vmulq_f32(v.val[0], r.val[0]), v.val[1], r.val[1]),
+                                       vfmaq_f32(vmulq_f32(v.val[1], r.val[0]), v.val[0], r.val[1])}};
+        vst2q_f32(x + i, turned);
+    }
+    ll_rotate_plain(x + whole, rope + whole, n - whole);
+}
+
 static void ll_half_neon(uint16_t *out, const float *x, int n) {
     const int whole = n / 4 * 4;
     for (int i = 0; i < whole; i += 4) vst1_u16(out + i, vreinterpret_u16_f16(vcvt_f16_f32(vld1q_f32(x + i))));
@@ -1881,12 +1923,12 @@ static const ll_kernels ll_neon = {"neon",
     {{NULL, NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6}, {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6},
      {ll_pack_q8, ll_tile_q8_neon, NULL, 6}, {ll_pack_q4, ll_tile_q4_neon, NULL, 6}},
     {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_rows_f32_neon, ll_rows_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
-    ll_dot_neon, ll_softmax_neon, ll_swiglu_neon};
+    ll_rotate_neon, ll_dot_neon, ll_softmax_neon, ll_swiglu_neon};
 static const ll_kernels ll_neon_dot = {"neondot",
     {{NULL, NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6}, {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6},
      {ll_pack_q8, ll_tile_q8_neon_dot, NULL, 6}, {ll_pack_q4, ll_tile_q4_neon_dot, NULL, 6}},
     {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_rows_f32_neon, ll_rows_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
-    ll_dot_neon, ll_softmax_neon, ll_swiglu_neon};
+    ll_rotate_neon, ll_dot_neon, ll_softmax_neon, ll_swiglu_neon};
 #endif
 
 /* The set of that name, or the fastest if name is NULL; NULL if this processor or build has none such. */
@@ -1927,7 +1969,7 @@ static const ll_kernels *ll_find_kernels(const char *name) {
  *     x += w2 . (silu(w1 . norm(x)) * (w3 . norm(x)))
  *
  * and at the end logits = classifier . norm(x). A call's tokens go through in chunks of n_batch, all of
- * them in one parallel region: every thread runs ll_forward_chunk, takes its share of each step, and waits at
+ * them in one parallel region: every thread runs ll_evaluate, takes its share of each step, and waits at
  * a barrier where a step needs what the others made. Shares are cut so that no value depends on how many
  * threads there are.
  *
@@ -1960,7 +2002,6 @@ struct llama_context {
     /* Rows of activations are padded to whole tiles: a stride is a multiple of LL_TILE. */
     size_t dim_stride, q_stride, kv_stride, hidden_stride, vocab_stride, head_stride;
     float *x;       /* (n_batch, dim) residual stream */
-    float *normed;  /* (n_batch, dim) */
     float *q;       /* (n_batch, n_heads * head_dim) */
     float *k, *v;   /* (n_batch, n_kv_heads * head_dim) */
     float *mixed;   /* (n_batch, n_heads * head_dim) what attention gives */
@@ -2029,6 +2070,10 @@ static ll_range ll_deal(ll_team team, int n, int least) {
     return r;
 }
 
+static float *ll_scratch(ll_team team, const llama_context *c) {
+    return c->scratch + (size_t)team.id * c->scratch_stride;
+}
+
 static ll_range ll_share(ll_team team, int n) {
     const ll_range r = {(int)((int64_t)n * team.id / team.count), (int)((int64_t)n * (team.id + 1) / team.count)};
     return r;
@@ -2050,26 +2095,17 @@ static int ll_blocks(const llama_context *c, const ll_matrix *w, int n) {
     const int block = c->kernels->type[ll_packed_type(w)].block;
     return ll_by_rows(w, n) ? n : (n + block - 1) / block;
 }
-static int ll_block_start(int n, int blocks, int b) { return (int)((int64_t)n * b / blocks); }
-
-/* The tokens that this thread prepares for w: whole blocks, so that it can pack them with no barrier between. */
-static ll_range ll_own_tokens(ll_team team, const llama_context *c, const ll_matrix *w, int n) {
-    const int blocks = ll_blocks(c, w, n);
-    const ll_range b = ll_share(team, blocks),
-                   t = {ll_block_start(n, blocks, b.begin), ll_block_start(n, blocks, b.end)};
-    return t;
+static ll_range ll_block(int n, int blocks, int b) {
+    const ll_range tokens = {(int)((int64_t)n * b / blocks), (int)((int64_t)n * (b + 1) / blocks)};
+    return tokens;
 }
 
-/* c->packed = x (n, w->cols) as w's kernel reads it; this thread's own blocks. */
-static void ll_pack(ll_team team, llama_context *c, const ll_matrix *w, const float *x, size_t stride, int n) {
+/* Whole blocks: the tokens that this thread prepares for w. */
+static ll_range ll_own_tokens(ll_team team, const llama_context *c, const ll_matrix *w, int n) {
     const int blocks = ll_blocks(c, w, n);
-    const ll_type type = ll_packed_type(w);
-    const ll_range own = ll_share(team, blocks);
-    for (int b = own.begin; b < own.end; b++) {
-        const int begin = ll_block_start(n, blocks, b), end = ll_block_start(n, blocks, b + 1);
-        c->kernels->type[type].pack(c->packed + (size_t)begin * ll_packed_bytes(type, w->cols),
-                                    x + (size_t)begin * stride, stride, w->cols, end - begin);
-    }
+    const ll_range own = ll_share(team, blocks),
+                   tokens = {ll_block(n, blocks, own.begin).begin, ll_block(n, blocks, own.end).begin};
+    return tokens;
 }
 
 typedef struct { /* out (n, w->rows) = packed (n, w->cols) . w, or += */
@@ -2103,7 +2139,7 @@ static void ll_make_tile(const llama_context *c, const ll_matrix *w, int first, 
     if (w->type == LL_F32_ROWS) from = (const float *)w->data + (size_t)first * (size_t)w->cols;
     else
         for (int r = 0; r < rows; r++) ll_unpack_row(w, first + r, rows_scratch + (size_t)r * (size_t)w->cols);
-    c->kernels->unpack(tile, from, w->cols, rows);
+    c->kernels->unpack(tile, from, (size_t)w->cols, w->cols, rows);
 }
 
 /* Rows from first on of a product, of one tile or of two. */
@@ -2121,12 +2157,12 @@ static void ll_multiply_tiles(const llama_context *c, const ll_product *p, int f
         tile = (const unsigned char *)scratch;
     }
     for (int b = 0; b < blocks; b++) {
-        const int begin = ll_block_start(n, blocks, b), end = ll_block_start(n, blocks, b + 1);
-        float *out = p->out + (size_t)begin * p->stride + first;
-        const unsigned char *packed = c->packed + (size_t)begin * ll_packed_bytes(type, w->cols);
+        const ll_range t = ll_block(n, blocks, b);
+        float *out = p->out + (size_t)t.begin * p->stride + first;
+        const unsigned char *packed = c->packed + (size_t)t.begin * ll_packed_bytes(type, w->cols);
         const int ahead = tiles == 2 && b + 3 >= blocks ? LL_AHEAD : 0;
         (tiles == 2 ? c->kernels->type[type].pair : c->kernels->type[type].tile)(out, p->stride, tile, packed, w->cols,
-                                                                                 end - begin, p->add | ahead);
+                                                                                 t.end - t.begin, p->add | ahead);
     }
 }
 
@@ -2148,10 +2184,11 @@ static void ll_multiply_range(llama_context *c, const ll_product *p, int begin, 
 
 /* Several products of one input: their tiles are dealt out as one list. */
 static void ll_multiply(ll_team team, llama_context *c, const ll_product *list, int count, int n) {
-    float *scratch = c->scratch + (size_t)team.id * c->scratch_stride;
+    float *scratch = ll_scratch(team, c);
+    const int least = n < LL_FEW ? 4 : 2; /* a prompt's last tiles take long, a token's are too short to deal out */
     int tiles = 0;
     for (int i = 0; i < count; i++) tiles += (list[i].w->rows + LL_TILE - 1) / LL_TILE;
-    for (ll_range r = ll_deal(team, tiles, 4); r.begin < tiles; r = ll_deal(team, tiles, 4))
+    for (ll_range r = ll_deal(team, tiles, least); r.begin < tiles; r = ll_deal(team, tiles, least))
         for (int i = 0, before = 0; i < count; i++) {
             const int here = (list[i].w->rows + LL_TILE - 1) / LL_TILE;
             ll_multiply_range(c, &list[i], r.begin > before ? r.begin - before : 0,
@@ -2160,33 +2197,47 @@ static void ll_multiply(ll_team team, llama_context *c, const ll_product *list, 
         }
 }
 
-/* out = x / rms(x) * weight (arXiv:1910.07467), for the rows in own. */
-static void ll_norm(float *out, const float *x, size_t stride, const float *weight, int dim, float eps, ll_range own) {
-    for (int t = own.begin; t < own.end; t++) {
-        const float *in = x + (size_t)t * stride;
-        float *o = out + (size_t)t * stride, lane[LL_TILE] = {0}, sum = 0;
-        int i = 0;
-        for (; i + LL_TILE <= dim; i += LL_TILE)
-            for (int j = 0; j < LL_TILE; j++) lane[j] += in[i + j] * in[i + j];
-        for (; i < dim; i++) sum += in[i] * in[i];
-        for (int j = 0; j < LL_TILE; j++) sum += lane[j];
-        const float scale = 1.0f / sqrtf(sum / (float)dim + eps);
-        for (i = 0; i < dim; i++) o[i] = weight[i] * (in[i] * scale);
+/* out = x / rms(x) * weight (arXiv:1910.07467), one row. */
+static void ll_norm(float *out, const float *x, const float *weight, int dim, float eps) {
+    float lane[LL_TILE] = {0}, sum = 0;
+    int i = 0;
+    for (; i + LL_TILE <= dim; i += LL_TILE)
+        for (int j = 0; j < LL_TILE; j++) lane[j] += x[i + j] * x[i + j];
+    for (; i < dim; i++) sum += x[i] * x[i];
+    for (int j = 0; j < LL_TILE; j++) sum += lane[j];
+    const float scale = 1.0f / sqrtf(sum / (float)dim + eps);
+    for (i = 0; i < dim; i++) out[i] = weight[i] * (x[i] * scale);
+}
+
+typedef struct { /* a product's input, a row a token */
+    float *x;
+    size_t stride;
+    const float *norm;  /* not NULL: of x first the norm, with these weights */
+    const float *times; /* not NULL: x is first replaced by silu(x) * times */
+} ll_input;
+
+/* c->packed = the input as w's kernel reads it. Every thread prepares and packs its blocks one by one, while
+ * they are in its cache. */
+static void ll_pack(ll_team team, llama_context *c, const ll_matrix *w, const ll_input *in, int n) {
+    const int blocks = ll_blocks(c, w, n);
+    const ll_type type = ll_packed_type(w);
+    const ll_range own = ll_share(team, blocks);
+    float *normed = ll_scratch(team, c);
+    for (int b = own.begin; b < own.end; b++) {
+        const ll_range tokens = ll_block(n, blocks, b);
+        const size_t first = (size_t)tokens.begin, count = (size_t)(tokens.end - tokens.begin);
+        float *x = in->x + first * in->stride;
+        for (size_t t = 0, at = 0; t < count; t++, at += in->stride) {
+            if (in->norm) ll_norm(normed + at, x + at, in->norm, w->cols, c->model->config.norm_eps);
+            if (in->times) c->kernels->swiglu(x + at, in->times + first * in->stride + at, w->cols);
+        }
+        c->kernels->type[type].pack(c->packed + first * ll_packed_bytes(type, w->cols), in->norm ? normed : x, in->stride,
+                                    w->cols, (int)count);
     }
 }
 
-/* Turns each pair of neighbours in a head by an angle that grows with the position (arXiv:2104.09864).
- * rope (head_dim / 2, 2) is the position's cosines and sines. */
-static void ll_rotate(float *x, int heads, int head_dim, const float *rope) {
-    for (int h = 0; h < heads; h++, x += head_dim)
-        for (int i = 0; i < head_dim; i += 2) {
-            const float a = x[i], b = x[i + 1], cosine = rope[i], sine = rope[i + 1];
-            x[i] = a * cosine - b * sine;
-            x[i + 1] = a * sine + b * cosine;
-        }
-}
-
-/* The rotations of all positions before end, each computed once in the life of a context. */
+/* The rotations (arXiv:2104.09864) of all positions before end, each computed once in the life of a context:
+ * pair i of a head turns by an angle that grows with the position, the faster the smaller i. */
 static void ll_prepare_rope(llama_context *c, int end) {
     const int half = c->model->config.head_dim / 2;
     for (; c->rope_ready < end; c->rope_ready++)
@@ -2211,33 +2262,55 @@ static unsigned char *ll_head_values(const llama_context *c, int layer, int head
                            c->head_stride * ll_kv_bytes(c);
 }
 
+/* Keys of a head for `count` positions from p on, all in one tile, whose other columns may be another thread's. */
+static void ll_store_keys(const llama_context *c, unsigned char *keys, const float *k, size_t p, int count,
+                          float *scratch) {
+    const int head_dim = c->model->config.head_dim;
+    const size_t tile = p / LL_TILE * LL_TILE * (size_t)head_dim;
+    float *floats = (float *)(void *)keys + tile;
+    uint16_t *halves = (uint16_t *)(void *)keys + tile, *row = (uint16_t *)(void *)scratch;
+    if (count == LL_TILE) {
+        c->kernels->unpack(c->half ? scratch : floats, k, c->kv_stride, head_dim, LL_TILE);
+        if (c->half) c->kernels->half(halves, scratch, head_dim * LL_TILE);
+        return;
+    }
+    for (size_t column = p % LL_TILE; count > 0; count--, column++, k += c->kv_stride) {
+        if (c->half) c->kernels->half(row, k, head_dim);
+        for (size_t d = 0; d < (size_t)head_dim; d++)
+            if (c->half) halves[d * LL_TILE + column] = row[d];
+            else floats[d * LL_TILE + column] = k[d];
+    }
+}
+
+/* A head's value at position p. */
+static void ll_store_value(const llama_context *c, unsigned char *values, const float *v, size_t p) {
+    const int head_dim = c->model->config.head_dim;
+    for (int d = 0; d < head_dim; d += LL_TILE, p += (size_t)c->n_ctx) {
+        const int n = head_dim - d < LL_TILE ? head_dim - d : LL_TILE;
+        if (c->half) c->kernels->half((uint16_t *)(void *)values + p * LL_TILE, v + d, n);
+        else memcpy((float *)(void *)values + p * LL_TILE, v + d, (size_t)n * sizeof *v);
+    }
+}
+
 /* Rotates q and k of the tokens in own, and stores k and v at their positions. */
 static void ll_remember(llama_context *c, int layer, int position, ll_range own, float *scratch) {
     const llama_config *f = &c->model->config;
     const size_t head_dim = (size_t)f->head_dim;
-    const int kv_dim = f->n_kv_heads * f->head_dim;
-    uint16_t *half = (uint16_t *)(void *)scratch;
     for (int t = own.begin; t < own.end; t++) {
+        const float *rope = c->rope + ((size_t)position + (size_t)t) * head_dim;
+        float *q = c->q + (size_t)t * c->q_stride, *k = c->k + (size_t)t * c->kv_stride;
+        for (int h = 0; h < f->n_heads; h++) c->kernels->rotate(q + (size_t)h * head_dim, rope, f->head_dim);
+        for (int h = 0; h < f->n_kv_heads; h++) c->kernels->rotate(k + (size_t)h * head_dim, rope, f->head_dim);
+    }
+    for (int t = own.begin, count; t < own.end; t += count) {
         const size_t p = (size_t)position + (size_t)t;
-        const float *rope = c->rope + p * head_dim;
-        float *k = c->k + (size_t)t * c->kv_stride, *v = c->v + (size_t)t * c->kv_stride;
-        ll_rotate(c->q + (size_t)t * c->q_stride, f->n_heads, f->head_dim, rope);
-        ll_rotate(k, f->n_kv_heads, f->head_dim, rope);
-        if (c->half) c->kernels->half(half, k, kv_dim), c->kernels->half(half + kv_dim, v, kv_dim);
+        count = LL_TILE - (int)(p % LL_TILE);
+        if (count > own.end - t) count = own.end - t;
         for (int h = 0; h < f->n_kv_heads; h++) {
-            unsigned char *keys = ll_head_keys(c, layer, h), *values = ll_head_values(c, layer, h);
-            for (size_t d = 0; d < head_dim; d++) {
-                const size_t key = (p / LL_TILE * head_dim + d) * LL_TILE + p % LL_TILE,
-                             from = (size_t)h * head_dim + d;
-                const size_t value = (d / LL_TILE * (size_t)c->n_ctx + p) * LL_TILE + d % LL_TILE;
-                if (c->half) {
-                    ((uint16_t *)(void *)keys)[key] = half[from];
-                    ((uint16_t *)(void *)values)[value] = half[(size_t)kv_dim + from];
-                } else {
-                    ((float *)(void *)keys)[key] = k[from];
-                    ((float *)(void *)values)[value] = v[from];
-                }
-            }
+            const size_t from = (size_t)t * c->kv_stride + (size_t)h * head_dim;
+            ll_store_keys(c, ll_head_keys(c, layer, h), c->k + from, p, count, scratch);
+            for (size_t i = 0; i < (size_t)count; i++)
+                ll_store_value(c, ll_head_values(c, layer, h), c->v + from + i * c->kv_stride, p + i);
         }
     }
 }
@@ -2256,11 +2329,12 @@ static void ll_softmax_step(const ll_kernels *kernels, float *score, int valid, 
     *sum += total;
 }
 
-/* Attention of queries [begin, end) to the head that they share. Query i is token i / group, head
- * i % group of the group; it sees the positions up to its own. */
-static void ll_attend(llama_context *c, int layer, int head, int position, int begin, int end, float *scratch) {
+/* Attention of some queries to the head that they share. Query i is token i / group, head i % group of the
+ * group; it sees the positions up to its own. */
+static void ll_attend(llama_context *c, int layer, int head, int position, ll_range queries, float *scratch) {
     const llama_config *f = &c->model->config;
-    const int group = f->n_heads / f->n_kv_heads, count = end - begin, last = position + (end - 1) / group + 1;
+    const int group = f->n_heads / f->n_kv_heads, begin = queries.begin, count = queries.end - begin;
+    const int last = position + (queries.end - 1) / group + 1;
     const size_t head_dim = (size_t)f->head_dim, stride = c->head_stride;
     float *q = scratch, *score = q + head_dim * LL_BLOCK, *mixed = score + LL_KEYS * LL_BLOCK;
     float max[LL_BLOCK], sum[LL_BLOCK];
@@ -2300,48 +2374,43 @@ static void ll_attention(ll_team team, llama_context *c, int layer, int position
     const llama_config *f = &c->model->config;
     const int queries = n * (f->n_heads / f->n_kv_heads), block = c->kernels->type[LL_F32].block;
     const int blocks = (queries + block - 1) / block, parts = blocks * f->n_kv_heads;
-    float *scratch = c->scratch + (size_t)team.id * c->scratch_stride;
+    float *scratch = ll_scratch(team, c);
     for (ll_range r = ll_deal(team, parts, 1); r.begin < parts; r = ll_deal(team, parts, 1))
         for (int i = r.begin; i < r.end; i++) {
             const int b = i / f->n_kv_heads, head = i % f->n_kv_heads;
-            ll_attend(c, layer, head, position, ll_block_start(queries, blocks, b),
-                      ll_block_start(queries, blocks, b + 1), scratch);
+            ll_attend(c, layer, head, position, ll_block(queries, blocks, b), scratch);
         }
 }
 
 /* One layer, x (n, dim) to x. Every thread of the team runs it. */
 static void ll_forward_layer(ll_team team, llama_context *c, int layer, int position, int n) {
-    const llama_config *f = &c->model->config;
     const ll_layer *w = &c->model->layers[layer];
-    ll_range own = ll_own_tokens(team, c, &w->wq, n);
-    ll_norm(c->normed, c->x, c->dim_stride, w->attention_norm, f->dim, f->norm_eps, own);
-    ll_pack(team, c, &w->wq, c->normed, c->dim_stride, n);
+    const ll_input x = {c->x, c->dim_stride, w->attention_norm, NULL};
+    ll_pack(team, c, &w->wq, &x, n);
     ll_barrier(team);
     const ll_product qkv[] = {
         {&w->wq, c->q, c->q_stride, 0}, {&w->wk, c->k, c->kv_stride, 0}, {&w->wv, c->v, c->kv_stride, 0}};
     ll_multiply(team, c, qkv, 3, n);
     ll_barrier(team);
-    ll_remember(c, layer, position, own, c->scratch + (size_t)team.id * c->scratch_stride);
+    ll_remember(c, layer, position, ll_own_tokens(team, c, &w->wq, n), ll_scratch(team, c));
     ll_barrier(team);
     ll_attention(team, c, layer, position, n);
     ll_barrier(team);
-    ll_pack(team, c, &w->wo, c->mixed, c->q_stride, n);
+    const ll_input mixed = {c->mixed, c->q_stride, NULL, NULL};
+    ll_pack(team, c, &w->wo, &mixed, n);
     ll_barrier(team);
     const ll_product o[] = {{&w->wo, c->x, c->dim_stride, 1}};
     ll_multiply(team, c, o, 1, n);
     ll_barrier(team);
 
-    own = ll_own_tokens(team, c, &w->w1, n);
-    ll_norm(c->normed, c->x, c->dim_stride, w->ffn_norm, f->dim, f->norm_eps, own);
-    ll_pack(team, c, &w->w1, c->normed, c->dim_stride, n);
+    const ll_input middle = {c->x, c->dim_stride, w->ffn_norm, NULL};
+    ll_pack(team, c, &w->w1, &middle, n);
     ll_barrier(team);
     const ll_product h[] = {{&w->w1, c->h1, c->hidden_stride, 0}, {&w->w3, c->h3, c->hidden_stride, 0}};
     ll_multiply(team, c, h, 2, n);
     ll_barrier(team);
-    own = ll_own_tokens(team, c, &w->w2, n);
-    for (int t = own.begin; t < own.end; t++)
-        c->kernels->swiglu(c->h1 + (size_t)t * c->hidden_stride, c->h3 + (size_t)t * c->hidden_stride, f->hidden_dim);
-    ll_pack(team, c, &w->w2, c->h1, c->hidden_stride, n);
+    const ll_input gated = {c->h1, c->hidden_stride, NULL, c->h3};
+    ll_pack(team, c, &w->w2, &gated, n);
     ll_barrier(team);
     const ll_product down[] = {{&w->w2, c->x, c->dim_stride, 1}};
     ll_multiply(team, c, down, 1, n);
@@ -2350,12 +2419,9 @@ static void ll_forward_layer(ll_team team, llama_context *c, int layer, int posi
 
 /* logits (n, vocab_size) of the n <= LL_BLOCK rows of x that begin at row first. */
 static void ll_classify(ll_team team, llama_context *c, int first, int n) {
-    const llama_config *f = &c->model->config;
-    const ll_range own = ll_own_tokens(team, c, &c->model->classifier, n);
     const ll_product p[] = {{&c->model->classifier, c->logits, c->vocab_stride, 0}};
-    ll_norm(c->normed, c->x + (size_t)first * c->dim_stride, c->dim_stride, c->model->final_norm, f->dim, f->norm_eps,
-            own);
-    ll_pack(team, c, &c->model->classifier, c->normed, c->dim_stride, n);
+    const ll_input x = {c->x + (size_t)first * c->dim_stride, c->dim_stride, c->model->final_norm, NULL};
+    ll_pack(team, c, &c->model->classifier, &x, n);
     ll_barrier(team);
     ll_multiply(team, c, p, 1, n);
     ll_barrier(team);
@@ -2461,7 +2527,6 @@ static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     const size_t widest = ll_max(ll_max(c->dim_stride, c->q_stride), ll_max(c->hidden_stride, 3 * LL_TILE));
     c->scratch_stride = ll_max(ll_mul(widest, 3 * LL_TILE), ll_mul(2 * c->head_stride + LL_KEYS, LL_BLOCK));
     c->x = ll_carve(base, &at, n, c->dim_stride);
-    c->normed = ll_carve(base, &at, n, c->dim_stride);
     c->q = ll_carve(base, &at, n, c->q_stride);
     c->k = ll_carve(base, &at, n, c->kv_stride);
     c->v = ll_carve(base, &at, n, c->kv_stride);

@@ -710,21 +710,42 @@ static void test_rows(void) {
         for (int s = 0; s < n_sets; s++)
             for (int c = 0; c < N_COLUMNS; c++)
                 for (int rows = 1; rows <= LL_TILE; rows++) {
-                    const int n = columns[c];
-                    float *w = unaligned((size_t)(n * rows) * sizeof *w),
+                    const int n = columns[c], stride = n + rows % 3;
+                    float *w = unaligned((size_t)(stride * (rows - 1) + n) * sizeof *w),
                           *tile = unaligned((size_t)(n * LL_TILE) * sizeof *tile);
                     int bad = 0;
                     if (n > 300 && rows != 5) {
                         unaligned_free(w), unaligned_free(tile);
                         continue;
                     }
-                    for (int i = 0; i < n * rows; i++) w[i] = (float)(int)(random_next(&seed) >> 40);
-                    sets[s]->unpack(tile, w, n, rows);
+                    for (int i = 0; i < stride * (rows - 1) + n; i++) w[i] = (float)(int)(random_next(&seed) >> 40);
+                    sets[s]->unpack(tile, w, (size_t)stride, n, rows);
                     for (int k = 0; k < n; k++)
-                        for (int r = 0; r < LL_TILE; r++) bad += tile[k * LL_TILE + r] != (r < rows ? w[r * n + k] : 0);
+                        for (int r = 0; r < LL_TILE; r++)
+                            bad += tile[k * LL_TILE + r] != (r < rows ? w[r * stride + k] : 0);
                     if (!CHECK(bad == 0)) printf("  %s, %d columns, %d rows\n", sets[s]->name, n, rows);
                     unaligned_free(w), unaligned_free(tile);
                 }
+    }
+    TEST("rotate: pairs of neighbours by their angles") {
+        uint64_t seed = 15;
+        for (int s = 0; s < n_sets; s++)
+            for (int n = 2; n <= 130; n += 2) {
+                float *x = unaligned((size_t)n * sizeof *x), *rope = unaligned((size_t)n * sizeof *rope);
+                double want[130];
+                int bad = 0;
+                for (int i = 0; i < n; i += 2) {
+                    const double a = random_real(&seed, -3, 3), b = random_real(&seed, -3, 3);
+                    const double angle = random_real(&seed, 0, 7);
+                    x[i] = (float)a, x[i + 1] = (float)b;
+                    rope[i] = (float)cos(angle), rope[i + 1] = (float)sin(angle);
+                    want[i] = a * cos(angle) - b * sin(angle), want[i + 1] = a * sin(angle) + b * cos(angle);
+                }
+                sets[s]->rotate(x, rope, n);
+                for (int i = 0; i < n; i++) bad += fabs((double)x[i] - want[i]) > 1e-6;
+                if (!CHECK(bad == 0)) printf("  %s, %d values\n", sets[s]->name, n);
+                unaligned_free(x), unaligned_free(rope);
+            }
     }
     TEST("dot: a few rows as they lie, one token") {
         uint64_t seed = 14;
