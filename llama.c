@@ -44,7 +44,11 @@
 
 #if !defined(LLAMA_NO_SIMD) && defined(__x86_64__) && defined(__GNUC__)
 #define LL_X86
+#include <cpuid.h>
 #include <immintrin.h>
+#if defined(__clang__) ? __clang_major__ >= 13 : __GNUC__ >= 11
+#define LL_AVX_VNNI __attribute__((target("avxvnni,avx2,fma,f16c")))
+#endif
 #endif
 
 #if !defined(LLAMA_NO_SIMD) && defined(__aarch64__) && defined(__ARM_NEON) && defined(__GNUC__)
@@ -981,9 +985,9 @@ static void ll_pack_bf16_as_f32(void *out, const float *x, size_t stride, int n,
 /* Makes a ll_tile_fn of a kernel for a constant number of tokens: one instance for each number. A and B are
  * the kernel's other constants. */
 #define LL_CASE(kernel, A, B, T) case T: kernel(out, out_stride, w, a, n, add, A, B, T); break;
-#define LL_CASES_6(kernel, A, B)                                                                \
-    LL_CASE(kernel, A, B, 1) LL_CASE(kernel, A, B, 2) LL_CASE(kernel, A, B, 3)                  \
-    LL_CASE(kernel, A, B, 4) LL_CASE(kernel, A, B, 5) LL_CASE(kernel, A, B, 6)
+#define LL_CASES_4(kernel, A, B)                                                                \
+    LL_CASE(kernel, A, B, 1) LL_CASE(kernel, A, B, 2) LL_CASE(kernel, A, B, 3) LL_CASE(kernel, A, B, 4)
+#define LL_CASES_6(kernel, A, B) LL_CASES_4(kernel, A, B) LL_CASE(kernel, A, B, 5) LL_CASE(kernel, A, B, 6)
 #define LL_CASES_12(kernel, A, B) LL_CASES_6(kernel, A, B)                                      \
     LL_CASE(kernel, A, B, 7) LL_CASE(kernel, A, B, 8) LL_CASE(kernel, A, B, 9)                  \
     LL_CASE(kernel, A, B, 10) LL_CASE(kernel, A, B, 11) LL_CASE(kernel, A, B, 12)
@@ -1503,6 +1507,52 @@ LL_AVX2 static void ll_pack_q4_avx2(void *out, const float *x, size_t stride, in
     ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q4_GROUP, 0, 8);
 }
 
+#ifdef LL_AVX_VNNI
+/* ---- AVX-VNNI ----
+ * The instruction that multiplies bytes, for processors without AVX-512; half as wide, so that a line of weights
+ * takes two registers, and with half as many registers: 2 x 4 sums of a group stay in them, those of the row do not. */
+LL_INLINE LL_AVX_VNNI void ll_groups_avx_vnni(float *out, size_t out_stride, const void *tile, const void *packed,
+                                              int n, int add, const int Q4, const int UNUSED, const size_t TOKENS) {
+    const size_t GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP, BYTES = GROUP * LL_TILE / (Q4 ? 2 : 1);
+    const __m256i low = _mm256_set1_epi8(15), sign = _mm256_set1_epi8(-128);
+    const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;
+    __m256 sum[2][4];
+    (void)UNUSED;
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[0][t] = sum[1][t] = _mm256_setzero_ps();
+    for (int g = 0, groups = ll_groups(n, (int)GROUP); g < groups; g++, a += TOKENS * (GROUP + 8)) {
+        const unsigned char *q = w + LL_LINE + (g & 1 ? BYTES : 0);
+        __m256i c[2][4];
+        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[0][t] = c[1][t] =
+            ll_word_avx2(a + TOKENS * (GROUP + 4) + 4 * t);
+        LL_UNROLL for (size_t k = 0; k < GROUP / 4; k++) {
+            __m256i v[2];
+            LL_UNROLL for (size_t h = 0; h < 2; h++) {
+                v[h] = _mm256_loadu_si256((const __m256i *)(q + (Q4 ? k / 2 : k) * LL_LINE) + h);
+                v[h] = !Q4 ? _mm256_xor_si256(v[h], sign)
+                           : _mm256_and_si256(k % 2 ? _mm256_srli_epi16(v[h], 4) : v[h], low);
+            }
+            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+                const __m256i x = ll_word_avx2(a + t * GROUP + 4 * k);
+                LL_UNROLL for (size_t h = 0; h < 2; h++) c[h][t] = _mm256_dpbusd_avx_epi32(c[h][t], v[h], x);
+            }
+        }
+        LL_UNROLL for (size_t h = 0; h < 2; h++) {
+            const __m256 s = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(w + (g & 1) * 32) + h));
+            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+                const __m256 x = _mm256_castsi256_ps(ll_word_avx2(a + TOKENS * GROUP + 4 * t));
+                sum[h][t] = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(c[h][t]), s), x, sum[h][t]);
+            }
+        }
+        if (g & 1) w += LL_LINE + 2 * BYTES;
+    }
+    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) LL_UNROLL for (size_t h = 0; h < 2; h++)
+        _mm256_storeu_ps(out + 8 * h, add ? _mm256_add_ps(sum[h][t], _mm256_loadu_ps(out + 8 * h)) : sum[h][t]);
+}
+LL_AVX2 static void ll_pack_q8_avx_vnni(void *out, const float *x, size_t stride, int n, int tokens) {
+    ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q8_GROUP, 0, 128);
+}
+#endif
+
 /* ---- Instances ---- */
 LL_TILE_FN(ll_tile_f32_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 0, 0)
 LL_TILE_FN(ll_rows_f32_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 0, 1)
@@ -1523,6 +1573,10 @@ LL_TILE_FN(ll_rows_f16_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 1, 1)
 LL_TILE_FN(ll_tile_q8_avx2, LL_AVX2, LL_CASES_6, ll_groups_avx2, 0, 0)
 LL_TILE_FN(ll_tile_q4_avx2, LL_AVX2, LL_CASES_6, ll_groups_avx2, 1, 0)
 LL_TILE_FN(ll_tile_bf16_avx2, LL_AVX2, LL_CASES_6, ll_bf16_avx2, 0, 0)
+#ifdef LL_AVX_VNNI
+LL_TILE_FN(ll_tile_q8_avx_vnni, LL_AVX_VNNI, LL_CASES_4, ll_groups_avx_vnni, 0, 0)
+LL_TILE_FN(ll_tile_q4_avx_vnni, LL_AVX_VNNI, LL_CASES_4, ll_groups_avx_vnni, 1, 0)
+#endif
 
 /* The sums of the lanes of a, b, c and d, side by side. */
 LL_INLINE LL_AVX2 __m128 ll_sum4(__m256 a, __m256 b, __m256 c, __m256 d) {
@@ -1705,6 +1759,13 @@ static const ll_kernels ll_avx2 = {"avx2",
      {ll_pack_q8_avx2, ll_tile_q8_avx2, NULL, 6}, {ll_pack_q4_avx2, ll_tile_q4_avx2, NULL, 6}},
     {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_rows_f32_avx2, ll_rows_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
     ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, ll_swiglu_avx2};
+#ifdef LL_AVX_VNNI
+static const ll_kernels ll_avx_vnni = {"avxvnni",
+    {{NULL, NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_avx2, NULL, 6}, {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6},
+     {ll_pack_q8_avx_vnni, ll_tile_q8_avx_vnni, NULL, 4}, {ll_pack_q4_avx2, ll_tile_q4_avx_vnni, NULL, 4}},
+    {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_rows_f32_avx2, ll_rows_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
+    ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, ll_swiglu_avx2};
+#endif
 static const ll_kernels ll_avx512 = {"avx512",
     {{NULL, NULL, NULL, 0}, {ll_pack_f32_avx512, ll_tile_f32_avx512, ll_pair_f32_avx512, 12},
      {ll_pack_bf16_as_f32, ll_tile_bf16_avx512, NULL, 12}, {ll_pack_q8_avx512, ll_tile_q8_avx512, ll_pair_q8_avx512, 6},
@@ -1937,8 +1998,10 @@ static const ll_kernels *ll_find_kernels(const char *name) {
     __builtin_cpu_init();
     const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #ifdef LLAMA_NO_AVX512
-    const int avx512 = 0;
+    const int avx512 = 0, avx_vnni = 0;
 #else
+    unsigned leaf[4] = {0};
+    const int avx_vnni = avx2 && __get_cpuid_count(7, 1, &leaf[0], &leaf[1], &leaf[2], &leaf[3]) && (leaf[0] >> 4 & 1);
     const int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                        __builtin_cpu_supports("avx512vnni");
@@ -1946,6 +2009,11 @@ static const ll_kernels *ll_find_kernels(const char *name) {
     const int bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
     if (bf16 && (!name || !strcmp(name, ll_avx512_bf16.name))) return &ll_avx512_bf16;
     if (avx512 && (!name || !strcmp(name, ll_avx512.name))) return &ll_avx512;
+#ifdef LL_AVX_VNNI
+    if (avx_vnni && (!name || !strcmp(name, ll_avx_vnni.name))) return &ll_avx_vnni;
+#else
+    (void)avx_vnni;
+#endif
     if (avx2 && (!name || !strcmp(name, ll_avx2.name))) return &ll_avx2;
 #endif
 #ifdef LL_NEON
@@ -2898,11 +2966,13 @@ float llama_logprob(const float *logits, int vocab_size, int token) {
 #undef LL_GROUPS_NEON
 #undef LL_INLINE
 #undef LL_AVX2
+#undef LL_AVX_VNNI
 #undef LL_AVX512
 #undef LL_AVX512_BF16
 #undef LL_ROLLED
 #undef LL_UNROLL
 #undef LL_CASE
+#undef LL_CASES_4
 #undef LL_CASES_6
 #undef LL_CASES_12
 #undef LL_TILE_FN

@@ -86,7 +86,7 @@ typedef struct {
     int n_ctx;     /* length of the context in tokens; 0: the model's seq_len. May exceed seq_len. */
     int n_threads; /* 0: one per core; at most 1024; ignored without OpenMP */
     int n_batch;   /* most tokens evaluated at once; 0: 256. Memory grows with it. */
-    const char *kernels; /* the set of inner loops: "plain", "avx2", "avx512", "avx512bf16", "neon", "neondot";
+    const char *kernels; /* the set of inner loops: "plain", "avx2", "avxvnni", "avx512", "avx512bf16", "neon", "neondot";
                             NULL: the fastest that this processor has. Sets round differently in the last bits. */
     /* Called by the thread in llama_forward or llama_score, at least once a layer, with the share of
      * the call's work that is done, 0..1. Return nonzero to cancel: the call then fails and the

@@ -68,7 +68,7 @@ static double rounding(int n) { return (4 + 2 * sqrt(n)) * (double)FLT_EPSILON; 
 
 static void find_sets(void) {
     TEST("sets of kernels by name") {
-        static const char *const names[] = {"plain", "avx2", "avx512", "avx512bf16", "neon", "neondot"};
+        static const char *const names[] = {"plain", "avx2", "avxvnni", "avx512", "avx512bf16", "neon", "neondot"};
         int fastest = 0;
         for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
             const ll_kernels *k = ll_find_kernels(names[i]);

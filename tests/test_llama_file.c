@@ -213,7 +213,7 @@ static void writer_threads(int n) {
 #endif
 }
 
-static const char *const sets[] = {"plain", "avx2", "avx512", "avx512bf16", "neon", "neondot"};
+static const char *const sets[] = {"plain", "avx2", "avxvnni", "avx512", "avx512bf16", "neon", "neondot"};
 enum { N_SETS = sizeof sets / sizeof *sets };
 
 static llama_context *context_with(const char *set, const llama_model *m, int n_batch, int n_threads) {
