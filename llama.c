@@ -1138,7 +1138,8 @@ LL_INLINE LL_AVX512 void ll_groups_avx512(float *out, size_t out_stride, const v
     LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[0][t] = sum[1][t] = _mm512_setzero_ps();
     for (int left = ll_groups(n, (int)GROUP); left > 0; left -= 2, w += LL_LINE + 2 * BYTES) /* two groups, or a last */
         LL_UNROLL for (size_t g = 0; g < 2; g++, a += TOKENS * (GROUP + 8))
-            if ((int)g < left) ll_group_avx512(sum, w + 32 * g, w + LL_LINE + g * BYTES, next, a, add & LL_AHEAD, Q4, TILES, TOKENS);
+            if ((int)g < left)
+                ll_group_avx512(sum, w + 32 * g, w + LL_LINE + g * BYTES, next, a, add & LL_AHEAD, Q4, TILES, TOKENS);
     LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) LL_UNROLL for (size_t i = 0; i < TILES; i++)
         ll_store_avx512(out + i * LL_TILE, sum[i][t], add & LL_ADD);
 }
@@ -2299,8 +2300,8 @@ static void ll_pack(ll_team team, llama_context *c, const ll_matrix *w, const ll
             if (in->norm) ll_norm(normed + at, x + at, in->norm, w->cols, c->model->config.norm_eps);
             if (in->times) c->kernels->swiglu(x + at, in->times + first * in->stride + at, w->cols);
         }
-        c->kernels->type[type].pack(c->packed + first * ll_packed_bytes(type, w->cols), in->norm ? normed : x, in->stride,
-                                    w->cols, (int)count);
+        c->kernels->type[type].pack(c->packed + first * ll_packed_bytes(type, w->cols), in->norm ? normed : x,
+                                    in->stride, w->cols, (int)count);
     }
 }
 
