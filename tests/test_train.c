@@ -180,8 +180,8 @@ static void test_windows(void) {
     int ids[107], tokens[10], next[10], again[10], seen[107] = {0};
     windows w, other;
     for (int i = 0; i < 107; i++) ids[i] = 3 + i;
-    windows_open(&w, ids, 107, 10, 1, 42);
-    windows_open(&other, ids, 107, 10, 1, 42);
+    windows_open(&w, ids, NULL, 107, 10, 1, 42);
+    windows_open(&other, ids, NULL, 107, 10, 1, 42);
     CHECK(w.count == 9);
     for (int epoch = 0; epoch < 2; epoch++, memset(seen, 0, sizeof seen))
         for (int i = 0; i < 9; i++) {
@@ -190,6 +190,16 @@ static void test_windows(void) {
             for (int k = 0; k < 10; k++) CHECK(next[k] == next[0] + k && !seen[next[k] - 3]++);
         }
     CHECK(!windows_take(&other, 17, tokens, again) && !memcmp(next, again, sizeof next)); /* wherever it starts */
+    windows_free(&w);
+    unsigned char begins[107] = {1}; /* a paragraph begins with every eighth token, then one that is too long */
+    for (int i = 0; i < 60; i++) begins[i] = i % 8 == 0;
+    windows_open(&w, ids, begins, 107, 10, 1, 42);
+    for (uint64_t i = 0; i < 90; i++) {
+        CHECK(!windows_take(&w, i, tokens, next) && !windows_take(&other, i, tokens, again));
+        const int cut = again[0] - 3, back = cut - (next[0] - 3); /* from where it would be cut to where it begins */
+        CHECK(back == (cut < 60 && cut % 8 <= 5 ? cut % 8 : cut >= 60 && cut - 56 <= 5 ? cut - 56 : 0));
+        for (int k = 0; k < 10; k++) CHECK(next[k] == next[0] + k && next[k] < 3 + 107);
+    }
     windows_free(&w), windows_free(&other);
 }
 

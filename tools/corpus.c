@@ -64,8 +64,9 @@ void corpus_free(corpus *c) {
 
 /* ---- Windows ---- */
 
-void windows_open(windows *w, const int *ids, size_t n, int length, int bos, uint64_t seed) {
-    const windows new = {.ids = ids, .n = n, .length = length, .bos = bos, .seed = seed};
+void windows_open(windows *w, const int *ids, const unsigned char *begins, size_t n, int length, int bos,
+                  uint64_t seed) {
+    const windows new = {.ids = ids, .begins = begins, .n = n, .length = length, .bos = bos, .seed = seed};
     *w = new;
     /* One less than fits in n, so that an epoch may begin anywhere in the first window; but all of a short text. */
     w->count = n / (size_t)length;
@@ -97,6 +98,14 @@ static void shuffle(windows *w, uint64_t epoch) {
     w->epoch = epoch;
 }
 
+/* Where the paragraph begins that token start stands in, if that is near; else start. */
+static size_t paragraph_start(const windows *w, size_t start) {
+    const size_t most = (size_t)w->length / 2;
+    for (size_t back = 0; w->begins && back <= most && back <= start; back++)
+        if (w->begins[start - back]) return start - back;
+    return start;
+}
+
 int windows_take(windows *w, uint64_t i, int *tokens, int *next) {
     const uint64_t epoch = i / w->count;
     if (!w->order || w->epoch != epoch) {
@@ -106,6 +115,7 @@ int windows_take(windows *w, uint64_t i, int *tokens, int *next) {
     }
     const size_t length = (size_t)w->length, spare = w->n - w->count * length;
     const size_t choices = spare < length ? spare + 1 : length;
-    windows_at(w, (size_t)(epoch_seed(w, epoch) % choices) + w->order[i % w->count] * length, tokens, next);
+    const size_t cut = (size_t)(epoch_seed(w, epoch) % choices) + w->order[i % w->count] * length;
+    windows_at(w, paragraph_start(w, cut), tokens, next);
     return 0;
 }

@@ -20,7 +20,8 @@ void corpus_free(corpus *c);
  * model's context does. */
 typedef struct {
     const int *ids;
-    size_t n, count; /* count: windows of an epoch */
+    const unsigned char *begins; /* (n) 1: a paragraph begins with this token; or NULL */
+    size_t n, count;             /* count: windows of an epoch */
     int length, bos;
     uint64_t seed;
     size_t *order;   /* (count) of this epoch's windows */
@@ -28,14 +29,16 @@ typedef struct {
 } windows;
 
 /* order is NULL until windows_take needs it: windows_free. */
-void windows_open(windows *w, const int *ids, size_t n, int length, int bos, uint64_t seed);
+void windows_open(windows *w, const int *ids, const unsigned char *begins, size_t n, int length, int bos,
+                  uint64_t seed);
 void windows_free(windows *w);
 
 /* Window i in the order of the text: tokens (length) and what follows each. */
 void windows_at(const windows *w, size_t start, int *tokens, int *next);
 
 /* Window i of an endless sequence: epoch after epoch, each in an order of its own, and cut at other places. A function
- * of i and the seed only, so that a run can go on anywhere. 0, or -1 without memory. */
+ * of i and the seed only, so that a run can go on anywhere. A window begins where a paragraph does, if one begins in the
+ * half window before the cut: so the model learns that texts do not begin within a sentence. 0, or -1 without memory. */
 int windows_take(windows *w, uint64_t i, int *tokens, int *next);
 
 #endif

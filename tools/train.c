@@ -56,6 +56,7 @@ static struct { /* what the program holds */
     corpus parts;
     tokenizer *tokens;
     int *learn, *held;     /* ids */
+    unsigned char *begins; /* (n_learn) 1: a paragraph begins there */
     size_t n_learn, n_held;
     windows learned, scored;
     model_weights model;   /* what is saved; values are those of grad */
@@ -416,6 +417,20 @@ static void encode(const char *text, size_t size, int **ids, size_t *n) {
     if (less) *ids = less;
 }
 
+/* Marks the tokens that begin a paragraph: the first that writes something, and those after an empty line. */
+static unsigned char *mark_paragraphs(const int *ids, size_t n) {
+    unsigned char *begins = allocate(n, 1);
+    int breaks = 2; /* line breaks since the last byte that is seen */
+    for (size_t i = 0, size; i < n; i++) {
+        const char *bytes = tokenizer_decode(run.tokens, i ? ids[i - 1] : -1, ids[i], &size);
+        for (size_t k = 0; k < size; k++) {
+            if (bytes[k] == '\n') breaks += breaks < 2;
+            else if (!strchr(" \t\r", bytes[k])) begins[i] |= breaks == 2, breaks = 0;
+        }
+    }
+    return begins;
+}
+
 /* A tokenizer as bytes, which the model and the state hold. */
 static void keep_tokenizer(void) {
     run.model.tokenizer_size = tokenizer_save(run.tokens, NULL, 0);
@@ -470,8 +485,9 @@ static void open_text(void) {
              arg.text, run.n_learn, step, arg.batch, arg.accumulate, arg.context);
     print_text();
     const int bos = tokenizer_bos(run.tokens);
-    windows_open(&run.learned, run.learn, run.n_learn, arg.context, bos, (uint64_t)arg.seed);
-    windows_open(&run.scored, run.held, run.n_held, arg.context, bos, 0);
+    run.begins = mark_paragraphs(run.learn, run.n_learn);
+    windows_open(&run.learned, run.learn, run.begins, run.n_learn, arg.context, bos, (uint64_t)arg.seed);
+    windows_open(&run.scored, run.held, NULL, run.n_held, arg.context, bos, 0);
     if (arg.hold_out && !run.scored.count) printf("held out   less than a window: no held-out loss\n");
     if (arg.keep_best && !run.scored.count) fail("--keep-best needs a held-out loss");
 }
@@ -735,7 +751,7 @@ static void close_all(void) {
     weights_free(&run.model);
     corpus_free(&run.parts), windows_free(&run.learned), windows_free(&run.scored), tokenizer_free(run.tokens);
     grad_free(run.grad), compute_free(run.threads);
-    free(run.text), free(run.state_path), free(run.state_file), free(run.learn), free(run.held);
+    free(run.text), free(run.state_path), free(run.state_file), free(run.learn), free(run.held), free(run.begins);
     free(run.moment1), free(run.moment2), free(run.batch), free(run.next);
 }
 
