@@ -73,6 +73,7 @@ static struct { /* of the run that is going on */
     double start, saved, shown;
     uint64_t saved_step;
     double length;         /* of the last gradient */
+    double peak;           /* GFLOP/s: the highest found so far */
 } now;
 
 static volatile sig_atomic_t interrupted; /* the signal's number */
@@ -644,13 +645,13 @@ static void print_time(double s) {
 static void print_line(int evaluated, double rate, double spent, uint64_t steps) {
     const double tokens = (double)arg.batch * arg.accumulate * arg.context;
     const double speed = tokens * (double)steps / spent, flops = speed * grad_operations(&run.model.config, 1) * 1e-9;
-    const double peak = peak_f32(compute_threads(run.threads));
+    now.peak = fmax(now.peak, peak_f32(compute_threads(run.threads))); /* one time, others may have had the cores */
     printf("step %5.0f/%d  epoch %.2f  loss %.4f", (double)now.step, arg.steps,
            (double)now.step * arg.batch * arg.accumulate / (double)run.learned.count, now.mean);
     if (evaluated) printf("  held-out %.4f, %.3f bits/byte", now.held, bits_per_byte(now.held));
     printf("  lr %.2e  |g| %.2f", rate, now.length);
     if (steps) printf("  %.0f tokens/s, %.1f GFLOP/s", speed, flops);
-    if (steps && peak > 0) printf(", %.0f%% of the f32 peak", 100 * flops / peak);
+    if (steps && now.peak > 0) printf(", %.0f%% of the f32 peak", 100 * flops / now.peak);
     if (steps && now.step < (uint64_t)arg.steps) {
         printf("  ");
         print_time(spent / (double)steps * (double)((uint64_t)arg.steps - now.step));
