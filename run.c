@@ -570,9 +570,10 @@ static void print_statistics(const char *why) {
 }
 
 /* Samples and prints from the logits after the prompt on. Returns why it stopped, or NULL and err. A
- * token is evaluated only if the one after it is wanted. */
+ * token is evaluated only if the one after it is wanted. What begins with nothing, not even a prompt, begins
+ * where it can be seen. */
 static const char *decode(const float *logits, llama_error *err) {
-    int id, previous = run.ids[run.n_ids - 1];
+    int id, previous = run.ids[run.n_ids - 1], begun = run.n_ids > 1;
     size_t size;
     for (int left = arg.n_predict; left > 0; left--) {
         if (interrupted) return "by Ctrl-C";
@@ -581,6 +582,8 @@ static const char *decode(const float *logits, llama_error *err) {
         if (tokenizer_is_end(run.tokens, id)) return "at the end of the text";
         if (id == tokenizer_bos(run.tokens)) return "where another text begins"; /* llama2.c's training data */
         const char *bytes = tokenizer_decode(run.tokens, previous, id, &size);
+        while (!begun && size && isspace((unsigned char)*bytes)) bytes++, size--;
+        begun |= size > 0;
         put(bytes, size);
         previous = id;
         if (left == 1) break;

@@ -190,6 +190,11 @@ if [ -r tools/austen.llama ]; then
     printf 'Mr. Darcy was not at all in the humour for conversation, and she was obliged to walk with her aunt.\n' >"$T/austen"
     run tools/austen.llama --perplexity "$T/austen"
     check "the shipped model scores English" awk '{ exit !($8 > 0 && $8 < 2) }' "$T/out"
+    name="a text from nothing begins where it can be seen"
+    for seed in 1 2 3 4; do
+        run tools/austen.llama -n 9 -s $seed
+        case $(head -c 1 "$T/out") in [!' ']) ok ;; *) bad "seed $seed: $(cat "$T/out")" ;; esac
+    done
     gives "the shipped model, on one thread as on all" 0 "$("$RUN" tools/austen.llama -q -t 0 -n 9 -p "She was")\n" \
         tools/austen.llama -q -t 0 -n 9 -j 1 -p "She was"
 fi
