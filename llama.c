@@ -2169,14 +2169,6 @@ static ll_range ll_block(int n, int blocks, int b) {
     return tokens;
 }
 
-/* Whole blocks: the tokens that this thread prepares for w. */
-static ll_range ll_own_tokens(ll_team team, const llama_context *c, const ll_matrix *w, int n) {
-    const int blocks = ll_blocks(c, w, n);
-    const ll_range own = ll_share(team, blocks),
-                   tokens = {ll_block(n, blocks, own.begin).begin, ll_block(n, blocks, own.end).begin};
-    return tokens;
-}
-
 typedef struct { /* out (n, w->rows) = packed (n, w->cols) . w, or += */
     const ll_matrix *w;
     float *out;
@@ -2461,7 +2453,7 @@ static void ll_forward_layer(ll_team team, llama_context *c, int layer, int posi
         {&w->wq, c->q, c->q_stride, 0}, {&w->wk, c->k, c->kv_stride, 0}, {&w->wv, c->v, c->kv_stride, 0}};
     ll_multiply(team, c, qkv, 3, n);
     ll_barrier(team);
-    ll_remember(c, layer, position, ll_own_tokens(team, c, &w->wq, n), ll_scratch(team, c));
+    ll_remember(c, layer, position, ll_share(team, n), ll_scratch(team, c));
     ll_barrier(team);
     ll_attention(team, c, layer, position, n);
     ll_barrier(team);
@@ -2516,7 +2508,7 @@ static void ll_evaluate(ll_team team, llama_context *c, const int *tokens, int n
     const llama_config *f = &c->model->config;
     for (int done = 0; done < n; done += c->n_batch) {
         const int chunk = n - done < c->n_batch ? n - done : c->n_batch, position = c->position + done;
-        const ll_range own = ll_own_tokens(team, c, &c->model->layers->wq, chunk);
+        const ll_range own = ll_share(team, chunk);
         for (int t = own.begin; t < own.end; t++)
             ll_unpack_row(&c->model->embedding, tokens[done + t], c->x + (size_t)t * c->dim_stride);
         if (team.id == 0) ll_prepare_rope(c, position + chunk);

@@ -387,9 +387,9 @@ static void *allocate(size_t count, size_t size) {
 
 /* Reads the bytes of a file as they are into run.text, - for standard input. Returns their number. */
 static size_t read_file(const char *path) {
+    errno = 0;
     FILE *file = strcmp(path, "-") ? fopen(path, "rb") : stdin;
     size_t size = 0, capacity = 0, got = 1;
-    errno = 0;
     if (!file) fail("cannot open %.200s: %s", path, reason());
     for (; got > 0; size += got) {
         if (size == capacity) {

@@ -159,6 +159,7 @@ if [ "$status" -eq 0 ] && awk '{
     exit !($2 == 4 && ($4 * 4 / nll - 1)^2 < 1e-6 && $6 == "inf" && ($8 * 3 * log(2) / nll - 1)^2 < 1e-6)
 }' "$T/out"; then ok; else bad "printed $(cat "$T/out" "$T/err")"; fi
 : >"$T/empty"
+refuses "a text that is not there" 1 1 "no-text: No such file" "$tiny" -f "$T/no-text"
 refuses "perplexity of nothing" 1 1 "empty" "$tiny" --perplexity "$T/empty"
 refuses "perplexity without room" 1 1 "context of 1" "$tiny" --perplexity "$T/abc" -c 1
 printf XX >"$T/nan"
