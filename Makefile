@@ -57,7 +57,7 @@ HELPERS := $(patsubst %,$(BUILD)/tests/%,make_model example host)
 all: $(OUT)run $(TOOLS)
 
 demo: $(OUT)run
-	./$(OUT)run tools/austen.llama -s 1 -p "It is a truth universally acknowledged, that"
+	./$(OUT)run tools/model/austen.llama -s 1 -p "It is a truth universally acknowledged, that"
 
 # ---- Objects: rebuilt when a header or the flags change ----
 
@@ -139,7 +139,7 @@ install: all lib
 	mkdir -p "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/include" "$(DESTDIR)$(PREFIX)/lib/pkgconfig" \
 	    "$(DESTDIR)$(PREFIX)/share/llama.c"
 	install -m 755 $(OUT)run "$(DESTDIR)$(PREFIX)/bin/$(PROGRAM)"
-	install -m 644 tools/austen.llama "$(DESTDIR)$(PREFIX)/share/llama.c/austen.llama"
+	install -m 644 tools/model/austen.llama "$(DESTDIR)$(PREFIX)/share/llama.c/austen.llama"
 	install -m 644 llama.h tokenizer.h "$(DESTDIR)$(PREFIX)/include"
 	install -m 644 $(OUT)libllama.a "$(DESTDIR)$(PREFIX)/lib"
 	install -m 755 $(OUT)$(SHARED) "$(DESTDIR)$(PREFIX)/lib/$(SHARED_REAL)"

@@ -458,7 +458,7 @@ static char *find_beside(const char *path, size_t directory, const char *const *
 
 /* The model that comes with the program: beside it, in its source tree, or where make install puts both. */
 static char *find_own_model(const char *started_as) {
-    static const char *const names[] = {"austen.llama", "tools/austen.llama", "../share/llama.c/austen.llama", NULL};
+    static const char *const names[] = {"austen.llama", "tools/model/austen.llama", "../share/llama.c/austen.llama", NULL};
     const size_t directory = directory_of(started_as);
     if (directory) return find_beside(started_as, directory, names);
 #if defined(RUN_POSIX)

@@ -174,30 +174,30 @@ found() {
     (cd "$T/elsewhere" && "$@" -t 0 -n 5) >"$T/out" 2>"$T/err"
     if [ "$(cat "$T/out")" = abcd ]; then ok; else bad "$(cat "$T/out" "$T/err")"; fi
 }
-mkdir -p "$T/elsewhere" "$T/some where/bin" "$T/some where/share/llama.c" "$T/some where/tools"
+mkdir -p "$T/elsewhere" "$T/some where/bin" "$T/some where/share/llama.c" "$T/some where/tools/model"
 cp "$RUN" "$T/some where/bin/run"
 "${TOOLS:-./tools}/convert" "$tiny" "$T/some where/share/llama.c/austen.llama" --type f32 >/dev/null
 found "installed" "$T/some where/bin/run"
 found "installed, by a relative name" "../some where/bin/run"
 found "installed, found in PATH" env PATH="/nowhere::$T/some where/bin:$PATH" run
 mv "$T/some where/bin/run" "$T/some where/run"
-mv "$T/some where/share/llama.c/austen.llama" "$T/some where/tools/austen.llama"
+mv "$T/some where/share/llama.c/austen.llama" "$T/some where/tools/model/austen.llama"
 found "source tree" "$T/some where/run"
-mv "$T/some where/tools/austen.llama" "$T/some where/austen.llama"
+mv "$T/some where/tools/model/austen.llama" "$T/some where/austen.llama"
 found "beside the program" "$T/some where/run"
 
 # What ships knows its own language: the same words shuffled cost it 2.6 bits a byte.
-if [ -r tools/austen.llama ]; then
+if [ -r tools/model/austen.llama ]; then
     printf 'Mr. Darcy was not at all in the humour for conversation, and she was obliged to walk with her aunt.\n' >"$T/austen"
-    run tools/austen.llama --perplexity "$T/austen"
+    run tools/model/austen.llama --perplexity "$T/austen"
     check "the shipped model scores English" awk '{ exit !($8 > 0 && $8 < 2) }' "$T/out"
     name="a text from nothing begins where it can be seen"
     for seed in 1 2 3 4; do
-        run tools/austen.llama -n 9 -s $seed
+        run tools/model/austen.llama -n 9 -s $seed
         case $(head -c 1 "$T/out") in [!' ']) ok ;; *) bad "seed $seed: $(cat "$T/out")" ;; esac
     done
-    gives "the shipped model, on one thread as on all" 0 "$("$RUN" tools/austen.llama -q -t 0 -n 9 -p "She was")\n" \
-        tools/austen.llama -q -t 0 -n 9 -j 1 -p "She was"
+    gives "the shipped model, on one thread as on all" 0 "$("$RUN" tools/model/austen.llama -q -t 0 -n 9 -p "She was")\n" \
+        tools/model/austen.llama -q -t 0 -n 9 -j 1 -p "She was"
 fi
 
 # ---- Wrong use ----
