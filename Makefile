@@ -43,10 +43,11 @@ LINK = $(CC) $(NEEDED) $(CFLAGS)
 LIBS := -lm
 TEST_LIBS := -lpthread
 
-# A file of tools/ with a main function is a program; the others are parts for all who need them.
-MAINS := $(shell grep -l '^int main' tools/*.c)
-PARTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(wildcard tools/*.c)))
-LIBRARIES := $(if $(PARTS),$(BUILD)/tools/parts.a) $(BUILD)/libllama.a
+# Each file of tools/ is a program; those of its folders are parts for all who need them. One of them, inside.o,
+# contains llama.c, so libllama.a gives only the tokenizer to who links both.
+MAINS := $(wildcard tools/*.c)
+PARTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/*/*.c))
+LIBRARIES := $(BUILD)/tools/parts.a $(BUILD)/libllama.a
 TOOLS := $(patsubst %.c,$(OUT)%,$(MAINS))
 TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
 # Those that load files run a second time without mmap; and with the plain kernels, which compile sooner.
@@ -54,7 +55,8 @@ NO_MMAP_TESTS := $(patsubst tests/%.c,$(BUILD)/no_mmap/%,$(wildcard tests/test_c
 # What test_run.sh runs.
 HELPERS := $(patsubst %,$(BUILD)/tests/%,make_model example host)
 
-all: $(OUT)run $(TOOLS)
+# What takes longest is begun first.
+all: $(BUILD)/llama.o $(BUILD)/tools/shared/inside.o $(OUT)run $(TOOLS)
 
 demo: $(OUT)run
 	./$(OUT)run tools/model/austen.llama -s 1 -p "It is a truth universally acknowledged, that"
@@ -63,7 +65,7 @@ demo: $(OUT)run
 
 FLAGS := $(subst ','\'',$(CC) $(NEEDED) $(CFLAGS) $(LDFLAGS))
 $(BUILD)/flags: FORCE
-	@mkdir -p $(BUILD)/pic $(BUILD)/tests $(BUILD)/tools $(BUILD)/no_mmap $(OUT)tools tests/bin
+	@mkdir -p $(BUILD)/pic $(BUILD)/tests $(BUILD)/no_mmap/tools/shared $(sort $(dir $(PARTS))) $(OUT)tools tests/bin
 	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' > $@
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
@@ -77,7 +79,6 @@ $(BUILD)/no_mmap/%.o: %.c $(BUILD)/flags
 
 # Archives, so that a program that includes llama.c itself does not get a second one.
 $(BUILD)/libllama.a: $(BUILD)/llama.o $(BUILD)/tokenizer.o
-$(BUILD)/no_mmap/libllama.a: $(BUILD)/no_mmap/llama.o $(BUILD)/no_mmap/tokenizer.o
 $(BUILD)/tools/parts.a: $(PARTS)
 %.a:
 	rm -f $@
@@ -94,8 +95,9 @@ $(OUT)tools/%: tools/%.c $(LIBRARIES)
 $(BUILD)/tests/%: tests/%.c $(LIBRARIES)
 	$(COMPILE) -I. -o $@ $< $(LIBRARIES) $(LDFLAGS) $(LIBS) $(TEST_LIBS)
 
-$(BUILD)/no_mmap/%: tests/%.c $(BUILD)/no_mmap/libllama.a $(BUILD)/tools/source.o
-	$(COMPILE) -DLLAMA_NO_MMAP -DLLAMA_NO_SIMD -o $@ $< $(BUILD)/tools/source.o $(BUILD)/no_mmap/libllama.a $(LDFLAGS) $(LIBS) $(TEST_LIBS)
+NO_MMAP := $(BUILD)/no_mmap/tools/shared/inside.o
+$(NO_MMAP_TESTS): $(BUILD)/no_mmap/%: tests/%.c $(NO_MMAP) $(LIBRARIES)
+	$(COMPILE) -DLLAMA_NO_MMAP -DLLAMA_NO_SIMD -o $@ $< $(NO_MMAP) $(LIBRARIES) $(LDFLAGS) $(LIBS) $(TEST_LIBS)
 
 # Both implementations are inside, so no library.
 $(BUILD)/tests/header_only: tests/header_only.c $(BUILD)/flags

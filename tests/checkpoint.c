@@ -109,7 +109,7 @@ static void put_header(checkpoint *c) {
 
 /* Writes n weights, and puts in their place what a reader gets back: a float, or an int8 times the scale of its group.
  * Groups run over the tensor as one long row, so that a group may end in the next row. */
-static void put_f32(checkpoint *c, double *w, size_t n) {
+static void put_floats(checkpoint *c, double *w, size_t n) {
     for (size_t i = 0; i < n; i++) {
         float value = (float)w[i];
         put_float(c, value);
@@ -139,7 +139,7 @@ static void put_tensor(checkpoint *c, const double *tensor, int layers, size_t n
     for (size_t l = 0; l < (size_t)layers; l++) {
         double *w = c->weights + (tensor - c->weights) + l * n;
         if (c->shape.version == 2 && matrix) put_int8(c, w, n);
-        else put_f32(c, w, n);
+        else put_floats(c, w, n);
     }
 }
 

@@ -218,10 +218,10 @@ static void fuzz_llama_seeds(int type, fuzz_add *add, void *user) {
     }
 }
 
-static void fuzz_f32_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(LL_F32, add, user); }
-static void fuzz_bf16_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(LL_BF16, add, user); }
-static void fuzz_q8_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(LL_Q8, add, user); }
-static void fuzz_q4_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(LL_Q4, add, user); }
+static void fuzz_f32_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(INSIDE_F32, add, user); }
+static void fuzz_bf16_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(INSIDE_BF16, add, user); }
+static void fuzz_q8_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(INSIDE_Q8, add, user); }
+static void fuzz_q4_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(INSIDE_Q4, add, user); }
 
 /* ---------------------------------------------------------------------------------------------------
  * GGUF
@@ -229,7 +229,7 @@ static void fuzz_q4_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(LL_Q4, a
 
 typedef struct {
     llama_config config;
-    int types[SOURCE_W3 + 1]; /* by source_tensor */
+    int types[TENSOR_ROPE + 1]; /* by enum tensor */
     int vocabulary;           /* 0 none, else a kind */
 } fuzz_gguf_shape;
 
@@ -279,7 +279,7 @@ static size_t fuzz_alphabet(const char *text, size_t size, char *out) {
     size_t n = 0;
     for (size_t i = 0; i < size; i++)
         for (unsigned c = 33; c < 0x144; c++) {
-            if (source_alphabet_byte(c) != (unsigned char)text[i]) continue;
+            if (alphabet_byte(c) != (unsigned char)text[i]) continue;
             if (c < 0x80) out[n++] = (char)c;
             else out[n++] = (char)(0xC0 | c >> 6), out[n++] = (char)(0x80 | (c & 63));
             break;
@@ -339,7 +339,7 @@ static void fuzz_put_gguf_tensor(fuzz_bytes *table, fuzz_bytes *data, const fuzz
     char name[80] = GGUF_FACTORS;
     int rows = 1, cols = s->config.head_dim / 2, type = 0;
     if (layer >= 0) {
-        source_shape(&s->config, (enum source_tensor)tensor, &rows, &cols);
+        tensor_shape(&s->config, (enum tensor)tensor, &rows, &cols);
         type = s->types[tensor];
         if (tensor < GGUF_MODEL_TENSORS) snprintf(name, sizeof name, "%s", gguf_names[tensor]);
         else snprintf(name, sizeof name, "blk.%d.%s", layer, gguf_names[tensor]);
@@ -362,7 +362,7 @@ static void fuzz_make_gguf(fuzz_bytes *b, const fuzz_gguf_shape *s, const tokeni
     fuzz_put_gguf_config(&keys, &s->config);
     if (t) fuzz_put_gguf_vocabulary(&keys, t);
     for (int layer = 0; layer < s->config.n_layers; layer++)
-        for (int tensor = layer ? GGUF_MODEL_TENSORS : 0; tensor <= SOURCE_W3; tensor++, n++)
+        for (int tensor = layer ? GGUF_MODEL_TENSORS : 0; tensor <= TENSOR_W3; tensor++, n++)
             fuzz_put_gguf_tensor(&table, &data, s, tensor, layer);
     fuzz_put_gguf_tensor(&table, &data, s, 0, -1);
     fuzz_put(b, "GGUF\3\0\0", 8);
@@ -444,7 +444,7 @@ static void fuzz_put_safetensors(fuzz_bytes *b, int mark, int vocab_size, const 
     for (int i = first; i < end; i++) {
         int rows = 0, cols = 0;
         const size_t begin = data.n;
-        source_shape(&f, hf_names[i].tensor, &rows, &cols);
+        tensor_shape(&f, hf_names[i].tensor, &rows, &cols);
         fuzz_put_weights(&data, (size_t)rows * (size_t)cols * (strcmp(type, "F32") ? 2 : 4));
         fuzz_print(&header, ",\"%s%s\":{\"dtype\":\"%s\",\"shape\":[", i < 3 ? "" : "model.layers.0.",
                    hf_names[i].name, type);

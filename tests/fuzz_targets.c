@@ -167,19 +167,25 @@ static int fuzz_fclose(FILE *file) {
 #define LLAMA_API static inline
 #define TOKENIZER_API static inline
 
-#include "../tools/writer.h" /* with llama.c */
-#include "../tools/llama2c.c"
+#include "../tools/shared/inside.c" /* with llama.c */
 #include "../tokenizer.c"
 #undef _POSIX_C_SOURCE
-#include "../tools/source.c"
-#include "../tools/json.c"
-#include "../tools/gguf.c"
-#include "../tools/hf.c"
-#include "../tools/hf_tokenizer.c"
-#include "../tools/compute.c"
-#include "../tools/grad.c"
-#include "../tools/weights.c"
-#include "../tools/state.c"
+#include "../tools/shared/files.c"
+#include "../tools/shared/messages.c"
+#include "../tools/shared/tensors.c"
+
+#include "../tools/formats/gguf.c"
+#include "../tools/formats/hf.c"
+#include "../tools/formats/hf_tokenizer.c"
+#include "../tools/formats/json.c"
+#include "../tools/formats/llama2c.c"
+#include "../tools/formats/vocabulary.c"
+#include "../tools/formats/writer.c"
+
+#include "../tools/training/compute.c"
+#include "../tools/training/grad.c"
+#include "../tools/training/state.c"
+#include "../tools/training/weights.c"
 
 #include "checkpoint.c"
 #include "reference.c"
@@ -414,7 +420,7 @@ static void fuzz_use_model(const llama_model *m, const void *data, size_t size) 
     tokenizer_free(t);
 }
 
-static int fuzz_rows(void *user, enum source_tensor tensor, int layer, int first, int count, float *out,
+static int fuzz_rows(void *user, enum tensor tensor, int layer, int first, int count, float *out,
                      llama_error *err) {
     llama_source *s = user;
     return s->rows(s, tensor, layer, first, count, out, err);
@@ -427,7 +433,7 @@ static int fuzz_convert(llama_source *s, const unsigned char *input, size_t size
     size_t n;
     if (!s) return fuzz_refused(why->text);
     const writer_input in = {.config = s->config, .rope_frequencies = s->rope_frequencies, .tokenizer = s->tokenizer,
-                             .tokenizer_size = s->tokenizer_size, .type = LL_F32 + (int)(size % 4), .rows = fuzz_rows,
+                             .tokenizer_size = s->tokenizer_size, .type = INSIDE_F32 + (int)(size % 4), .rows = fuzz_rows,
                              .user = s};
     fuzz_allow(size, 4096, 1 << 22);
     if (writer_build(&in, &data, &n, NULL, &err)) return s->close(s), fuzz_refused(err.text);

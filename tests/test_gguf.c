@@ -4,8 +4,9 @@
  * Files are made here from a recipe: a list of lines, one for each metadata ("KEY TYPE VALUE", "KEY TYPE[] A|B|C") and
  * tensor ("@NAME TYPE DIMENSIONS"), which a test edits before they become bytes.
  */
-#include "../tools/source.c"
-#include "../tools/gguf.c"
+#include "../tokenizer.h"
+#include "../tools/formats/source.h"
+#include "../tools/shared/numbers.h"
 #include "reference.c"
 #include "checkpoint.c"
 #include "test.h"
@@ -356,7 +357,7 @@ static void test_types(void) {
             put_weights(&block, t, 1024, (uint64_t)types[t].number);
             llama_source *s = open_edited(edits);
             CHECK_TEXT(err.text, "");
-            for (int row = 0; s && row < 2; row++) CHECK(!s->rows(s, SOURCE_W3, 1, row, 1, out + 512 * row, &err));
+            for (int row = 0; s && row < 2; row++) CHECK(!s->rows(s, TENSOR_W3, 1, row, 1, out + 512 * row, &err));
             int differ = 0;
             for (int i = 0; s && i < 1024; i++) {
                 const unsigned char *p = block.p + i / types[t].block * types[t].bytes;
@@ -375,7 +376,7 @@ static void test_types(void) {
  * What is read
  * ------------------------------------------------------------------------------------------------- */
 
-static float value_at(llama_source *s, enum source_tensor tensor, int layer, int row, int col) {
+static float value_at(llama_source *s, enum tensor tensor, int layer, int row, int col) {
     float out[64];
     return s->rows(s, tensor, layer, row, 1, out, &err) ? -1 : out[col];
 }
@@ -407,7 +408,7 @@ static void test_config(void) {
             CHECK(s->config.n_kv_heads == 4 && s->config.shared_classifier == 1 && s->config.norm_eps == 0.25f);
             CHECK(s->config.rope_theta == 500);
             CHECK_TEXT(s->config.format, "GGUF version 2");
-            CHECK(value_at(s, SOURCE_CLASSIFIER, 0, 0, 0) == -1 && strstr(err.text, "output.weight is missing"));
+            CHECK(value_at(s, TENSOR_CLASSIFIER, 0, 0, 0) == -1 && strstr(err.text, "output.weight is missing"));
             s->close(s);
         }
     }
@@ -431,13 +432,13 @@ static void test_config(void) {
         float all[96], one[8], *many = xmalloc(ROWS * sizeof one);
         put_weights(&want, 0, 8 * ROWS, 0);
         if (CHECK(s)) {
-            CHECK(!s->rows(s, SOURCE_W1, 1, 0, 12, all, &err));
+            CHECK(!s->rows(s, TENSOR_W1, 1, 0, 12, all, &err));
             for (int i = 0; i < 96; i++) CHECK(all[i] == (float)plain("F32", want.p + 4 * i, 0));
-            CHECK(!s->rows(s, SOURCE_W1, 1, 11, 1, one, &err) && !memcmp(one, all + 88, sizeof one));
-            CHECK(s->rows(s, SOURCE_W1, 1, 11, 2, all, &err));
+            CHECK(!s->rows(s, TENSOR_W1, 1, 11, 1, one, &err) && !memcmp(one, all + 88, sizeof one));
+            CHECK(s->rows(s, TENSOR_W1, 1, 11, 2, all, &err));
             CHECK(strstr(err.text, "blk.1.ffn_gate.weight has no rows 11 + 2"));
-            CHECK(s->rows(s, SOURCE_W1, 1, -1, 1, all, &err));
-            CHECK(!s->rows(s, SOURCE_EMBEDDING, 0, 0, ROWS, many, &err));
+            CHECK(s->rows(s, TENSOR_W1, 1, -1, 1, all, &err));
+            CHECK(!s->rows(s, TENSOR_EMBEDDING, 0, 0, ROWS, many, &err));
             int differ = 0;
             for (int i = 0; i < 8 * ROWS; i++) differ += many[i] != (float)plain("F32", want.p + 4 * i, 0);
             CHECK(differ == 0);
@@ -774,8 +775,8 @@ static int read_all(const bytes *b, float *out) {
     llama_source *s = open_bytes(b);
     if (!s) return 0;
     for (int layer = 0; layer < 2; layer++)
-        for (int t = SOURCE_ATTENTION_NORM; t <= SOURCE_W3; t++)
-            s->rows(s, (enum source_tensor)t, layer, 0, 1, out, &err);
+        for (int t = TENSOR_ATTENTION_NORM; t <= TENSOR_W3; t++)
+            s->rows(s, (enum tensor)t, layer, 0, 1, out, &err);
     s->close(s);
     return 1;
 }
@@ -818,10 +819,10 @@ static void test_damage(void) {
 /* All of a tensor, a few rows at a time; NULL if they cannot be had. */
 static float *tensor(llama_source *s, int which, int layer, size_t *n) {
     int rows = 0, cols = 0;
-    source_shape(&s->config, (enum source_tensor)which, &rows, &cols);
+    tensor_shape(&s->config, (enum tensor)which, &rows, &cols);
     float *out = xmalloc((*n = (size_t)rows * (size_t)cols) * sizeof *out);
     for (int first = 0; first < rows; first += 7)
-        if (s->rows(s, (enum source_tensor)which, layer, first, rows - first < 7 ? rows - first : 7,
+        if (s->rows(s, (enum tensor)which, layer, first, rows - first < 7 ? rows - first : 7,
                     out + (size_t)first * (size_t)cols, &err))
             return free(out), NULL;
     return out;
@@ -830,7 +831,7 @@ static float *tensor(llama_source *s, int which, int layer, size_t *n) {
 static void check_equal(llama_source *s, int which, int layer, const unsigned char *file, size_t *at) {
     size_t n, differ = 0;
     float *got = tensor(s, which, layer, &n);
-    for (size_t i = 0; got && i < n; i++) differ += got[i] != gguf_f32(file + *at + 4 * i);
+    for (size_t i = 0; got && i < n; i++) differ += got[i] != get_f32(file + *at + 4 * i);
     CHECK(got && differ == 0);
     free(got);
     *at += 4 * n;
@@ -843,8 +844,8 @@ static void test_stories260K(void) {
         return;
     }
     TEST("stories260K has the weights of the llama2.c checkpoint") {
-        static const int order[] = {SOURCE_ATTENTION_NORM, SOURCE_WQ, SOURCE_WK, SOURCE_WV, SOURCE_WO,
-                                    SOURCE_FFN_NORM,       SOURCE_W1, SOURCE_W2, SOURCE_W3};
+        static const int order[] = {TENSOR_ATTENTION_NORM, TENSOR_WQ, TENSOR_WK, TENSOR_WV, TENSOR_WO,
+                                    TENSOR_FFN_NORM,       TENSOR_W1, TENSOR_W2, TENSOR_W3};
         unsigned char *file = xmalloc(2000000);
         FILE *f = fopen(found, "rb");
         const size_t size = f ? fread(file, 1, 2000000, f) : 0;
@@ -853,12 +854,12 @@ static void test_stories260K(void) {
         CHECK_TEXT(s ? "" : err.text, "");
         if (s && CHECK(size == 1056540)) {
             size_t at = 28;
-            check_equal(s, SOURCE_EMBEDDING, 0, file, &at);
+            check_equal(s, TENSOR_EMBEDDING, 0, file, &at);
             for (int i = 0; i < 9; i++)
                 for (int layer = 0; layer < 5; layer++) check_equal(s, order[i], layer, file, &at);
-            check_equal(s, SOURCE_FINAL_NORM, 0, file, &at);
+            check_equal(s, TENSOR_FINAL_NORM, 0, file, &at);
             at = 28;
-            check_equal(s, SOURCE_CLASSIFIER, 0, file, &at);
+            check_equal(s, TENSOR_CLASSIFIER, 0, file, &at);
         }
         if (s) s->close(s);
         free(file);
@@ -880,7 +881,7 @@ static void test_quantised(void) {
             llama_source *s = source_open_gguf(found, &err);
             CHECK_TEXT(s ? "" : err.text, "");
             for (int layer = 0; s && layer < s->config.n_layers; layer++)
-                for (int t = 0; t <= SOURCE_W3; t++) {
+                for (int t = 0; t <= TENSOR_W3; t++) {
                     size_t n;
                     float *got = tensor(s, t, layer, &n);
                     double sum = 0;

@@ -4,8 +4,8 @@
  * float32 and the kernels give the same is in test_train.c.
  */
 #define TRAIN_DOUBLE
-#include "../tools/compute.c"
-#include "../tools/grad.c"
+#include "../tools/training/compute.c"
+#include "../tools/training/grad.c"
 
 #include "test.h"
 
@@ -33,7 +33,7 @@ static void randomise(grad *g) {
     for (int i = 0; i < grad_tensor_count(&g->f); i++) {
         const grad_tensor t = grad_tensor_at(&g->f, i);
         for (size_t k = 0; k < (size_t)t.rows * (size_t)t.cols; k++)
-            g->w.all[t.offset + k] = (grad_is_norm(t.id) ? 1 : 0) + (uniform(&seed) - 0.5);
+            g->w.all[t.offset + k] = (tensor_is_norm(t.id) ? 1 : 0) + (uniform(&seed) - 0.5);
     }
 }
 
@@ -76,7 +76,7 @@ static void test_gradients(const model_case *m, compute *c) {
     for (int i = 0; i < grad_tensor_count(&f); i++) {
         const grad_tensor t = grad_tensor_at(&f, i);
         char name[160];
-        snprintf(name, sizeof name, "%s: %s of layer %d", m->name, grad_tensor_name(t.id), t.layer);
+        snprintf(name, sizeof name, "%s: %s of layer %d", m->name, tensor_name(t.id), t.layer);
         TEST(name) { CHECK_NEAR(tensor_error(g, &t, tokens, next, pass), 0, 1e-6); }
     }
     grad_free(g);
@@ -90,8 +90,8 @@ static void test_adamw(compute *c) {
     adamw o = {.rate = 0.1, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .decay = 0.5, .clip = 1, .step = 1};
     grad *g = grad_create(&f, rope, 1, c, NULL);
     double *m = calloc(g->count, sizeof *m), *v = calloc(g->count, sizeof *v), w = 0.7, m1 = 0, v1 = 0;
-    const size_t at = grad_find_tensor(&f, SOURCE_WO, 0).offset;
-    const size_t norm_at = grad_find_tensor(&f, SOURCE_FFN_NORM, 0).offset;
+    const size_t at = grad_find_tensor(&f, TENSOR_WO, 0).offset;
+    const size_t norm_at = grad_find_tensor(&f, TENSOR_FFN_NORM, 0).offset;
     g->w.all[at] = g->w.all[norm_at] = w;
     for (; o.step <= 3; o.step++) {
         const double slope = 3.0 * (double)o.step;

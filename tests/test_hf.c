@@ -4,12 +4,12 @@
  */
 #define _POSIX_C_SOURCE 200809L /* mkdtemp */
 
-#include "../tools/hf.h"
-#ifndef LLAMA_NO_SIMD
-#define LLAMA_NO_SIMD /* the plain kernels compile sooner, and sanitizers are slow enough */
-#endif
-#include "../tools/writer.h" /* which includes llama.c */
 #include "../tokenizer.h"
+#include "../tools/formats/hf_tokenizer.h"
+#include "../tools/formats/vocabulary.h"
+#include "../tools/formats/writer.h"
+#include "../tools/shared/files.h"
+#include "../tools/shared/numbers.h"
 #include "test.h"
 
 #include <sys/stat.h>
@@ -30,10 +30,10 @@ static const char config_text[] =
     " \"attention_bias\": false, \"mlp_bias\": false, \"rope_scaling\": null, \"sliding_window\": null}";
 
 typedef struct {
-    enum source_tensor tensor;
+    enum tensor tensor;
     int layer;
     char name[80];
-} tensor_name;
+} named_tensor;
 
 static char directory[] = "tests/bin/hf-XXXXXX";
 static llama_error err;
@@ -64,25 +64,25 @@ static char *replace(const char *text, const char *from, const char *to) {
 
 /* ---- safetensors ---- */
 
-static int list_tensors(tensor_name *list) {
+static int list_tensors(named_tensor *list) {
     static const char *const whole[] = {"model.embed_tokens", "lm_head", "model.norm"};
     static const char *const layered[] = {"input_layernorm", "post_attention_layernorm", "self_attn.q_proj",
         "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.down_proj", "mlp.up_proj"};
     int n = 0;
     for (int i = 0; i < 3; i++) {
-        list[n].tensor = (enum source_tensor)i, list[n].layer = 0;
+        list[n].tensor = (enum tensor)i, list[n].layer = 0;
         sprintf(list[n++].name, "%s.weight", whole[i]);
     }
     for (int layer = LAYERS; layer--;) /* in an order that is not llama.c's */
         for (int i = 9; i--;) {
-            list[n].tensor = (enum source_tensor)(SOURCE_ATTENTION_NORM + i), list[n].layer = layer;
+            list[n].tensor = (enum tensor)(TENSOR_ATTENTION_NORM + i), list[n].layer = layer;
             sprintf(list[n++].name, "model.layers.%d.%s.weight", layer, layered[i]);
         }
     return n;
 }
 
 /* Value i of a tensor as it lies in the file: a number that all three types hold exactly. */
-static float value_of(enum source_tensor tensor, int layer, int i) {
+static float value_of(enum tensor tensor, int layer, int i) {
     return (float)((i * 37 + (int)tensor * 11 + layer * 5) % 253 - 126) * 0.125f;
 }
 
@@ -101,7 +101,7 @@ static size_t put_value(unsigned char *p, float value, const char *type) {
 static void put_tensors(const char *name, int first, int end, const char *type, const char *from, const char *to) {
     static const llama_config shape = {.dim = DIM, .hidden_dim = HIDDEN, .n_layers = LAYERS, .n_heads = HEADS,
                                        .n_kv_heads = KV_HEADS, .head_dim = HEAD_DIM, .vocab_size = VOCAB};
-    tensor_name list[MOST];
+    named_tensor list[MOST];
     static char header[8192];
     static unsigned char data[65536];
     size_t at = 0, n = (size_t)sprintf(header, "{\"__metadata__\":{\"format\":\"pt\"}");
@@ -109,7 +109,7 @@ static void put_tensors(const char *name, int first, int end, const char *type, 
     for (int t = first; t < end; t++) {
         int rows, cols;
         const size_t begin = at;
-        source_shape(&shape, list[t].tensor, &rows, &cols);
+        tensor_shape(&shape, list[t].tensor, &rows, &cols);
         for (int i = 0; i < rows * cols; i++)
             at += put_value(data + at, value_of(list[t].tensor, list[t].layer, i), type);
         n += (size_t)sprintf(header + n, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[", list[t].name, type);
@@ -138,19 +138,19 @@ static void put_model(const char *type) {
 static void check_weights(llama_source *s) {
     const llama_config *f = &s->config;
     float out[HIDDEN * HIDDEN];
-    for (int t = SOURCE_EMBEDDING; t <= SOURCE_W3; t++)
-        for (int layer = 0; layer < (t < SOURCE_ATTENTION_NORM ? 1 : LAYERS); layer++) {
+    for (int t = TENSOR_EMBEDDING; t <= TENSOR_W3; t++)
+        for (int layer = 0; layer < (t < TENSOR_ATTENTION_NORM ? 1 : LAYERS); layer++) {
             int rows, cols, bad = 0;
-            const int permuted = t == SOURCE_WQ || t == SOURCE_WK;
-            source_shape(f, (enum source_tensor)t, &rows, &cols);
+            const int permuted = t == TENSOR_WQ || t == TENSOR_WK;
+            tensor_shape(f, (enum tensor)t, &rows, &cols);
             for (int first = 0, count; first < rows; first += count) {
                 count = rows - first < 5 ? rows - first : 5;
-                CHECK(!s->rows(s, (enum source_tensor)t, layer, first, count, out, &err));
+                CHECK(!s->rows(s, (enum tensor)t, layer, first, count, out, &err));
                 for (int i = 0; i < count * cols; i++) {
                     const int row = first + i / cols, head = row / HEAD_DIM, pair = row % HEAD_DIM / 2,
                               second = row % 2;
                     const int from = permuted ? head * HEAD_DIM + second * (HEAD_DIM / 2) + pair : row;
-                    bad += out[i] != value_of((enum source_tensor)t, layer, from * cols + i % cols);
+                    bad += out[i] != value_of((enum tensor)t, layer, from * cols + i % cols);
                 }
             }
             CHECK(!bad);
@@ -173,11 +173,11 @@ static void test_weights(void) {
         s->close(s);
     }
     TEST("half precision") {
-        CHECK(source_f16(0x0001) == 0x1p-24f && source_f16(0x03FF) == 1023 * 0x1p-24f &&
-              source_f16(0x0400) == 0x1p-14f);
-        CHECK(source_f16(0x7BFF) == 65504 && source_f16(0xC000) == -2 && source_f16(0x3C01) == 1 + 0x1p-10f);
-        CHECK(source_f16(0x8000) == 0 && signbit(source_f16(0x8000)) && source_f16(0x7C00) == INFINITY);
-        CHECK(source_f16(0xFC00) == -INFINITY && isnan(source_f16(0x7E00)) && source_bf16(0xBF80) == -1);
+        CHECK(float_of_f16(0x0001) == 0x1p-24f && float_of_f16(0x03FF) == 1023 * 0x1p-24f &&
+              float_of_f16(0x0400) == 0x1p-14f);
+        CHECK(float_of_f16(0x7BFF) == 65504 && float_of_f16(0xC000) == -2 && float_of_f16(0x3C01) == 1 + 0x1p-10f);
+        CHECK(float_of_f16(0x8000) == 0 && signbit(float_of_f16(0x8000)) && float_of_f16(0x7C00) == INFINITY);
+        CHECK(float_of_f16(0xFC00) == -INFINITY && isnan(float_of_f16(0x7E00)) && float_of_bf16(0xBF80) == -1);
     }
     TEST("shards") {
         put_tensors("a.safetensors", 0, 9, "BF16", NULL, NULL);
@@ -753,7 +753,7 @@ static void test_tokenizer_refusals(void) {
 
 /* ---- The real thing ---- */
 
-static int rows_of(void *user, enum source_tensor tensor, int layer, int first, int count, float *out,
+static int rows_of(void *user, enum tensor tensor, int layer, int first, int count, float *out,
                    llama_error *why) {
     llama_source *s = user;
     return s->rows(s, tensor, layer, first, count, out, why);
@@ -764,7 +764,7 @@ static void test_stories(void) {
     char hf[300], bin[300];
     snprintf(hf, sizeof hf, "%s/hf-stories260K", data && *data ? data : "../shared/data");
     snprintf(bin, sizeof bin, "%s/stories260K.bin", data && *data ? data : "../shared/data");
-    if (!hf_exists(hf, "config.json")) {
+    if (!file_is_in(hf, "config.json")) {
         SKIP("stories260K", "no ../shared/data");
         return;
     }
@@ -778,13 +778,13 @@ static void test_stories(void) {
               b->config.shared_classifier);
         CHECK(!memcmp(a->rope_frequencies, b->rope_frequencies, (size_t)f->head_dim / 2 * sizeof(float)));
         float *x = malloc(2 * 512 * 64 * sizeof *x), *y = x + 512 * 64;
-        for (int t = SOURCE_EMBEDDING; t <= SOURCE_W3; t++)
-            for (int layer = 0; layer < (t < SOURCE_ATTENTION_NORM ? 1 : f->n_layers) && t != SOURCE_CLASSIFIER;
+        for (int t = TENSOR_EMBEDDING; t <= TENSOR_W3; t++)
+            for (int layer = 0; layer < (t < TENSOR_ATTENTION_NORM ? 1 : f->n_layers) && t != TENSOR_CLASSIFIER;
                  layer++) {
                 int rows, cols;
-                source_shape(f, (enum source_tensor)t, &rows, &cols);
-                CHECK(!a->rows(a, (enum source_tensor)t, layer, 0, rows, x, &err));
-                CHECK(!b->rows(b, (enum source_tensor)t, layer, 0, rows, y, &err));
+                tensor_shape(f, (enum tensor)t, &rows, &cols);
+                CHECK(!a->rows(a, (enum tensor)t, layer, 0, rows, x, &err));
+                CHECK(!b->rows(b, (enum tensor)t, layer, 0, rows, y, &err));
                 CHECK(!memcmp(x, y, (size_t)rows * (size_t)cols * sizeof *x));
             }
         free(x);
@@ -795,7 +795,7 @@ static void test_stories(void) {
 /* From path to the directory. */
 static void copy_file(const char *path, const char *name) {
     size_t size;
-    char *data = source_read_file(path, (size_t)1 << 24, &size, &err);
+    char *data = file_read(path, (size_t)1 << 24, &size, &err);
     if (!data) exit((puts(err.text), 1));
     put_file(name, data, size);
     free(data);
@@ -805,7 +805,7 @@ static void test_stories_tokenizer(void) {
     const char *data = getenv("LLAMA_TEST_DATA"), *config = "{\"bos_token_id\":1,\"eos_token_id\":2}";
     char path[300];
     snprintf(path, sizeof path, "%s/hf-stories260K", data && *data ? data : "../shared/data");
-    if (!hf_exists(path, "tokenizer.json")) {
+    if (!file_is_in(path, "tokenizer.json")) {
         SKIP("the tokenizer of stories260K", "no ../shared/data");
         return;
     }
@@ -908,15 +908,15 @@ static void test_shared(void) {
         for (int b = 0; b < 256; b++) {
             const int shown = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174, c = shown ? b : next++;
             char text[2] = {(char)(c < 128 ? c : 0xC0 | c >> 6), (char)(0x80 | (c & 63))};
-            bad += source_decode_bytes(text, c < 128 ? 1 : 2, text) != 1 || (unsigned char)*text != b;
+            bad += vocabulary_decode_bytes(text, c < 128 ? 1 : 2, text) != 1 || (unsigned char)*text != b;
         }
         CHECK(!bad && next == 256 + 68);
         char out[16];
-        CHECK(source_decode_bytes("\xC4\xA0the", 5, out) == 4 && !memcmp(out, " the", 4));
-        CHECK(source_decode_bytes("a b", 3, out) == -1 && source_decode_bytes("\xC5\x84", 2, out) == -1);
-        CHECK(source_decode_bytes("\xC4", 1, out) == -1 && source_decode_bytes("\xE2\x96\x81", 3, out) == -1);
-        CHECK(source_decode_bytes("\x7F", 1, out) == -1 && source_decode_bytes("\xC2\xAD", 2, out) == -1 &&
-              source_decode_bytes("", 0, out) == 0);
+        CHECK(vocabulary_decode_bytes("\xC4\xA0the", 5, out) == 4 && !memcmp(out, " the", 4));
+        CHECK(vocabulary_decode_bytes("a b", 3, out) == -1 && vocabulary_decode_bytes("\xC5\x84", 2, out) == -1);
+        CHECK(vocabulary_decode_bytes("\xC4", 1, out) == -1 && vocabulary_decode_bytes("\xE2\x96\x81", 3, out) == -1);
+        CHECK(vocabulary_decode_bytes("\x7F", 1, out) == -1 && vocabulary_decode_bytes("\xC2\xAD", 2, out) == -1 &&
+              vocabulary_decode_bytes("", 0, out) == 0);
     }
     TEST("templates by their marks") {
         static const struct { const char *jinja, *want;
@@ -929,7 +929,7 @@ static void test_shared(void) {
                      {"", "none"},
                      {"<<SYS>>", "none"}};
         for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-            const char *got = source_template(table[i].jinja, strlen(table[i].jinja));
+            const char *got = vocabulary_template(table[i].jinja, strlen(table[i].jinja));
             CHECK_TEXT(got ? got : "none", table[i].want);
         }
     }

@@ -1,6 +1,6 @@
 /* test_json.c - the JSON reader of tools/: what it accepts, what it refuses and with which words, and how long it
  * takes. */
-#include "../tools/json.h"
+#include "../tools/formats/json.h"
 #include "test.h"
 
 #include <time.h>

@@ -1,10 +1,12 @@
 /* test_kernels.c - number formats and kernels: what llama.c says of them in rooms 2 and 3, computed once more in double
  * precision, against every set of kernels that this processor has, on sizes that are multiples of nothing.
  *
- * Looks inside: writer.h encodes the weights, and includes llama.c, whose kernels are static.
+ * Looks inside: the kernels of llama.c are static, and so is what in writer.c encodes the weights.
  */
 #define _POSIX_C_SOURCE 200809L
-#include "../tools/writer.h"
+#define LLAMA_API static inline /* what is not called is not compiled */
+#include "../llama.c"
+#include "../tools/formats/writer.c"
 #include "test.h"
 
 #include "checkpoint.c"
@@ -604,12 +606,12 @@ static void test_strange_numbers(void) {
                 fill_floats(w, LL_TILE * N, 1, &seed), fill_floats(x, LL_BLOCK * N, 1, &seed);
                 writer_encode_tile(type, w, LL_TILE, N, tile);
                 if (type == LL_F32)
-                    writer_put_f32(tile + k * 64 + 4 * r, k % 2 ? NAN : INFINITY);
+                    put_f32(tile + k * 64 + 4 * r, k % 2 ? NAN : INFINITY);
                 else if (type == LL_BF16)
-                    writer_put16(tile + k / 2 * 64 + 4 * r + k % 2 * 2, k % 4 < 2 ? 0x7fc0 : 0x7f80);
+                    put_uint(tile + k / 2 * 64 + 4 * r + k % 2 * 2, k % 4 < 2 ? 0x7fc0 : 0x7f80, 2);
                 else
-                    writer_put16(scale + (size_t)(g / 2) * (size_t)(64 + (type == LL_Q8 ? 2048 : 512)),
-                                 k % 2 ? 0x7e00 : 0xfc00);
+                    put_uint(scale + (size_t)(g / 2) * (size_t)(64 + (type == LL_Q8 ? 2048 : 512)),
+                             k % 2 ? 0x7e00 : 0xfc00, 2);
                 for (int s = 0; s < n_sets; s++) {
                     float out[LL_BLOCK * LL_TILE];
                     int bad = 0;

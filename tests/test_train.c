@@ -1,10 +1,11 @@
 /* test_train.c - the parts of tools/train: products on the kernels, float32 gradients, the learned tokenizer, what is
  * held out, and states as files of strangers.
  */
-#include "../tools/bpe.h"
-#include "../tools/corpus.h"
-#include "../tools/grad.h"
-#include "../tools/state.h"
+#include "../tools/shared/files.h"
+#include "../tools/training/bpe.h"
+#include "../tools/training/corpus.h"
+#include "../tools/training/grad.h"
+#include "../tools/training/state.h"
 
 #include "test.h"
 
@@ -87,7 +88,7 @@ static void test_float_gradients(int threads, double *sum) {
     for (int i = 0; i < grad_tensor_count(&f) && threads == 1; i++) {
         const grad_tensor t = grad_tensor_at(&f, i);
         if (!CHECK(slope_error(g, &f, &t, ids, next) < 1e-3))
-            printf("%s of layer %d: %g\n", grad_tensor_name(t.id), t.layer, slope_error(g, &f, &t, ids, next));
+            printf("%s of layer %d: %g\n", tensor_name(t.id), t.layer, slope_error(g, &f, &t, ids, next));
     }
     for (size_t i = 0; i < grad_count(&f); i++) *sum = *sum * 1.0000001 + (double)grad_gradients(g)[i];
     grad_free(g), compute_free(c);
@@ -220,7 +221,7 @@ static unsigned char *make_state(size_t *size) {
     llama_error err = {{0}};
     CHECK(!state_write(&s, path, &err));
     CHECK_TEXT(err.text, "");
-    unsigned char *data = (unsigned char *)source_read_file(path, 1 << 20, size, &err);
+    unsigned char *data = (unsigned char *)file_read(path, 1 << 20, size, &err);
     train_state got;
     if (!CHECK(data && !state_read(data, *size, path, &got, &err))) return data;
     CHECK(got.step == 77 && got.text_hash == 1234 && got.n_settings == 2 && got.tokenizer_size == 6);

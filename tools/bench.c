@@ -27,12 +27,21 @@
  *   huge pages for the weights                           0 to 2% with 2 threads
  *   -O3 in place of -O2                                  0%
  *
- * Includes llama.c (through writer.h) to lay out models of known shapes in memory and to see which kernels run.
+ * Models of known shapes are laid out in memory as the writer would lay them out in a file.
  */
-#define _POSIX_C_SOURCE 200809L
-#include "clock.h"
-#include "peak.h"
-#include "writer.h"
+#include "../llama.h"
+#include "formats/writer.h"
+#include "shared/clock.h"
+#include "shared/inside.h"
+#include "shared/numbers.h"
+#include "shared/options.h"
+#include "shared/peak.h"
+#include "shared/terminal.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 typedef struct {
     const char *name;
@@ -52,21 +61,14 @@ static const shape shapes[] = {
     {"llama-3.1-8b", 4096, 14336, 32, 32, 8, 128, 128256, 131072, 0},
 };
 
-typedef struct {
+static struct { /* what the command line asks for */
     const char *model, *shape, *type, *kernels;
     int prompt, decode, threads, rounds, position, json;
-} arguments;
+} arg = {.type = "q8", .prompt = 256, .decode = 64, .rounds = 5};
 
 enum { MOST_ROUNDS = 100, READ_EVERY = 8 };
 enum { PROMPT, DECODE, READ, INT8, BF16, F32, PROMPT_SHARE, DECODE_SHARE, FIGURES };
 typedef double figures[FIGURES][MOST_ROUNDS];
-
-static void fail(const char *format, const char *a, const char *b) {
-    fputs("bench: ", stderr);
-    fprintf(stderr, format, a, b);
-    fputs("\n", stderr);
-    exit(1);
-}
 
 static void measure_peaks(figures f, int r, int threads) {
     f[INT8][r] = peak_int8(threads), f[BF16][r] = peak_bf16(threads), f[F32][r] = peak_f32(threads);
@@ -86,9 +88,9 @@ static uint64_t available_memory(void) {
 }
 
 /* Random numbers in the place of a matrix: small, so that nothing overflows in many layers. */
-static void fill_matrix(unsigned char *p, int type, const ll_tensor *t) {
-    const size_t tile_bytes = ll_tile_bytes((ll_type)type, t->cols);
-    const int tiles = (t->rows + LL_TILE - 1) / LL_TILE;
+static void fill_matrix(unsigned char *p, int type, const inside_tensor *t) {
+    const size_t tile_bytes = inside_tile_bytes(type, t->cols);
+    const int tiles = (t->rows + INSIDE_TILE - 1) / INSIDE_TILE;
 #ifdef _OPENMP
 #pragma omp parallel for
 #endif
@@ -96,47 +98,48 @@ static void fill_matrix(unsigned char *p, int type, const ll_tensor *t) {
         unsigned char *tile = p + (size_t)i * tile_bytes;
         uint64_t state = (uint64_t)i * 7919 + 1;
         for (size_t at = 0; at < tile_bytes; at += 4) {
-            const float x = (ll_random(&state) - 0.5f) * 0.04f;
-            const uint32_t pair = (uint32_t)ll_to_bf16(x) | (uint32_t)ll_to_bf16(-x) << 16;
-            const uint32_t word = type == LL_F32 ? 0 : type == LL_BF16 ? pair : (uint32_t)(x * 1e9f);
-            memcpy(tile + at, type == LL_F32 ? (const void *)&x : (const void *)&word, 4);
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            const float x = ((float)(state >> 40) / 16777216.0f - 0.5f) * 0.04f;
+            const uint32_t bits = bits_of_float(x) >> 16, pair = bits | (bits ^ 0x8000) << 16; /* bf16 of x and -x */
+            put_uint(tile + at, type == INSIDE_F32    ? bits_of_float(x)
+                                : type == INSIDE_BF16 ? pair
+                                                      : (uint32_t)(state >> 32), 4);
         }
-        const size_t pair = type == LL_Q8 ? LL_LINE * 33 : LL_LINE * 9; /* a line of scales, then two groups */
-        for (size_t at = 0; type >= LL_Q8 && at < tile_bytes; at += pair)
-            for (size_t k = 0; k < LL_LINE; k += 2)
-                writer_put16(tile + at + k, ll_to_f16(type == LL_Q8 ? 1.5e-4f : 2.5e-3f));
+        const size_t pair = INSIDE_LINE * (type == INSIDE_Q8 ? 33 : 9); /* a line of scales, then two groups */
+        for (size_t at = 0; type >= INSIDE_Q8 && at < tile_bytes; at += pair)
+            for (size_t k = 0; k < INSIDE_LINE; k += 2)
+                put_uint(tile + at + k, inside_f16(type == INSIDE_Q8 ? 1.5e-4f : 2.5e-3f), 2);
     }
 }
 
 /* A model of a known shape in memory; *size becomes its bytes. */
-static unsigned char *build_shape(const arguments *a, size_t *size) {
+static unsigned char *build_shape(size_t *size) {
     const shape *s = NULL;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        if (!strcmp(a->shape, shapes[i].name)) s = &shapes[i];
-    if (!s) fail("no shape %s%s; see --help", a->shape, "");
+        if (!strcmp(arg.shape, shapes[i].name)) s = &shapes[i];
+    if (!s) fail("no shape %s; see --help", arg.shape);
     writer_input in = {0};
     const llama_config f = {.dim = s->dim, .hidden_dim = s->hidden_dim, .n_layers = s->n_layers, .n_heads = s->n_heads,
         .n_kv_heads = s->n_kv_heads, .head_dim = s->head_dim, .vocab_size = s->vocab_size, .seq_len = s->seq_len,
         .shared_classifier = s->shared_classifier, .norm_eps = 1e-5f, .rope_theta = 10000};
     uint64_t total;
-    in.config = f, in.type = writer_type(a->type);
+    in.config = f, in.type = writer_type(arg.type);
     const size_t header = writer_header(&in, NULL, &total);
     const uint64_t have = available_memory();
-    char need[64], got[64];
-    snprintf(need, sizeof need, "%.2f GB", (double)total * 1.1 / 1e9);
-    snprintf(got, sizeof got, "%.2f GB", (double)have / 1e9);
-    if (have && total + total / 10 > have) fail("the model needs %s of memory, %s are available", need, got);
-    unsigned char *memory = total > SIZE_MAX - 64 ? NULL : (unsigned char *)malloc((size_t)total + 64);
-    if (!memory) fail("no memory: the model needs %s%s", need, "");
+    const double need = (double)total * 1.1 / 1e9;
+    if (have && total + total / 10 > have)
+        fail("the model needs %.2f GB of memory, %.2f GB are available", need, (double)have / 1e9);
+    unsigned char *memory = total > SIZE_MAX - 64 ? NULL : malloc((size_t)total + 64);
+    if (!memory) fail("no memory: the model needs %.2f GB", need);
     memory += (64 - (uintptr_t)memory % 64) % 64; /* kept to the end of the program */
     memset(memory, 0, header);
     writer_header(&in, memory, &total);
-    for (int i = 0; i < ll_tensor_count(&f); i++) {
-        const ll_tensor t = ll_tensor_at(&f, i);
-        unsigned char *p = memory + ll_u64(memory + LL_HEADER + (size_t)i * LL_ENTRY + 48);
+    for (int i = 0; i < inside_tensor_count(&f); i++) {
+        const inside_tensor t = inside_tensor_at(&f, i);
+        unsigned char *p = memory + get_uint(memory + INSIDE_HEADER + (size_t)i * INSIDE_ENTRY + 48, 8);
         if (!t.vector) fill_matrix(p, in.type, &t);
         for (int k = 0; t.vector && k < t.cols; k++)
-            writer_put_f32(p + 4 * (size_t)k, i ? 1.0f : (float)pow(10000, -2.0 * k / s->head_dim));
+            put_f32(p + 4 * (size_t)k, i ? 1.0f : (float)pow(10000, -2.0 * k / s->head_dim));
     }
     *size = (size_t)total;
     return memory;
@@ -153,44 +156,45 @@ static double prompt_operations(const llama_model *m, int n) {
 /* ---- Measuring ---- */
 
 static void run_tokens(llama_context *c, const int *tokens, int n, llama_error *err) {
-    if (!llama_forward(c, tokens, n, err)) fail("%s%s", err->text, "");
+    if (!llama_forward(c, tokens, n, err)) fail("%s", err->text);
 }
 
 /* Speeds of decode and of a plain read of the same weights, in turns: bandwidth drifts within a second. */
-static void decode(const arguments *a, const llama_model *m, llama_context *c, const int *tokens, double *tokens_s,
+static void decode(const llama_model *m, llama_context *c, const int *tokens, double *tokens_s,
                    double *read_gbs) {
     llama_error err;
     double decoding = 0, reading = 0;
     int reads = 0;
-    for (int i = 0; i < a->decode; i++) {
-        if (i % READ_EVERY == 0) reading += 1 / peak_read(m->file, m->file_size, llama_context_threads(c)), reads++;
+    size_t size;
+    const void *file = inside_file(m, &size);
+    for (int i = 0; i < arg.decode; i++) {
+        if (i % READ_EVERY == 0) reading += 1 / peak_read(file, size, llama_context_threads(c)), reads++;
         const double begin = clock_seconds();
         run_tokens(c, tokens + i, 1, &err);
         decoding += clock_seconds() - begin;
     }
-    *tokens_s = a->decode / decoding;
+    *tokens_s = arg.decode / decoding;
     *read_gbs = reads / reading;
 }
 
-static void measure(const arguments *a, const llama_model *m, llama_context *c, int *tokens, figures f) {
+static void measure(const llama_model *m, llama_context *c, int *tokens, figures f) {
     const llama_config *config = llama_get_config(m);
-    const int threads = llama_context_threads(c), integer = m->layers->wq.type == LL_Q8 || m->layers->wq.type == LL_Q4;
+    const int threads = llama_context_threads(c), bf16 = !strcmp(config->weight_type, "bf16");
+    const int integer = !strcmp(config->weight_type, "q8") || !strcmp(config->weight_type, "q4");
     llama_error err;
-    run_tokens(c, tokens, a->prompt, &err); /* touches all memory once */
-    for (int r = 0; r < a->rounds; r++) {
+    run_tokens(c, tokens, arg.prompt, &err); /* touches all memory once */
+    for (int r = 0; r < arg.rounds; r++) {
         llama_rewind(c, 0);
-        if (a->position) run_tokens(c, tokens, a->position, &err);
+        if (arg.position) run_tokens(c, tokens, arg.position, &err);
         measure_peaks(f, r, threads);
         double begin = clock_seconds();
-        run_tokens(c, tokens, a->prompt, &err);
-        f[PROMPT][r] = a->prompt / (clock_seconds() - begin);
-        const double kv = 2.0 * config->n_layers * config->n_kv_heads * config->head_dim * (c->half ? 2 : 4) *
-                          (llama_position(c) + a->decode / 2.0);
-        decode(a, m, c, tokens, &f[DECODE][r], &f[READ][r]);
-        const double unit = integer && f[INT8][r] > 0                         ? f[INT8][r]
-                            : m->layers->wq.type == LL_BF16 && f[BF16][r] > 0 ? f[BF16][r]
-                                                                              : f[F32][r];
-        const double ops = prompt_operations(m, a->prompt) / a->prompt * f[PROMPT][r] / 1e9;
+        run_tokens(c, tokens, arg.prompt, &err);
+        f[PROMPT][r] = arg.prompt / (clock_seconds() - begin);
+        const double kv = 2.0 * config->n_layers * config->n_kv_heads * config->head_dim * inside_kv_bytes(c) *
+                          (llama_position(c) + arg.decode / 2.0);
+        decode(m, c, tokens, &f[DECODE][r], &f[READ][r]);
+        const double unit = integer && f[INT8][r] > 0 ? f[INT8][r] : bf16 && f[BF16][r] > 0 ? f[BF16][r] : f[F32][r];
+        const double ops = prompt_operations(m, arg.prompt) / arg.prompt * f[PROMPT][r] / 1e9;
         f[PROMPT_SHARE][r] = unit > 0 ? ops / unit : 0;
         f[DECODE_SHARE][r] = ((double)config->weight_bytes + kv) * f[DECODE][r] / 1e9 / f[READ][r];
     }
@@ -205,37 +209,37 @@ static double median(const double *sorted, int n) {
     return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
 }
 
-static void report(const arguments *a, const llama_model *m, const llama_context *c, figures f) {
+static void report(const llama_model *m, const llama_context *c, figures f) {
     const llama_config *config = llama_get_config(m);
-    const int n = a->rounds;
+    const int n = arg.rounds;
     double mid[FIGURES];
     for (int i = 0; i < FIGURES; i++) {
         qsort(f[i], (size_t)n, sizeof **f, compare);
         mid[i] = median(f[i], n);
     }
-    if (a->json) {
+    if (arg.json) {
         printf("{\"model\": \"%s\", \"type\": \"%s\", \"kernels\": \"%s\", \"threads\": %d, \"prompt\": %d, "
                "\"decode\": %d, \"rounds\": %d, "
                "\"prompt_tok_s\": %.3f, \"decode_tok_s\": %.3f, \"prompt_share\": %.4f, \"decode_share\": %.4f, "
                "\"read_gbs\": %.2f, "
                "\"i8_gops\": %.1f, \"bf16_gflops\": %.1f, \"f32_gflops\": %.1f, \"weight_bytes\": %" PRIu64 "}\n",
-               a->shape ? a->shape : "file", config->weight_type, llama_context_kernels(c), llama_context_threads(c),
-               a->prompt, a->decode, n, mid[PROMPT], mid[DECODE], mid[PROMPT_SHARE], mid[DECODE_SHARE], mid[READ],
+               arg.shape ? arg.shape : "file", config->weight_type, llama_context_kernels(c), llama_context_threads(c),
+               arg.prompt, arg.decode, n, mid[PROMPT], mid[DECODE], mid[PROMPT_SHARE], mid[DECODE_SHARE], mid[READ],
                mid[INT8], mid[BF16], mid[F32], config->weight_bytes);
         return;
     }
-    printf("model    %s, %s, %.1f MB read per token\n", a->shape ? a->shape : a->model, config->weight_type,
+    printf("model    %s, %s, %.1f MB read per token\n", arg.shape ? arg.shape : arg.model, config->weight_type,
            (double)config->weight_bytes / 1e6);
     printf("machine  %d threads, %s: read %.1f GB/s, int8 %.0f Gop/s, bf16 %.0f, f32 %.0f GFLOP/s\n\n",
            llama_context_threads(c), llama_context_kernels(c), mid[READ], mid[INT8], mid[BF16], mid[F32]);
     printf("%-16s %10s %10s %10s %10s\n", "tokens/s", "median", "min", "max", "of limit");
     const char *const names[] = {"prompt", "decode"};
     for (int i = PROMPT; i <= DECODE; i++)
-        printf("%-6s %-9d %10.1f %10.1f %10.1f %9.1f%%\n", names[i], i == PROMPT ? a->prompt : a->decode, mid[i],
+        printf("%-6s %-9d %10.1f %10.1f %10.1f %9.1f%%\n", names[i], i == PROMPT ? arg.prompt : arg.decode, mid[i],
                f[i][0], f[i][n - 1], 100 * mid[i == PROMPT ? PROMPT_SHARE : DECODE_SHARE]);
 }
 
-static const char usage[] =
+static const char help[] =
     "usage: bench MODEL | --shape NAME [options]\n"
     "Measures prompt and decode speed, and the limits of the machine beside them.\n\n"
     "  --shape NAME    random weights of a known shape instead of a file:\n"
@@ -250,57 +254,59 @@ static const char usage[] =
     "  --kernels SET   plain, avx2, avxvnni, avx512, avx512bf16, neon (default: the fastest)\n"
     "  --json          one JSON object instead of the table\n";
 
-static int number(const char *option, const char *text, int low, int high) {
-    char *end;
-    const long v = text ? strtol(text, &end, 10) : -1;
-    if (text && *text && !*end && v >= low && v <= high) return (int)v;
-    fprintf(stderr, "bench: %s takes a number from %d to %d; see bench --help\n", option, low, high);
-    exit(2);
+/* The words of this program for whatever is wrong. */
+static void wrong(option_fault fault, const option *o, const char *argument) {
+    char name[24] = "";
+    if (o) snprintf(name, sizeof name, o->name ? "--%s" : "-%s", o->name ? o->name : (const char[]){o->letter, 0});
+    if (o && o->kind == WHOLE && (fault == OPTION_BAD_NUMBER || fault == OPTION_NEEDS_VALUE))
+        misuse("%s takes a number from %.0f to %.0f", name, o->low, o->high);
+    misuse("bad option or value at %.60s", argument);
 }
 
-static arguments parse(int argc, char **argv) {
-    arguments a = {NULL, NULL, "q8", NULL, 256, 64, 0, 5, 0, 0};
-    for (int i = 1; i < argc; i++) {
-        const char *o = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
-        if (!strcmp(o, "-h") || !strcmp(o, "--help")) fputs(usage, stdout), exit(0);
-        else if (!strcmp(o, "--json")) a.json = 1;
-        else if (o[0] != '-' && !a.model) a.model = o;
-        else if (!strcmp(o, "--shape") && value) a.shape = argv[++i];
-        else if (!strcmp(o, "--type") && value && writer_type(value) >= 0) a.type = argv[++i];
-        else if (!strcmp(o, "--kernels") && value) a.kernels = argv[++i];
-        else if (!strcmp(o, "-p")) a.prompt = number(o, argv[++i], 1, 1 << 20);
-        else if (!strcmp(o, "-n")) a.decode = number(o, argv[++i], 1, 1 << 20);
-        else if (!strcmp(o, "-r")) a.rounds = number(o, argv[++i], 1, MOST_ROUNDS);
-        else if (!strcmp(o, "-j")) a.threads = number(o, argv[++i], 1, 1024);
-        else if (!strcmp(o, "--position")) a.position = number(o, argv[++i], 0, 1 << 20);
-        else {
-            fprintf(stderr, "bench: bad option or value at %.60s; see bench --help\n", o);
-            exit(2);
-        }
-    }
-    if (!a.model == !a.shape) fprintf(stderr, "bench: give a model or --shape; see bench --help\n"), exit(2);
-    return a;
-}
+static const option options[] = {
+    {0, "shape", "NAME", TEXT, &arg.shape, 0, 0, 0, NULL},
+    {0, "type", "T", TEXT, &arg.type, 0, 0, 0, NULL},
+    {'p', NULL, "N", WHOLE, &arg.prompt, 1, 1 << 20, 0, NULL},
+    {'n', NULL, "N", WHOLE, &arg.decode, 1, 1 << 20, 0, NULL},
+    {'r', NULL, "N", WHOLE, &arg.rounds, 1, MOST_ROUNDS, 0, NULL},
+    {'j', NULL, "N", WHOLE, &arg.threads, 1, 1024, 0, NULL},
+    {0, "position", "N", WHOLE, &arg.position, 0, 1 << 20, 0, NULL},
+    {0, "kernels", "SET", TEXT, &arg.kernels, 0, 0, 0, NULL},
+    {0, "json", NULL, FLAG, &arg.json, 0, 1, 0, NULL},
+    {'h', "help", NULL, HELP, NULL, 0, 0, 0, NULL},
+};
+
+static const command_line line = {
+    .program = "bench",
+    .hint = "; see bench --help",
+    .help = help,
+    .options = options,
+    .n_options = sizeof options / sizeof *options,
+    .names = {&arg.model},
+    .wrong = wrong,
+};
 
 int main(int argc, char **argv) {
-    const arguments a = parse(argc, argv);
     llama_error err;
+    options_parse(&line, argc, argv);
+    if (writer_type(arg.type) < 0) misuse("bad option or value at --type");
+    if (!arg.model == !arg.shape) misuse("give a model or --shape");
     size_t size = 0;
-    unsigned char *memory = a.shape ? build_shape(&a, &size) : NULL;
-    llama_model *m = memory ? llama_load_memory(memory, size, NULL, &err) : llama_load(a.model, NULL, &err);
-    if (!m) fail("%s%s", err.text, "");
-    const int most = a.prompt > a.decode ? a.prompt : a.decode, tokens = most > a.position ? most : a.position;
+    unsigned char *memory = arg.shape ? build_shape(&size) : NULL;
+    llama_model *m = memory ? llama_load_memory(memory, size, NULL, &err) : llama_load(arg.model, NULL, &err);
+    if (!m) fail("%s", err.text);
+    const int most = arg.prompt > arg.decode ? arg.prompt : arg.decode, tokens = most > arg.position ? most : arg.position;
     llama_options o = {0};
-    o.n_ctx = a.position + a.prompt + a.decode, o.n_threads = a.threads, o.kernels = a.kernels;
+    o.n_ctx = arg.position + arg.prompt + arg.decode, o.n_threads = arg.threads, o.kernels = arg.kernels;
     llama_context *c = llama_context_create(m, &o, &err);
-    if (!c) fail("%s%s", err.text, "");
-    int *ids = (int *)malloc((size_t)tokens * sizeof *ids);
-    if (!ids) fail("no memory%s%s", "", "");
+    if (!c) fail("%s", err.text);
+    int *ids = malloc((size_t)tokens * sizeof *ids);
+    if (!ids) fail("no memory");
     for (int i = 0; i < tokens; i++)
         ids[i] = (int)((unsigned)i * 2654435761u % (unsigned)llama_get_config(m)->vocab_size);
     static figures f;
-    measure(&a, m, c, ids, f);
-    report(&a, m, c, f);
+    measure(m, c, ids, f);
+    report(m, c, f);
     free(ids);
     llama_context_free(c);
     llama_free(m);

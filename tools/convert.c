@@ -1,34 +1,31 @@
 /* convert.c - makes a .llama file of a Hugging Face directory, a GGUF file or a llama2.c checkpoint.
  *
  * Each kind of input is opened by a file of its own (hf.c, gguf.c, llama2c.c), which offers what source.h describes;
- * writer.h encodes and writes it. Here are the arguments, the choice of the input, the progress and the report.
+ * writer.c encodes and writes it. Here are the arguments, the choice of the input, the progress and the report.
  *
  * Exit status: 0 done, 1 failed (one line on stderr), 2 wrong usage, 130 interrupted. Unless it is 0, OUTPUT is as it
  * was before.
  */
-#if defined(__unix__) || defined(__APPLE__)
-#define CONVERT_POSIX 1
-#define _POSIX_C_SOURCE 200809L /* isatty, fileno, stat, and fsync in writer.h */
-#define _FILE_OFFSET_BITS 64
-#endif
-
-#define LLAMA_API static inline /* what is not called, the kernels above all, is not compiled */
-#include "writer.h" /* with all of llama.c */
-
+#include "../llama.h"
 #include "../tokenizer.h"
-#include "clock.h"
-#include "source.h"
+#include "formats/source.h"
+#include "formats/vocabulary.h"
+#include "formats/writer.h"
+#include "shared/clock.h"
+#include "shared/files.h"
+#include "shared/messages.h"
+#include "shared/options.h"
+#include "shared/terminal.h"
 
-#include <signal.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
-#ifdef CONVERT_POSIX
-#include <sys/stat.h>
-#include <unistd.h>
+#ifdef _OPENMP
+#include <omp.h>
 #endif
 
-enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_INTERRUPTED = 128 /* and the signal's number: 130 for Ctrl-C */ };
-
-static const char usage[] =
+static const char help[] =
     "usage: convert INPUT OUTPUT.llama [options]\n"
     "Makes a .llama file, for run, of a Llama or Mistral model. INPUT is one of\n"
     "  a Hugging Face directory   config.json, *.safetensors, tokenizer.*\n"
@@ -44,182 +41,45 @@ static const char usage[] =
     "      --version         print the version\n";
 
 static struct { /* what the command line asks for */
-    const char *input, *output, *type, *tokenizer, *threads;
-    int quiet;
+    const char *input, *output, *type, *tokenizer;
+    int threads, quiet;
 } arg;
 
-static struct { /* the line on a terminal; width 0: none */
-    double start, drawn; /* seconds */
-    int on, width;
-} progress;
+static const option options[] = {
+    {'z', "tokenizer", "FILE", TEXT, &arg.tokenizer, 0, 0, 0, NULL},
+    {0, "type", "TYPE", TEXT, &arg.type, 0, 0, 0, NULL},
+    {'j', "threads", "N", WHOLE, &arg.threads, 1, 1024, 0, NULL},
+    {'q', "quiet", NULL, FLAG, &arg.quiet, 0, 1, 0, NULL},
+    {'h', "help", NULL, HELP, NULL, 0, 0, 0, NULL},
+    {0, "version", NULL, VERSION, NULL, 0, 0, 0, NULL},
+};
 
-static volatile sig_atomic_t interrupted; /* the signal's number */
+static const command_line line = {
+    .program = "convert",
+    .hint = "\nusage: convert INPUT OUTPUT.llama [options], see convert --help",
+    .help = help,
+    .options = options,
+    .n_options = sizeof options / sizeof *options,
+    .names = {&arg.input, &arg.output},
+};
 
-/* ---- The platform: each with a plain C99 way ---- */
-
-static int is_terminal(FILE *file) {
-#ifdef CONVERT_POSIX
-    return isatty(fileno(file));
-#else
-    return (void)file, 0;
-#endif
-}
-
-static int is_directory(const char *path) {
-#ifdef CONVERT_POSIX
-    struct stat s;
-    return !stat(path, &s) && S_ISDIR(s.st_mode);
-#else
-    char file[1024];
-    snprintf(file, sizeof file, "%s/config.json", path);
-    FILE *config = fopen(file, "rb");
-    if (config) fclose(config);
-    return config != NULL;
-#endif
-}
-
-static int is_special(const char *path) { /* a device, a pipe: not to be replaced by a file */
-#ifdef CONVERT_POSIX
-    struct stat s;
-    return !stat(path, &s) && !S_ISREG(s.st_mode);
-#else
-    return (void)path, 0;
-#endif
-}
-
-static void on_interrupt(int number) { interrupted = number; }
-
-/* Not for a signal that the program was started without (nohup, &). The handler stays, so that an impatient second
- * Ctrl-C does not leave half a file: the first ends the program within some milliseconds anyway. */
-static void catch_signal(int number) {
-#ifdef CONVERT_POSIX
-    struct sigaction action, before;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_interrupt;
-    action.sa_flags = SA_RESTART;
-    if (!sigaction(number, NULL, &before) && before.sa_handler != SIG_IGN) sigaction(number, &action, NULL);
-#else
-    if (signal(number, on_interrupt) == SIG_IGN) signal(number, SIG_IGN);
-#endif
-}
-
-/* ---- Messages ---- */
-
-static void erase_progress(void) {
-    if (progress.width) fprintf(stderr, "\r%*s\r", progress.width, "");
-    progress.width = 0;
-}
-
-/* One line, without control characters, since file names are anybody's. Returns status. */
-static int fail(int status, const char *format, ...) {
-    char text[600];
-    va_list values;
-    va_start(values, format);
-    vsnprintf(text, sizeof text, format, values);
-    va_end(values);
-    for (char *c = text; *c; c++)
-        if ((unsigned char)*c < 32 || *c == 127) *c = '?';
-    erase_progress();
-    fprintf(stderr, "convert: %s\n", text);
-    if (status == STATUS_USAGE) fprintf(stderr, "usage: convert INPUT OUTPUT.llama [options], see convert --help\n");
-    return status;
-}
-
-/* Called for every piece that is written, a few MB at most. Short work shows nothing. */
-static int on_progress(void *user, uint64_t done, uint64_t total) {
-    const double now = clock_seconds(), elapsed = now - progress.start, share = (double)done / (double)total;
-    (void)user;
-    if (!interrupted && progress.on && done && elapsed > 1 && now - progress.drawn > 0.2) {
-        erase_progress();
-        const int width = fprintf(stderr, "%d%% of %.2f GB, %.0f MB/s, %.0f s left", (int)(share * 100),
-                                  (double)total * 1e-9, (double)done * 1e-6 / elapsed, elapsed / share - elapsed);
-        progress.width = width > 0 ? width : 0;
-        progress.drawn = now;
-    }
-    return interrupted != 0;
-}
-
-/* ---- Arguments ---- */
-
-static const struct option {
-    char letter;
-    const char *name;
-    const char **value; /* NULL: a flag */
-} options[] = {{0, "type", &arg.type}, {'z', "tokenizer", &arg.tokenizer}, {'j', "threads", &arg.threads},
-               {'q', "quiet", NULL}, {'h', "help", NULL}, {0, "version", NULL}};
-
-static const struct option *find_option(const char *argument, size_t length) {
-    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
-        const struct option *o = &options[i];
-        if (o->letter && argument[1] == o->letter && length == 2) return o;
-        if (argument[1] == '-' && length == strlen(o->name) + 2 && !strncmp(argument + 2, o->name, length - 2))
-            return o;
-    }
-    return NULL;
-}
-
-/* -1 to go on, or the status to end with. */
-static int parse_arguments(int argc, char **argv) {
-    int only_names = 0;
-    for (int i = 1; i < argc; i++) {
-        const char *equals = !strncmp(argv[i], "--", 2) ? strchr(argv[i], '=') : NULL;
-        if (only_names || argv[i][0] != '-' || !argv[i][1]) {
-            const char **name = !arg.input ? &arg.input : &arg.output;
-            if (*name) return fail(STATUS_USAGE, "one name too many: %.80s", argv[i]);
-            *name = argv[i];
-        } else if (!strcmp(argv[i], "--")) {
-            only_names = 1;
-        } else {
-            const struct option *o = find_option(argv[i], equals ? (size_t)(equals - argv[i]) : strlen(argv[i]));
-            if (!o) return fail(STATUS_USAGE, "unknown option %.80s", argv[i]);
-            if (!o->value && equals) return fail(STATUS_USAGE, "--%s takes no value", o->name);
-            if (o->value && !equals && i + 1 == argc) return fail(STATUS_USAGE, "%.80s needs a value", argv[i]);
-            if (o->value) *o->value = equals ? equals + 1 : argv[++i];
-            else if (o->letter == 'q') arg.quiet = 1;
-            else return fputs(o->letter ? usage : "llama.c " LLAMA_VERSION "\n", stdout) < 0 || fflush(stdout);
-        }
-    }
-    return -1;
-}
-
-static int set_threads(void) {
-    char *end;
-    const long n = strtol(arg.threads, &end, 10);
-    if (*arg.threads < '0' || *arg.threads > '9' || *end || n < 1 || n > 1024)
-        return fail(STATUS_USAGE, "--threads %.40s: expected a whole number from 1 to 1024", arg.threads);
-#ifdef _OPENMP
-    omp_set_num_threads((int)n);
-#endif
-    return -1;
-}
-
-/* What is there is replaced only if it is a model that this program could have written, so that a slip does not
- * cost an input, whose name is the same or a part of a directory. */
-static int check_output(void) {
-    char magic[8];
-    if (is_directory(arg.output))
-        return fail(STATUS_FAILED, "%.200s: is a directory; name a file to write", arg.output);
-    FILE *file = is_special(arg.output) ? NULL : fopen(arg.output, "rb");
-    if (!file && !is_special(arg.output)) return -1;
-    const size_t n = file ? fread(magic, 1, sizeof magic, file) : 1;
-    if (file) fclose(file);
-    if (n == 0 || (n == sizeof magic && !memcmp(magic, ll_magic, sizeof magic))) return -1;
-    return fail(STATUS_FAILED, "%.200s: exists and is not a .llama file; not replaced", arg.output);
+/* What is there is replaced only if it is a model: the input may have the same name, or be a directory that holds it. */
+static void check_output(void) {
+    if (is_directory(arg.output)) fail("%.200s: is a directory; name a file to write", arg.output);
+    if (!file_may_be_replaced(arg.output))
+        fail("%.200s: exists and is not a .llama file; not replaced", arg.output);
 }
 
 /* ---- Input ---- */
 
 static llama_source *open_source(llama_error *err) {
     char start[9] = "";
-    errno = 0;
     if (is_directory(arg.input)) return source_open_hf(arg.input, err);
-    FILE *file = fopen(arg.input, "rb");
-    if (!file) return source_fail(err, "%.120s: cannot open: %s", arg.input, strerror(errno)), NULL;
-    const size_t n = fread(start, 1, sizeof start, file);
-    fclose(file);
+    const int n = file_start(arg.input, start, sizeof start);
+    if (n < 0) return set_error(err, "%.120s: cannot open: %s", arg.input, strerror(errno)), NULL;
     if (n >= 4 && !memcmp(start, "GGUF", 4)) return source_open_gguf(arg.input, err);
     if (n == sizeof start && start[8] == '{')
-        return source_fail(err, "%.120s: seems to be safetensors; name the directory that it is in", arg.input), NULL;
+        return set_error(err, "%.120s: seems to be safetensors; name the directory that it is in", arg.input), NULL;
     return source_open_llama2c(arg.input, err);
 }
 
@@ -245,13 +105,11 @@ static char *find_tokenizer(void) {
 static int load_tokenizer(llama_source *s, const char *path, llama_error *err) {
     tokenizer_error why;
     tokenizer *t = tokenizer_load(path, s->config.vocab_size, NULL, &why);
-    if (!t) return source_fail(err, "%s", why.text);
+    if (!t) return set_error(err, "%s", why.text);
     free(s->tokenizer);
-    s->tokenizer_size = tokenizer_save(t, NULL, 0);
-    s->tokenizer = malloc(s->tokenizer_size);
-    if (s->tokenizer) tokenizer_save(t, s->tokenizer, s->tokenizer_size);
+    s->tokenizer = vocabulary_save(t, &s->tokenizer_size);
     tokenizer_free(t);
-    return s->tokenizer ? 0 : source_fail(err, "%.120s: no memory for the tokenizer", path);
+    return s->tokenizer ? 0 : set_error(err, "%.120s: no memory for the tokenizer", path);
 }
 
 /* -z, or what the input holds, or the file beside it. A model without is converted too: run then needs -z. */
@@ -265,7 +123,17 @@ static int choose_tokenizer(llama_source *s, llama_error *err) {
 
 /* ---- Output ---- */
 
-static int read_rows(void *user, enum source_tensor tensor, int layer, int first, int count, float *out,
+/* Called for every piece that is written, a few MB at most. */
+static int on_progress(void *user, uint64_t done, uint64_t total) {
+    const double elapsed = interrupted || !done ? 0 : progress_due(), share = (double)done / (double)total;
+    (void)user;
+    if (elapsed > 0)
+        progress_draw("%d%% of %.2f GB, %.0f MB/s, %.0f s left", (int)(share * 100), (double)total * 1e-9,
+                      (double)done * 1e-6 / elapsed, elapsed / share - elapsed);
+    return interrupted != 0;
+}
+
+static int read_rows(void *user, enum tensor tensor, int layer, int first, int count, float *out,
                      llama_error *err) {
     llama_source *s = user;
     return s->rows(s, tensor, layer, first, count, out, err);
@@ -295,38 +163,38 @@ static void print_report(const llama_source *s, const writer_report *r, double e
     tokenizer_free(t);
 }
 
-static int convert(int type) {
+static void convert(int type) {
     llama_error err = {{0}};
     writer_report report;
     llama_source *s = open_source(&err);
-    if (!s) return fail(STATUS_FAILED, "%s", err.text);
+    if (!s) fail("%s", err.text);
     int result = choose_tokenizer(s, &err);
-    progress.start = progress.drawn = clock_seconds();
+    const double start = clock_seconds();
+    progress_begin();
     if (!result) {
         const writer_input in = {.config = s->config, .rope_frequencies = s->rope_frequencies, .type = type,
                                  .tokenizer = s->tokenizer, .tokenizer_size = s->tokenizer_size,
                                  .rows = read_rows, .progress = on_progress, .user = s};
         result = writer_write(&in, arg.output, &report, &err);
     }
-    erase_progress();
-    if (!result && !arg.quiet) print_report(s, &report, clock_seconds() - progress.start);
+    progress_end();
+    if (!result && !arg.quiet) print_report(s, &report, clock_seconds() - start);
     s->close(s);
-    if (result && interrupted) return fail(STATUS_INTERRUPTED + interrupted, "interrupted, nothing written");
-    if (result) return fail(STATUS_FAILED, "%s", err.text);
-    return 0;
+    if (result && interrupted) fail_with(STATUS_INTERRUPTED + interrupted, "interrupted, nothing written");
+    if (result) fail("%s", err.text);
 }
 
 int main(int argc, char **argv) {
-    int status = parse_arguments(argc, argv);
-    if (status >= 0) return status;
-    if (!arg.output) return fail(STATUS_USAGE, arg.input ? "no OUTPUT" : "no INPUT");
+    options_parse(&line, argc, argv);
+    if (!arg.output) misuse(arg.input ? "no OUTPUT" : "no INPUT");
     const int type = writer_type(arg.type ? arg.type : "q8");
-    if (type < 0) return fail(STATUS_USAGE, "--type %.40s: expected f32, bf16, q8 or q4", arg.type);
-    if (arg.threads && (status = set_threads()) >= 0) return status;
-    if ((status = check_output()) >= 0) return status;
-    catch_signal(SIGINT), catch_signal(SIGTERM);
-    progress.on = is_terminal(stderr);
-    status = convert(type);
-    if (fflush(stdout) && !status) status = fail(STATUS_FAILED, "cannot write to standard output: %s", strerror(errno));
-    return status;
+    if (type < 0) misuse("--type %.40s: expected f32, bf16, q8 or q4", arg.type);
+#ifdef _OPENMP
+    if (arg.threads) omp_set_num_threads(arg.threads);
+#endif
+    check_output();
+    catch_interrupts(0); /* a second Ctrl-C must not leave half a file; the first ends this within milliseconds */
+    convert(type);
+    if (fflush(stdout)) fail("cannot write to standard output: %s", strerror(errno));
+    return 0;
 }

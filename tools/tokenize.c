@@ -7,8 +7,11 @@
  */
 #include "../llama.h"
 #include "../tokenizer.h"
+#include "shared/files.h"
+#include "shared/inside.h"
+#include "shared/options.h"
+#include "shared/terminal.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,10 +23,33 @@ static const char usage[] = "usage: tokenize FILE < text > ids\n"
                             "       tokenize FILE -d < ids > text\n"
                             "FILE is a .llama file, a llama2.c tokenizer.bin or a SentencePiece .model of type BPE.\n";
 
-static int fail(const char *what, const char *why) {
-    fprintf(stderr, "tokenize: %s%s%s\n", what, *why ? ": " : "", why);
-    return 1;
+static struct { /* what the command line asks for */
+    const char *file;
+    int backwards, many;
+} arg;
+
+static const option options[] = {
+    {'d', NULL, NULL, FLAG, &arg.backwards, 0, 1, 0, NULL},
+    {'0', NULL, NULL, FLAG, &arg.many, 0, 1, 0, NULL},
+    {'h', "help", NULL, HELP, NULL, 0, 0, 0, NULL},
+};
+
+/* The usage is short enough to say all of it, whatever is wrong. */
+static void wrong(option_fault fault, const option *o, const char *argument) {
+    (void)fault, (void)o, (void)argument;
+    fputs(usage, stderr);
+    exit(STATUS_USAGE);
 }
+
+static const command_line line = {
+    .program = "tokenize",
+    .hint = "",
+    .help = usage,
+    .options = options,
+    .n_options = sizeof options / sizeof *options,
+    .names = {&arg.file},
+    .wrong = wrong,
+};
 
 /* All of stdin with a zero after it, or NULL with errno set. */
 static char *read_stdin(size_t *size) {
@@ -43,64 +69,52 @@ static char *read_stdin(size_t *size) {
     return data;
 }
 
-static int encode(const tokenizer *t, const char *text, size_t size) {
+static void encode(const tokenizer *t, const char *text, size_t size) {
     tokenizer_error err;
-    int *ids = NULL;
     size_t capacity = size + 1; /* enough for most vocabularies */
     for (;;) {
-        ids = capacity < SIZE_MAX / sizeof *ids ? malloc(capacity * sizeof *ids) : NULL;
-        if (!ids) return fail("no memory for the ids", "");
-        ptrdiff_t n = tokenizer_encode(t, text, size, 0, ids, capacity, &err);
-        if (n < 0) return free(ids), fail(err.text, "");
-        if ((size_t)n <= capacity) {
-            for (ptrdiff_t i = 0; i < n; i++) printf("%s%d", i ? " " : "", ids[i]);
-            free(ids);
-            putchar('\n'); /* main looks at ferror */
-            return 0;
-        }
+        int *ids = capacity < SIZE_MAX / sizeof *ids ? malloc(capacity * sizeof *ids) : NULL;
+        if (!ids) fail("no memory for the ids");
+        const ptrdiff_t n = tokenizer_encode(t, text, size, 0, ids, capacity, &err);
+        if (n < 0) free(ids), fail("%s", err.text);
+        for (ptrdiff_t i = 0; (size_t)n <= capacity && i < n; i++) printf("%s%d", i ? " " : "", ids[i]);
         free(ids);
+        if ((size_t)n <= capacity) break;
         capacity = (size_t)n;
     }
+    putchar('\n'); /* main looks at ferror */
 }
 
-static int encode_all(const tokenizer *t, const char *text, size_t size) {
+static void encode_all(const tokenizer *t, const char *text, size_t size) {
     for (const char *end = text + size; text < end;) {
-        size_t n = strlen(text); /* there is a zero after the last one too */
-        if (encode(t, text, n)) return 1;
+        const size_t n = strlen(text); /* there is a zero after the last one too */
+        encode(t, text, n);
         text += n + 1;
     }
-    return 0;
 }
 
-static int decode(const tokenizer *t, char *text, size_t size) {
+static void decode(const tokenizer *t, char *text, size_t size) {
     int previous = -1;
-    if (strlen(text) != size) return fail("the ids hold a zero byte", "");
+    if (strlen(text) != size) fail("the ids hold a zero byte");
     for (char *word = strtok(text, " \t\r\n\v\f"); word; word = strtok(NULL, " \t\r\n\v\f")) {
-        char *end, what[80];
+        char *end;
         errno = 0;
-        long id = strtol(word, &end, 10);
-        if (*end || errno || id < 0 || id >= tokenizer_vocab_size(t)) {
-            snprintf(what, sizeof what, "\"%.30s\" is no id from 0 to %d", word, tokenizer_vocab_size(t) - 1);
-            for (char *p = what; *p; p++)
-                if (iscntrl((unsigned char)*p)) *p = '?';
-            return fail(what, "");
-        }
+        const long id = strtol(word, &end, 10);
+        if (*end || errno || id < 0 || id >= tokenizer_vocab_size(t))
+            fail("\"%.30s\" is no id from 0 to %d", word, tokenizer_vocab_size(t) - 1);
         size_t n;
         const char *p = tokenizer_decode(t, previous, (int)id, &n);
         fwrite(p, 1, n, stdout);
         tokenizer_decode(t, (int)id, (int)id, &n);
         if (n) previous = (int)id; /* a control token shows nothing: the text has yet to start */
     }
-    return 0;
 }
 
 /* The tokenizer of a .llama file or the one that the file is. */
 static tokenizer *load(const char *path, tokenizer_error *err) {
-    char start[8] = "";
-    FILE *file = fopen(path, "rb");
-    size_t n = file ? fread(start, 1, sizeof start, file) : 0;
-    if (file) fclose(file);
-    if (n < sizeof start || memcmp(start, "llama.c\n", sizeof start)) return tokenizer_load(path, 0, NULL, err);
+    char start[8];
+    const int n = file_start(path, start, sizeof start);
+    if (n < (int)sizeof start || memcmp(start, inside_magic(), sizeof start)) return tokenizer_load(path, 0, NULL, err);
 
     llama_error why;
     llama_model *model = llama_load(path, NULL, &why);
@@ -115,29 +129,20 @@ static tokenizer *load(const char *path, tokenizer_error *err) {
 }
 
 int main(int argc, char **argv) {
-    const char *path = NULL;
-    int backwards = 0, many = 0;
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "-h") || !strcmp(argv[i], "--help")) return fputs(usage, stdout) < 0 || fflush(stdout);
-        if (!strcmp(argv[i], "-d")) backwards = 1;
-        else if (!strcmp(argv[i], "-0")) many = 1;
-        else if (argv[i][0] == '-' || path) return fputs(usage, stderr), 2;
-        else path = argv[i];
-    }
-    if (!path) return fputs(usage, stderr), 2;
-
     tokenizer_error err;
-    tokenizer *t = load(path, &err);
-    if (!t) return fail(err.text, "");
+    options_parse(&line, argc, argv);
+    if (!arg.file) wrong(OPTION_NEEDS_VALUE, NULL, "FILE");
+    tokenizer *t = load(arg.file, &err);
+    if (!t) fail("%s", err.text);
     size_t size;
     errno = 0;
     char *text = read_stdin(&size);
-    int status = !text       ? fail("cannot read stdin", strerror(errno))
-                 : backwards ? decode(t, text, size)
-                 : many      ? encode_all(t, text, size)
-                             : encode(t, text, size);
-    if ((fflush(stdout) || ferror(stdout)) && !status) status = fail("cannot write", strerror(errno));
+    if (!text) fail("cannot read stdin: %s", strerror(errno));
+    if (arg.backwards) decode(t, text, size);
+    else if (arg.many) encode_all(t, text, size);
+    else encode(t, text, size);
+    if (fflush(stdout) || ferror(stdout)) fail("cannot write: %s", strerror(errno));
     free(text);
     tokenizer_free(t);
-    return status;
+    return 0;
 }

@@ -6,35 +6,28 @@
  *
  * Exit status: 0 done, 1 failed (one line on stderr), 2 wrong usage, 130 stopped by Ctrl-C, all saved.
  */
-#if defined(__unix__) || defined(__APPLE__)
-#define TRAIN_POSIX 1
-#define _POSIX_C_SOURCE 200809L /* sigaction, stat */
-#endif
-
 #include "../llama.h"
 #include "../tokenizer.h"
-#include "bpe.h"
-#include "clock.h"
-#include "corpus.h"
-#include "grad.h"
-#include "peak.h"
-#include "state.h"
-#include "weights.h"
+#include "formats/writer.h"
+#include "shared/clock.h"
+#include "shared/files.h"
+#include "shared/inside.h"
+#include "shared/options.h"
+#include "shared/peak.h"
+#include "shared/terminal.h"
+#include "training/bpe.h"
+#include "training/corpus.h"
+#include "training/grad.h"
+#include "training/state.h"
+#include "training/weights.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef TRAIN_POSIX
-#include <sys/stat.h>
-#endif
-
-enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_INTERRUPTED = 128 /* and the signal's number */ };
 enum { TEXT_LIMIT = 1 << 30 }; /* bytes: token counts must fit an int */
 enum { SAVE_SECONDS = 120, LINE_SECONDS = 10, QUICK_TOKENS = 1 << 15, SAMPLE_TOKENS = 64 };
 
@@ -43,7 +36,7 @@ static struct { /* what the command line asks for */
     int vocab, dim, layers, heads, kv_heads, hidden, context, tie;
     int batch, accumulate, steps, warmup, seed, hold_out, freeze, keep_best, type;
     double epochs, rate, min_rate, decay, clip, dropout;
-    int threads, eval_every, sample_every, save_every, resume, help, version;
+    int threads, eval_every, sample_every, save_every, resume;
     int model_context; /* seq_len of the file that is written: that of --init, or context */
 } arg = {.vocab = 2048, .dim = 192, .layers = 6, .heads = 6, .kv_heads = 3, .hidden = 512, .context = 256, .tie = 1,
          .batch = 8, .accumulate = 1, .epochs = 10, .rate = 2e-3, .min_rate = 2e-4, .warmup = 100, .decay = 0.1,
@@ -76,56 +69,6 @@ static struct { /* of the run that is going on */
     double peak;           /* GFLOP/s: the highest found so far */
 } now;
 
-static volatile sig_atomic_t interrupted; /* the signal's number */
-
-/* ---- The platform: each with a plain C99 way ---- */
-
-static int is_special(const char *path) { /* a directory, a device, a pipe: not to be replaced by a file */
-#ifdef TRAIN_POSIX
-    struct stat s;
-    return !stat(path, &s) && !S_ISREG(s.st_mode);
-#else
-    return (void)path, 0;
-#endif
-}
-
-static void on_interrupt(int number) {
-    interrupted = number;
-    signal(number, SIG_DFL); /* the second Ctrl-C kills; what was saved stays whole */
-}
-
-static void catch_signal(int number) { /* not if started with nohup or & */
-    if (signal(number, on_interrupt) == SIG_IGN) signal(number, SIG_IGN);
-}
-
-/* ---- Messages ---- */
-
-static void complain(const char *format, va_list values) { /* one line, without control characters */
-    char text[600];
-    vsnprintf(text, sizeof text, format, values);
-    for (char *c = text; *c; c++)
-        if ((unsigned char)*c < 32 || *c == 127) *c = '?';
-    fflush(stdout);
-    fprintf(stderr, "train: %s\n", text);
-}
-
-static void fail(const char *format, ...) {
-    va_list values;
-    va_start(values, format);
-    complain(format, values);
-    va_end(values);
-    exit(STATUS_FAILED);
-}
-
-static void misuse(const char *format, ...) {
-    va_list values;
-    va_start(values, format);
-    complain(format, values);
-    va_end(values);
-    fprintf(stderr, "usage: train TEXT OUT.llama [options], see train --help\n");
-    exit(STATUS_USAGE);
-}
-
 static void *allocate(size_t count, size_t size) {
     void *p = count <= SIZE_MAX / size ? calloc(count ? count : 1, size) : NULL;
     if (!p) fail("out of memory");
@@ -134,148 +77,64 @@ static void *allocate(size_t count, size_t size) {
 
 /* ---- Arguments ---- */
 
-typedef enum { FLAG, OFF, STRING, WHOLE, REAL } value_kind;
+enum { SAVED = 1 }; /* in the state: a run that goes on must have the same */
 
-static const struct option {
-    char letter; /* 0: none */
-    const char *name;
-    const char *value; /* what the help calls it; NULL: the option takes none */
-    value_kind kind;
-    void *to; /* int, int, const char *, int, double */
-    double low, high;
-    int saved; /* in the state: a run that goes on must have the same */
-    const char *help; /* NULL: another name for the option before it */
-} options[] = {
-    {'z', "tokenizer", "FILE", STRING, &arg.tokenizer, 0, 0, 0, "a tokenizer to use instead of learning one"},
-    {0, "vocab", "N", WHOLE, &arg.vocab, 1, 1 << 20, 1, "pieces of the tokenizer that is learned (2048)"},
-    {0, "dim", "N", WHOLE, &arg.dim, 1, 1 << 16, 1, "width (192)"},
-    {0, "layers", "N", WHOLE, &arg.layers, 1, 1024, 1, "layers (6)"},
-    {0, "heads", "N", WHOLE, &arg.heads, 1, 1 << 12, 1, "query heads; must divide the width (6)"},
-    {0, "kv-heads", "N", WHOLE, &arg.kv_heads, 1, 1 << 12, 1, "key and value heads; must divide the query heads (3)"},
-    {0, "hidden", "N", WHOLE, &arg.hidden, 1, 1 << 18, 1, "width of the feed-forward layer (512)"},
-    {'c', "ctx", "N", WHOLE, &arg.context, 2, 1 << 16, 1, "context in tokens (256)"},
-    {0, "seq", "N", WHOLE, &arg.context, 2, 1 << 16, 1, NULL},
-    {0, "tie", NULL, FLAG, &arg.tie, 0, 1, 1, "the classifier is the embedding (default); --untie: it is not"},
-    {0, "untie", NULL, OFF, &arg.tie, 0, 1, 1, NULL},
-    {0, "init", "MODEL", STRING, &arg.init, 0, 0, 0, "start from a model, with its shape and tokenizer"},
-    {0, "freeze-embeddings", NULL, FLAG, &arg.freeze, 0, 1, 1, "leave the embedding as it is"},
-    {0, "batch", "N", WHOLE, &arg.batch, 1, 1 << 16, 1, "windows of the context's length at a time (8)"},
-    {0, "accumulate", "N", WHOLE, &arg.accumulate, 1, 1 << 16, 1, "batches to a step (1)"},
-    {0, "epochs", "X", REAL, &arg.epochs, 1e-3, 1e6, 1, "how often the text is seen (10)"},
-    {0, "steps", "N", WHOLE, &arg.steps, 1, INT_MAX, 1, "or how many steps are made"},
-    {0, "lr", "X", REAL, &arg.rate, 1e-12, 1e3, 1, "learning rate after the warm-up (0.002)"},
-    {0, "min-lr", "X", REAL, &arg.min_rate, 0, 1e3, 1, "and at the end (a tenth)"},
-    {0, "warmup", "N", WHOLE, &arg.warmup, 0, INT_MAX, 1, "steps up to it (100, or a tenth of few steps)"},
-    {0, "decay", "X", REAL, &arg.decay, 0, 1e3, 1, "weight decay (0.1)"},
-    {0, "clip", "X", REAL, &arg.clip, 0, 1e9, 1, "longest gradient (1; 0: any)"},
-    {0, "dropout", "P", REAL, &arg.dropout, 0, 0.99, 1, "share of the values that each branch loses (0)"},
-    {'s', "seed", "N", WHOLE, &arg.seed, 0, INT_MAX, 1, "of all that is random (0)"},
-    {0, "hold-out", "N", WHOLE, &arg.hold_out, 0, 1 << 20, 1, "hold out every Nth chapter (10; 0: none)"},
-    {0, "held-out", "FILE", STRING, &arg.held_out, 0, 0, 0, "write what is held out there, for run --perplexity"},
-    {0, "keep-best", NULL, FLAG, &arg.keep_best, 0, 1, 1, "write the model of the lowest held-out loss, not the last"},
-    {0, "type", "TYPE", STRING, &arg.type_name, 0, 0, 0, "of the weights in OUT: f32 (default), bf16, q8 or q4"},
-    {0, "eval-every", "N", WHOLE, &arg.eval_every, 1, INT_MAX, 1, "steps between held-out losses (a 20th of all)"},
+static const option options[] = {
+    {'z', "tokenizer", "FILE", TEXT, &arg.tokenizer, 0, 0, 0, "a tokenizer to use instead of learning one"},
+    {0, "vocab", "N", WHOLE, &arg.vocab, 1, 1 << 20, SAVED, "pieces of the tokenizer that is learned (2048)"},
+    {0, "dim", "N", WHOLE, &arg.dim, 1, 1 << 16, SAVED, "width (192)"},
+    {0, "layers", "N", WHOLE, &arg.layers, 1, 1024, SAVED, "layers (6)"},
+    {0, "heads", "N", WHOLE, &arg.heads, 1, 1 << 12, SAVED, "query heads; must divide the width (6)"},
+    {0, "kv-heads", "N", WHOLE, &arg.kv_heads, 1, 1 << 12, SAVED, "key and value heads; must divide the query heads (3)"},
+    {0, "hidden", "N", WHOLE, &arg.hidden, 1, 1 << 18, SAVED, "width of the feed-forward layer (512)"},
+    {'c', "ctx", "N", WHOLE, &arg.context, 2, 1 << 16, SAVED, "context in tokens (256)"},
+    {0, "seq", "N", WHOLE, &arg.context, 2, 1 << 16, SAVED, NULL},
+    {0, "tie", NULL, FLAG, &arg.tie, 0, 1, SAVED, "the classifier is the embedding (default); --untie: it is not"},
+    {0, "untie", NULL, OFF, &arg.tie, 0, 1, SAVED, NULL},
+    {0, "init", "MODEL", TEXT, &arg.init, 0, 0, 0, "start from a model, with its shape and tokenizer"},
+    {0, "freeze-embeddings", NULL, FLAG, &arg.freeze, 0, 1, SAVED, "leave the embedding as it is"},
+    {0, "batch", "N", WHOLE, &arg.batch, 1, 1 << 16, SAVED, "windows of the context's length at a time (8)"},
+    {0, "accumulate", "N", WHOLE, &arg.accumulate, 1, 1 << 16, SAVED, "batches to a step (1)"},
+    {0, "epochs", "X", REAL, &arg.epochs, 1e-3, 1e6, SAVED, "how often the text is seen (10)"},
+    {0, "steps", "N", WHOLE, &arg.steps, 1, INT_MAX, SAVED, "or how many steps are made"},
+    {0, "lr", "X", REAL, &arg.rate, 1e-12, 1e3, SAVED, "learning rate after the warm-up (0.002)"},
+    {0, "min-lr", "X", REAL, &arg.min_rate, 0, 1e3, SAVED, "and at the end (a tenth)"},
+    {0, "warmup", "N", WHOLE, &arg.warmup, 0, INT_MAX, SAVED, "steps up to it (100, or a tenth of few steps)"},
+    {0, "decay", "X", REAL, &arg.decay, 0, 1e3, SAVED, "weight decay (0.1)"},
+    {0, "clip", "X", REAL, &arg.clip, 0, 1e9, SAVED, "longest gradient (1; 0: any)"},
+    {0, "dropout", "P", REAL, &arg.dropout, 0, 0.99, SAVED, "share of the values that each branch loses (0)"},
+    {'s', "seed", "N", WHOLE, &arg.seed, 0, INT_MAX, SAVED, "of all that is random (0)"},
+    {0, "hold-out", "N", WHOLE, &arg.hold_out, 0, 1 << 20, SAVED, "hold out every Nth chapter (10; 0: none)"},
+    {0, "held-out", "FILE", TEXT, &arg.held_out, 0, 0, 0, "write what is held out there, for run --perplexity"},
+    {0, "keep-best", NULL, FLAG, &arg.keep_best, 0, 1, SAVED, "write the model of the lowest held-out loss, not the last"},
+    {0, "type", "TYPE", TEXT, &arg.type_name, 0, 0, 0, "of the weights in OUT: f32 (default), bf16, q8 or q4"},
+    {0, "eval-every", "N", WHOLE, &arg.eval_every, 1, INT_MAX, SAVED, "steps between held-out losses (a 20th of all)"},
     {0, "sample-every", "N", WHOLE, &arg.sample_every, 0, INT_MAX, 0, "steps between samples (the same; 0: none)"},
     {0, "save-every", "N", WHOLE, &arg.save_every, 1, INT_MAX, 0, "steps between saves (two minutes)"},
     {0, "resume", NULL, FLAG, &arg.resume, 0, 1, 0, "go on from OUT.llama.state; options are those of its run"},
     {'j', "threads", "N", WHOLE, &arg.threads, 1, 1024, 0, "threads (one per core)"},
-    {'h', "help", NULL, FLAG, &arg.help, 0, 1, 0, "print this"},
-    {0, "version", NULL, FLAG, &arg.version, 0, 1, 0, NULL},
+    {'h', "help", NULL, HELP, NULL, 0, 0, 0, "print this"},
+    {0, "version", NULL, VERSION, NULL, 0, 0, 0, NULL},
 };
 enum { N_OPTIONS = sizeof options / sizeof options[0] };
-static int given[N_OPTIONS];
 
-static void print_help(void) {
-    printf("usage: train TEXT OUT.llama [options]\nMakes a model of a text. Ctrl-C stops it and saves.\n\n");
-    for (int i = 0; i < N_OPTIONS; i++) {
-        const struct option *o = &options[i];
-        char letter[8] = "   ";
-        if (!o->help) continue;
-        if (o->letter) snprintf(letter, sizeof letter, "-%c,", o->letter);
-        printf(" %s --%s %-*s %s\n", letter, o->name, 18 - (int)strlen(o->name), o->value ? o->value : "", o->help);
-    }
-}
-
-static int was_given(const void *to) {
-    for (int i = 0; i < N_OPTIONS; i++)
-        if (options[i].to == to && given[i]) return 1;
-    return 0;
-}
-
-/* The option that the argument names; *value becomes what follows its '=', or NULL. */
-static int find_option(const char *argument, const char **value) {
-    const char *equals = strchr(argument, '=');
-    const size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
-    *value = NULL;
-    for (int i = 0; i < N_OPTIONS; i++) {
-        const struct option *o = &options[i];
-        if (o->letter && argument[1] == o->letter && !argument[2]) return i;
-        if (argument[1] != '-' || length - 2 != strlen(o->name) || strncmp(argument + 2, o->name, length - 2)) continue;
-        if (equals) *value = equals + 1;
-        return i;
-    }
-    misuse("unknown option %.80s", argument);
-    return -1;
-}
-
-static double option_value(const struct option *o) { return o->kind == REAL ? *(double *)o->to : *(int *)o->to; }
-
-static int is_allowed(const struct option *o, double x) { /* nan is not */
-    return x >= o->low && x <= o->high && (o->kind == REAL || x == floor(x));
-}
-
-static void store(const struct option *o, double x) {
-    if (o->kind == REAL) *(double *)o->to = x;
-    else *(int *)o->to = (int)x;
-}
-
-static void set_option(int i, const char *text) {
-    const struct option *o = &options[i];
-    char *end;
-    given[i] = 1;
-    if (o->kind == FLAG || o->kind == OFF) store(o, o->kind == FLAG);
-    else if (o->kind == STRING) *(const char **)o->to = text;
-    else { /* strtod takes leading space, hexadecimal, nan and trailing text; here the argument is a plain number */
-        const double x = strtod(text, &end);
-        if (end == text || *end || strspn(text, "0123456789.eE+-") != strlen(text) || !is_allowed(o, x))
-            misuse("--%s %.40s: expected a %snumber from %.10g to %.10g", o->name, text,
-                   o->kind == WHOLE ? "whole " : "", o->low, o->high);
-        store(o, x);
-    }
-}
-
-static void parse_arguments(int argc, char **argv) {
-    int only_names = 0;
-    for (int i = 1; i < argc; i++) {
-        const char *value;
-        if (only_names || argv[i][0] != '-' || !argv[i][1]) {
-            const char **name = !arg.text ? &arg.text : &arg.output;
-            if (*name) misuse("one name too many: %.80s", argv[i]);
-            *name = argv[i];
-        } else if (!strcmp(argv[i], "--")) {
-            only_names = 1;
-        } else {
-            const int o = find_option(argv[i], &value);
-            if (!options[o].value && value) misuse("--%s takes no value", options[o].name);
-            if (options[o].value && !value && i + 1 == argc) misuse("%.80s needs a value", argv[i]);
-            set_option(o, options[o].value && !value ? argv[++i] : value);
-        }
-    }
-}
+static const command_line line = {
+    .program = "train",
+    .hint = "\nusage: train TEXT OUT.llama [options], see train --help",
+    .help = "usage: train TEXT OUT.llama [options]\nMakes a model of a text. Ctrl-C stops it and saves.\n\n",
+    .options = options,
+    .n_options = N_OPTIONS,
+    .names = {&arg.text, &arg.output},
+};
 
 static void check_arguments(void) {
-    if (arg.help || arg.version) {
-        if (arg.help) print_help();
-        else puts("llama.c " LLAMA_VERSION);
-        exit(fflush(stdout) ? STATUS_FAILED : 0);
-    }
     if (!arg.text) misuse("no TEXT");
     if (!arg.output) misuse("no OUT.llama");
     if (arg.resume && (arg.init || arg.tokenizer))
         misuse("--resume takes neither --init nor --tokenizer: OUT has its own");
     if (arg.init && arg.tokenizer) misuse("--init has its own tokenizer: no --tokenizer");
-    if (was_given(&arg.epochs) && was_given(&arg.steps)) misuse("--epochs and --steps exclude each other");
-    arg.type = weights_type(arg.type_name ? arg.type_name : "f32");
+    if (option_was_given(&arg.epochs) && option_was_given(&arg.steps)) misuse("--epochs and --steps exclude each other");
+    arg.type = writer_type(arg.type_name ? arg.type_name : "f32");
     if (arg.type < 0) misuse("--type %.40s: expected f32, bf16, q8 or q4", arg.type_name);
 }
 
@@ -284,18 +143,14 @@ static void check_arguments(void) {
 /* What is there is replaced only if it is a model that this program could have written, so that a slip does not cost
  * a text; and a directory that cannot be written to is found now, not when there is something to save. */
 static void check_output(void) {
-    char magic[8] = "";
     if (is_special(arg.output)) fail("%.200s: not a file; name one to write", arg.output);
-    FILE *file = fopen(arg.output, "rb");
-    const size_t n = file ? fread(magic, 1, sizeof magic, file) : 0;
-    if (file) fclose(file);
-    if (n && (n != sizeof magic || memcmp(magic, "llama.c\n", sizeof magic)))
+    if (!file_may_be_replaced(arg.output))
         fail("%.200s: exists and is not a .llama file; not replaced", arg.output);
     const size_t length = strlen(arg.output);
     run.state_path = allocate(length + 12, 1);
     snprintf(run.state_path, length + 12, "%s.part", arg.output);
     errno = 0;
-    file = fopen(run.state_path, "wb");
+    FILE *file = fopen(run.state_path, "wb");
     if (!file) fail("%.200s: cannot write there: %s", arg.output, strerror(errno));
     fclose(file);
     remove(run.state_path);
@@ -304,7 +159,7 @@ static void check_output(void) {
 
 static char *read_file(const char *path, size_t limit, size_t *size) {
     llama_error err;
-    char *data = is_special(path) ? NULL : source_read_file(path, limit, size, &err);
+    char *data = is_special(path) ? NULL : file_read(path, limit, size, &err);
     if (!data) fail("%s", is_special(path) ? "TEXT is not a file" : err.text);
     return data;
 }
@@ -315,10 +170,10 @@ static char *read_file(const char *path, size_t limit, size_t *size) {
 static int exchange_settings(double *settings, int load) {
     int n = 0;
     for (int i = 0; i < N_OPTIONS; i++) {
-        const struct option *o = &options[i];
-        if (!o->saved || !o->help || o->kind == OFF) continue;
+        const option *o = &options[i];
+        if (o->mark != SAVED || !o->help || o->kind == OFF) continue;
         if (!load) settings[n++] = option_value(o);
-        else if (n < run.state.n_settings && is_allowed(o, settings[n])) store(o, settings[n++]);
+        else if (n < run.state.n_settings && option_allows(o, settings[n])) option_store(o, settings[n++]);
         else fail("%.200s: --%s is %g there", run.state_path, o->name, n < run.state.n_settings ? settings[n] : 0);
     }
     int *const more[] = {&arg.type, &arg.model_context};
@@ -334,11 +189,11 @@ static int exchange_settings(double *settings, int load) {
 static void load_settings(void) {
     double asked[N_OPTIONS];
     const int type = arg.type;
-    for (int i = 0; i < N_OPTIONS; i++) asked[i] = options[i].kind == STRING ? 0 : option_value(&options[i]);
+    for (int i = 0; i < N_OPTIONS; i++) asked[i] = options[i].mark == SAVED ? option_value(&options[i]) : 0;
     if (exchange_settings(run.state.settings, 1) != run.state.n_settings)
         fail("%.200s: it has settings of another version of this program", run.state_path);
     for (int i = 0; i < N_OPTIONS; i++)
-        if (given[i] && options[i].saved && asked[i] != option_value(&options[i]))
+        if (options[i].mark == SAVED && option_was_given(options[i].to) && asked[i] != option_value(&options[i]))
             fail("%.200s: its run has --%s %g, not %g", run.state_path,
                  options[i].kind == OFF ? "tie" : options[i].name, option_value(&options[i]), asked[i]);
     if (arg.type_name && type != arg.type) arg.type = type; /* of the output only: no loss depends on it */
@@ -352,7 +207,7 @@ static void load_settings(void) {
 static void load_state(void) {
     llama_error err;
     size_t size;
-    run.state_file = source_read_file(run.state_path, SIZE_MAX / 2, &size, &err);
+    run.state_file = file_read(run.state_path, SIZE_MAX / 2, &size, &err);
     if (!run.state_file) fail("--resume: %s", err.text);
     if (state_read(run.state_file, size, run.state_path, &run.state, &err)) fail("%s", err.text);
     load_settings();
@@ -366,12 +221,12 @@ static void load_state(void) {
 static void check_unfinished(void) {
     train_state s;
     size_t size;
-    void *data = source_read_file(run.state_path, SIZE_MAX / 2, &size, NULL);
+    void *data = file_read(run.state_path, SIZE_MAX / 2, &size, NULL);
     const int n = N_OPTIONS;
     if (data && !state_read(data, size, run.state_path, &s, NULL) && s.n_settings <= n) {
         int k = 0;
         for (int i = 0; i < N_OPTIONS && options[i].to != &arg.steps; i++)
-            k += options[i].saved && options[i].help && options[i].kind != OFF;
+            k += options[i].mark == SAVED && options[i].help && options[i].kind != OFF;
         if (k < s.n_settings && (double)s.step < s.settings[k])
             fail("%.120s: a run that was stopped at step %.0f of %.0f: --resume goes on; remove the file to start anew",
                  run.state_path, (double)s.step, s.settings[k]);
@@ -441,7 +296,7 @@ static void keep_tokenizer(void) {
 
 static void open_tokenizer(void) {
     tokenizer_error err;
-    const int vocab = was_given(&arg.vocab) ? arg.vocab : 0;
+    const int vocab = option_was_given(&arg.vocab) ? arg.vocab : 0;
     if (run.model.tokenizer) /* of --init or --resume */
         run.tokens = tokenizer_load_memory(run.model.tokenizer, run.model.tokenizer_size,
                                            run.model.config.vocab_size, NULL, &err);
@@ -503,12 +358,12 @@ static void take_shape(void) {
         {&arg.kv_heads, f->n_kv_heads, "kv-heads"}, {&arg.hidden, f->hidden_dim, "hidden"},
         {&arg.vocab, f->vocab_size, "vocab"}, {&arg.tie, f->shared_classifier, "tie"}};
     for (size_t i = 0; i < sizeof shape / sizeof *shape; i++) {
-        if (was_given(shape[i].option) && *shape[i].option != shape[i].value)
+        if (option_was_given(shape[i].option) && *shape[i].option != shape[i].value)
             fail("--%s %d: %.120s has %d", shape[i].name, *shape[i].option, arg.init, shape[i].value);
         *shape[i].option = shape[i].value;
     }
     arg.model_context = f->seq_len > arg.context ? f->seq_len : arg.context;
-    if (!was_given(&arg.context) && arg.context > f->seq_len) arg.context = arg.model_context = f->seq_len;
+    if (!option_was_given(&arg.context) && arg.context > f->seq_len) arg.context = arg.model_context = f->seq_len;
 }
 
 static void load_init(void) {
@@ -531,14 +386,14 @@ static void shape_model(void) { /* of the options */
         .shared_classifier = arg.tie, .norm_eps = 1e-5f, .rope_theta = 10000};
     if (arg.dim % arg.heads) fail("--heads %d does not divide --dim %d", arg.heads, arg.dim);
     *f = shape;
-    run.model.rope = f->head_dim % 2 ? NULL : source_rope(f->head_dim, f->rope_theta);
+    run.model.rope = f->head_dim % 2 ? NULL : rope_frequencies(f->head_dim, f->rope_theta);
     arg.model_context = arg.context;
 }
 
 static void check_shape(void) {
     llama_error err;
     const llama_config *f = &run.model.config;
-    if (weights_check(f, "the model", &err)) fail("%s", err.text);
+    if (inside_check_config(f, "the model", &err)) fail("%s", err.text);
     if ((double)arg.batch * f->seq_len * (f->dim + 2.0 * f->hidden_dim) > 1e15 || grad_count(f) == SIZE_MAX)
         fail("the model is too large");
     if ((double)arg.batch * f->seq_len > INT_MAX)
@@ -578,8 +433,8 @@ static void choose_schedule(void) {
         if (steps > INT_MAX) fail("--epochs %g are more than %d steps", arg.epochs, INT_MAX);
         arg.steps = steps < 1 ? 1 : (int)steps;
     }
-    if (!was_given(&arg.warmup) && arg.warmup > arg.steps / 10) arg.warmup = arg.steps / 10;
-    if (!was_given(&arg.min_rate)) arg.min_rate = arg.rate / 10;
+    if (!option_was_given(&arg.warmup) && arg.warmup > arg.steps / 10) arg.warmup = arg.steps / 10;
+    if (!option_was_given(&arg.min_rate)) arg.min_rate = arg.rate / 10;
     if (!arg.eval_every) arg.eval_every = (arg.steps + 19) / 20;
 }
 
@@ -669,7 +524,7 @@ static void print_sample(void) {
     llama_sampling how = llama_sampling_default();
     how.seed = now.step;
     const llama_options o = {.n_ctx = SAMPLE_TOKENS, .n_threads = compute_threads(run.threads)};
-    llama_model *m = weights_build(&run.model, weights_type("f32"), &data, &size, &err)
+    llama_model *m = weights_build(&run.model, writer_type("f32"), &data, &size, &err)
                          ? NULL : llama_load_memory(data, size, NULL, &err);
     llama_context *c = m ? llama_context_create(m, &o, &err) : NULL;
     llama_sampler *s = c ? llama_sampler_create(m, &how, NULL, &err) : NULL;
@@ -696,7 +551,7 @@ static void print_sample(void) {
 static void look_around(double rate, double *spent, uint64_t *steps) {
     const int last = now.step == (uint64_t)arg.steps;
     const int evaluate = (now.step % (uint64_t)arg.eval_every == 0 || last) && run.scored.count;
-    const uint64_t sample = (uint64_t)(was_given(&arg.sample_every) ? arg.sample_every : arg.eval_every);
+    const uint64_t sample = (uint64_t)(option_was_given(&arg.sample_every) ? arg.sample_every : arg.eval_every);
     const int due = arg.save_every ? now.step % (uint64_t)arg.save_every == 0
                                    : clock_seconds() - now.saved > SAVE_SECONDS;
     int improved = 0;
@@ -758,7 +613,7 @@ static void close_all(void) {
 
 int main(int argc, char **argv) {
     size_t size;
-    parse_arguments(argc, argv);
+    options_parse(&line, argc, argv);
     check_arguments();
     now.lowest = INFINITY;
     run.text = read_file(arg.text, TEXT_LIMIT, &size);
@@ -780,7 +635,7 @@ int main(int argc, char **argv) {
     run.model.config.vocab_size = arg.vocab;
     choose_schedule();
     create_model();
-    catch_signal(SIGINT), catch_signal(SIGTERM);
+    catch_interrupts(1); /* what was saved stays whole */
     train();
     const int failed = fflush(stdout) || ferror(stdout), stopped = now.step < (uint64_t)arg.steps;
     close_all();

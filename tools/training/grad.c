@@ -15,6 +15,8 @@
  * pass. Sums over tokens are made in an order that does not depend on the number of threads.
  */
 #include "grad.h"
+#include "../shared/messages.h"
+#include "../shared/numbers.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -32,39 +34,29 @@ static real square_root(real x) { return sizeof(real) == sizeof(float) ? (real)s
 
 /* ==== 1. Weights ================================================================================ */
 
-static const enum source_tensor of_layer[] = {SOURCE_ATTENTION_NORM, SOURCE_FFN_NORM, SOURCE_WQ, SOURCE_WK, SOURCE_WV,
-                                              SOURCE_WO, SOURCE_W1, SOURCE_W3, SOURCE_W2};
+static const enum tensor of_layer[] = {TENSOR_ATTENTION_NORM, TENSOR_FFN_NORM, TENSOR_WQ, TENSOR_WK, TENSOR_WV,
+                                              TENSOR_WO, TENSOR_W1, TENSOR_W3, TENSOR_W2};
 enum { PER_LAYER = sizeof of_layer / sizeof *of_layer };
 
-int grad_is_norm(enum source_tensor id) {
-    return id == SOURCE_FINAL_NORM || id == SOURCE_ATTENTION_NORM || id == SOURCE_FFN_NORM;
-}
-
-const char *grad_tensor_name(enum source_tensor id) {
-    static const char *const names[] = {"embedding", "classifier", "final_norm", "attention_norm", "ffn_norm", "wq",
-                                        "wk",        "wv",         "wo",         "w1",             "w2",       "w3"};
-    return names[id];
-}
-
-static size_t tensor_size(const llama_config *f, enum source_tensor id) {
+static size_t tensor_size(const llama_config *f, enum tensor id) {
     int rows, cols;
-    source_shape(f, id, &rows, &cols);
+    tensor_shape(f, id, &rows, &cols);
     return (size_t)rows * (size_t)cols;
 }
 
 /* The tensors before the layers. */
-static int whole_tensors(const llama_config *f, enum source_tensor id[3]) {
+static int whole_tensors(const llama_config *f, enum tensor id[3]) {
     int n = 0;
-    id[n++] = SOURCE_EMBEDDING;
-    if (!f->shared_classifier) id[n++] = SOURCE_CLASSIFIER;
-    id[n++] = SOURCE_FINAL_NORM;
+    id[n++] = TENSOR_EMBEDDING;
+    if (!f->shared_classifier) id[n++] = TENSOR_CLASSIFIER;
+    id[n++] = TENSOR_FINAL_NORM;
     return n;
 }
 
 int grad_tensor_count(const llama_config *f) { return (f->shared_classifier ? 2 : 3) + PER_LAYER * f->n_layers; }
 
 grad_tensor grad_tensor_at(const llama_config *f, int i) {
-    enum source_tensor whole[3];
+    enum tensor whole[3];
     const int before = whole_tensors(f, whole);
     grad_tensor t = {i < before ? whole[i] : of_layer[(i - before) % PER_LAYER], 0, 0, 0, 0};
     size_t layer = 0;
@@ -75,28 +67,28 @@ grad_tensor grad_tensor_at(const llama_config *f, int i) {
         t.offset += layer * (size_t)t.layer;
         for (int k = 0; k < (i - before) % PER_LAYER; k++) t.offset += tensor_size(f, of_layer[k]);
     }
-    source_shape(f, t.id, &t.rows, &t.cols);
+    tensor_shape(f, t.id, &t.rows, &t.cols);
     return t;
 }
 
-grad_tensor grad_find_tensor(const llama_config *f, enum source_tensor id, int layer) {
+grad_tensor grad_find_tensor(const llama_config *f, enum tensor id, int layer) {
     int i = 0;
     grad_tensor t = grad_tensor_at(f, 0);
-    if (id == SOURCE_CLASSIFIER && f->shared_classifier) return t; /* the embedding */
+    if (id == TENSOR_CLASSIFIER && f->shared_classifier) return t; /* the embedding */
     while (t.id != id || t.layer != layer) t = grad_tensor_at(f, ++i);
     return t;
 }
 
 size_t grad_count(const llama_config *f) {
     uint64_t layer = 0, sum = 0;
-    enum source_tensor whole[3];
+    enum tensor whole[3];
     const int before = whole_tensors(f, whole);
     for (int k = 0; k < PER_LAYER + before; k++) {
         int rows, cols;
-        source_shape(f, k < PER_LAYER ? of_layer[k] : whole[k - PER_LAYER], &rows, &cols);
+        tensor_shape(f, k < PER_LAYER ? of_layer[k] : whole[k - PER_LAYER], &rows, &cols);
         *(k < PER_LAYER ? &layer : &sum) += (uint64_t)rows * (uint64_t)cols; /* each below 2^56 */
     }
-    layer = source_mul(layer, (uint64_t)f->n_layers);
+    layer = mul_size(layer, (uint64_t)f->n_layers);
     return layer > SIZE_MAX / 16 || sum > SIZE_MAX / 16 - layer ? SIZE_MAX : (size_t)(sum + layer);
 }
 
@@ -165,7 +157,7 @@ typedef struct {
 
 static real *carve(carver *m, uint64_t rows, uint64_t cols) {
     real *p = m->base ? (real *)(void *)(m->base + m->size) : NULL;
-    const uint64_t bytes = source_mul(source_mul(rows, cols), sizeof(real));
+    const uint64_t bytes = mul_size(mul_size(rows, cols), sizeof(real));
     m->size = bytes > UINT64_MAX / 2 - m->size ? UINT64_MAX / 2 : (m->size + bytes + 63) / 64 * 64;
     return p;
 }
@@ -203,9 +195,9 @@ static uint64_t carve_all(grad *g, char *base) {
 
 static void point_into(const grad *g, weights *w) {
     const llama_config *f = &g->f;
-    w->embedding = w->all + grad_find_tensor(f, SOURCE_EMBEDDING, 0).offset;
-    w->classifier = w->all + grad_find_tensor(f, SOURCE_CLASSIFIER, 0).offset;
-    w->final_norm = w->all + grad_find_tensor(f, SOURCE_FINAL_NORM, 0).offset;
+    w->embedding = w->all + grad_find_tensor(f, TENSOR_EMBEDDING, 0).offset;
+    w->classifier = w->all + grad_find_tensor(f, TENSOR_CLASSIFIER, 0).offset;
+    w->final_norm = w->all + grad_find_tensor(f, TENSOR_FINAL_NORM, 0).offset;
     for (int l = 0, first = f->shared_classifier ? 2 : 3; l < f->n_layers; l++, first += PER_LAYER) {
         real *at[PER_LAYER];
         for (int k = 0; k < PER_LAYER; k++) at[k] = w->all + grad_tensor_at(f, first + k).offset;
@@ -215,7 +207,7 @@ static void point_into(const grad *g, weights *w) {
 
 grad *grad_create(const llama_config *config, const real *rope, int batch, compute *c, llama_error *err) {
     grad *g = calloc(1, sizeof *g);
-    if (!g) return source_fail(err, "no memory"), NULL;
+    if (!g) return set_error(err, "no memory"), NULL;
     const llama_config *f = &g->f;
     const size_t layers = (size_t)config->n_layers;
     g->f = *config, g->c = c, g->batch = batch;
@@ -223,12 +215,12 @@ grad *grad_create(const llama_config *config, const real *rope, int batch, compu
     g->count = grad_count(f);
     g->layers = calloc(layers + 1, sizeof *g->layers);
     g->w.layers = calloc(layers, sizeof *g->w.layers), g->dw.layers = calloc(layers, sizeof *g->dw.layers);
-    if (!g->layers || !g->w.layers || !g->dw.layers) return grad_free(g), source_fail(err, "no memory"), NULL;
+    if (!g->layers || !g->w.layers || !g->dw.layers) return grad_free(g), set_error(err, "no memory"), NULL;
     const uint64_t bytes = carve_all(g, NULL) + 64;
     g->memory = bytes <= SIZE_MAX / 2 ? malloc((size_t)bytes) : NULL;
     if (!g->memory) {
         grad_free(g);
-        return source_fail(err, "no memory: a batch of %d x %d tokens takes %.1f GB", batch, config->seq_len,
+        return set_error(err, "no memory: a batch of %d x %d tokens takes %.1f GB", batch, config->seq_len,
                            (double)bytes * 1e-9), NULL;
     }
     carve_all(g, (char *)g->memory + (64 - (uintptr_t)g->memory % 64));
@@ -266,11 +258,11 @@ void grad_initialise(grad *g, uint64_t seed) {
     const double pi = 3.14159265358979323846;
     for (int i = 0; i < grad_tensor_count(&g->f); i++) {
         const grad_tensor t = grad_tensor_at(&g->f, i);
-        const int adds = t.id == SOURCE_WO || t.id == SOURCE_W2;
+        const int adds = t.id == TENSOR_WO || t.id == TENSOR_W2;
         const double size = adds ? 0.02 / sqrt(2.0 * g->f.n_layers) : 0.02;
         real *w = g->w.all + t.offset;
         for (size_t k = 0, n = (size_t)t.rows * (size_t)t.cols; k < n; k++) /* Box and Muller, 1958 */
-            if (grad_is_norm(t.id)) w[k] = 1;
+            if (tensor_is_norm(t.id)) w[k] = 1;
             else {
                 const double u = uniform(&seed), v = uniform(&seed);
                 w[k] = (real)(size * sqrt(-2 * log(u)) * cos(2 * pi * v));
@@ -662,7 +654,7 @@ static void adamw_tensor(grad *g, const adamw *o, const grad_tensor *t, real shr
     const real b1 = (real)o->beta1, b2 = (real)o->beta2, epsilon = (real)o->epsilon;
     const real rate = (real)(o->rate / (1 - pow(o->beta1, (double)o->step)));
     const real correct = (real)(1 / (1 - pow(o->beta2, (double)o->step)));
-    const real keep = (real)(grad_is_norm(t->id) ? 1 : 1 - o->rate * o->decay);
+    const real keep = (real)(tensor_is_norm(t->id) ? 1 : 1 - o->rate * o->decay);
     PARALLEL
     for (size_t i = 0; i < parts; i++) {
         const size_t begin = t->offset + i * ADAMW_PART, left = t->offset + size - begin;
@@ -678,7 +670,7 @@ static void adamw_tensor(grad *g, const adamw *o, const grad_tensor *t, real shr
 }
 
 double adamw_step(grad *g, const adamw *o, real *moment1, real *moment2) {
-    if (o->freeze_embedding) memset(g->dw.embedding, 0, tensor_size(&g->f, SOURCE_EMBEDDING) * sizeof(real));
+    if (o->freeze_embedding) memset(g->dw.embedding, 0, tensor_size(&g->f, TENSOR_EMBEDDING) * sizeof(real));
     const double length = gradient_length(g);
     if (!(length <= 1e300)) return length;
     const real shrink = (real)(o->clip > 0 && length > o->clip ? o->clip / length : 1);

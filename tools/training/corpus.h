@@ -2,7 +2,7 @@
 #ifndef CORPUS_H
 #define CORPUS_H
 
-#include "../llama.h"
+#include "../../llama.h"
 
 typedef struct {
     char *learn, *held; /* malloc'ed: corpus_free */

@@ -12,8 +12,11 @@
  * The embedding may have more rows than the tokenizer has pieces (it is often padded to a round number): the rest
  * become unused pieces. A piece without a row is an error.
  */
-#include "../tokenizer.h"
-#include "hf.h"
+#include "hf_tokenizer.h"
+#include "../../tokenizer.h"
+#include "../shared/files.h"
+#include "../shared/messages.h"
+#include "vocabulary.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,12 +46,12 @@ typedef struct {
 
 /* Fails about tokenizer.json; the text is the file's. */
 static int hf_bad_token(const hf_tokens *k, const char *what, const char *text, const char *why) {
-    return source_fail(k->err, "%.100s/tokenizer.json: %s \"%.60s\": %s", k->directory, what, text, why);
+    return set_error(k->err, "%.100s/tokenizer.json: %s \"%.60s\": %s", k->directory, what, text, why);
 }
 
 static int hf_load_optional(const hf_tokens *k, json_text *j, const char *name) {
-    if (!hf_exists(k->directory, name)) return 0;
-    char *path = hf_path(k->directory, name, k->err);
+    if (!file_is_in(k->directory, name)) return 0;
+    char *path = path_join(k->directory, name, k->err);
     const int result = path ? json_load(j, path, k->err) : -1;
     free(path);
     return result;
@@ -97,7 +100,7 @@ static int hf_check_byte_level(const hf_tokens *k) {
     const json_node *step[2], *root = k->tokenizer.nodes, *normalizer = json_get(root, "normalizer");
     const int n = hf_steps(json_get(root, "pre_tokenizer"), "pretokenizers", step);
     if (normalizer && normalizer->type != JSON_NULL)
-        return source_fail(k->err, "%.120s/tokenizer.json: normalizer is %s, not null", k->directory,
+        return set_error(k->err, "%.120s/tokenizer.json: normalizer is %s, not null", k->directory,
                            json_type_name(normalizer));
     const json_node *pattern =
         n == 2 && hf_is(step[0], "Split") ? json_get(json_get(step[0], "pattern"), "Regex") : NULL;
@@ -107,7 +110,7 @@ static int hf_check_byte_level(const hf_tokens *k) {
         json_is(json_get(step[0], "invert"), JSON_TRUE) || !hf_is(step[1], "ByteLevel") ||
         !json_is(json_get(step[1], "add_prefix_space"), JSON_FALSE) ||
         !json_is(json_get(step[1], "use_regex"), JSON_FALSE))
-        return source_fail(k->err, "%.120s/tokenizer.json: pre_tokenizer is not Llama 3's: Split, then ByteLevel",
+        return set_error(k->err, "%.120s/tokenizer.json: pre_tokenizer is not Llama 3's: Split, then ByteLevel",
                            k->directory);
     return 0;
 }
@@ -119,10 +122,10 @@ static int hf_check_model(const hf_tokens *k) {
     for (int i = 0; i < 2; i++) {
         const json_node *value = json_get(k->model, affixes[i]);
         if (value && value->type != JSON_NULL && !json_is_text(value, ""))
-            return source_fail(k->err, "%.120s/tokenizer.json: %s is not supported", k->directory, affixes[i]);
+            return set_error(k->err, "%.120s/tokenizer.json: %s is not supported", k->directory, affixes[i]);
     }
     if (dropout && dropout->type != JSON_NULL && !(dropout->type == JSON_NUMBER && dropout->number == 0))
-        return source_fail(k->err, "%.120s/tokenizer.json: dropout is not supported", k->directory);
+        return set_error(k->err, "%.120s/tokenizer.json: dropout is not supported", k->directory);
     return 0;
 }
 
@@ -132,7 +135,7 @@ static int hf_check_model(const hf_tokens *k) {
 static tokenizer_piece *hf_slot(const hf_tokens *k, const json_node *name, const json_node *id) {
     uint64_t n;
     if (!json_is(name, JSON_STRING) || !name->size) {
-        source_fail(k->err, "%.120s/tokenizer.json: a token's content is %s, not a text", k->directory,
+        set_error(k->err, "%.120s/tokenizer.json: a token's content is %s, not a text", k->directory,
                     json_is(name, JSON_STRING) ? "empty" : json_type_name(name));
     } else if (!json_whole(id, &n)) {
         hf_bad_token(k, "token", name->text, "its id is not a whole number");
@@ -195,7 +198,7 @@ static int hf_read_vocab(hf_tokens *k) {
                 p->type = TOKENIZER_BYTE;
             continue;
         }
-        const ptrdiff_t n = source_decode_bytes(name->text, name->size, out);
+        const ptrdiff_t n = vocabulary_decode_bytes(name->text, name->size, out);
         if (n < 0) return hf_bad_token(k, "token", name->text, "it has characters outside the byte-level alphabet");
         p->text = out;
         p->size = (size_t)n;
@@ -232,7 +235,7 @@ static int hf_read_merge(const hf_tokens *k, const json_node *merge, size_t long
     const char *text[2];
     size_t size[2];
     if (!hf_split_merge(merge, text, size))
-        return source_fail(k->err, "%.120s/tokenizer.json: line %lu: a merge is not two tokens", k->directory,
+        return set_error(k->err, "%.120s/tokenizer.json: line %lu: a merge is not two tokens", k->directory,
                            (unsigned long)merge->line);
     const char *shown = merge->type == JSON_ARRAY ? text[0] : merge->text;
     for (int i = 0; i < 2; i++)
@@ -285,7 +288,7 @@ static int hf_read_merges(hf_tokens *k) {
     k->merges = malloc(((size_t)k->merge_list->size + 1) * sizeof *k->merges);
     if (!joined || !k->merges || json_index_make(&k->index, k->vocab)) {
         free(joined);
-        return source_fail(k->err, "%.120s/tokenizer.json: no memory", k->directory);
+        return set_error(k->err, "%.120s/tokenizer.json: no memory", k->directory);
     }
     JSON_EACH(merge, k->merge_list) {
         int id[3];
@@ -309,18 +312,18 @@ static int hf_read_tokenizer_json(hf_tokens *k) {
     k->vocab = json_get(k->model, "vocab");
     k->merge_list = json_get(k->model, "merges");
     if (!json_is(k->vocab, JSON_OBJECT) || !json_is(k->merge_list, JSON_ARRAY))
-        return source_fail(
+        return set_error(
             k->err, "%.120s/tokenizer.json: model's vocab is %s and its merges are %s, not an object and an array",
             k->directory, json_type_name(k->vocab), json_type_name(k->merge_list));
     k->parts.ignore_merges = json_is(json_get(k->model, "ignore_merges"), JSON_TRUE);
     size_t size = 0;
     JSON_EACH(name, k->vocab) size += name->size;
     k->bytes = malloc(size + 1);
-    if (!k->bytes) return source_fail(k->err, "%.120s/tokenizer.json: no memory", k->directory);
+    if (!k->bytes) return set_error(k->err, "%.120s/tokenizer.json: no memory", k->directory);
     if (k->parts.kind == TOKENIZER_BYTE_LEVEL) {
         if (hf_check_byte_level(k)) return -1;
     } else if ((k->parts.add_dummy_prefix = hf_dummy_prefix(k->tokenizer.nodes)) < 0) {
-        return source_fail(k->err, "%.120s/tokenizer.json: normalizer and pre_tokenizer are not SentencePiece's",
+        return set_error(k->err, "%.120s/tokenizer.json: normalizer and pre_tokenizer are not SentencePiece's",
                            k->directory);
     }
     return hf_check_model(k) || hf_read_added(k) || hf_read_vocab(k) || hf_read_merges(k) ? -1 : 0;
@@ -328,14 +331,14 @@ static int hf_read_tokenizer_json(hf_tokens *k) {
 
 static int hf_read_tokenizer_model(hf_tokens *k) {
     tokenizer_error why;
-    char *path = hf_path(k->directory, "tokenizer.model", k->err);
+    char *path = path_join(k->directory, "tokenizer.model", k->err);
     if (!path) return -1;
     k->base = tokenizer_load(path, 0, NULL, &why);
-    if (!k->base) source_fail(k->err, "%s", why.text);
+    if (!k->base) set_error(k->err, "%s", why.text);
     const int n = k->base ? tokenizer_vocab_size(k->base) : 0;
     int result = k->base ? 0 : -1;
     if (n > k->vocab_size)
-        result = source_fail(k->err, "%.120s: %d pieces, the embedding has %d rows", path, n, k->vocab_size);
+        result = set_error(k->err, "%.120s: %d pieces, the embedding has %d rows", path, n, k->vocab_size);
     free(path);
     return result ? result : hf_read_added(k);
 }
@@ -346,12 +349,12 @@ static int hf_read_pieces(hf_tokens *k) {
     k->model = json_get(root, "model");
     if (root && !hf_is(k->model, "BPE")) {
         const json_node *type = json_get(k->model, "type");
-        return source_fail(k->err, "%.120s/tokenizer.json: model's type is %.40s, not BPE", k->directory,
+        return set_error(k->err, "%.120s/tokenizer.json: model's type is %.40s, not BPE", k->directory,
                            json_is(type, JSON_STRING) ? type->text : json_type_name(type));
     }
     fallback = json_get(k->model, "byte_fallback");
     k->parts.kind = root && !json_is(fallback, JSON_TRUE) ? TOKENIZER_BYTE_LEVEL : TOKENIZER_SENTENCEPIECE;
-    if (k->parts.kind == TOKENIZER_SENTENCEPIECE && hf_exists(k->directory, "tokenizer.model"))
+    if (k->parts.kind == TOKENIZER_SENTENCEPIECE && file_is_in(k->directory, "tokenizer.model"))
         return hf_read_tokenizer_model(k);
     return hf_read_tokenizer_json(k);
 }
@@ -368,7 +371,7 @@ static int hf_named_token(const hf_tokens *k, const char *key) {
     for (int i = 0; id < 0 && i < k->vocab_size; i++)
         if (k->pieces[i].size == name->size && !memcmp(k->pieces[i].text, name->text, name->size)) id = i;
     if (id >= 0) return id;
-    source_fail(k->err, "%.100s/tokenizer_config.json: %s is \"%.60s\", which is not in the vocabulary", k->directory,
+    set_error(k->err, "%.100s/tokenizer_config.json: %s is \"%.60s\", which is not in the vocabulary", k->directory,
                 key, name->text);
     return -2;
 }
@@ -377,7 +380,7 @@ static int hf_named_token(const hf_tokens *k, const char *key) {
 static int hf_checked_id(const hf_tokens *k, const json_node *id, const char *file, const char *key) {
     uint64_t n;
     if (json_whole(id, &n) && n < (uint64_t)k->vocab_size) return (int)n;
-    source_fail(k->err, "%.120s/%s: %s is %.10g, not an id below %d", k->directory, file, key,
+    set_error(k->err, "%.120s/%s: %s is %.10g, not an id below %d", k->directory, file, key,
                 json_is(id, JSON_NUMBER) ? id->number : -1.0, k->vocab_size);
     return -2;
 }
@@ -386,7 +389,7 @@ static int hf_add_end(hf_tokens *k, int id) {
     for (int i = 0; i < k->parts.n_ends; i++)
         if (k->ends[i] == id) return 0;
     if (k->parts.n_ends == HF_MAX_ENDS)
-        return source_fail(k->err, "%.120s: more than %d tokens end a text", k->directory, HF_MAX_ENDS);
+        return set_error(k->err, "%.120s: more than %d tokens end a text", k->directory, HF_MAX_ENDS);
     k->ends[k->parts.n_ends++] = id;
     return 0;
 }
@@ -412,7 +415,7 @@ static int hf_read_ends(hf_tokens *k) {
         return -1;
     for (int id = 0; id < k->vocab_size; id++) {
         const tokenizer_piece *p = &k->pieces[id];
-        if ((p->type == TOKENIZER_CONTROL || p->type == TOKENIZER_USER_DEFINED) && source_ends_turn(p->text, p->size) &&
+        if ((p->type == TOKENIZER_CONTROL || p->type == TOKENIZER_USER_DEFINED) && vocabulary_ends_turn(p->text, p->size) &&
             hf_add_end(k, id))
             return -1;
     }
@@ -458,13 +461,13 @@ static int hf_read_template(hf_tokens *k) {
     static const char file[] = "chat_template.jinja";
     const json_node *text = json_get(k->tokenizer_config.nodes, "chat_template");
     const char *name = NULL;
-    if (hf_exists(k->directory, file)) {
+    if (file_is_in(k->directory, file)) {
         size_t size;
-        char *path = hf_path(k->directory, file, k->err);
-        char *jinja = path ? source_read_file(path, HF_MAX_TEMPLATE, &size, k->err) : NULL;
+        char *path = path_join(k->directory, file, k->err);
+        char *jinja = path ? file_read(path, HF_MAX_TEMPLATE, &size, k->err) : NULL;
         free(path);
         if (!jinja) return -1;
-        name = source_template(jinja, size);
+        name = vocabulary_template(jinja, size);
         free(jinja);
     } else {
         if (json_is(text, JSON_ARRAY)) {
@@ -473,7 +476,7 @@ static int hf_read_template(hf_tokens *k) {
             JSON_EACH(item, list)
                 if (json_is_text(json_get(item, "name"), "default")) text = json_get(item, "template");
         }
-        if (json_is(text, JSON_STRING)) name = source_template(text->text, text->size);
+        if (json_is(text, JSON_STRING)) name = vocabulary_template(text->text, text->size);
     }
     k->parts.chat_template = tokenizer_template_find(name);
     return 0;
@@ -488,17 +491,15 @@ static int hf_build(hf_tokens *k, llama_source *s) {
     k->parts.pieces = k->pieces + n_base;
     k->parts.n_pieces = k->vocab_size - n_base;
     tokenizer *t = tokenizer_create(&k->parts, NULL, &why);
-    if (!t) return source_fail(k->err, "%.120s: tokenizer: %.120s", k->directory, why.text);
-    s->tokenizer_size = tokenizer_save(t, NULL, 0);
-    s->tokenizer = malloc(s->tokenizer_size);
-    if (s->tokenizer) tokenizer_save(t, s->tokenizer, s->tokenizer_size);
+    if (!t) return set_error(k->err, "%.120s: tokenizer: %.120s", k->directory, why.text);
+    s->tokenizer = vocabulary_save(t, &s->tokenizer_size);
     tokenizer_free(t);
-    return s->tokenizer ? 0 : source_fail(k->err, "%.120s: no memory for the tokenizer", k->directory);
+    return s->tokenizer ? 0 : set_error(k->err, "%.120s: no memory for the tokenizer", k->directory);
 }
 
 static int hf_read_all(hf_tokens *k, llama_source *s) {
     k->pieces = malloc((size_t)k->vocab_size * sizeof *k->pieces);
-    if (!k->pieces) return source_fail(k->err, "%.120s: no memory for %d pieces", k->directory, k->vocab_size);
+    if (!k->pieces) return set_error(k->err, "%.120s: no memory for %d pieces", k->directory, k->vocab_size);
     for (int id = 0; id < k->vocab_size; id++) k->pieces[id] = (tokenizer_piece){"", 0, 0, TOKENIZER_UNUSED};
     if (hf_load_optional(k, &k->tokenizer, "tokenizer.json") ||
         hf_load_optional(k, &k->tokenizer_config, "tokenizer_config.json") ||
@@ -510,7 +511,7 @@ static int hf_read_all(hf_tokens *k, llama_source *s) {
 }
 
 int hf_read_tokenizer(llama_source *s, const char *directory, const json_node *config, llama_error *err) {
-    if (!hf_exists(directory, "tokenizer.json") && !hf_exists(directory, "tokenizer.model")) return 0;
+    if (!file_is_in(directory, "tokenizer.json") && !file_is_in(directory, "tokenizer.model")) return 0;
     hf_tokens k = {.directory = directory, .err = err, .vocab_size = s->config.vocab_size, .config = config};
     const int result = hf_read_all(&k, s);
     tokenizer_free(k.base);

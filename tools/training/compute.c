@@ -5,40 +5,49 @@
  * inner dimension into chunks whose tile fits the first. A panel is one thread's work; panels begin at multiples of
  * a block and of a tile, so that every element is summed in the same order however many threads there are.
  */
-#define LLAMA_API static inline
-#include "../llama.c"
-
 #include "compute.h"
+#include "../shared/inside.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 enum {
-    COLS = LL_TILE,
+    COLS = INSIDE_TILE,
     CHUNK = 256,      /* of the inner dimension: a tile is then 16 KB, a block 12 KB */
     PANEL_ROWS = 384, /* 384 KB packed */
     PANEL_COLS = 512  /* 512 KB */
 };
 
 struct compute {
-    const ll_kernels *kernels;
+#ifndef TRAIN_DOUBLE
+    inside_kernels kernels;
+#endif
     int threads;
     char *memory;   /* what scratch lies in */
     float *scratch; /* (threads, SCRATCH) a packed panel of rows, then one of columns */
 };
-enum { SCRATCH = CHUNK * (PANEL_ROWS + PANEL_COLS) };
+enum { SCRATCH = CHUNK * (PANEL_ROWS + PANEL_COLS), ALIGNED = 64 };
 
 compute *compute_create(int threads) {
     compute *c = calloc(1, sizeof *c);
     if (!c) return NULL;
 #ifndef TRAIN_DOUBLE
-    c->kernels = ll_find_kernels(NULL);
+    c->kernels = inside_find_kernels();
 #endif
     c->threads = 1;
 #ifdef _OPENMP
-    c->threads = threads > 0 ? threads : ll_cores();
+    c->threads = threads > 0 ? threads : inside_cores();
 #endif
     (void)threads;
-    c->memory = malloc(ll_add(ll_mul((size_t)c->threads, SCRATCH * sizeof(float)), LL_LINE));
+    c->memory = malloc((size_t)c->threads * SCRATCH * sizeof(float) + ALIGNED);
     if (!c->memory) return free(c), NULL;
-    c->scratch = (float *)(void *)(c->memory + (LL_LINE - (uintptr_t)c->memory % LL_LINE));
+    c->scratch = (float *)(void *)(c->memory + (ALIGNED - (uintptr_t)c->memory % ALIGNED));
     return c;
 }
 
@@ -74,10 +83,10 @@ static const float *at(factor f, int i, int j) {
 
 /* out: for each block of rows (k, block), the last one (k, what is left). */
 static void pack_rows(const compute *c, float *out, factor a, span rows, span k) {
-    const int block = c->kernels->type[LL_F32].block, n = k.end - k.begin;
+    const int block = c->kernels.block, n = k.end - k.begin;
     for (int i = rows.begin; i < rows.end && !a.turned; i += block) {
         const int some = rows.end - i < block ? rows.end - i : block;
-        c->kernels->type[LL_F32].pack(out + (size_t)(i - rows.begin) * (size_t)n, at(a, i, k.begin), a.stride, n, some);
+        c->kernels.pack(out + (size_t)(i - rows.begin) * (size_t)n, at(a, i, k.begin), a.stride, n, some);
     }
     for (int j = 0; j < n && a.turned; j++) /* along the rows of memory */
         for (int i = rows.begin; i < rows.end; i += block) {
@@ -93,7 +102,7 @@ static void pack_rows(const compute *c, float *out, factor a, span rows, span k)
 static void pack_cols(const compute *c, float *out, factor b, span cols, span k) {
     const int n = k.end - k.begin, whole = cols.begin + (cols.end - cols.begin) / COLS * COLS;
     for (int j = cols.begin; j < whole && b.turned; j += COLS)
-        c->kernels->type[LL_F32].pack(out + (size_t)(j - cols.begin) * (size_t)n, at(b, k.begin, j), b.stride, n, COLS);
+        c->kernels.pack(out + (size_t)(j - cols.begin) * (size_t)n, at(b, k.begin, j), b.stride, n, COLS);
     for (int i = 0; i < n && !b.turned; i++)
         for (int j = cols.begin; j < whole; j += COLS)
             memcpy(out + (size_t)(j - cols.begin) * (size_t)n + (size_t)i * COLS, at(b, k.begin + i, j),
@@ -108,8 +117,8 @@ static void pack_cols(const compute *c, float *out, factor b, span cols, span k)
 /* One tile of the last columns: the kernel writes all 16, but the matrix has only so many. */
 static void narrow_tile(const compute *c, float *out, size_t stride, int cols, const float *tile, const float *block,
                         int k, int rows, int add) {
-    float wide[LL_BLOCK * COLS];
-    c->kernels->type[LL_F32].tile(wide, COLS, tile, block, k, rows, 0);
+    float wide[INSIDE_BLOCK * COLS];
+    c->kernels.tile(wide, COLS, tile, block, k, rows, 0);
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < cols; j++) {
             float *o = out + (size_t)i * stride + j;
@@ -121,7 +130,7 @@ static void narrow_tile(const compute *c, float *out, size_t stride, int cols, c
  * give one by one, except where a kernel sums one or two rows in another order. */
 static void multiply_block(const compute *c, float *out, size_t stride, const float *tile, int width,
                            const float *block, int k, int rows, int add) {
-    ll_tile_fn *one = c->kernels->type[LL_F32].tile, *pair = c->kernels->type[LL_F32].pair;
+    inside_tile_fn *one = c->kernels.tile, *pair = c->kernels.pair;
     if (width < COLS) narrow_tile(c, out, stride, width, tile, block, k, rows, add);
     else if (width == 2 * COLS && pair && rows > 2) pair(out, stride, tile, block, k, rows, add);
     else
@@ -133,7 +142,7 @@ static void multiply_block(const compute *c, float *out, size_t stride, const fl
 static void multiply_panel(const compute *c, real *out, size_t stride, factor a, factor b, span rows, span cols, int k,
                            int add) {
     float *packed = c->scratch + (size_t)compute_thread() * SCRATCH, *tiles = packed + CHUNK * PANEL_ROWS;
-    const int chunks = (k + CHUNK - 1) / CHUNK, block = c->kernels->type[LL_F32].block;
+    const int chunks = (k + CHUNK - 1) / CHUNK, block = c->kernels.block;
     for (int chunk = 0; chunk < chunks; chunk++, add = 1) {
         const span inner = span_of(k, chunks, chunk);
         const int n = inner.end - inner.begin;
@@ -150,13 +159,13 @@ static void multiply_panel(const compute *c, real *out, size_t stride, factor a,
     }
 }
 
-static int row_unit(const compute *c) { return c->kernels->type[LL_F32].block; }
+static int row_unit(const compute *c) { return c->kernels.block; }
 
-real compute_softmax(const compute *c, real *x, int n, real *max) { return c->kernels->softmax(x, n, max); }
+real compute_softmax(const compute *c, real *x, int n, real *max) { return c->kernels.softmax(x, n, max); }
 
 void compute_swiglu(const compute *c, real *out, const real *a, const real *b, int n) {
     memcpy(out, a, (size_t)n * sizeof *out);
-    c->kernels->swiglu(out, b, n);
+    c->kernels.swiglu(out, b, n);
 }
 
 #else /* TRAIN_DOUBLE: what is computed, in plain loops */

@@ -1,7 +1,8 @@
 /* json.c - a JSON reader. Contract in json.h. */
 #include "json.h"
 
-#include "source.h"
+#include "../shared/files.h"
+#include "../shared/messages.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -26,7 +27,7 @@ typedef struct {
 } json_parser;
 
 static int json_fail(json_parser *p, const char *what) {
-    return source_fail(p->err, "%.120s: line %lu, byte %lu: %s", p->name, (unsigned long)p->line,
+    return set_error(p->err, "%.120s: line %lu, byte %lu: %s", p->name, (unsigned long)p->line,
                        (unsigned long)(p->at - p->j->text), what);
 }
 
@@ -213,7 +214,7 @@ static int json_check_keys(json_parser *p, const json_node *object) {
     int result = 0;
     for (size_t i = 1; i < index.count && !result; i++)
         if (!json_compare(index.keys[i - 1], index.keys[i]))
-            result = source_fail(p->err, "%.120s: the object that starts in line %lu has the key \"%.60s\" twice",
+            result = set_error(p->err, "%.120s: the object that starts in line %lu has the key \"%.60s\" twice",
                                  p->name, (unsigned long)object->line, index.keys[i].node->text);
     json_index_free(&index);
     return result;
@@ -329,9 +330,9 @@ static int json_parse_own(json_text *j, size_t size, const char *name, llama_err
 
 int json_parse(json_text *j, const char *text, size_t size, const char *name, llama_error *err) {
     *j = (json_text){NULL, 0, NULL};
-    if (size > JSON_MAX_SIZE) return source_fail(err, "%.120s: %zu bytes, more than %zu", name, size, JSON_MAX_SIZE);
+    if (size > JSON_MAX_SIZE) return set_error(err, "%.120s: %zu bytes, more than %zu", name, size, JSON_MAX_SIZE);
     j->text = malloc(size + 1);
-    if (!j->text) return source_fail(err, "%.120s: no memory for %zu bytes", name, size);
+    if (!j->text) return set_error(err, "%.120s: no memory for %zu bytes", name, size);
     memcpy(j->text, text, size);
     j->text[size] = 0;
     return json_parse_own(j, size, name, err);
@@ -340,7 +341,7 @@ int json_parse(json_text *j, const char *text, size_t size, const char *name, ll
 int json_load(json_text *j, const char *path, llama_error *err) {
     size_t size;
     *j = (json_text){NULL, 0, NULL};
-    j->text = source_read_file(path, JSON_MAX_SIZE, &size, err);
+    j->text = file_read(path, JSON_MAX_SIZE, &size, err);
     return j->text ? json_parse_own(j, size, path, err) : -1;
 }
 

@@ -16,8 +16,12 @@
  *
  * The rooms: weight types; taking bytes off the head; metadata; tensors; configuration; tokenizer; source.
  */
-#include "../tokenizer.h"
+#include "../../tokenizer.h"
+#include "../shared/files.h"
+#include "../shared/messages.h"
+#include "../shared/numbers.h"
 #include "source.h"
+#include "vocabulary.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -69,31 +73,18 @@ typedef struct {
 } gguf;
 
 /* Returns 0, for the caller to return. */
-static int gguf_fail(gguf *g, const char *format, ...) SOURCE_PRINTF(2, 3);
+static int gguf_fail(gguf *g, const char *format, ...) PRINTF_LIKE(2, 3);
 static int gguf_fail(gguf *g, const char *format, ...) {
     char text[256];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    source_fail(g->err, "%s: %s", g->name, text);
+    set_error(g->err, "%s: %s", g->name, text);
     return 0;
 }
 
-static uint64_t gguf_number(const unsigned char *p, int size) {
-    uint64_t value = 0;
-    for (int i = 0; i < size; i++) value |= (uint64_t)p[i] << 8 * i;
-    return value;
-}
-
-static float gguf_f32(const unsigned char *p) {
-    const uint32_t bits = (uint32_t)gguf_number(p, 4);
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static float gguf_f16(const unsigned char *p) { return source_f16((uint16_t)(p[0] | p[1] << 8)); }
+static float gguf_f16(const unsigned char *p) { return float_of_f16((uint16_t)(p[0] | p[1] << 8)); }
 
 /* ---------------------------------------------------------------------------------------------------
  * Weight types
@@ -112,7 +103,7 @@ struct gguf_type {
 };
 
 static void gguf_decode_f32(const gguf_type *type, const unsigned char *p, size_t blocks, float *out) {
-    for (size_t i = 0; i < blocks; i++) out[i] = gguf_f32(p + (size_t)type->bytes * i);
+    for (size_t i = 0; i < blocks; i++) out[i] = get_f32(p + (size_t)type->bytes * i);
 }
 
 static void gguf_decode_f16(const gguf_type *type, const unsigned char *p, size_t blocks, float *out) {
@@ -120,7 +111,7 @@ static void gguf_decode_f16(const gguf_type *type, const unsigned char *p, size_
 }
 
 static void gguf_decode_bf16(const gguf_type *type, const unsigned char *p, size_t blocks, float *out) {
-    for (size_t i = 0; i < blocks; i++, p += type->bytes) out[i] = source_bf16((uint16_t)(p[0] | p[1] << 8));
+    for (size_t i = 0; i < blocks; i++, p += type->bytes) out[i] = float_of_bf16((uint16_t)(p[0] | p[1] << 8));
 }
 
 /* Q8_0: d, q[32] signed. w = d * q[i]. */
@@ -274,7 +265,7 @@ static int gguf_grow(gguf *g, size_t end) {
     unsigned char *head = realloc(g->head, size);
     if (!head) return gguf_fail(g, "no memory for %zu bytes of metadata", size);
     g->head = head;
-    if (source_read_at(g->file, g->n_head, head + g->n_head, size - g->n_head))
+    if (file_read_at(g->file, g->n_head, head + g->n_head, size - g->n_head))
         return gguf_fail(g, "cannot read %zu bytes at byte %zu", size - g->n_head, g->n_head);
     g->n_head = size;
     return 1;
@@ -298,7 +289,7 @@ static int gguf_take(gguf *g, uint64_t size, size_t *at) {
 static int gguf_take_number(gguf *g, int size, uint64_t *value) {
     size_t at = 0;
     if (!gguf_take(g, (uint64_t)size, &at)) return 0;
-    *value = gguf_number(g->head + at, size);
+    *value = get_uint(g->head + at, size);
     return 1;
 }
 
@@ -388,8 +379,8 @@ static int gguf_take_metadata(gguf *g, uint64_t count) {
 static double gguf_element(const gguf *g, const gguf_entry *e, uint64_t i) {
     const int size = gguf_value_types[e->type].size;
     const unsigned char *p = g->head + e->at + (size_t)i * (size_t)size;
-    const uint64_t bits = gguf_number(p, size);
-    if (e->type == GGUF_F32) return (double)gguf_f32(p);
+    const uint64_t bits = get_uint(p, size);
+    if (e->type == GGUF_F32) return (double)get_f32(p);
     if (e->type == GGUF_F64) {
         double value;
         memcpy(&value, &bits, sizeof value);
@@ -459,7 +450,7 @@ static int gguf_text(gguf *g, const char *key, const char **out, size_t *size) {
     *size = 0;
     if (!e) return 1;
     if (e->is_array || e->type != GGUF_STRING) return gguf_wrong_type(g, key, e, "a string");
-    *size = (size_t)gguf_number(g->head + e->at, 8);
+    *size = (size_t)get_uint(g->head + e->at, 8);
     *out = (const char *)g->head + e->at + 8;
     return 1;
 }
@@ -477,23 +468,23 @@ static int gguf_shown(size_t size) { return size < 40 ? (int)size : 40; } /* how
  * is searched, and a slot that is filled twice is a duplicate.
  * ------------------------------------------------------------------------------------------------- */
 
-/* In the order of enum source_tensor; the first three are of no layer, the others stand behind "blk.N." */
+/* In the order of enum tensor; the first three are of no layer, the others stand behind "blk.N." */
 static const char *const gguf_names[] = {
     "token_embd.weight", "output.weight", "output_norm.weight",
     "attn_norm.weight",  "ffn_norm.weight", "attn_q.weight", "attn_k.weight", "attn_v.weight", "attn_output.weight",
     "ffn_gate.weight",   "ffn_down.weight", "ffn_up.weight",
 };
-enum { GGUF_MODEL_TENSORS = 3, GGUF_LAYER_TENSORS = SOURCE_W3 + 1 - GGUF_MODEL_TENSORS };
+enum { GGUF_MODEL_TENSORS = 3, GGUF_LAYER_TENSORS = TENSOR_W3 + 1 - GGUF_MODEL_TENSORS };
 #define GGUF_FACTORS "rope_freqs.weight"
 
-static size_t gguf_slot(enum source_tensor tensor, int layer) {
+static size_t gguf_slot(enum tensor tensor, int layer) {
     const size_t behind = (int)tensor < GGUF_MODEL_TENSORS ? 0 : (size_t)layer * GGUF_LAYER_TENSORS;
     return behind + (size_t)tensor;
 }
 
-static enum source_tensor gguf_slot_tensor(size_t slot) {
-    if (slot < GGUF_MODEL_TENSORS) return (enum source_tensor)slot;
-    return (enum source_tensor)(GGUF_MODEL_TENSORS + (slot - GGUF_MODEL_TENSORS) % GGUF_LAYER_TENSORS);
+static enum tensor gguf_slot_tensor(size_t slot) {
+    if (slot < GGUF_MODEL_TENSORS) return (enum tensor)slot;
+    return (enum tensor)(GGUF_MODEL_TENSORS + (slot - GGUF_MODEL_TENSORS) % GGUF_LAYER_TENSORS);
 }
 
 static void gguf_slot_name(const gguf *g, size_t slot, char name[GGUF_MAX_NAME + 1]) {
@@ -512,10 +503,10 @@ static size_t gguf_find_slot(const gguf *g, const char *name) {
         if (n == 0 || (n > 1 && name[-n] == '0') || *name++ != '.' || layer >= g->source.config.n_layers)
             return g->n_tensors;
         first = GGUF_MODEL_TENSORS;
-        last = SOURCE_W3 + 1;
+        last = TENSOR_W3 + 1;
     }
     for (int i = first; i < last; i++)
-        if (strcmp(name, gguf_names[i]) == 0) return gguf_slot((enum source_tensor)i, layer);
+        if (strcmp(name, gguf_names[i]) == 0) return gguf_slot((enum tensor)i, layer);
     return g->n_tensors;
 }
 
@@ -523,7 +514,7 @@ static size_t gguf_find_slot(const gguf *g, const char *name) {
 static void gguf_shape(const gguf *g, size_t slot, int *rows, int *cols) {
     *rows = 1;
     *cols = g->source.config.head_dim / 2;
-    if (slot != g->n_tensors - 1) source_shape(&g->source.config, gguf_slot_tensor(slot), rows, cols);
+    if (slot != g->n_tensors - 1) tensor_shape(&g->source.config, gguf_slot_tensor(slot), rows, cols);
 }
 
 /* Dimensions, of which there are four at most; all but the first two must be 1. */
@@ -554,7 +545,7 @@ static int gguf_take_tensor_type(gguf *g, gguf_tensor *t) {
         return gguf_fail(g, "%s: rows of %" PRIu64 " weights are no multiple of %d, %s's block", g->what, t->cols,
                          type->block, type->name);
     t->type = (uint32_t)number;
-    t->size = source_mul(source_mul(t->cols / (uint64_t)type->block, (uint64_t)type->bytes), t->rows);
+    t->size = mul_size(mul_size(t->cols / (uint64_t)type->block, (uint64_t)type->bytes), t->rows);
     return 1;
 }
 
@@ -624,7 +615,7 @@ static int gguf_check_overlap(gguf *g) {
 /* Shapes, and places in the file. */
 static int gguf_check_tensors(gguf *g, int alignment) {
     const uint64_t start = ((uint64_t)g->at + (uint64_t)alignment - 1) / (uint64_t)alignment * (uint64_t)alignment;
-    g->source.config.vocab_size = (int)g->tensors[SOURCE_EMBEDDING].rows;
+    g->source.config.vocab_size = (int)g->tensors[TENSOR_EMBEDDING].rows;
     for (size_t slot = 0; slot < g->n_tensors; slot++) {
         gguf_tensor *t = &g->tensors[slot];
         char name[GGUF_MAX_NAME + 1];
@@ -632,7 +623,7 @@ static int gguf_check_tensors(gguf *g, int alignment) {
         gguf_slot_name(g, slot, name);
         gguf_shape(g, slot, &rows, &cols);
         if (t->size == 0) {
-            if (slot == SOURCE_CLASSIFIER || slot == g->n_tensors - 1) continue;
+            if (slot == TENSOR_CLASSIFIER || slot == g->n_tensors - 1) continue;
             return gguf_fail(g, "%s is missing", name);
         }
         if (t->rows != (uint64_t)rows || t->cols != (uint64_t)cols)
@@ -741,16 +732,16 @@ static int gguf_read_rope(gguf *g) {
     if (!gguf_rope_factor(g, &all)) return 0;
     if (t->size && gguf_types[t->type].decode != gguf_decode_f32)
         return gguf_fail(g, GGUF_FACTORS " has weight type %s, not F32", gguf_types[t->type].name);
-    float *f = g->source.rope_frequencies = source_rope(c->head_dim, c->rope_theta);
+    float *f = g->source.rope_frequencies = rope_frequencies(c->head_dim, c->rope_theta);
     if (!f) return gguf_fail(g, "no memory for %d rotary frequencies", c->head_dim / 2);
     for (int i = 0; i < c->head_dim / 2; i++) {
         unsigned char p[4] = {0, 0, 0x80, 0x3F}; /* 1 */
-        if (t->size && source_read_at(g->file, t->offset + 4 * (uint64_t)i, p, sizeof p))
+        if (t->size && file_read_at(g->file, t->offset + 4 * (uint64_t)i, p, sizeof p))
             return gguf_fail(g, "cannot read " GGUF_FACTORS);
-        f[i] /= all * gguf_f32(p);
+        f[i] /= all * get_f32(p);
         if (!(f[i] > 0 && isfinite(f[i])))
             return gguf_fail(g, "rotary frequency %d is %g: base %g, divided by %g and by %g", i, (double)f[i],
-                             (double)c->rope_theta, (double)all, (double)gguf_f32(p));
+                             (double)c->rope_theta, (double)all, (double)get_f32(p));
     }
     return 1;
 }
@@ -776,7 +767,7 @@ static int gguf_array(gguf *g, const char *key, uint32_t type, uint64_t count, c
 
 /* The string at *at in the head, and *at behind it. In the head that taking has checked, so it does not fail. */
 static char *gguf_next_string(gguf *g, size_t *at, size_t *size) {
-    *size = (size_t)gguf_number(g->head + *at, 8);
+    *size = (size_t)get_uint(g->head + *at, 8);
     char *text = (char *)g->head + *at + 8;
     *at += 8 + *size;
     return text;
@@ -814,7 +805,7 @@ static int gguf_read_pieces(gguf *g, gguf_vocabulary *v) {
         p->type = (int)type;
         p->score = scores ? (float)gguf_element(g, scores, (uint64_t)i) : 0;
         if (is_scored || p->type != TOKENIZER_NORMAL) continue;
-        const ptrdiff_t size = source_decode_bytes(text, p->size, text);
+        const ptrdiff_t size = vocabulary_decode_bytes(text, p->size, text);
         if (size < 0)
             return gguf_fail(g, "tokenizer.ggml.tokens[%d] has a character that stands for no byte", i);
         p->size = (size_t)size;
@@ -848,7 +839,7 @@ static int gguf_read_merge(gguf *g, gguf_vocabulary *v, const tokenizer_piece **
     if (!space) return gguf_fail(g, "tokenizer.ggml.merges[%d] \"%.*s\" has no space", i, gguf_shown(size), text);
     char *const starts[2] = {text, space + 1}, *const ends[2] = {space, text + size};
     for (int side = 0; side < 2; side++) {
-        const ptrdiff_t n_bytes = source_decode_bytes(starts[side], (size_t)(ends[side] - starts[side]), starts[side]);
+        const ptrdiff_t n_bytes = vocabulary_decode_bytes(starts[side], (size_t)(ends[side] - starts[side]), starts[side]);
         const tokenizer_piece key = {.text = starts[side], .size = (size_t)n_bytes}, *p = &key;
         const tokenizer_piece **found = n_bytes < 0 ? NULL : bsearch(&p, order, n, sizeof *order, gguf_compare_pieces);
         if (!found) return gguf_fail(g, "tokenizer.ggml.merges[%d]: its %s is no token", i, side ? "right" : "left");
@@ -906,7 +897,7 @@ static int gguf_read_special(gguf *g, gguf_vocabulary *v) {
         return 0;
     for (int i = 0; i < v->parts.n_pieces; i++) {
         const tokenizer_piece *p = &v->pieces[i];
-        if (p->type == TOKENIZER_CONTROL && source_ends_turn(p->text, p->size) && !gguf_add_end(g, v, i)) return 0;
+        if (p->type == TOKENIZER_CONTROL && vocabulary_ends_turn(p->text, p->size) && !gguf_add_end(g, v, i)) return 0;
     }
     v->parts.ends = v->ends;
     return 1;
@@ -942,7 +933,7 @@ static int gguf_read_vocabulary(gguf *g, gguf_vocabulary *v) {
         !gguf_bool(g, "tokenizer.ggml.remove_extra_whitespaces", &v->parts.remove_extra_whitespaces) ||
         !gguf_text(g, "tokenizer.chat_template", &jinja, &size))
         return 0;
-    v->parts.chat_template = jinja ? tokenizer_template_find(source_template(jinja, size)) : 0;
+    v->parts.chat_template = jinja ? tokenizer_template_find(vocabulary_template(jinja, size)) : 0;
     return 1;
 }
 
@@ -952,9 +943,7 @@ static int gguf_build_tokenizer(gguf *g, const tokenizer_parts *parts) {
     tokenizer_error why;
     tokenizer *t = tokenizer_create(parts, NULL, &why);
     if (!t) return gguf_fail(g, "tokenizer.ggml: %.120s", why.text);
-    s->tokenizer_size = tokenizer_save(t, NULL, 0);
-    s->tokenizer = malloc(s->tokenizer_size);
-    if (s->tokenizer) tokenizer_save(t, s->tokenizer, s->tokenizer_size);
+    s->tokenizer = vocabulary_save(t, &s->tokenizer_size);
     tokenizer_free(t);
     return s->tokenizer ? 1 : gguf_fail(g, "no memory for a tokenizer of %zu bytes", s->tokenizer_size);
 }
@@ -972,7 +961,7 @@ static int gguf_read_tokenizer(gguf *g) {
  * Source
  * ------------------------------------------------------------------------------------------------- */
 
-static int gguf_rows(llama_source *s, enum source_tensor tensor, int layer, int first, int count, float *out,
+static int gguf_rows(llama_source *s, enum tensor tensor, int layer, int first, int count, float *out,
                      llama_error *err) {
     gguf *g = (gguf *)s;
     const size_t slot = gguf_slot(tensor, layer);
@@ -988,7 +977,7 @@ static int gguf_rows(llama_source *s, enum source_tensor tensor, int layer, int 
     uint64_t offset = t->offset + (uint64_t)first * row_size;
     for (size_t left = (size_t)count; left;) {
         const size_t n = left < most ? left : most;
-        if (source_read_at(g->file, offset, g->scratch, n * row_size))
+        if (file_read_at(g->file, offset, g->scratch, n * row_size))
             return gguf_fail(g, "%s: cannot read %zu bytes at byte %" PRIu64, name, n * row_size, offset), -1;
         type->decode(type, g->scratch, n * row_size / (size_t)type->bytes, out);
         out += n * (size_t)t->cols;
@@ -1041,11 +1030,11 @@ static int gguf_read_head(gguf *g) {
 static int gguf_survey(gguf *g) {
     llama_config *c = &g->source.config;
     uint64_t largest = GGUF_SCRATCH;
-    c->shared_classifier = g->tensors[SOURCE_CLASSIFIER].size == 0;
-    c->weight_type = gguf_types[g->tensors[SOURCE_W1].type].name;
+    c->shared_classifier = g->tensors[TENSOR_CLASSIFIER].size == 0;
+    c->weight_type = gguf_types[g->tensors[TENSOR_W1].type].name;
     for (size_t slot = 0; slot < g->n_tensors - 1; slot++) {
         const gguf_tensor *t = &g->tensors[slot];
-        if (slot != SOURCE_EMBEDDING || c->shared_classifier) c->weight_bytes += t->size;
+        if (slot != TENSOR_EMBEDDING || c->shared_classifier) c->weight_bytes += t->size;
         if (t->size && t->size / t->rows > largest) largest = t->size / t->rows;
     }
     g->scratch_size = (size_t)largest;
@@ -1058,7 +1047,7 @@ static int gguf_open(gguf *g, const char *path) {
     snprintf(g->name, sizeof g->name, "%s%s", size > most ? "..." : "", size > most ? path + size - most : path);
     g->file = fopen(path, "rb");
     if (!g->file) return gguf_fail(g, "cannot open");
-    if (source_file_size(g->file, &g->file_size)) return gguf_fail(g, "cannot tell its size");
+    if (file_size(g->file, &g->file_size)) return gguf_fail(g, "cannot tell its size");
     if (!gguf_read_head(g) || !gguf_survey(g) || !gguf_read_rope(g) || !gguf_read_tokenizer(g)) return 0;
     free(g->head);
     free(g->entries);
@@ -1070,7 +1059,7 @@ static int gguf_open(gguf *g, const char *path) {
 
 llama_source *source_open_gguf(const char *path, llama_error *err) {
     gguf *g = calloc(1, sizeof *g);
-    if (!g) return source_fail(err, "%s: no memory", path), NULL;
+    if (!g) return set_error(err, "%s: no memory", path), NULL;
     g->err = err;
     g->source.rows = gguf_rows;
     g->source.close = gguf_close;

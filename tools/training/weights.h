@@ -1,8 +1,8 @@
-/* weights.h - the weights of grad.h from a model file and to one. Only weights.c includes the writer. */
+/* weights.h - the weights of grad.h from a model file and to one. */
 #ifndef WEIGHTS_H
 #define WEIGHTS_H
 
-#include "../llama.h"
+#include "../../llama.h"
 
 /* A model in memory. What weights_load fills is malloc'ed: weights_free. */
 typedef struct {
@@ -13,17 +13,11 @@ typedef struct {
     size_t tokenizer_size;
 } model_weights;
 
-/* What llama.c would refuse; name is for the message. 0, or -1. */
-int weights_check(const llama_config *f, const char *name, llama_error *err);
-
 /* Any file that llama.c loads, decoded to float32. 0, or -1. */
 int weights_load(model_weights *m, const char *path, llama_error *err);
 void weights_free(model_weights *m);
 
-/* "f32", "bf16", "q8" or "q4" to a type; -1: none of them. */
-int weights_type(const char *name);
-
-/* Replaces the file at path, or leaves it alone if anything fails. 0, or -1. */
+/* Replaces the file at path, or leaves it alone if anything fails. type is writer.h's. 0, or -1. */
 int weights_save(const model_weights *m, int type, const char *path, llama_error *err);
 
 /* The same into memory, malloc'ed. */

@@ -2,7 +2,7 @@
 #ifndef BPE_H
 #define BPE_H
 
-#include "../tokenizer.h"
+#include "../../tokenizer.h"
 
 /* A tokenizer of vocab_size pieces: <unk> <s> </s>, the 256 bytes, the pieces that merging makes, the most frequent
  * first, and the text's characters. It encodes the text into exactly the pieces that learning cut it into.

@@ -1,36 +1,20 @@
 /* state.c - reads and writes the state of a training run. Contract and format in state.h. */
-#if defined(__unix__) || defined(__APPLE__)
-#define _POSIX_C_SOURCE 200809L /* fsync, fileno */
-#endif
-
 #include "state.h"
+#include "../shared/files.h"
+#include "../shared/inside.h"
+#include "../shared/messages.h"
+#include "../shared/numbers.h"
 #include "grad.h"
-#include "weights.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-
-#if defined(__unix__) || defined(__APPLE__)
-#include <unistd.h>
-#endif
 
 static const char magic[] = "llamatr\n";
 enum { VERSION = 1, HASH_AT = 104 };
 
 /* ---- Bytes ---- */
-
-static uint64_t get_uint(const unsigned char *p, int bytes) {
-    uint64_t v = 0;
-    for (int i = bytes - 1; i >= 0; i--) v = v << 8 | p[i];
-    return v;
-}
-
-static void put_uint(unsigned char *p, uint64_t v, int bytes) {
-    for (int i = 0; i < bytes; i++, v >>= 8) p[i] = (unsigned char)(v & 255);
-}
 
 static double get_number(const unsigned char *p) {
     const union { uint64_t u; double d; } x = {get_uint(p, 8)};
@@ -40,13 +24,6 @@ static double get_number(const unsigned char *p) {
 static void put_number(unsigned char *p, double d) {
     const union { double d; uint64_t u; } x = {d};
     put_uint(p, x.u, 8);
-}
-
-static float get_single(const unsigned char *p) { return source_float((uint32_t)get_uint(p, 4)); }
-
-static void put_single(unsigned char *p, float f) {
-    const union { float f; uint32_t u; } x = {f};
-    put_uint(p, x.u, 4);
 }
 
 uint64_t state_hash(const void *data, size_t size, uint64_t before) {
@@ -78,7 +55,7 @@ static void write_header(const train_state *s, unsigned char p[STATE_HEADER]) {
     put_uint(p + 8, VERSION, 4), put_uint(p + 12, (uint64_t)s->n_settings, 4);
     for (int i = 0; i < 8; i++) put_uint(p + 16 + 4 * i, (uint64_t)*field[i], 4);
     put_uint(p + 48, (uint64_t)f.shared_classifier, 4);
-    put_single(p + 52, f.norm_eps), put_single(p + 56, f.rope_theta);
+    put_f32(p + 52, f.norm_eps), put_f32(p + 56, f.rope_theta);
     put_uint(p + 64, s->step, 8), put_uint(p + 72, s->text_hash, 8), put_number(p + 80, s->lowest);
     put_uint(p + 88, s->tokenizer_size, 8), put_number(p + 96, s->mean);
 }
@@ -88,26 +65,26 @@ static int read_header(train_state *s, const unsigned char *p, size_t size, cons
     memset(s, 0, sizeof *s);
     config_fields(&s->config, field);
     if (size < STATE_HEADER)
-        return source_fail(err, "%.120s: %zu bytes, not the state of a run, or cut short", name, size);
-    if (memcmp(p, magic, 8)) return source_fail(err, "%.120s: not the state of a training run", name);
+        return set_error(err, "%.120s: %zu bytes, not the state of a run, or cut short", name, size);
+    if (memcmp(p, magic, 8)) return set_error(err, "%.120s: not the state of a training run", name);
     const uint64_t version = get_uint(p + 8, 4), n_settings = get_uint(p + 12, 4);
     if (version != VERSION)
-        return source_fail(err, "%.120s: version %" PRIu64 " of the format, known is %d", name, version, VERSION);
+        return set_error(err, "%.120s: version %" PRIu64 " of the format, known is %d", name, version, VERSION);
     if (n_settings > STATE_SETTINGS)
-        return source_fail(err, "%.120s: %" PRIu64 " settings, more than %d", name, n_settings, STATE_SETTINGS);
+        return set_error(err, "%.120s: %" PRIu64 " settings, more than %d", name, n_settings, STATE_SETTINGS);
     for (int i = 0; i < 8; i++) {
         const uint64_t value = get_uint(p + 16 + 4 * i, 4);
         *field[i] = value > INT32_MAX ? -1 : (int)value;
     }
-    if (get_uint(p + 48, 4) > 1) return source_fail(err, "%.120s: shared_classifier is not 0 or 1", name);
+    if (get_uint(p + 48, 4) > 1) return set_error(err, "%.120s: shared_classifier is not 0 or 1", name);
     s->config.shared_classifier = (int)get_uint(p + 48, 4);
-    s->config.norm_eps = get_single(p + 52), s->config.rope_theta = get_single(p + 56);
+    s->config.norm_eps = get_f32(p + 52), s->config.rope_theta = get_f32(p + 56);
     s->n_settings = (int)n_settings;
     s->step = get_uint(p + 64, 8), s->text_hash = get_uint(p + 72, 8);
     s->lowest = get_number(p + 80), s->mean = get_number(p + 96);
     if (s->lowest != s->lowest || s->mean != s->mean)
-        return source_fail(err, "%.120s: a loss in it is not a number", name);
-    return weights_check(&s->config, name, err);
+        return set_error(err, "%.120s: a loss in it is not a number", name);
+    return inside_check_config(&s->config, name, err);
 }
 
 static uint64_t hash_file(const unsigned char *p, size_t size) {
@@ -123,13 +100,13 @@ int state_read(const void *data, size_t size, const char *name, train_state *s, 
     s->count = grad_count(&s->config);
     /* Each is far below 2^64: count is below 2^60, or else it is SIZE_MAX. */
     const uint64_t settings = 8 * (uint64_t)s->n_settings, rope = 4 * (uint64_t)(s->config.head_dim / 2);
-    const uint64_t array = source_mul(s->count, 4), tokenizer = get_uint(p + 88, 8);
+    const uint64_t array = mul_size(s->count, 4), tokenizer = get_uint(p + 88, 8);
     const uint64_t rest = size - STATE_HEADER, fixed = settings + rope;
     if (rest < fixed || tokenizer > rest - fixed || array > (rest - fixed - tokenizer) / 3 ||
         3 * array != rest - fixed - tokenizer)
-        return source_fail(err, "%.120s: %zu bytes are not what its header implies: cut short?", name, size);
+        return set_error(err, "%.120s: %zu bytes are not what its header implies: cut short?", name, size);
     if (hash_file(p, size) != get_uint(p + HASH_AT, 8))
-        return source_fail(err, "%.120s: damaged: its checksum is wrong", name);
+        return set_error(err, "%.120s: damaged: its checksum is wrong", name);
     p += STATE_HEADER;
     for (int i = 0; i < s->n_settings; i++) s->settings[i] = get_number(p + 8 * i);
     s->rope = p + settings;
@@ -180,24 +157,16 @@ static int write_state(const train_state *s, FILE *file) {
     put_uint(header + HASH_AT, count.hash, 8);
     out.file = file;
     emit_all(&out, s, header);
-    if (out.failed || fflush(file)) return -1;
-#ifdef _POSIX_VERSION
-    if (fsync(fileno(file)) && errno != EINVAL && errno != ENOTSUP) return -1;
-#endif
-    return 0;
+    return out.failed ? -1 : 0;
 }
 
 int state_write(const train_state *s, const char *path, llama_error *err) {
-    const size_t length = strlen(path) + 6;
-    char *part = malloc(length);
-    if (!part) return source_fail(err, "no memory");
-    snprintf(part, length, "%s.part", path);
-    FILE *file = fopen(part, "wb");
-    int result = file ? write_state(s, file) : -1, why = errno;
-    if (file && fclose(file) && !result) result = -1, why = errno;
-    if (!result && source_rename(part, path)) result = -1, why = errno;
-    if (result && file) remove(part);
-    if (result) source_fail(err, "%.120s: cannot %s: %s", path, file ? "write" : "open", strerror(why));
-    free(part);
-    return result;
+    replacement out;
+    if (replacement_open(&out, path, err)) return -1;
+    if (write_state(s, out.file)) {
+        const int why = errno;
+        replacement_drop(&out);
+        return set_error(err, "%.120s: cannot write: %s", path, strerror(why));
+    }
+    return replacement_end(&out, err);
 }

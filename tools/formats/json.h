@@ -12,7 +12,7 @@
 #ifndef JSON_H
 #define JSON_H
 
-#include "../llama.h"
+#include "../../llama.h"
 
 typedef enum { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT } json_type;
 

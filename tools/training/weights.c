@@ -1,48 +1,49 @@
 /* weights.c - between model files and the weights of grad.h. Contract in weights.h. */
-#if defined(__unix__) || defined(__APPLE__)
-#define _POSIX_C_SOURCE 200809L /* fsync and fileno in writer.h */
-#endif
-
-#define LLAMA_API static inline /* what is not called, the kernels above all, is not compiled */
-#include "writer.h"
-
-#include "grad.h"
 #include "weights.h"
+#include "../formats/writer.h"
+#include "../shared/inside.h"
+#include "../shared/messages.h"
+#include "grad.h"
 
-int weights_check(const llama_config *f, const char *name, llama_error *err) { return ll_check_config(f, name, err); }
-
-int weights_type(const char *name) { return writer_type(name); }
+#include <stdlib.h>
+#include <string.h>
 
 void weights_free(model_weights *m) {
     free(m->rope), free(m->values), free(m->tokenizer);
     memset(m, 0, sizeof *m);
 }
 
-static int load_values(model_weights *m, llama_source *s, llama_error *err) {
+/* All that m holds of a loaded model. */
+static int take_model(model_weights *m, const llama_model *model, llama_error *err) {
+    const void *tokenizer = llama_get_tokenizer(model, &m->tokenizer_size);
+    m->config = *llama_get_config(model);
+    m->config.format = m->config.weight_type = NULL; /* they go with the model */
+    const size_t count = grad_count(&m->config);
+    m->rope = malloc((size_t)m->config.head_dim / 2 * sizeof(float));
+    m->values = count <= SIZE_MAX / sizeof(float) ? malloc(count * sizeof(float)) : NULL;
+    if (tokenizer) m->tokenizer = malloc(m->tokenizer_size);
+    if (!m->rope || !m->values || (tokenizer && !m->tokenizer))
+        return set_error(err, "no memory for %zu weights", count);
+    if (tokenizer) memcpy(m->tokenizer, tokenizer, m->tokenizer_size);
+    inside_rows(model, TENSOR_ROPE, 0, 0, 1, m->rope);
     for (int i = 0; i < grad_tensor_count(&m->config); i++) {
         const grad_tensor t = grad_tensor_at(&m->config, i);
-        if (s->rows(s, t.id, t.layer, 0, t.rows, m->values + t.offset, err)) return -1;
+        inside_rows(model, t.id, t.layer, 0, t.rows, m->values + t.offset);
     }
     return 0;
 }
 
 int weights_load(model_weights *m, const char *path, llama_error *err) {
-    llama_source *s = source_open_llama2c(path, err);
+    llama_model *model = llama_load(path, NULL, err);
     memset(m, 0, sizeof *m);
-    if (!s) return -1;
-    const size_t count = grad_count(&s->config);
-    m->config = s->config;
-    m->config.format = m->config.weight_type = NULL; /* they go with the source */
-    m->rope = s->rope_frequencies, m->tokenizer = s->tokenizer, m->tokenizer_size = s->tokenizer_size;
-    s->rope_frequencies = NULL, s->tokenizer = NULL;
-    m->values = count <= SIZE_MAX / sizeof(float) ? malloc(count * sizeof(float)) : NULL;
-    const int result = m->values ? load_values(m, s, err) : source_fail(err, "no memory for %zu weights", count);
-    s->close(s);
+    if (!model) return -1;
+    const int result = take_model(m, model, err);
+    llama_free(model);
     if (result) weights_free(m);
     return result;
 }
 
-static int give_rows(void *user, enum source_tensor tensor, int layer, int first, int count, float *out,
+static int give_rows(void *user, enum tensor tensor, int layer, int first, int count, float *out,
                      llama_error *err) {
     const model_weights *m = user;
     const grad_tensor t = grad_find_tensor(&m->config, tensor, layer);

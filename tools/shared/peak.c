@@ -1,6 +1,6 @@
 /* peak.c - loops of nothing but multiply-adds, or of loads. Contract in peak.h. */
-#include "clock.h"
 #include "peak.h"
+#include "clock.h"
 
 #include <stdint.h>
 #include <string.h>

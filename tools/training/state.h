@@ -24,7 +24,7 @@
 #ifndef STATE_H
 #define STATE_H
 
-#include "../llama.h"
+#include "../../llama.h"
 
 enum { STATE_SETTINGS = 32, STATE_HEADER = 112 };
 

@@ -8,7 +8,12 @@
  * Hugging Face turns element i of a head together with element i + head_dim / 2, llama.c turns neighbours: the rows of
  * q_proj and k_proj are put in that order as they are read.
  */
-#include "hf.h"
+#include "../shared/files.h"
+#include "../shared/messages.h"
+#include "../shared/numbers.h"
+#include "hf_tokenizer.h"
+#include "json.h"
+#include "source.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -38,22 +43,6 @@ typedef struct {
     int open_shard;
 } hf_source;
 
-char *hf_path(const char *directory, const char *name, llama_error *err) {
-    const size_t size = strlen(directory) + strlen(name) + 2;
-    char *path = malloc(size);
-    if (path) snprintf(path, size, "%s/%s", directory, name);
-    else source_fail(err, "%.120s: no memory", directory);
-    return path;
-}
-
-int hf_exists(const char *directory, const char *name) {
-    char *path = hf_path(directory, name, NULL);
-    FILE *file = path ? fopen(path, "rb") : NULL;
-    if (file) fclose(file);
-    free(path);
-    return file != NULL;
-}
-
 /* ---- config.json ---- */
 
 /* Reads fields of an object. The first bad one leaves its message and sets failed; null is as good as missing. */
@@ -68,7 +57,7 @@ static void hf_bad(hf_reader *r, const char *key, const json_node *value, const 
     if (json_is(value, JSON_NUMBER)) snprintf(shown, sizeof shown, "%.17g", value->number);
     else if (json_is(value, JSON_STRING)) snprintf(shown, sizeof shown, "\"%.60s\"", value->text);
     else snprintf(shown, sizeof shown, "%s", json_type_name(value));
-    if (!r->failed) source_fail(r->err, "%.120s: %s is %s%s%s", r->path, key, shown, *wanted ? ", not " : "", wanted);
+    if (!r->failed) set_error(r->err, "%.120s: %s is %s%s%s", r->path, key, shown, *wanted ? ", not " : "", wanted);
     r->failed = 1;
 }
 
@@ -165,10 +154,10 @@ static void hf_read_rope(hf_reader *r, const json_node *root, llama_config *f, f
     if (hf_number(r, root, "partial_rotary_factor", 1) != 1)
         hf_bad(r, "partial_rotary_factor", hf_field(root, "partial_rotary_factor"), "1");
     if (r->failed) return;
-    *frequencies = source_rope(f->head_dim, f->rope_theta);
+    *frequencies = rope_frequencies(f->head_dim, f->rope_theta);
     if (!*frequencies) {
         r->failed = 1;
-        source_fail(r->err, "%.120s: no memory", r->path);
+        set_error(r->err, "%.120s: no memory", r->path);
         return;
     }
     const json_node *kind = hf_field(scaling, "rope_type");
@@ -186,7 +175,7 @@ static void hf_read_rope(hf_reader *r, const json_node *root, llama_config *f, f
 static int hf_read_config(llama_source *s, const char *path, const json_node *root, llama_error *err) {
     hf_reader r = {path, err, 0};
     llama_config *f = &s->config;
-    if (!json_is(root, JSON_OBJECT)) return source_fail(err, "%.120s: %s, not an object", path, json_type_name(root));
+    if (!json_is(root, JSON_OBJECT)) return set_error(err, "%.120s: %s, not an object", path, json_type_name(root));
     f->format = "Hugging Face";
     hf_read_architecture(&r, root);
     hf_read_sizes(&r, root, f);
@@ -202,22 +191,22 @@ static int hf_read_frequencies(llama_source *s, const char *path, const json_nod
 
 /* ---- Names of tensors ---- */
 
-static const struct { const char *name; enum source_tensor tensor; } hf_names[] = {
-    {"model.embed_tokens.weight", SOURCE_EMBEDDING}, {"lm_head.weight", SOURCE_CLASSIFIER},
-    {"model.norm.weight", SOURCE_FINAL_NORM},
+static const struct { const char *name; enum tensor tensor; } hf_names[] = {
+    {"model.embed_tokens.weight", TENSOR_EMBEDDING}, {"lm_head.weight", TENSOR_CLASSIFIER},
+    {"model.norm.weight", TENSOR_FINAL_NORM},
     /* behind "model.layers.N.": */
-    {"input_layernorm.weight", SOURCE_ATTENTION_NORM}, {"post_attention_layernorm.weight", SOURCE_FFN_NORM},
-    {"self_attn.q_proj.weight", SOURCE_WQ}, {"self_attn.k_proj.weight", SOURCE_WK},
-    {"self_attn.v_proj.weight", SOURCE_WV}, {"self_attn.o_proj.weight", SOURCE_WO},
-    {"mlp.gate_proj.weight", SOURCE_W1}, {"mlp.down_proj.weight", SOURCE_W2}, {"mlp.up_proj.weight", SOURCE_W3}};
+    {"input_layernorm.weight", TENSOR_ATTENTION_NORM}, {"post_attention_layernorm.weight", TENSOR_FFN_NORM},
+    {"self_attn.q_proj.weight", TENSOR_WQ}, {"self_attn.k_proj.weight", TENSOR_WK},
+    {"self_attn.v_proj.weight", TENSOR_WV}, {"self_attn.o_proj.weight", TENSOR_WO},
+    {"mlp.gate_proj.weight", TENSOR_W1}, {"mlp.down_proj.weight", TENSOR_W2}, {"mlp.up_proj.weight", TENSOR_W3}};
 
-static hf_tensor *hf_find(const hf_source *s, enum source_tensor tensor, int layer) {
-    if (tensor < SOURCE_ATTENTION_NORM) return &s->tensors[tensor];
-    return &s->tensors[3 + layer * HF_LAYER_TENSORS + (int)tensor - SOURCE_ATTENTION_NORM];
+static hf_tensor *hf_find(const hf_source *s, enum tensor tensor, int layer) {
+    if (tensor < TENSOR_ATTENTION_NORM) return &s->tensors[tensor];
+    return &s->tensors[3 + layer * HF_LAYER_TENSORS + (int)tensor - TENSOR_ATTENTION_NORM];
 }
 
 /* Which tensor a name means. 1: found; 0: one that is not needed; -1: unknown. */
-static int hf_parse_name(const hf_source *s, const json_node *name, enum source_tensor *tensor, int *layer) {
+static int hf_parse_name(const hf_source *s, const json_node *name, enum tensor *tensor, int *layer) {
     static const char prefix[] = "model.layers.", unneeded[] = "rotary_emb.inv_freq";
     const char *rest = name->text;
     const size_t size = strlen(name->text), n = sizeof unneeded - 1;
@@ -234,7 +223,7 @@ static int hf_parse_name(const hf_source *s, const json_node *name, enum source_
         rest = end + 1;
     }
     for (size_t i = 0; i < sizeof hf_names / sizeof *hf_names; i++)
-        if (!strcmp(rest, hf_names[i].name) && in_layer == (hf_names[i].tensor >= SOURCE_ATTENTION_NORM))
+        if (!strcmp(rest, hf_names[i].name) && in_layer == (hf_names[i].tensor >= TENSOR_ATTENTION_NORM))
             return *tensor = hf_names[i].tensor, 1;
     return size >= n && !strcmp(name->text + size - n, unneeded) ? 0 : -1;
 }
@@ -255,7 +244,7 @@ typedef struct { /* a header that is being read */
 } hf_header;
 
 static int hf_bad_tensor(const hf_header *h, const json_node *name, const char *what) {
-    return source_fail(h->err, "%.80s: tensor %.70s: %s", h->path, name->text, what);
+    return set_error(h->err, "%.80s: tensor %.70s: %s", h->path, name->text, what);
 }
 
 static int hf_read_offsets(const hf_header *h, hf_entry *e) {
@@ -270,9 +259,9 @@ static int hf_read_offsets(const hf_header *h, hf_entry *e) {
 }
 
 /* "shape" must be what the configuration says. */
-static int hf_check_shape(const hf_header *h, const json_node *name, enum source_tensor tensor, int rows, int cols) {
+static int hf_check_shape(const hf_header *h, const json_node *name, enum tensor tensor, int rows, int cols) {
     const json_node *shape = json_get(name + 1, "shape");
-    const int is_norm = tensor == SOURCE_FINAL_NORM || tensor == SOURCE_ATTENTION_NORM || tensor == SOURCE_FFN_NORM;
+    const int is_norm = tensor == TENSOR_FINAL_NORM || tensor == TENSOR_ATTENTION_NORM || tensor == TENSOR_FFN_NORM;
     const uint32_t n = is_norm ? 1 : 2;
     uint64_t d[2] = {1, 0};
     if (json_is(shape, JSON_ARRAY) && shape->size == n && shape->skip == n + 1 && json_whole(shape + 1, &d[2 - n]) &&
@@ -301,7 +290,7 @@ static int hf_read_type(const hf_header *h, const json_node *name, hf_tensor *t)
 }
 
 static int hf_read_entry(const hf_header *h, hf_entry *e) {
-    enum source_tensor tensor = SOURCE_EMBEDDING; /* at -O1 gcc does not follow what sets it */
+    enum tensor tensor = TENSOR_EMBEDDING; /* at -O1 gcc does not follow what sets it */
     int layer, rows, cols;
     char what[120];
     if (!json_is(e->name + 1, JSON_OBJECT)) return hf_bad_tensor(h, e->name, "its entry is not an object");
@@ -315,9 +304,9 @@ static int hf_read_entry(const hf_header *h, hf_entry *e) {
     if (!known) return 0;
     hf_tensor *t = hf_find(h->s, tensor, layer);
     if (t->shard >= 0) return hf_bad_tensor(h, e->name, "is in another file too");
-    source_shape(&h->s->base.config, tensor, &rows, &cols);
+    tensor_shape(&h->s->base.config, tensor, &rows, &cols);
     if (hf_read_type(h, e->name, t) || hf_check_shape(h, e->name, tensor, rows, cols)) return -1;
-    const uint64_t size = source_mul(source_mul((uint64_t)rows, (uint64_t)cols), (uint64_t)t->size);
+    const uint64_t size = mul_size(mul_size((uint64_t)rows, (uint64_t)cols), (uint64_t)t->size);
     snprintf(what, sizeof what, "data_offsets span %llu bytes, its shape and dtype %llu",
              (unsigned long long)(e->end - e->begin), (unsigned long long)size);
     if (e->end - e->begin != size) return hf_bad_tensor(h, e->name, what);
@@ -343,15 +332,15 @@ static int hf_check_cover(const hf_header *h, hf_entry *entries, size_t n) {
         if (entries[i].begin != at) return hf_bad_tensor(h, entries[i].name, what);
     }
     if (at != h->data_size)
-        return source_fail(h->err, "%.120s: %llu bytes of data, but its tensors end at %llu", h->path,
+        return set_error(h->err, "%.120s: %llu bytes of data, but its tensors end at %llu", h->path,
                            (unsigned long long)h->data_size, (unsigned long long)at);
     return 0;
 }
 
 static int hf_read_entries(const hf_header *h, const json_node *root) {
-    if (!json_is(root, JSON_OBJECT)) return source_fail(h->err, "%.120s: the header is not an object", h->path);
+    if (!json_is(root, JSON_OBJECT)) return set_error(h->err, "%.120s: the header is not an object", h->path);
     hf_entry *entries = malloc(((size_t)root->size + 1) * sizeof *entries);
-    if (!entries) return source_fail(h->err, "%.120s: no memory for %lu tensors", h->path, (unsigned long)root->size);
+    if (!entries) return set_error(h->err, "%.120s: no memory for %lu tensors", h->path, (unsigned long)root->size);
     size_t n = 0;
     int result = 0;
     JSON_EACH(name, root) {
@@ -369,7 +358,7 @@ static int hf_open_shard(hf_source *s, int shard, llama_error *err) {
     if (s->file) fclose(s->file);
     s->open_shard = -1;
     s->file = fopen(s->shards[shard], "rb");
-    if (!s->file) return source_fail(err, "%.120s: cannot open: %s", s->shards[shard], strerror(errno));
+    if (!s->file) return set_error(err, "%.120s: cannot open: %s", s->shards[shard], strerror(errno));
     setvbuf(s->file, NULL, _IONBF, 0); /* rows are large and read once: do not copy them through a buffer */
     s->open_shard = shard;
     return 0;
@@ -380,20 +369,20 @@ static int hf_read_header(hf_source *s, int shard, llama_error *err) {
     unsigned char bytes[8];
     uint64_t size = 0, header = 0;
     if (hf_open_shard(s, shard, err)) return -1;
-    if (source_file_size(s->file, &size)) return source_fail(err, "%.120s: not a file", path);
+    if (file_size(s->file, &size)) return set_error(err, "%.120s: not a file", path);
     if (size < 8)
-        return source_fail(err, "%.120s: %llu bytes, too few for safetensors", path, (unsigned long long)size);
-    if (source_read_at(s->file, 0, bytes, 8)) return source_fail(err, "%.120s: cannot read: %s", path, strerror(errno));
+        return set_error(err, "%.120s: %llu bytes, too few for safetensors", path, (unsigned long long)size);
+    if (file_read_at(s->file, 0, bytes, 8)) return set_error(err, "%.120s: cannot read: %s", path, strerror(errno));
     for (int i = 8; i--;) header = header << 8 | bytes[i];
     if (header > size - 8 || header > HF_MAX_HEADER)
-        return source_fail(err, "%.120s: the header has %llu bytes in a file of %llu: not safetensors, or cut short",
+        return set_error(err, "%.120s: the header has %llu bytes in a file of %llu: not safetensors, or cut short",
                            path, (unsigned long long)header, (unsigned long long)size);
     char *text = malloc((size_t)header + 1);
     json_text json = {NULL, 0, NULL};
     int result = -1;
-    if (!text) source_fail(err, "%.120s: no memory for a header of %llu bytes", path, (unsigned long long)header);
-    else if (source_read_at(s->file, 8, text, (size_t)header))
-        source_fail(err, "%.120s: cannot read: %s", path, strerror(errno));
+    if (!text) set_error(err, "%.120s: no memory for a header of %llu bytes", path, (unsigned long long)header);
+    else if (file_read_at(s->file, 8, text, (size_t)header))
+        set_error(err, "%.120s: cannot read: %s", path, strerror(errno));
     else if (!json_parse(&json, text, (size_t)header, path, err))
         result = hf_read_entries(&(hf_header){s, path, shard, 8 + header, size - 8 - header, err}, json.nodes);
     json_free(&json);
@@ -407,13 +396,13 @@ static int hf_add_shard(hf_source *s, const char *directory, const json_node *na
                         llama_error *err) {
     if (!json_is(name, JSON_STRING) || !name->size || strlen(name->text) != name->size || strpbrk(name->text, "/\\:") ||
         !strcmp(name->text, "..") || !strcmp(name->text, "."))
-        return source_fail(err, "%.120s: weight_map names the file \"%.60s\", which is no plain name", index,
+        return set_error(err, "%.120s: weight_map names the file \"%.60s\", which is no plain name", index,
                            json_is(name, JSON_STRING) ? name->text : json_type_name(name));
     const size_t skip = strlen(directory) + 1;
     for (int i = s->n_shards; i--;) /* from the last: neighbours in the map are mostly in the same file */
         if (!strcmp(s->shards[i] + skip, name->text)) return 0;
-    if (s->n_shards == HF_MAX_SHARDS) return source_fail(err, "%.120s: more than %d files", index, HF_MAX_SHARDS);
-    s->shards[s->n_shards] = hf_path(directory, name->text, err);
+    if (s->n_shards == HF_MAX_SHARDS) return set_error(err, "%.120s: more than %d files", index, HF_MAX_SHARDS);
+    s->shards[s->n_shards] = path_join(directory, name->text, err);
     return s->shards[s->n_shards] ? s->n_shards++, 0 : -1;
 }
 
@@ -421,18 +410,18 @@ static int hf_add_shard(hf_source *s, const char *directory, const json_node *na
 static int hf_list_shards(hf_source *s, const char *directory, llama_error *err) {
     static const char single[] = "model.safetensors", index[] = "model.safetensors.index.json";
     s->shards = malloc(HF_MAX_SHARDS * sizeof *s->shards);
-    if (!s->shards) return source_fail(err, "%.120s: no memory", directory);
-    if (hf_exists(directory, single))
-        return (s->shards[0] = hf_path(directory, single, err)) ? s->n_shards = 1, 0 : -1;
-    if (!hf_exists(directory, index))
-        return source_fail(err, "%.120s: neither %s nor %s is there", directory, single, index);
-    char *path = hf_path(directory, index, err);
+    if (!s->shards) return set_error(err, "%.120s: no memory", directory);
+    if (file_is_in(directory, single))
+        return (s->shards[0] = path_join(directory, single, err)) ? s->n_shards = 1, 0 : -1;
+    if (!file_is_in(directory, index))
+        return set_error(err, "%.120s: neither %s nor %s is there", directory, single, index);
+    char *path = path_join(directory, index, err);
     json_text json;
     if (!path || json_load(&json, path, err)) return free(path), -1;
     const json_node *map = json_get(json.nodes, "weight_map");
     int result = 0;
     if (!json_is(map, JSON_OBJECT) || !map->size)
-        result = source_fail(err, "%.120s: weight_map is %s, not an object of tensors", path,
+        result = set_error(err, "%.120s: weight_map is %s, not an object of tensors", path,
                              json_is(map, JSON_OBJECT) ? "empty" : json_type_name(map));
     else
         JSON_EACH(name, map)
@@ -445,31 +434,31 @@ static int hf_list_shards(hf_source *s, const char *directory, llama_error *err)
 static int hf_check_complete(const hf_source *s, const char *directory, llama_error *err) {
     for (int layer = 0; layer < s->base.config.n_layers; layer++)
         for (size_t i = 0; i < sizeof hf_names / sizeof *hf_names; i++) {
-            const enum source_tensor tensor = hf_names[i].tensor;
+            const enum tensor tensor = hf_names[i].tensor;
             if (hf_find(s, tensor, layer)->shard >= 0) continue;
-            if (tensor == SOURCE_CLASSIFIER && s->base.config.shared_classifier) continue;
-            if (tensor < SOURCE_ATTENTION_NORM)
-                return source_fail(err, "%.120s: tensor %s is missing", directory, hf_names[i].name);
-            return source_fail(err, "%.120s: tensor model.layers.%d.%s is missing", directory, layer, hf_names[i].name);
+            if (tensor == TENSOR_CLASSIFIER && s->base.config.shared_classifier) continue;
+            if (tensor < TENSOR_ATTENTION_NORM)
+                return set_error(err, "%.120s: tensor %s is missing", directory, hf_names[i].name);
+            return set_error(err, "%.120s: tensor model.layers.%d.%s is missing", directory, layer, hf_names[i].name);
         }
     return 0;
 }
 
-static int hf_rows(llama_source *base, enum source_tensor tensor, int layer, int first, int count, float *out,
+static int hf_rows(llama_source *base, enum tensor tensor, int layer, int first, int count, float *out,
                    llama_error *err);
 
 /* Some files of models that share the embedding have it twice. If the two differ, it is not clear which is meant. */
 static int hf_check_tied(hf_source *s, llama_error *err) {
     const llama_config *f = &s->base.config;
-    if (!f->shared_classifier || hf_find(s, SOURCE_CLASSIFIER, 0)->shard < 0) return 0;
+    if (!f->shared_classifier || hf_find(s, TENSOR_CLASSIFIER, 0)->shard < 0) return 0;
     float *a = malloc(2 * (size_t)f->dim * sizeof *a);
-    if (!a) return source_fail(err, "no memory for two rows of the embedding");
+    if (!a) return set_error(err, "no memory for two rows of the embedding");
     int result = 0;
     for (int row = 0; row < f->vocab_size && !result; row++) {
-        result = hf_rows(&s->base, SOURCE_EMBEDDING, 0, row, 1, a, err) ||
-                         hf_rows(&s->base, SOURCE_CLASSIFIER, 0, row, 1, a + f->dim, err) ? -1 : 0;
+        result = hf_rows(&s->base, TENSOR_EMBEDDING, 0, row, 1, a, err) ||
+                         hf_rows(&s->base, TENSOR_CLASSIFIER, 0, row, 1, a + f->dim, err) ? -1 : 0;
         if (!result && memcmp(a, a + f->dim, (size_t)f->dim * sizeof *a))
-            result = source_fail(err, "config.json: tie_word_embeddings is true, but lm_head.weight differs from "
+            result = set_error(err, "config.json: tie_word_embeddings is true, but lm_head.weight differs from "
                                       "model.embed_tokens.weight in row %d", row);
     }
     free(a);
@@ -483,11 +472,11 @@ static int hf_check_tied(hf_source *s, llama_error *err) {
 static void hf_widen(const hf_tensor *t, const unsigned char *p, size_t n, float *out) {
     if (t->size == 4)
         for (size_t i = 0; i < n; i++, p += 4)
-            out[i] = source_float((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24);
+            out[i] = float_of_bits((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24);
     else if (t->is_bf16)
-        for (size_t i = 0; i < n; i++, p += 2) out[i] = source_bf16((uint16_t)(p[0] | p[1] << 8));
+        for (size_t i = 0; i < n; i++, p += 2) out[i] = float_of_bf16((uint16_t)(p[0] | p[1] << 8));
     else
-        for (size_t i = 0; i < n; i++, p += 2) out[i] = source_f16((uint16_t)(p[0] | p[1] << 8));
+        for (size_t i = 0; i < n; i++, p += 2) out[i] = float_of_f16((uint16_t)(p[0] | p[1] << 8));
 }
 
 /* out (rows, cols) as they lie in the file. */
@@ -497,20 +486,20 @@ static int hf_read_rows(hf_source *s, const hf_tensor *t, int first, int rows, i
     const uint64_t offset = t->offset + (uint64_t)first * (uint64_t)cols * size;
     if (hf_open_shard(s, t->shard, err)) return -1;
     errno = 0;
-    if (source_read_at(s->file, offset, end, n * size))
-        return source_fail(err, "%.120s: cannot read %zu bytes at %llu: %s", s->shards[t->shard], n * size,
+    if (file_read_at(s->file, offset, end, n * size))
+        return set_error(err, "%.120s: cannot read %zu bytes at %llu: %s", s->shards[t->shard], n * size,
                            (unsigned long long)offset, errno ? strerror(errno) : "the file has become shorter");
     hf_widen(t, end, n, out);
     return 0;
 }
 
-static int hf_rows(llama_source *base, enum source_tensor tensor, int layer, int first, int count, float *out,
+static int hf_rows(llama_source *base, enum tensor tensor, int layer, int first, int count, float *out,
                    llama_error *err) {
     hf_source *s = (hf_source *)base;
     const hf_tensor *t = hf_find(s, tensor, layer);
     int rows, cols;
-    source_shape(&base->config, tensor, &rows, &cols);
-    if (tensor != SOURCE_WQ && tensor != SOURCE_WK) return hf_read_rows(s, t, first, count, cols, out, err);
+    tensor_shape(&base->config, tensor, &rows, &cols);
+    if (tensor != TENSOR_WQ && tensor != TENSOR_WK) return hf_read_rows(s, t, first, count, cols, out, err);
     for (int row = first; row < first + count; row++, out += cols) {
         const int head_dim = base->config.head_dim, i = row % head_dim; /* row 2i or 2i + 1 of the head */
         const int from = row - i + i / 2 + i % 2 * (head_dim / 2);
@@ -533,22 +522,22 @@ static void hf_close(llama_source *base) {
 static int hf_open_weights(hf_source *s, const char *directory, llama_error *err) {
     const size_t n = 3 + (size_t)s->base.config.n_layers * HF_LAYER_TENSORS;
     s->tensors = malloc(n * sizeof *s->tensors);
-    if (!s->tensors) return source_fail(err, "%.120s: no memory for %zu tensors", directory, n);
+    if (!s->tensors) return set_error(err, "%.120s: no memory for %zu tensors", directory, n);
     for (size_t i = 0; i < n; i++) s->tensors[i] = (hf_tensor){.shard = -1};
     if (hf_list_shards(s, directory, err)) return -1;
     for (int i = 0; i < s->n_shards; i++)
         if (hf_read_header(s, i, err)) return -1;
     if (hf_check_complete(s, directory, err) || hf_check_tied(s, err)) return -1;
-    const hf_tensor *embedding = hf_find(s, SOURCE_EMBEDDING, 0);
+    const hf_tensor *embedding = hf_find(s, TENSOR_EMBEDDING, 0);
     s->base.config.weight_type = embedding->size == 4 ? "f32" : embedding->is_bf16 ? "bf16" : "f16";
     return 0;
 }
 
 llama_source *source_open_hf(const char *directory, llama_error *err) {
     json_text config;
-    char *path = hf_path(directory, "config.json", err);
+    char *path = path_join(directory, "config.json", err);
     hf_source *s = path ? calloc(1, sizeof *s) : NULL;
-    if (!s) return free(path), source_fail(err, "%.120s: no memory", directory), NULL;
+    if (!s) return free(path), set_error(err, "%.120s: no memory", directory), NULL;
     s->base.rows = hf_rows;
     s->base.close = hf_close;
     s->open_shard = -1;

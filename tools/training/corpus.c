@@ -1,5 +1,6 @@
 /* corpus.c - chapters and windows. Contract in corpus.h. */
 #include "corpus.h"
+#include "../shared/messages.h"
 #include "grad.h"
 
 #include <stdlib.h>
@@ -40,7 +41,7 @@ static size_t block_end(const char *text, size_t size, size_t at, size_t block) 
 int corpus_split(corpus *c, const char *text, size_t size, int every, llama_error *err) {
     memset(c, 0, sizeof *c);
     c->learn = malloc(size + 1), c->held = malloc(size + 1);
-    if (!c->learn || !c->held) return corpus_free(c), source_fail(err, "no memory for a text of %zu bytes", size);
+    if (!c->learn || !c->held) return corpus_free(c), set_error(err, "no memory for a text of %zu bytes", size);
     const int found = count_chapters(text, size), chapters = every && found >= every ? found : 0;
     const size_t fine = every ? size / (10 * (size_t)every) : size, coarse = every ? size / (2 * (size_t)every) : size;
     const size_t block = (fine > BLOCK ? fine : coarse < BLOCK ? coarse : BLOCK) + 1;

@@ -6,25 +6,23 @@
 #ifndef GRAD_H
 #define GRAD_H
 
-#include "../llama.h"
+#include "../../llama.h"
+#include "../shared/tensors.h"
 #include "compute.h"
-#include "source.h"
 
 /* ---- All weights in one array ----
  * Tensors follow one another, rows as they lie: embedding, classifier (if not shared), final_norm, then for each
  * layer attention_norm, ffn_norm, wq, wk, wv, wo, w1, w3, w2, with the shapes of llama.c. So wq, wk and wv together
  * are one matrix, and w1 and w3 another. Gradients and the optimiser's moments have the same layout. */
 typedef struct {
-    enum source_tensor id;
+    enum tensor id;
     int layer, rows, cols;
     size_t offset; /* of its first value in the array */
 } grad_tensor;
 
 int grad_tensor_count(const llama_config *f);
 grad_tensor grad_tensor_at(const llama_config *f, int i);
-grad_tensor grad_find_tensor(const llama_config *f, enum source_tensor id, int layer);
-const char *grad_tensor_name(enum source_tensor id);
-int grad_is_norm(enum source_tensor id);
+grad_tensor grad_find_tensor(const llama_config *f, enum tensor id, int layer);
 
 /* How many weights; SIZE_MAX if that overflows. */
 size_t grad_count(const llama_config *f);
@@ -33,7 +31,7 @@ size_t grad_count(const llama_config *f);
 
 typedef struct grad grad;
 
-/* Sizes must have passed weights_check. Sequences are config->seq_len tokens long, at most batch of them at a time.
+/* Sizes must have passed inside_check_config. Sequences are config->seq_len tokens long, at most batch of them at a time.
  * rope is (head_dim / 2) angles per position and is copied, as is config. NULL with a message naming the bytes if
  * memory is short. Weights start as zeros. The threads in c must outlive the model. */
 grad *grad_create(const llama_config *config, const real *rope, int batch, compute *c, llama_error *err);

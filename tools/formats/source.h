@@ -1,0 +1,34 @@
+/* source.h - what every input of tools/convert offers, whatever its format.
+ *
+ * An input opens into a llama_source: a configuration, a tokenizer, and a function that gives any rows of any tensor
+ * as float32. tools/convert asks for the tensors in the order of the .llama file and never holds more than
+ * a few rows of them, so that a model larger than memory converts.
+ *
+ * Query and key rows come in llama.c's rotary order: neighbours (2i, 2i + 1) of a head turn together.
+ */
+#ifndef SOURCE_H
+#define SOURCE_H
+
+#include "../../llama.h"
+#include "../shared/tensors.h"
+
+typedef struct llama_source llama_source;
+struct llama_source {
+    llama_config config;      /* all sizes, norm_eps, rope_theta, shared_classifier; format names the input */
+    float *rope_frequencies;  /* (head_dim / 2) angle per position of each pair, scaling included; malloc'ed */
+    void *tokenizer;          /* the flat form that tokenizer.h describes; malloc'ed, NULL if the input has none */
+    size_t tokenizer_size;
+    /* out (count, cols) = rows [first, first + count) of a tensor; a norm is one row. Called from one thread,
+     * rows in rising order within a tensor. Returns 0, or -1 with a message. */
+    int (*rows)(llama_source *s, enum tensor tensor, int layer, int first, int count, float *out,
+                llama_error *err);
+    void (*close)(llama_source *s); /* frees the source itself and all it holds */
+};
+
+/* Each opens its kind of input and checks all of it but the weights' values; NULL with a message naming
+ * file, field and value if it cannot be had, is damaged, or holds what llama.c cannot run. */
+llama_source *source_open_hf(const char *directory, llama_error *err);
+llama_source *source_open_gguf(const char *path, llama_error *err);
+llama_source *source_open_llama2c(const char *path, llama_error *err);
+
+#endif

@@ -1,0 +1,22 @@
+/* vocabulary.h - what readers of tokenizers share. */
+#ifndef VOCABULARY_H
+#define VOCABULARY_H
+
+#include "../../tokenizer.h"
+
+/* The kind of chat template that a Jinja text is, told by its marks: "llama2", "llama3", "chatml", "zephyr" or
+ * "mistral"; NULL if it is none of them. */
+const char *vocabulary_template(const char *jinja, size_t size);
+
+/* 1 for the names of tokens that end a turn: <|eot_id|> and the like. */
+int vocabulary_ends_turn(const char *name, size_t size);
+
+/* Byte-level vocabularies write each byte as a printable character (GPT-2's bytes_to_unicode). Decodes such a
+ * text of size bytes to out, which may be text itself, and returns how many bytes it was, or -1 if a character is not
+ * of that alphabet. */
+ptrdiff_t vocabulary_decode_bytes(const char *text, size_t size, char *out);
+
+/* The flat form that tokenizer.h describes, malloc'ed; NULL without memory, *size being what it takes. */
+void *vocabulary_save(const tokenizer *t, size_t *size);
+
+#endif

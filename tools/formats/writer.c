@@ -1,0 +1,327 @@
+/* writer.c - contract in writer.h. Encoding first, then the file. */
+#include "writer.h"
+#include "../shared/files.h"
+#include "../shared/inside.h"
+#include "../shared/messages.h"
+#include "../shared/numbers.h"
+
+#include <errno.h>
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+int writer_type(const char *name) {
+    static const char *const names[] = {"f32", "bf16", "q8", "q4"};
+    for (int i = 0; i < 4; i++)
+        if (!strcmp(name, names[i])) return INSIDE_F32 + i;
+    return -1;
+}
+
+/* ---- Encoding ---- */
+
+/* The whole number next to v, low..high. A cast that truncates vectorises; lrintf is a call. */
+static int writer_round(float v, int low, int high) {
+    const float bounded = v < (float)low ? (float)low : v > (float)high ? (float)high : v;
+    return (int)(bounded < 0 ? bounded - 0.5f : bounded + 0.5f);
+}
+
+enum { WRITER_NAN = 0x7e00 }; /* the scale of a group that holds nan or infinity: damage stays visible */
+
+/* The largest magnitude; nan if there is one. */
+static float writer_largest(const float *x, int n) {
+    float max = 0;
+    for (int i = 0; i < n; i++) max = fabsf(x[i]) <= max ? max : fabsf(x[i]);
+    for (int i = 0; i < n; i++) max = x[i] == x[i] ? max : x[i];
+    return max;
+}
+
+/* Eight bits leave little to gain from a search: the largest magnitude becomes 127. Where float16 has few bits
+ * left, the scale is rounded up, or the largest value would be cut by many steps. */
+static uint16_t writer_quantize_q8(const float *x, int n, signed char *q) {
+    const float max = writer_largest(x, n);
+    uint16_t half = inside_f16(max / 127.0f);
+    if (!(max <= FLT_MAX)) return WRITER_NAN;
+    if (half < 0x400 && 127.0f * float_of_f16(half) < max) half++;
+    const float scale = float_of_f16(half), inverse = scale > 0 ? 1.0f / scale : 0;
+    for (int i = 0; i < n; i++) q[i] = (signed char)writer_round(x[i] * inverse, -127, 127);
+    return half;
+}
+
+/* For integers q next to x * inverse, the scale that fits them best is xq / qq, and leaves the squared error
+ * xx - xq^2 / qq. Returns what is taken off the error; x is filled up with zeros. In lanes, to vectorise. */
+static float writer_gain_q4(const float x[INSIDE_Q4_GROUP], float inverse, float *scale) {
+    float xq[8] = {0}, qq[8] = {0}, sum_xq = 0, sum_qq = 0;
+    for (int i = 0; i < INSIDE_Q4_GROUP; i += 8)
+        for (int j = 0; j < 8; j++) {
+            const float q = (float)writer_round(x[i + j] * inverse, -8, 7);
+            xq[j] += x[i + j] * q;
+            qq[j] += q * q;
+        }
+    for (int j = 0; j < 8; j++) sum_xq += xq[j], sum_qq += qq[j];
+    *scale = sum_qq > 0 ? sum_xq / sum_qq : 0;
+    return *scale * sum_xq;
+}
+
+/* Four bits are few enough that clipping the largest values, or giving the one value -8 to either sign, pays
+ * for itself in finer steps. So scales from max / 6 to max / 9 of both signs are tried, each fitted to the
+ * integers it gives, and the one with the least squared error is kept. On Gaussian weights the error is
+ * 11% below that of max / -8, and 30% below that of max / 7. */
+static uint16_t writer_quantize_q4(const float *from, int n, signed char *q) {
+    enum { STEPS = 7 };
+    float x[INSIDE_Q4_GROUP] = {0}, best = 0, most = 0;
+    for (int i = 0; i < n; i++) x[i] = from[i];
+    const float max = writer_largest(x, INSIDE_Q4_GROUP);
+    if (!(max <= FLT_MAX)) return WRITER_NAN;
+    for (int i = 0; max > 1e-30f && i < 2 * STEPS; i++) { /* float16 has no scale for less */
+        const int half_steps = i / 2;
+        float scale;
+        const float gain = writer_gain_q4(x, (i % 2 ? -1.0f : 1.0f) * (6.0f + 0.5f * (float)half_steps) / max, &scale);
+        if (gain > most) most = gain, best = scale;
+    }
+    const uint16_t half = inside_f16(best);
+    const float scale = float_of_f16(half), inverse = scale != 0 ? 1.0f / scale : 0;
+    for (int i = 0; i < INSIDE_Q4_GROUP; i++) q[i] = (signed char)writer_round(x[i] * inverse, -8, 7);
+    return half;
+}
+
+/* One row of a q8 or q4 tile. */
+static void writer_encode_groups(int type, const float *x, int cols, int r, unsigned char *tile) {
+    const int group = type == INSIDE_Q8 ? INSIDE_Q8_GROUP : INSIDE_Q4_GROUP;
+    const size_t group_bytes = (size_t)group * (type == INSIDE_Q8 ? 16 : 8);
+    for (int g = 0, k = 0; k < cols; g++, k += group) {
+        const int n = cols - k < group ? cols - k : group;
+        unsigned char *scale = tile + g % 2 * 32 + 2 * r, *out = tile + INSIDE_LINE + (g % 2 ? group_bytes : 0) + 4 * r;
+        signed char q[INSIDE_Q8_GROUP] = {0};
+        put_uint(scale, type == INSIDE_Q8 ? writer_quantize_q8(x + k, n, q) : writer_quantize_q4(x + k, n, q), 2);
+        for (int i = 0; i < group; i++) {
+            if (type == INSIDE_Q8) out[i / 4 * INSIDE_LINE + i % 4] = (unsigned char)q[i];
+            else out[i / 8 * INSIDE_LINE + i % 4] |= (unsigned char)((q[i] + 8) << (i % 8 / 4 * 4));
+        }
+        if (g % 2) tile += INSIDE_LINE + 2 * group_bytes;
+    }
+}
+
+/* tile = rows (count <= INSIDE_TILE, cols). */
+static void writer_encode_tile(int type, const float *rows, int count, int cols, unsigned char *tile) {
+    memset(tile, 0, inside_tile_bytes(type, cols));
+    for (int r = 0; r < INSIDE_TILE; r++) {
+        const float *x = rows + (size_t)r * (size_t)cols;
+        if (r >= count) break;
+        for (int k = 0; type == INSIDE_F32 && k < cols; k++) put_f32(tile + (size_t)k * INSIDE_LINE + 4 * r, x[k]);
+        for (int k = 0; type == INSIDE_BF16 && k < cols; k++)
+            put_uint(tile + (size_t)(k / 2) * INSIDE_LINE + 4 * r + 2 * (k % 2), inside_bf16(x[k]), 2);
+        if (type == INSIDE_Q8 || type == INSIDE_Q4) writer_encode_groups(type, x, cols, r, tile);
+    }
+}
+
+/* ---- The file ---- */
+
+typedef struct { /* where the bytes go: a file, or memory of exactly the size */
+    FILE *file;
+    unsigned char *memory;
+    uint64_t at, total;
+    const writer_input *in;
+    double error, signal; /* sums of squares */
+    llama_error *err;
+} writer_sink;
+
+static int writer_put(writer_sink *s, const void *data, size_t size) {
+    if (s->memory) memcpy(s->memory + s->at, data, size);
+    else if (fwrite(data, 1, size, s->file) != size) return set_error(s->err, "cannot write: %s", strerror(errno));
+    s->at += size;
+    if (s->in->progress && s->in->progress(s->in->user, s->at, s->total)) return set_error(s->err, "cancelled");
+    return 0;
+}
+
+static int writer_align(writer_sink *s) {
+    static const char zeros[64];
+    return s->at % 64 ? writer_put(s, zeros, (size_t)(64 - s->at % 64)) : 0;
+}
+
+static uint64_t writer_round64(uint64_t n) { return (n + 63) / 64 * 64; }
+
+static int writer_type_of(const writer_input *in, const inside_tensor *t) {
+    return t->vector ? INSIDE_VECTOR : in->type;
+}
+
+size_t writer_header(const writer_input *in, unsigned char *p, uint64_t *end) {
+    const llama_config *f = &in->config;
+    const int n = inside_tensor_count(f);
+    const size_t size = INSIDE_HEADER + (size_t)n * INSIDE_ENTRY;
+    const int field[] = {f->dim,        f->hidden_dim, f->n_layers,   f->n_heads,
+                         f->n_kv_heads, f->head_dim,   f->vocab_size, f->seq_len};
+    uint64_t at = size + in->tokenizer_size;
+    for (int i = 0; i < n; i++) {
+        const inside_tensor t = inside_tensor_at(f, i);
+        const int type = writer_type_of(in, &t);
+        const size_t bytes = inside_matrix_bytes(type, t.rows, t.cols);
+        at = writer_round64(at);
+        if (p) {
+            unsigned char *e = p + INSIDE_HEADER + (size_t)i * INSIDE_ENTRY;
+            memcpy(e, t.name, 32);
+            put_uint(e + 32, (uint32_t)type, 4), put_uint(e + 36, (uint32_t)t.rows, 4),
+                put_uint(e + 40, (uint32_t)t.cols, 4);
+            put_uint(e + 48, at, 8), put_uint(e + 56, bytes, 8);
+        }
+        at += bytes;
+    }
+    *end = at;
+    if (!p) return size;
+    memcpy(p, inside_magic(), 8);
+    put_uint(p + 8, 1, 4), put_uint(p + 12, (uint32_t)f->shared_classifier, 4);
+    for (int i = 0; i < 8; i++) put_uint(p + 16 + 4 * i, (uint32_t)field[i], 4);
+    put_f32(p + 48, f->norm_eps), put_f32(p + 52, f->rope_theta);
+    put_uint(p + 56, in->tokenizer_size ? size : 0, 8), put_uint(p + 64, in->tokenizer_size, 8);
+    put_uint(p + 72, (uint32_t)n, 4);
+    return size;
+}
+
+/* Squares of what the tile holds and of what is lost in it, compared as a reader decodes it. */
+static void writer_measure(int type, const unsigned char *tile, const float *rows, int count, int cols,
+                                  float *row, double sum[2]) {
+    for (int r = 0; r < count; r++, rows += cols) {
+        inside_decode_tile(type, tile, r, cols, row);
+        for (int k = 0; k < cols; k++) {
+            const double x = rows[k], e = x - row[k];
+            sum[0] += e * e, sum[1] += x * x;
+        }
+    }
+}
+
+static void *writer_allocate(uint64_t count, uint64_t size) {
+    const uint64_t bytes = mul_size(count, size);
+    return bytes < SIZE_MAX ? malloc((size_t)bytes) : NULL;
+}
+
+/* A matrix, some tiles at a time: about 4 MB of rows, so that all threads have work. */
+static int writer_matrix(writer_sink *s, const inside_tensor *t) {
+    const int type = s->in->type;
+    const size_t tile_bytes = inside_tile_bytes(type, t->cols), row_floats = (size_t)t->cols;
+    const size_t tile_floats = row_floats * INSIDE_TILE;
+    const int all = (t->rows + INSIDE_TILE - 1) / INSIDE_TILE, some = (int)((1 << 20) / tile_floats) + 1,
+              step = some < all ? some : all;
+    float *rows = writer_allocate((uint64_t)step, mul_size(tile_floats + row_floats, sizeof(float)));
+    unsigned char *tiles = writer_allocate((uint64_t)step, tile_bytes);
+    double(*sum)[2] = writer_allocate((uint64_t)step, sizeof *sum);
+    int result = 0;
+    if (!rows || !tiles || !sum) result = set_error(s->err, "no memory for %d rows of %s", step * INSIDE_TILE, t->name);
+    for (int first = 0; first < all && !result; first += step) {
+        const int count = all - first < step ? all - first : step, begin = first * INSIDE_TILE;
+        const int n = t->rows - begin < count * INSIDE_TILE ? t->rows - begin : count * INSIDE_TILE;
+        result = s->in->rows(s->in->user, t->id, t->layer, begin, n, rows, s->err);
+        if (result) break;
+#ifdef _OPENMP
+#pragma omp parallel for schedule(dynamic)
+#endif
+        for (int i = 0; i < count; i++) {
+            const float *x = rows + (size_t)i * tile_floats;
+            unsigned char *tile = tiles + (size_t)i * tile_bytes;
+            const int here = n - i * INSIDE_TILE < INSIDE_TILE ? n - i * INSIDE_TILE : INSIDE_TILE;
+            sum[i][0] = sum[i][1] = 0;
+            writer_encode_tile(type, x, here, t->cols, tile);
+            writer_measure(type, tile, x, here, t->cols, rows + (size_t)step * tile_floats + (size_t)i * row_floats,
+                           sum[i]);
+        }
+        for (int i = 0; i < count; i++) s->error += sum[i][0], s->signal += sum[i][1];
+        result = writer_put(s, tiles, (size_t)count * tile_bytes);
+    }
+    free(rows), free(tiles), free(sum);
+    return result;
+}
+
+static int writer_vector(writer_sink *s, const inside_tensor *t) {
+    float *x = malloc((size_t)t->cols * sizeof(float));
+    int result = x ? 0 : set_error(s->err, "no memory for %s", t->name);
+    if (!result) result = s->in->rows(s->in->user, t->id, t->layer, 0, 1, x, s->err);
+    for (int i = 0; !result && i < t->cols; i++) { /* in place: a float becomes its four bytes */
+        const float f = x[i];
+        put_f32((unsigned char *)(x + i), f);
+    }
+    if (!result) result = writer_put(s, x, (size_t)t->cols * sizeof(float));
+    free(x);
+    return result;
+}
+
+static int writer_tensors(writer_sink *s) {
+    const llama_config *f = &s->in->config;
+    for (int i = 0; i < inside_tensor_count(f); i++) {
+        const inside_tensor t = inside_tensor_at(f, i);
+        int result = writer_align(s);
+        if (!result && t.id == TENSOR_ROPE)
+            result = writer_put(s, s->in->rope_frequencies, (size_t)t.cols * sizeof(float));
+        else if (!result) result = t.vector ? writer_vector(s, &t) : writer_matrix(s, &t);
+        if (result) return result;
+    }
+    return 0;
+}
+
+/* Everything, into a sink whose total is set. */
+static int writer_emit(writer_sink *s) {
+    uint64_t end;
+    const size_t size = writer_header(s->in, NULL, &end);
+    unsigned char *header = calloc(1, size);
+    int result = header ? 0 : set_error(s->err, "no memory for a header of %zu bytes", size);
+    if (!result) writer_header(s->in, header, &end);
+    if (!result) result = writer_put(s, header, size);
+    if (!result && s->in->tokenizer_size) result = writer_put(s, s->in->tokenizer, s->in->tokenizer_size);
+    if (!result) result = writer_tensors(s);
+    free(header);
+    return result;
+}
+
+static void writer_fill_report(const writer_sink *s, writer_report *report) {
+    const llama_config *f = &s->in->config;
+    uint64_t bytes = 0;
+    memset(report, 0, sizeof *report);
+    for (int i = 0; i < inside_tensor_count(f); i++) {
+        const inside_tensor t = inside_tensor_at(f, i);
+        if (t.vector) continue;
+        report->weights += (uint64_t)t.rows * (uint64_t)t.cols;
+        bytes += inside_matrix_bytes(s->in->type, t.rows, t.cols);
+    }
+    report->bytes = s->total;
+    report->bits_per_weight = 8.0 * (double)bytes / (double)report->weights;
+    report->mse = s->error / (double)report->weights;
+    report->signal = s->signal / (double)report->weights;
+}
+
+/* Checks what a reader would refuse, and measures the file. */
+static int writer_begin(writer_sink *s, const writer_input *in, llama_error *err) {
+    memset(s, 0, sizeof *s);
+    s->in = in, s->err = err;
+    if (inside_check_config(&in->config, "model", err)) return -1;
+    writer_header(in, NULL, &s->total);
+    return 0;
+}
+
+int writer_write(const writer_input *in, const char *path, writer_report *report, llama_error *err) {
+    writer_sink s;
+    replacement out;
+    llama_error why = {{0}};
+    if (writer_begin(&s, in, &why)) return set_error(err, "%.120s: %s", path, why.text);
+    if (replacement_open(&out, path, err)) return -1;
+    s.file = out.file;
+    if (writer_emit(&s)) {
+        replacement_drop(&out);
+        return set_error(err, "%.120s: %s", path, why.text);
+    }
+    if (replacement_end(&out, err)) return -1;
+    if (report) writer_fill_report(&s, report);
+    return 0;
+}
+
+int writer_build(const writer_input *in, void **data, size_t *size, writer_report *report, llama_error *err) {
+    writer_sink s;
+    if (writer_begin(&s, in, err)) return -1;
+    if (s.total > SIZE_MAX || !(s.memory = malloc((size_t)s.total)))
+        return set_error(err, "no memory for a model of %" PRIu64 " bytes", s.total);
+    if (writer_emit(&s)) {
+        free(s.memory);
+        return -1;
+    }
+    if (report) writer_fill_report(&s, report);
+    *data = s.memory, *size = (size_t)s.total;
+    return 0;
+}

@@ -1,0 +1,47 @@
+/* files.h - whole files, files beyond 2 GB, and files that replace others. */
+#ifndef FILES_H
+#define FILES_H
+
+#include "../../llama.h"
+
+#include <stdio.h>
+
+/* size bytes of an open file from byte offset on; files may be larger than a long can count. 0, or -1. */
+int file_read_at(FILE *file, uint64_t offset, void *out, size_t size);
+int file_size(FILE *file, uint64_t *size); /* 0, or -1 */
+
+/* A whole file of at most limit bytes and a zero after them, malloc'ed; NULL with a message. */
+char *file_read(const char *path, size_t limit, size_t *size, llama_error *err);
+
+/* The first bytes of a file, which tell what it is: how many there are, size at most; -1 with errno if it cannot be
+ * opened. */
+int file_start(const char *path, void *out, int size);
+
+/* ---- Names ---- */
+
+/* directory/name, malloc'ed; NULL with a message. */
+char *path_join(const char *directory, const char *name, llama_error *err);
+int file_is_in(const char *directory, const char *name);
+
+int is_directory(const char *path); /* without POSIX: one that holds config.json */
+int is_special(const char *path);   /* a directory, a device, a pipe: not to be replaced by a file */
+
+/* ---- Writing ---- */
+
+/* 1 if nothing is lost: there is no file, or an empty one, or a .llama file, which a program here could have written.
+ * So a slip does not cost a text, or an input whose name is the same. */
+int file_may_be_replaced(const char *path);
+
+/* What is written goes to path.part and takes the place of the file at path once all of it is on the disk: whatever
+ * fails, what was at path stays, and nothing else is left. */
+typedef struct {
+    FILE *file; /* to write to */
+    const char *path;
+    char *part;
+} replacement;
+
+int replacement_open(replacement *r, const char *path, llama_error *err); /* 0, or -1: then there is nothing to end */
+int replacement_end(replacement *r, llama_error *err);                    /* 0, or -1; r is gone either way */
+void replacement_drop(replacement *r);                                    /* instead: the file at path stays */
+
+#endif

@@ -1,0 +1,70 @@
+/* inside.h - what programs of tools/ have to see of the inside of llama.c: how a .llama file is laid out, the weights of
+ * a loaded model as float32, and the arithmetic. inside.c is the one file of tools/ that contains llama.c; it is the
+ * functions of llama.h for the programs too, so that llama.c is compiled once for all of them.
+ */
+#ifndef INSIDE_H
+#define INSIDE_H
+
+#include "../../llama.h"
+#include "tensors.h"
+
+/* ---- The layout of a .llama file: llama.c, rooms 1 and 2 ---- */
+
+enum { INSIDE_HEADER = 128, INSIDE_ENTRY = 64 }; /* bytes of the header, and of a tensor's entry behind it */
+enum { INSIDE_VECTOR, INSIDE_F32, INSIDE_BF16, INSIDE_Q8, INSIDE_Q4 }; /* types, as in the file */
+enum { INSIDE_TILE = 16, INSIDE_LINE = 64 }; /* rows of a tile; bytes of all its rows' next few columns */
+enum { INSIDE_Q8_GROUP = 64, INSIDE_Q4_GROUP = 32 }; /* columns that share a scale */
+
+const char *inside_magic(void); /* the 8 bytes that a file begins with */
+
+typedef struct {
+    enum tensor id;
+    int layer, rows, cols;
+    int vector;    /* 1: INSIDE_VECTOR, whatever the type of the matrices */
+    char name[32]; /* padded with zeros */
+} inside_tensor;
+
+/* The tensors of a file with this configuration, in its order. */
+int inside_tensor_count(const llama_config *f);
+inside_tensor inside_tensor_at(const llama_config *f, int i);
+
+size_t inside_tile_bytes(int type, int cols);
+size_t inside_matrix_bytes(int type, int rows, int cols);
+
+uint16_t inside_f16(float f);  /* to nearest, ties to even */
+uint16_t inside_bf16(float f);
+
+/* out (cols) = row r of a tile. */
+void inside_decode_tile(int type, const unsigned char *tile, int r, int cols, float *out);
+
+/* What llama.c would refuse, by a message that begins with name. 0, or -1. */
+int inside_check_config(const llama_config *f, const char *name, llama_error *err);
+
+/* ---- A loaded model ---- */
+
+/* out (count, cols) = rows [first, first + count) of a tensor; norms and TENSOR_ROPE are one row. */
+void inside_rows(const llama_model *m, enum tensor id, int layer, int first, int count, float *out);
+
+const void *inside_file(const llama_model *m, size_t *size); /* the bytes that its weights lie in */
+int inside_kv_bytes(const llama_context *c);                 /* of a value of the kv cache */
+
+/* ---- Arithmetic: llama.c, room 3, says what each computes ---- */
+
+enum { INSIDE_BLOCK = 12 }; /* most rows of a block */
+
+typedef void inside_tile_fn(float *out, size_t out_stride, const void *w, const void *a, int n, int rows, int add);
+
+/* The float32 kernels that are the fastest here. */
+typedef struct {
+    int block; /* rows of a that a tile is multiplied by at a time */
+    void (*pack)(void *out, const float *x, size_t stride, int n, int rows);
+    inside_tile_fn *tile, *pair; /* by one tile; by two, NULL if that is no faster */
+    float (*softmax)(float *x, int n, float *max);
+    void (*swiglu)(float *a, const float *b, int n);
+} inside_kernels;
+
+inside_kernels inside_find_kernels(void);
+
+int inside_cores(void); /* that this process may use; 1 without OpenMP */
+
+#endif

@@ -1,0 +1,20 @@
+/* messages.c - contract in messages.h. */
+#include "messages.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void mask_controls(char *text) {
+    for (char *p = text; *p; p++)
+        if ((unsigned char)*p < 32 || *p == 127) *p = '?';
+}
+
+int set_error(llama_error *err, const char *format, ...) {
+    if (!err) return -1;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(err->text, sizeof err->text, format, args);
+    va_end(args);
+    mask_controls(err->text);
+    return -1;
+}

@@ -1,0 +1,51 @@
+/* options.h - a program's command line as a table of its options.
+ *
+ * -n 5, --name 5 and --name=5 are the same option; "--" ends the options. The last of an option counts.
+ */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+typedef enum {
+    FLAG, OFF,    /* takes no value, and makes an int 1, or 0 */
+    TEXT,              /* const char * */
+    WHOLE,             /* int */
+    REAL,              /* double */
+    HELP, VERSION /* print, and end the program */
+} option_kind;
+
+typedef struct {
+    char letter;       /* 0: none */
+    const char *name;  /* NULL: the letter only */
+    const char *value; /* what the help calls it; NULL: the option takes none */
+    option_kind kind;
+    void *to;          /* the variable */
+    double low, high;  /* what a number must be between */
+    int mark;          /* for the program's own use */
+    const char *help;  /* NULL: not in the list that --help prints */
+} option;
+
+typedef enum { OPTION_UNKNOWN, OPTION_HAS_NO_VALUE, OPTION_NEEDS_VALUE, OPTION_BAD_NUMBER, OPTION_EXTRA_NAME } option_fault;
+
+typedef struct {
+    const char *program;
+    const char *hint;     /* behind messages about wrong usage */
+    const char *help;     /* what --help prints before the list of options */
+    const option *options;
+    int n_options;
+    const char **names[2]; /* what the first arguments that are no options go to; NULL: there is none such */
+    /* Says in the program's own words what is wrong, and ends it; NULL: the usual words, for options with names.
+     * argument is the option as it was given, or what stands there for a number or name; o is NULL if it is none. */
+    void (*wrong)(option_fault fault, const option *o, const char *argument);
+} command_line;
+
+/* Sets the variables. If anything is wrong, or on --help and --version, ends the program. */
+void options_parse(const command_line *line, int argc, char **argv);
+
+int option_was_given(const void *to); /* any of those that set this variable */
+
+/* A number that may stand there; nan may not. */
+int option_allows(const option *o, double x);
+double option_value(const option *o); /* FLAG, OFF, WHOLE and REAL */
+void option_store(const option *o, double x);
+
+#endif
