@@ -54,8 +54,8 @@ static struct { /* what the program holds */
     llama_context *context;
     llama_sampler *sampler;
     char *model_path, *tokenizer_path; /* of files that were looked for */
-    char *text; /* the prompt, or the text to score, when it was read from a file */
-    int *ids;   /* of the text; in a chat, those that the context holds */
+    char *text;                        /* the prompt, or the text to score, when it was read from a file */
+    int *ids;                          /* of the text; in a chat, those that the context holds */
     int n_ids;
     float *logprobs;
 } run;
@@ -64,11 +64,11 @@ static struct { /* a conversation */
     int template, end_of_turn;
     tokenizer_message *messages; /* (n of room for capacity), their texts malloc'ed */
     int n, capacity;
-    int whole;       /* the context has to be made anew from all messages */
-    int *next;       /* (next_capacity) ids to evaluate */
+    int whole; /* the context has to be made anew from all messages */
+    int *next; /* (next_capacity) ids to evaluate */
     size_t next_capacity;
-    int answer_at;   /* where the answer begins in run.ids */
-    char *answer;    /* (answer_size of room for answer_capacity) what the model said */
+    int answer_at; /* where the answer begins in run.ids */
+    char *answer;  /* (answer_size of room for answer_capacity) what the model said */
     size_t answer_size, answer_capacity, shown;
 } chat;
 
@@ -227,13 +227,13 @@ static void put(const char *bytes, size_t size) {
 typedef enum { FLAG, STRING, WHOLE, REAL, POSITIVE, SEED } value_kind; /* POSITIVE: a REAL above low */
 
 static const struct option {
-    char letter;        /* 0: none */
+    char letter; /* 0: none */
     const char *name;
-    const char *value;  /* what the help calls it; NULL: the option takes none */
+    const char *value; /* what the help calls it; NULL: the option takes none */
     value_kind kind;
-    void *to;           /* an int, const char *, int, float, float or uint64_t */
-    double low, high;   /* of WHOLE and REAL */
-    const char *help;   /* NULL: told with the option before it */
+    void *to;         /* an int, const char *, int, float, float or uint64_t */
+    double low, high; /* of WHOLE and REAL */
+    const char *help; /* NULL: told with the option before it */
 } options[] = {
     {'p', "prompt", "TEXT", STRING, &arg.prompt, 0, 0, "text to continue (default: none)"},
     {'i', "prompt", "TEXT", STRING, &arg.prompt, 0, 0, NULL},
@@ -318,8 +318,7 @@ static void set_option(const struct option *o, const char *text) {
         *(const char **)o->to = text;
     } else if (!set_number(o, text)) {
         if (o->kind == SEED) misuse("--%s %.40s: expected a whole number from 0 to 2^64 - 1", o->name, text);
-        if (o->kind == POSITIVE)
-            misuse("--%s %.40s: expected a number above 0, up to %.10g", o->name, text, o->high);
+        if (o->kind == POSITIVE) misuse("--%s %.40s: expected a number above 0, up to %.10g", o->name, text, o->high);
         misuse("--%s %.40s: expected a %snumber from %.10g to %.10g", o->name, text, o->kind == WHOLE ? "whole " : "",
                o->low, o->high);
     }
@@ -458,7 +457,8 @@ static char *find_beside(const char *path, size_t directory, const char *const *
 
 /* The model that comes with the program: beside it, in its source tree, or where make install puts both. */
 static char *find_own_model(const char *started_as) {
-    static const char *const names[] = {"austen.llama", "tools/model/austen.llama", "../share/llama.c/austen.llama", NULL};
+    static const char *const names[] = {"austen.llama", "tools/model/austen.llama", "../share/llama.c/austen.llama",
+                                        NULL};
     const size_t directory = directory_of(started_as);
     if (directory) return find_beside(started_as, directory, names);
 #if defined(RUN_POSIX)
@@ -753,8 +753,7 @@ static const float *drop_turns(int n_answer) {
     if (!dropped) return NULL;
     chat.whole = 1;
     if (chat.shown) put("\n", 1);
-    note("(the context of %d tokens is full: the oldest %s forgotten)", length,
-         dropped == 1 ? "turn is" : "turns are");
+    note("(the context of %d tokens is full: the oldest %s forgotten)", length, dropped == 1 ? "turn is" : "turns are");
     return count + n_answer < length ? evaluate_whole(count, n_answer) : NULL;
 }
 

@@ -41,8 +41,8 @@ void checkpoint_put_int(unsigned char *p, int32_t value);
 
 /* SplitMix64: its own, so that a test does not depend on what it tests. */
 uint64_t random_next(uint64_t *state);
-int random_int(uint64_t *state, int low, int high);             /* low..high, both included */
-double random_real(uint64_t *state, double low, double high);   /* uniform */
+int random_int(uint64_t *state, int low, int high);           /* low..high, both included */
+double random_real(uint64_t *state, double low, double high); /* uniform */
 
 void *xmalloc(size_t size);
 

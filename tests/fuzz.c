@@ -40,11 +40,11 @@
 #include <unistd.h>
 
 enum {
-    FUZZ_ROOM = 1 << 16,    /* bytes of an input */
-    FUZZ_KEPT = 4096,       /* inputs that a target keeps */
-    FUZZ_MAP = 1 << 16,     /* edges, by hash */
+    FUZZ_ROOM = 1 << 16, /* bytes of an input */
+    FUZZ_KEPT = 4096,    /* inputs that a target keeps */
+    FUZZ_MAP = 1 << 16,  /* edges, by hash */
     FUZZ_TARGETS = 32,
-    FUZZ_PATIENCE = 8       /* seconds of processor time that an input may take */
+    FUZZ_PATIENCE = 8 /* seconds of processor time that an input may take */
 };
 
 /* ---------------------------------------------------------------------------------------------------
@@ -157,12 +157,14 @@ static void fuzz_put_at(size_t at, uint64_t value, size_t size) {
 
 /* Numbers at which something changes: limits of types and of llama.c, infinity and nan, sizes near the file's. */
 static uint64_t fuzz_interesting(uint64_t old) {
+    /* clang-format off */
     static const uint64_t values[] = {
         0, 1, 2, 3, 4, 5, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 255, 256, 1000, 0x7FFF, 0x8000, 0xFFFF,
         0x10000, 0xFFFFFF, 0x1000000, 0x1000001, 0x10000000, 0x10000001, 0x3FFFFFFF, 0x40000000, 0x7FFFFFFF, 0x80000000,
         0xFFFFFFFE, 0xFFFFFFFF, 0x100000000, 0x1FFFFFFFFFFFFFFF, 0x2000000000000000, 0x4000000000000000,
         0x7FFFFFFFFFFFFFFF, 0x8000000000000000, 0xFFFFFFFFFFFFFFC0, 0xFFFFFFFFFFFFFFFF,
         0x7F800000, 0xFF800000, 0x7FC00000, 0x3F800000, 0x7F7FFFFF, 0x00000001, 0x7FF0000000000000};
+    /* clang-format on */
     switch (fuzz_below(8)) {
     case 0: return old + 1 + fuzz_below(32);
     case 1: return old - 1 - fuzz_below(32);
@@ -288,11 +290,13 @@ static int fuzz_is_digit(size_t at) { return fuzz_in.p[at] >= '0' && fuzz_in.p[a
 
 /* A number written in digits. */
 static void fuzz_digits(void) {
+    /* clang-format off */
     static const char *const numbers[] = {
         "0", "1", "-1", "2", "3", "7", "255", "256", "65536", "65537", "134217728", "268435456", "268435457",
         "2147483647", "2147483648", "4294967295", "4294967296", "9007199254740991", "9007199254740992",
         "18446744073709551616", "1e30", "1e308", "1e999", "0.5", "1e-320", "-0", "1e-46", "3.5e38",
         "99999999999999999999999"};
+    /* clang-format on */
     size_t at = fuzz_text_place(), n = 0;
     while (at < fuzz_in.end && !fuzz_is_digit(at)) at++;
     while (at + n < fuzz_in.end && fuzz_is_digit(at + n)) n++;

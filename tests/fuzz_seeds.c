@@ -44,12 +44,12 @@ static void fuzz_put_weights(fuzz_bytes *b, size_t size) {
  * ------------------------------------------------------------------------------------------------- */
 
 static const tokenizer_piece fuzz_pieces[] = {
-    {"<unk>", 5, 0, TOKENIZER_UNKNOWN},   {"<s>", 3, 0, TOKENIZER_CONTROL},
-    {"</s>", 4, 0, TOKENIZER_CONTROL},    {FUZZ_SPACE, 3, -9, TOKENIZER_NORMAL},
-    {"a", 1, -9, TOKENIZER_NORMAL},       {"b", 1, -9, TOKENIZER_NORMAL},
-    {"ab", 2, -2, TOKENIZER_NORMAL},      {FUZZ_SPACE "a", 4, -1, TOKENIZER_NORMAL},
+    {"<unk>", 5, 0, TOKENIZER_UNKNOWN},    {"<s>", 3, 0, TOKENIZER_CONTROL},
+    {"</s>", 4, 0, TOKENIZER_CONTROL},     {FUZZ_SPACE, 3, -9, TOKENIZER_NORMAL},
+    {"a", 1, -9, TOKENIZER_NORMAL},        {"b", 1, -9, TOKENIZER_NORMAL},
+    {"ab", 2, -2, TOKENIZER_NORMAL},       {FUZZ_SPACE "a", 4, -1, TOKENIZER_NORMAL},
     {"\xC3\xA9", 2, -9, TOKENIZER_NORMAL}, {"[INST]", 6, 0, TOKENIZER_USER_DEFINED},
-    {"bb", 2, -3, TOKENIZER_UNUSED},      {"bba", 3, -4, TOKENIZER_NORMAL}};
+    {"bb", 2, -3, TOKENIZER_UNUSED},       {"bba", 3, -4, TOKENIZER_NORMAL}};
 enum { FUZZ_PIECES = sizeof fuzz_pieces / sizeof *fuzz_pieces };
 
 /* llama2.c's, where types are not written, and BOS and EOS have newlines around them. */
@@ -97,10 +97,12 @@ static void fuzz_put_model_piece(fuzz_bytes *b, const char *text, float score, i
 static void fuzz_put_rules(fuzz_bytes *b) {
     fuzz_put_int(b, 128 * 4, 4);
     for (uint32_t i = 0; i < 128; i++)
-        fuzz_put_int(b, i == 0                  ? 64u << 10
-                        : i == (64 ^ 'A')       ? 1u << 10 | 0x100 | 'A'
-                        : i == ((64 ^ 'A') ^ 1) ? 0x80000000u | 1
-                                                : 0x80000000u, 4);
+        fuzz_put_int(b,
+                     i == 0                  ? 64u << 10
+                     : i == (64 ^ 'A')       ? 1u << 10 | 0x100 | 'A'
+                     : i == ((64 ^ 'A') ^ 1) ? 0x80000000u | 1
+                                             : 0x80000000u,
+                     4);
     fuzz_put(b, "\0a b", 5);
 }
 
@@ -136,8 +138,10 @@ static void fuzz_make_flat(fuzz_bytes *b, tokenizer *t) {
 static tokenizer *fuzz_byte_level(void) {
     static const int merges[][2] = {{'t', 'h'}, {256, 'e'}, {' ', 257}, {'1', '2'}};
     static const int ends[] = {261, 262};
+    /* clang-format off */
     static const char *const more[] = {"th", "the", " the", "12", "<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>",
                                        "<|start_header_id|>", "<|end_header_id|>", "<tool>"};
+    /* clang-format on */
     static char bytes[256];
     tokenizer_piece pieces[266];
     for (int i = 0; i < 256; i++) bytes[i] = (char)i, pieces[i] = (tokenizer_piece){bytes + i, 1, 0, TOKENIZER_NORMAL};
@@ -145,9 +149,17 @@ static tokenizer *fuzz_byte_level(void) {
         const int type = i < 260 ? TOKENIZER_NORMAL : i < 265 ? TOKENIZER_CONTROL : TOKENIZER_USER_DEFINED;
         pieces[i] = (tokenizer_piece){more[i - 256], strlen(more[i - 256]), 0, type};
     }
-    const tokenizer_parts parts = {.kind = TOKENIZER_BYTE_LEVEL, .pieces = pieces, .n_pieces = 266, .merges = merges,
-                                   .n_merges = 4, .bos = 260, .add_bos = 1, .ends = ends, .n_ends = 2,
-                                   .chat_template = TOKENIZER_LLAMA3, .ignore_merges = 1};
+    const tokenizer_parts parts = {.kind = TOKENIZER_BYTE_LEVEL,
+                                   .pieces = pieces,
+                                   .n_pieces = 266,
+                                   .merges = merges,
+                                   .n_merges = 4,
+                                   .bos = 260,
+                                   .add_bos = 1,
+                                   .ends = ends,
+                                   .n_ends = 2,
+                                   .chat_template = TOKENIZER_LLAMA3,
+                                   .ignore_merges = 1};
     return tokenizer_create(&parts, NULL, NULL);
 }
 
@@ -207,9 +219,13 @@ static void fuzz_llama_seeds(int type, fuzz_add *add, void *user) {
         fuzz_put_file("model", c.bytes, c.size);
         llama_source *s = source_open_llama2c("model", &err);
         FUZZ_CHECK(s);
-        const writer_input in = {.config = s->config, .rope_frequencies = s->rope_frequencies, .type = type,
-                                 .tokenizer = variant ? flat.p : NULL, .tokenizer_size = variant ? flat.n : 0,
-                                 .rows = fuzz_rows, .user = s};
+        const writer_input in = {.config = s->config,
+                                 .rope_frequencies = s->rope_frequencies,
+                                 .type = type,
+                                 .tokenizer = variant ? flat.p : NULL,
+                                 .tokenizer_size = variant ? flat.n : 0,
+                                 .rows = fuzz_rows,
+                                 .user = s};
         FUZZ_CHECK(!writer_build(&in, &data, &size, NULL, &err));
         add(user, data, size);
         s->close(s);
@@ -230,10 +246,11 @@ static void fuzz_q4_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(INSIDE_Q
 typedef struct {
     llama_config config;
     int types[TENSOR_ROPE + 1]; /* by enum tensor */
-    int vocabulary;           /* 0 none, else a kind */
+    int vocabulary;             /* 0 none, else a kind */
 } fuzz_gguf_shape;
 
 /* Among them all weight types: the K types need rows of 256. */
+/* clang-format off */
 static const fuzz_gguf_shape fuzz_gguf_shapes[] = {
     {{.dim = 8, .hidden_dim = 6, .n_layers = 2, .n_heads = 4, .n_kv_heads = 2, .head_dim = 2,
       .vocab_size = FUZZ_PIECES},
@@ -244,6 +261,7 @@ static const fuzz_gguf_shape fuzz_gguf_shapes[] = {
      {2, 3, 0, 0, 0, 6, 7, 8, 20, 2, 8, 3}, 0},
     {{.dim = 256, .hidden_dim = 2, .n_layers = 1, .n_heads = 1, .n_kv_heads = 1, .head_dim = 2, .vocab_size = 3},
      {14, 23, 0, 0, 0, 10, 11, 12, 1, 13, 1, 14}, 0}};
+/* clang-format on */
 
 static int fuzz_n_keys; /* metadata written */
 
@@ -396,8 +414,16 @@ static void fuzz_gguf_seeds(fuzz_add *add, void *user) {
  * ------------------------------------------------------------------------------------------------- */
 
 static void fuzz_state_seeds(fuzz_add *add, void *user) {
-    static const llama_config shape = {.dim = 4, .hidden_dim = 3, .n_layers = 1, .n_heads = 2, .n_kv_heads = 1,
-        .head_dim = 2, .vocab_size = 6, .seq_len = 8, .norm_eps = 1e-5f, .rope_theta = 10000};
+    static const llama_config shape = {.dim = 4,
+                                       .hidden_dim = 3,
+                                       .n_layers = 1,
+                                       .n_heads = 2,
+                                       .n_kv_heads = 1,
+                                       .head_dim = 2,
+                                       .vocab_size = 6,
+                                       .seq_len = 8,
+                                       .norm_eps = 1e-5f,
+                                       .rope_theta = 10000};
     for (int tied = 0; tied < 2; tied++) {
         fuzz_bytes b = {.n = STATE_HEADER};
         train_state s = {.config = shape, .n_settings = 3 * tied, .step = 7, .lowest = 2.5, .mean = 3};
@@ -421,8 +447,8 @@ static void fuzz_json_seeds(fuzz_add *add, void *user) {
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) add(user, texts[i], strlen(texts[i]));
 }
 
-static const llama_config fuzz_hf_config = {.dim = 2, .hidden_dim = 3, .n_layers = 1, .n_heads = 2, .n_kv_heads = 1,
-                                            .head_dim = 2, .vocab_size = 270};
+static const llama_config fuzz_hf_config = {
+    .dim = 2, .hidden_dim = 3, .n_layers = 1, .n_heads = 2, .n_kv_heads = 1, .head_dim = 2, .vocab_size = 270};
 
 static void fuzz_put_config(fuzz_bytes *b, int vocab_size, const char *more) {
     const llama_config *f = &fuzz_hf_config;
@@ -446,8 +472,8 @@ static void fuzz_put_safetensors(fuzz_bytes *b, int mark, int vocab_size, const 
         const size_t begin = data.n;
         tensor_shape(&f, hf_names[i].tensor, &rows, &cols);
         fuzz_put_weights(&data, (size_t)rows * (size_t)cols * (strcmp(type, "F32") ? 2 : 4));
-        fuzz_print(&header, ",\"%s%s\":{\"dtype\":\"%s\",\"shape\":[", i < 3 ? "" : "model.layers.0.",
-                   hf_names[i].name, type);
+        fuzz_print(&header, ",\"%s%s\":{\"dtype\":\"%s\",\"shape\":[", i < 3 ? "" : "model.layers.0.", hf_names[i].name,
+                   type);
         if (!strstr(hf_names[i].name, "norm")) fuzz_print(&header, "%d,", rows);
         fuzz_print(&header, "%d],\"data_offsets\":[%zu,%zu]}", cols, begin, data.n);
     }
@@ -501,8 +527,10 @@ static void fuzz_put_tokenizer_model(fuzz_bytes *b) { /* with tokens added to it
     fuzz_make_model(&model, 1, 0);
     fuzz_put_text(b, "\xFF@@8");
     fuzz_put(b, model.p, model.n);
-    fuzz_print(b, "\xFF@@5{\"added_tokens\":[{\"id\":1,\"content\":\"<s>\"},{\"id\":%d,\"content\":\"<|im_end|>\"}],"
-                  "\"model\":{\"type\":\"BPE\",\"byte_fallback\":true}}", 256 + FUZZ_PIECES);
+    fuzz_print(b,
+               "\xFF@@5{\"added_tokens\":[{\"id\":1,\"content\":\"<s>\"},{\"id\":%d,\"content\":\"<|im_end|>\"}],"
+               "\"model\":{\"type\":\"BPE\",\"byte_fallback\":true}}",
+               256 + FUZZ_PIECES);
 }
 
 static void fuzz_hf_seeds(fuzz_add *add, void *user) {
@@ -547,7 +575,11 @@ static void fuzz_options_seeds(fuzz_add *add, void *user) {
     static const char *const texts[] = {
         "model.llama\n-p\nOnce upon a time\n-n\n64\n-t\n0.8\n-k\n40\n--top-p\n0.95\n--min-p\n0.05\n-s\n42",
         "--repeat-penalty=1.1\n--ctx-size=512\n-j\n4\n-z\ntokenizer.bin\n-q\n-v\n--\nm",
-        "m\n--chat\n--system\nBe brief.\n--template\nllama3", "--help", "--version", "m\n--perplexity\n-", "m\n-i\nx",
+        "m\n--chat\n--system\nBe brief.\n--template\nllama3",
+        "--help",
+        "--version",
+        "m\n--perplexity\n-",
+        "m\n-i\nx",
         "m\n-f\n-"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) add(user, texts[i], strlen(texts[i]));
 }

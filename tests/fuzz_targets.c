@@ -420,8 +420,7 @@ static void fuzz_use_model(const llama_model *m, const void *data, size_t size) 
     tokenizer_free(t);
 }
 
-static int fuzz_rows(void *user, enum tensor tensor, int layer, int first, int count, float *out,
-                     llama_error *err) {
+static int fuzz_rows(void *user, enum tensor tensor, int layer, int first, int count, float *out, llama_error *err) {
     llama_source *s = user;
     return s->rows(s, tensor, layer, first, count, out, err);
 }
@@ -432,8 +431,12 @@ static int fuzz_convert(llama_source *s, const unsigned char *input, size_t size
     void *data;
     size_t n;
     if (!s) return fuzz_refused(why->text);
-    const writer_input in = {.config = s->config, .rope_frequencies = s->rope_frequencies, .tokenizer = s->tokenizer,
-                             .tokenizer_size = s->tokenizer_size, .type = INSIDE_F32 + (int)(size % 4), .rows = fuzz_rows,
+    const writer_input in = {.config = s->config,
+                             .rope_frequencies = s->rope_frequencies,
+                             .tokenizer = s->tokenizer,
+                             .tokenizer_size = s->tokenizer_size,
+                             .type = INSIDE_F32 + (int)(size % 4),
+                             .rows = fuzz_rows,
                              .user = s};
     fuzz_allow(size, 4096, 1 << 22);
     if (writer_build(&in, &data, &n, NULL, &err)) return s->close(s), fuzz_refused(err.text);
@@ -511,9 +514,9 @@ static int fuzz_json(const unsigned char *data, size_t size) {
 
 /* A directory is one input: each file behind a mark, which is "\xFF@@" and a digit. */
 static const char *const fuzz_names[] = {
-    "hf/config.json",           "hf/model.safetensors",   "hf/model.safetensors.index.json",
-    "hf/a.safetensors",         "hf/b.safetensors",       "hf/tokenizer.json",
-    "hf/tokenizer_config.json", "hf/generation_config.json", "hf/tokenizer.model", "hf/chat_template.jinja"};
+    "hf/config.json",     "hf/model.safetensors",  "hf/model.safetensors.index.json", "hf/a.safetensors",
+    "hf/b.safetensors",   "hf/tokenizer.json",     "hf/tokenizer_config.json",        "hf/generation_config.json",
+    "hf/tokenizer.model", "hf/chat_template.jinja"};
 
 static void fuzz_open_directory(const unsigned char *data, size_t size) {
     const unsigned char *end = data + size, *p = data, *begin = NULL;

@@ -3,15 +3,17 @@
  */
 #include <stddef.h>
 
+/* clang-format off */
 #define HOST_NAMES(X) \
     X(matmul) X(rmsnorm) X(softmax) X(silu) X(swiglu) X(rope) X(attention) X(forward) X(sample) X(sampler) X(argmax) \
     X(topk) X(dot) X(min) X(max) X(clamp) X(swap) X(align) X(fail) X(error) X(set_error) X(check) X(mul) X(add) \
     X(read_file) X(map_file) X(load) X(parse) X(read_u32) X(get_u32) X(hash) X(heap) X(push) X(pop) X(merge) X(lookup) \
     X(encode) X(decode) X(utf8) X(random_next) X(alloc) X(release) X(reader) X(layer) X(matrix) X(config) X(model) \
     X(context) X(piece) X(vocab) X(node) X(list) X(buffer) X(string)
+/* clang-format on */
 
 /* The host's functions stand before the libraries ... */
-#define DEFINE(name) \
+#define DEFINE(name)                                                                                                   \
     static int name(int x) { return x + 1; }
 HOST_NAMES(DEFINE)
 

@@ -54,15 +54,15 @@ static void write_model(FILE *f) {
     const int header[] = {DIM, DIM, 1, 2, 1, -(int)VOCAB, SEQ_LEN};
     for (int i = 0; i < 7; i++) put_int(f, header[i]);
     for (int id = 0; id < VOCAB; id++) put_point(f, id, id == id_of('X') ? NAN : 1);
-    put_floats(f, DIM, 1);                       /* attention norm */
-    put_floats(f, DIM * DIM + DIM * DIM, 0.5);   /* wq; wk and wv of one head together */
-    put_floats(f, DIM * DIM, 0);                 /* wo */
-    put_floats(f, DIM, 1);                       /* ffn norm */
-    put_floats(f, DIM * DIM, 0.5);               /* w1 */
-    put_floats(f, DIM * DIM, 0);                 /* w2 */
-    put_floats(f, DIM * DIM, 0.5);               /* w3 */
-    put_floats(f, DIM, 1);                       /* final norm */
-    put_floats(f, SEQ_LEN * (DIM / 2), 0);       /* two rotary tables of half a head, unused */
+    put_floats(f, DIM, 1);                     /* attention norm */
+    put_floats(f, DIM * DIM + DIM * DIM, 0.5); /* wq; wk and wv of one head together */
+    put_floats(f, DIM * DIM, 0);               /* wo */
+    put_floats(f, DIM, 1);                     /* ffn norm */
+    put_floats(f, DIM * DIM, 0.5);             /* w1 */
+    put_floats(f, DIM * DIM, 0);               /* w2 */
+    put_floats(f, DIM * DIM, 0.5);             /* w3 */
+    put_floats(f, DIM, 1);                     /* final norm */
+    put_floats(f, SEQ_LEN * (DIM / 2), 0);     /* two rotary tables of half a head, unused */
     for (int id = 0; id < VOCAB; id++) put_point(f, predecessor(id), predecessor(id) == NONE ? 0 : 1e5);
 }
 

@@ -9,10 +9,12 @@
 #include <stdint.h>
 
 /* A vocabulary of the 256 bytes and these special tokens. */
+/* clang-format off */
 static const char *const markers[] = {
     "<s>",        "</s>",         "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>",
     "<|eot_id|>", "<|im_start|>", "<|im_end|>",
                                       "[INST]", "[/INST]"};
+/* clang-format on */
 enum { BOS = 256, EOS, BEGIN, HEADER, HEADER_END, EOT, IM_START, IM_END, INST, INST_END, MANY };
 
 /* instruct: [INST] and [/INST] are special tokens too. */
@@ -22,10 +24,8 @@ static tokenizer *create_with(int kind, int bos, int add_bos, int eos, int instr
     tokenizer_error err = {""};
     int n = 0;
     for (int i = 0; i < 256; i++, n++) {
-        if (kind == TOKENIZER_BYTE_LEVEL)
-            text[i][0] = (char)i;
-        else
-            sprintf(text[i], "<0x%02X>", (unsigned)i);
+        if (kind == TOKENIZER_BYTE_LEVEL) text[i][0] = (char)i;
+        else sprintf(text[i], "<0x%02X>", (unsigned)i);
         pieces[n] = (tokenizer_piece){text[i], kind == TOKENIZER_BYTE_LEVEL ? 1 : 6, 0,
                                       kind == TOKENIZER_BYTE_LEVEL ? TOKENIZER_NORMAL : TOKENIZER_BYTE};
     }

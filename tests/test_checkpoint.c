@@ -313,7 +313,7 @@ static void test_strangers(void) {
     }
     TEST("a file that is not there") {
         path_refused("tests/there-is-no-such-file.bin", "tests/there-is-no-such-file.bin");
-        path_refused("", ""); /* nothing to name */
+        path_refused("", "");                                       /* nothing to name */
         path_refused("tests/100%s%n%d.bin", "tests/100%s%n%d.bin"); /* a name is no format */
         path_refused("two\nlines", "lines");
     }

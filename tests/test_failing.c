@@ -1,8 +1,8 @@
-/* test_failing.c - every allocation fails in turn, of whatever reads files or encodes texts: the library, the tokenizer,
- * the inputs of tools/convert, the JSON reader.
+/* test_failing.c - every allocation fails in turn, of whatever reads files or encodes texts: the library, the
+ * tokenizer, the inputs of tools/convert, the JSON reader.
  *
- * The targets of fuzz.h do with an input what a program would and end the process where a promise is broken: a crash, an
- * empty message, a block or a file that is not given back. Their seeds are valid inputs of every kind.
+ * The targets of fuzz.h do with an input what a program would and end the process where a promise is broken: a crash,
+ * an empty message, a block or a file that is not given back. Their seeds are valid inputs of every kind.
  */
 #if defined(__unix__) || defined(__APPLE__)
 #include "fuzz_targets.c"

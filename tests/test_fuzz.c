@@ -10,7 +10,10 @@
 #include "test.h"
 
 /* Inputs that failed once: a seed with a change. */
-static const struct { const char *name, *target; int seed; const char *from, *to;
+static const struct {
+    const char *name, *target;
+    int seed;
+    const char *from, *to;
 } cases[] = {
     {"hf: memory for a head_dim that only config.json claims", "hf", 0, "\"head_dim\":2", "\"head_dim\":134217728"},
 };

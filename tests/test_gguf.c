@@ -90,13 +90,13 @@ static const struct {
     int number, block, bytes, high[2];
     uint64_t hash;
 } types[] = {
-    {"F32", 0, 1, 4, {3}, 0xd52499dfd3ce9873},          {"F16", 1, 1, 2, {1}, 0x7c5090bf0d22b7a4},
-    {"BF16", 30, 1, 2, {1}, 0x07c76f8651c7e700},        {"Q4_0", 2, 32, 18, {1}, 0xa8a07b3dd7ae638f},
-    {"Q4_1", 3, 32, 20, {1, 3}, 0x2fea2f0dc1296295},    {"Q5_0", 6, 32, 22, {1}, 0x1107618deb577532},
-    {"Q5_1", 7, 32, 24, {1, 3}, 0x81d0e18887a648fb},    {"Q8_0", 8, 32, 34, {1}, 0x7e369976bdfe6dd3},
+    {"F32", 0, 1, 4, {3}, 0xd52499dfd3ce9873},           {"F16", 1, 1, 2, {1}, 0x7c5090bf0d22b7a4},
+    {"BF16", 30, 1, 2, {1}, 0x07c76f8651c7e700},         {"Q4_0", 2, 32, 18, {1}, 0xa8a07b3dd7ae638f},
+    {"Q4_1", 3, 32, 20, {1, 3}, 0x2fea2f0dc1296295},     {"Q5_0", 6, 32, 22, {1}, 0x1107618deb577532},
+    {"Q5_1", 7, 32, 24, {1, 3}, 0x81d0e18887a648fb},     {"Q8_0", 8, 32, 34, {1}, 0x7e369976bdfe6dd3},
     {"Q2_K", 10, 256, 84, {81, 83}, 0x37b543074df774e6}, {"Q3_K", 11, 256, 110, {109}, 0xc8e03283042eafb9},
-    {"Q4_K", 12, 256, 144, {1, 3}, 0xb3a825c21c765187}, {"Q5_K", 13, 256, 176, {1, 3}, 0xd456fe953792f80a},
-    {"Q6_K", 14, 256, 210, {209}, 0x7047dbdf8f86551e},  {"IQ4_NL", 20, 32, 18, {1}, 0x0ac0987096a40a58},
+    {"Q4_K", 12, 256, 144, {1, 3}, 0xb3a825c21c765187},  {"Q5_K", 13, 256, 176, {1, 3}, 0xd456fe953792f80a},
+    {"Q6_K", 14, 256, 210, {209}, 0x7047dbdf8f86551e},   {"IQ4_NL", 20, 32, 18, {1}, 0x0ac0987096a40a58},
     {"IQ4_XS", 23, 256, 136, {1}, 0xf477eb717f42123b},
 };
 enum { N_TYPES = sizeof types / sizeof *types };
@@ -206,9 +206,8 @@ static bytes make_file(const char *edits) {
     static const struct {
         const char *name;
         int rows, cols;
-    } layer[] = {{"attn_norm", 0, 8},   {"attn_q", 8, 8},   {"attn_k", 4, 8},
-                 {"attn_v", 4, 8},      {"ffn_norm", 0, 8}, {"attn_output", 8, 8},
-                 {"ffn_gate", 12, 8},   {"ffn_up", 12, 8},  {"ffn_down", 8, 12}};
+    } layer[] = {{"attn_norm", 0, 8},   {"attn_q", 8, 8},    {"attn_k", 4, 8},  {"attn_v", 4, 8},   {"ffn_norm", 0, 8},
+                 {"attn_output", 8, 8}, {"ffn_gate", 12, 8}, {"ffn_up", 12, 8}, {"ffn_down", 8, 12}};
     recipe r = {.n = 0};
     char line[80];
     recipe_edit(&r, base);
@@ -294,7 +293,7 @@ static double single(const unsigned char *p, int e_bits, int m_bits) {
 /* Weight i of a block: each type as positions of bits. */
 static double plain(const char *type, const unsigned char *p, int i) {
     static const int levels[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-    const int nibble = 8 * (i % 16) + 4 * (i / 16 % 2);             /* 32 weights in 16 bytes */
+    const int nibble = 8 * (i % 16) + 4 * (i / 16 % 2);                /* 32 weights in 16 bytes */
     const int pair = 8 * (32 * (i / 128) + i % 32) + 2 * (i / 32 % 4); /* 256 weights in 64 bytes */
     const int k = i / 16, s = i / 32;
     if (!strcmp(type, "F32")) return single(p, 8, 23);
@@ -517,7 +516,8 @@ static void test_sentencepiece(void) {
         {"tokenizer.ggml.bos_token_id u32 2\ntokenizer.ggml.eos_token_id u32 1", "c", "2 6 7", 1},
         {"tokenizer.ggml.eot_token_id u32 7", "c", "1 6 7", 7},
         {"tokenizer.ggml.tokens string[] <unk>|<s>|<\1im_end\1>|a|b|ab|\xE2\x96\x81|c\n"
-         "tokenizer.ggml.eos_token_id u32 4294967295", "c", "1 6 7", 2},
+         "tokenizer.ggml.eos_token_id u32 4294967295",
+         "c", "1 6 7", 2},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         TEST("vocabulary with scores") {
@@ -552,7 +552,10 @@ static const char *byte_level(const char *more) {
         else if (c < 128) n += (size_t)sprintf(out + n, "%s%c", i ? "|" : "", c);
         else n += (size_t)sprintf(out + n, "%s%c%c", i ? "|" : "", 0xC0 | c >> 6, 0x80 | (c & 63));
     }
-    sprintf(out + n, "|ab|\xC4\xA0" "ab|<\1begin_of_text\1>|<\1eot_id\1>|<\1end_of_text\1>|word\n%s", more);
+    sprintf(out + n,
+            "|ab|\xC4\xA0"
+            "ab|<\1begin_of_text\1>|<\1eot_id\1>|<\1end_of_text\1>|word\n%s",
+            more);
     return out;
 }
 
@@ -591,9 +594,11 @@ static void test_templates(void) {
     static const struct {
         const char *jinja, *name;
     } cases[] = {
+        /* clang-format off */
         {"{{ '<|start_header_id|>' + role }}", "llama3"}, {"{{ '<|im_start|>' + role }}", "chatml"},
         {"{{ '[INST] <<SYS>>' }}", "llama2"},             {"{{ '[INST] ' }}", "mistral"},
         {"{{ '<|user|>' }}", "zephyr"},                   {"{{ 'USER: ' }}", ""},
+        /* clang-format on */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         TEST("chat template") {
@@ -678,7 +683,8 @@ static const struct {
     {"llama.rope.scaling.type string yarn", "llama.rope.scaling.type is \"yarn\", not none or linear"},
     {"llama.rope.scaling.type string longrope", "llama.rope.scaling.type is \"longrope\", not none or linear"},
     {"llama.rope.freq_base f32 1e-40\nllama.attention.head_count u32 2\nllama.attention.head_count_kv u32 1\n"
-     "llama.rope.scale_linear f32 1e-30", "rotary frequency 1 is inf: base 9.99995e-41, divided by 1e-30 and by 1"},
+     "llama.rope.scale_linear f32 1e-30",
+     "rotary frequency 1 is inf: base 9.99995e-41, divided by 1e-30 and by 1"},
     {"llama.rope.scaling.factor f32 0", "llama.rope.scaling.factor is 0, not positive and finite"},
     /* models of another kind */
     {"llama.expert_count u32 8", "llama.expert_count is 8, which is not supported"},
@@ -708,7 +714,8 @@ static const struct {
     {"!token_embd.weight 29 8 1152921504606846976", "token_embd.weight: dimension 1 is 1152921504606846976, not 1.."},
     {"!token_embd.weight 29 8 2147483647", "token_embd.weight: 68719476704 bytes at"},
     {"llama.embedding_length u32 2147483647\nllama.attention.key_length u32 2\n!token_embd.weight 21 8 2147483647\n"
-     "!token_embd.weight 29 8 2147483647", "token_embd.weight: 18446744056529682436 bytes at"},
+     "!token_embd.weight 29 8 2147483647",
+     "token_embd.weight: 18446744056529682436 bytes at"},
     {"!token_embd.weight 37 4 99", "token_embd.weight: unknown weight type 99"},
     {"!token_embd.weight 37 4 4", "token_embd.weight: unknown weight type 4"},
     {"!token_embd.weight 37 4 16", "token_embd.weight: weight type IQ2_XXS is not supported"},
@@ -741,15 +748,19 @@ static const struct {
     {"tokenizer.ggml.scores u32[] 0|0|0|0|0|0|0|0", "tokenizer.ggml.scores is an array of u32, not an array of f32"},
     {"tokenizer.ggml.token_type i32[] 2|3|3|1|1|1|1|7", "tokenizer.ggml.token_type[7] is 7, not 1..6"},
     {"tokenizer.ggml.token_type i32[] 2|3|3|1|1|1|-1|1", "tokenizer.ggml.token_type[6] is -1, not 1..6"},
-    {"tokenizer.ggml.tokens string[] <unk>|<s>|</s>|a|a|ab|\xE2\x96\x81|c", "tokenizer.ggml: piece 4, \"a\", is also piece 3"},
+    {"tokenizer.ggml.tokens string[] <unk>|<s>|</s>|a|a|ab|\xE2\x96\x81|c",
+     "tokenizer.ggml: piece 4, \"a\", is also piece 3"},
     {"tokenizer.ggml.tokens string[] <unk>|<s>|</s>||b|ab|\xE2\x96\x81|c", "tokenizer.ggml: piece 3 is empty"},
     {"tokenizer.ggml.scores f32[] 0|0|0|nan|-3|-1|-4|-5", "tokenizer.ggml: piece 3: the score is not a number"},
     {"tokenizer.ggml.scores f32[] 0|0|0|-2|-3|inf|-4|-5", "tokenizer.ggml: piece 5: the score is not a number"},
     {"tokenizer.ggml.tokens string[] <unk>|<s>|</s>|a|b|ab|\xE2\x96\x81|<0x41>\n"
-     "tokenizer.ggml.token_type i32[] 2|3|3|1|1|1|1|6", "tokenizer.ggml: 1 byte pieces of 256"},
+     "tokenizer.ggml.token_type i32[] 2|3|3|1|1|1|1|6",
+     "tokenizer.ggml: 1 byte pieces of 256"},
     {"tokenizer.ggml.tokens string[] <unk>|<s>|</s>|a|b|ab|\xE2\x96\x81|<0x-1>\n"
-     "tokenizer.ggml.token_type i32[] 2|3|3|1|1|1|1|6", "tokenizer.ggml: piece 7, \"<0x-1>\", names no byte"},
-    {"tokenizer.ggml.eos_token_id u64 18446744073709551615", "tokenizer.ggml.eos_token_id is 18446744073709551616, not 0..7"},
+     "tokenizer.ggml.token_type i32[] 2|3|3|1|1|1|1|6",
+     "tokenizer.ggml: piece 7, \"<0x-1>\", names no byte"},
+    {"tokenizer.ggml.eos_token_id u64 18446744073709551615",
+     "tokenizer.ggml.eos_token_id is 18446744073709551616, not 0..7"},
     {"tokenizer.ggml.bos_token_id u32 8", "tokenizer.ggml.bos_token_id is 8, not 0..7"},
     {"tokenizer.ggml.eos_token_id i32 -1", "tokenizer.ggml.eos_token_id is -1, not 0..7"},
     {"tokenizer.ggml.add_bos_token u8 1", "tokenizer.ggml.add_bos_token is a value of type u8, not a bool"},
@@ -775,8 +786,7 @@ static int read_all(const bytes *b, float *out) {
     llama_source *s = open_bytes(b);
     if (!s) return 0;
     for (int layer = 0; layer < 2; layer++)
-        for (int t = TENSOR_ATTENTION_NORM; t <= TENSOR_W3; t++)
-            s->rows(s, (enum tensor)t, layer, 0, 1, out, &err);
+        for (int t = TENSOR_ATTENTION_NORM; t <= TENSOR_W3; t++) s->rows(s, (enum tensor)t, layer, 0, 1, out, &err);
     s->close(s);
     return 1;
 }

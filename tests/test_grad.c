@@ -15,6 +15,7 @@ typedef struct {
     double dropout;
 } model_case;
 
+/* clang-format off */
 static const model_case cases[] = {
     {"grouped queries, shared classifier", {.dim = 12, .hidden_dim = 10, .n_layers = 2, .n_heads = 4, .n_kv_heads = 2,
         .head_dim = 6, .vocab_size = 17, .seq_len = 7, .shared_classifier = 1}, 0},
@@ -25,6 +26,7 @@ static const model_case cases[] = {
     {"dropout", {.dim = 10, .hidden_dim = 9, .n_layers = 2, .n_heads = 2, .n_kv_heads = 1, .head_dim = 4,
         .vocab_size = 12, .seq_len = 6, .shared_classifier = 0}, 0.3},
 };
+/* clang-format on */
 enum { BATCH = 2 };
 
 /* Weights as they might be after some training: large enough that nothing is close to linear. */
@@ -84,8 +86,15 @@ static void test_gradients(const model_case *m, compute *c) {
 
 /* AdamW on one weight, by the formula. */
 static void test_adamw(compute *c) {
-    const llama_config f = {.dim = 2, .hidden_dim = 1, .n_layers = 1, .n_heads = 1, .n_kv_heads = 1, .head_dim = 2,
-                            .vocab_size = 2, .seq_len = 2, .shared_classifier = 1};
+    const llama_config f = {.dim = 2,
+                            .hidden_dim = 1,
+                            .n_layers = 1,
+                            .n_heads = 1,
+                            .n_kv_heads = 1,
+                            .head_dim = 2,
+                            .vocab_size = 2,
+                            .seq_len = 2,
+                            .shared_classifier = 1};
     const double rope[1] = {1};
     adamw o = {.rate = 0.1, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .decay = 0.5, .clip = 1, .step = 1};
     grad *g = grad_create(&f, rope, 1, c, NULL);
@@ -119,8 +128,14 @@ int main(void) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) test_gradients(&cases[i], c);
     TEST("AdamW") { test_adamw(c); }
     TEST("sizes that overflow") {
-        const llama_config f = {.dim = 1 << 28, .hidden_dim = 1 << 28, .n_layers = 1 << 24, .n_heads = 1,
-                                .n_kv_heads = 1, .head_dim = 2, .vocab_size = 1 << 28, .seq_len = 1 << 28};
+        const llama_config f = {.dim = 1 << 28,
+                                .hidden_dim = 1 << 28,
+                                .n_layers = 1 << 24,
+                                .n_heads = 1,
+                                .n_kv_heads = 1,
+                                .head_dim = 2,
+                                .vocab_size = 1 << 28,
+                                .seq_len = 1 << 28};
         CHECK(grad_count(&f) == SIZE_MAX);
     }
     compute_free(c);

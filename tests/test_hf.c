@@ -66,8 +66,10 @@ static char *replace(const char *text, const char *from, const char *to) {
 
 static int list_tensors(named_tensor *list) {
     static const char *const whole[] = {"model.embed_tokens", "lm_head", "model.norm"};
-    static const char *const layered[] = {"input_layernorm", "post_attention_layernorm", "self_attn.q_proj",
-        "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.down_proj", "mlp.up_proj"};
+    static const char *const layered[] = {
+        "input_layernorm",  "post_attention_layernorm", "self_attn.q_proj", "self_attn.k_proj",
+        "self_attn.v_proj", "self_attn.o_proj",         "mlp.gate_proj",    "mlp.down_proj",
+        "mlp.up_proj"};
     int n = 0;
     for (int i = 0; i < 3; i++) {
         list[n].tensor = (enum tensor)i, list[n].layer = 0;
@@ -99,8 +101,13 @@ static size_t put_value(unsigned char *p, float value, const char *type) {
 
 /* The tensors [first, end) of the list, as one file; in its header, from is replaced by to. */
 static void put_tensors(const char *name, int first, int end, const char *type, const char *from, const char *to) {
-    static const llama_config shape = {.dim = DIM, .hidden_dim = HIDDEN, .n_layers = LAYERS, .n_heads = HEADS,
-                                       .n_kv_heads = KV_HEADS, .head_dim = HEAD_DIM, .vocab_size = VOCAB};
+    static const llama_config shape = {.dim = DIM,
+                                       .hidden_dim = HIDDEN,
+                                       .n_layers = LAYERS,
+                                       .n_heads = HEADS,
+                                       .n_kv_heads = KV_HEADS,
+                                       .head_dim = HEAD_DIM,
+                                       .vocab_size = VOCAB};
     named_tensor list[MOST];
     static char header[8192];
     static unsigned char data[65536];
@@ -159,19 +166,20 @@ static void check_weights(llama_source *s) {
 
 static void test_weights(void) {
     static const char *const types[] = {"F32", "F16", "BF16"}, *const names[] = {"f32", "f16", "bf16"};
-    for (int i = 0; i < 3; i++) TEST(types[i]) {
-        put_model(types[i]);
-        llama_source *s = source_open_hf(directory, &err);
-        if (!CHECK(s != NULL)) exit((puts(err.text), 1));
-        const llama_config *f = &s->config;
-        CHECK(f->dim == DIM && f->hidden_dim == HIDDEN && f->n_layers == LAYERS && f->n_heads == HEADS &&
-              f->vocab_size == VOCAB);
-        CHECK(f->n_kv_heads == KV_HEADS && f->head_dim == HEAD_DIM && f->seq_len == 128 && !f->shared_classifier);
-        CHECK(f->norm_eps == (float)1e-6 && f->rope_theta == 10000.0f && !s->tokenizer);
-        CHECK_TEXT(f->weight_type, names[i]);
-        check_weights(s);
-        s->close(s);
-    }
+    for (int i = 0; i < 3; i++)
+        TEST(types[i]) {
+            put_model(types[i]);
+            llama_source *s = source_open_hf(directory, &err);
+            if (!CHECK(s != NULL)) exit((puts(err.text), 1));
+            const llama_config *f = &s->config;
+            CHECK(f->dim == DIM && f->hidden_dim == HIDDEN && f->n_layers == LAYERS && f->n_heads == HEADS &&
+                  f->vocab_size == VOCAB);
+            CHECK(f->n_kv_heads == KV_HEADS && f->head_dim == HEAD_DIM && f->seq_len == 128 && !f->shared_classifier);
+            CHECK(f->norm_eps == (float)1e-6 && f->rope_theta == 10000.0f && !s->tokenizer);
+            CHECK_TEXT(f->weight_type, names[i]);
+            check_weights(s);
+            s->close(s);
+        }
     TEST("half precision") {
         CHECK(float_of_f16(0x0001) == 0x1p-24f && float_of_f16(0x03FF) == 1023 * 0x1p-24f &&
               float_of_f16(0x0400) == 0x1p-14f);
@@ -286,7 +294,8 @@ static const char *refusal(void) {
 }
 
 static void test_config(void) {
-    static const struct { const char *from, *to, *want;
+    static const struct {
+        const char *from, *to, *want;
     } table[] = {
         {"\"hidden_size\": 8", "\"hidden_size\": 0",
          "config.json: hidden_size is 0, not a whole number from 1 to 268435456"},
@@ -348,12 +357,13 @@ static void test_config(void) {
          "config.json: the object that starts in line 1 has the key \"hidden_size\" twice"},
         {"null}", "null", "config.json: line 1, byte 410: the text ends inside an object"},
         {"{", "[{", "config.json: line 1, byte 412: the text ends inside an array"}};
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) TEST(table[i].to) {
-        char *config = replace(config_text, table[i].from, table[i].to);
-        put_text("config.json", config);
-        CHECK_TEXT(refusal(), table[i].want);
-        free(config);
-    }
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        TEST(table[i].to) {
+            char *config = replace(config_text, table[i].from, table[i].to);
+            put_text("config.json", config);
+            CHECK_TEXT(refusal(), table[i].want);
+            free(config);
+        }
     TEST("no object") {
         put_text("config.json", "[1]");
         CHECK_TEXT(refusal(), "config.json: an array, not an object");
@@ -364,7 +374,8 @@ static void test_config(void) {
 }
 
 static void test_header(void) {
-    static const struct { const char *from, *to, *want;
+    static const struct {
+        const char *from, *to, *want;
     } table[] = {
         {"\"dtype\":\"F32\"", "\"dtype\":\"F64\"",
          "tensor model.embed_tokens.weight: dtype is F64, not F32, F16 or BF16"},
@@ -417,12 +428,13 @@ static void test_header(void) {
          "tensor mlp.up_proj.weight: unknown, or of a layer beyond num_hidden_layers"},
         {"model.layers.1.mlp.up_proj", "model.layers.0.mlp.up_proj",
          "the object that starts in line 1 has the key \"model.layers.0.mlp.up_proj.weight\" twice"}};
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) TEST(table[i].to) {
-        char want[200];
-        put_tensors("model.safetensors", 0, MOST, "F32", table[i].from, table[i].to);
-        snprintf(want, sizeof want, "model.safetensors: %s", table[i].want);
-        CHECK_TEXT(refusal(), want);
-    }
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        TEST(table[i].to) {
+            char want[200];
+            put_tensors("model.safetensors", 0, MOST, "F32", table[i].from, table[i].to);
+            snprintf(want, sizeof want, "model.safetensors: %s", table[i].want);
+            CHECK_TEXT(refusal(), want);
+        }
     TEST("a tensor that is not needed") {
         put_tensors("model.safetensors", 0, MOST, "F32", ",\"model.embed",
                     ",\"model.layers.0.self_attn.rotary_emb.inv_freq\":{\"dtype\":\"F64\",\"shape\":[0],\"data_"
@@ -436,7 +448,8 @@ static void test_header(void) {
 }
 
 static void test_files(void) {
-    static const struct { const char *index, *want;
+    static const struct {
+        const char *index, *want;
     } table[] = {
         {"{}", "model.safetensors.index.json: weight_map is missing, not an object of tensors"},
         {"{\"weight_map\":{}}", "model.safetensors.index.json: weight_map is empty, not an object of tensors"},
@@ -460,10 +473,11 @@ static void test_files(void) {
     TEST("no weights") CHECK_TEXT(refusal(), ": neither model.safetensors nor model.safetensors.index.json is there");
     put_tensors("a", 0, 10, "F32", NULL, NULL);
     put_tensors("b", 9, MOST, "F32", NULL, NULL);
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) TEST(table[i].index) {
-        put_text("model.safetensors.index.json", table[i].index);
-        CHECK_TEXT(refusal(), table[i].want);
-    }
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        TEST(table[i].index) {
+            put_text("model.safetensors.index.json", table[i].index);
+            CHECK_TEXT(refusal(), table[i].want);
+        }
     remove_file("a"), remove_file("b"), remove_file("model.safetensors.index.json");
     TEST("headers longer than the file") {
         put_file("model.safetensors", "1234567", 7);
@@ -662,17 +676,18 @@ static void test_sentencepiece(void) {
 }
 
 static void check_tokenizer_refusals(const char *json, const char *const table[][3], size_t n) {
-    for (size_t i = 0; i < n; i++) TEST(table[i][1]) {
-        char *text = replace(json, table[i][0], table[i][1]), want[300];
-        put_text("tokenizer.json", text);
-        snprintf(want, sizeof want, "%s%s", directory, table[i][2]);
-        err.text[0] = 0;
-        tokenizer *t = open_tokenizer("{}", TOKENS);
-        CHECK(!t);
-        CHECK_TEXT(err.text, want);
-        tokenizer_free(t);
-        free(text);
-    }
+    for (size_t i = 0; i < n; i++)
+        TEST(table[i][1]) {
+            char *text = replace(json, table[i][0], table[i][1]), want[300];
+            put_text("tokenizer.json", text);
+            snprintf(want, sizeof want, "%s%s", directory, table[i][2]);
+            err.text[0] = 0;
+            tokenizer *t = open_tokenizer("{}", TOKENS);
+            CHECK(!t);
+            CHECK_TEXT(err.text, want);
+            tokenizer_free(t);
+            free(text);
+        }
 }
 
 static void test_tokenizer_refusals(void) {
@@ -723,7 +738,8 @@ static void test_tokenizer_refusals(void) {
     check_tokenizer_refusals(byte_level_json(), byte_level, sizeof byte_level / sizeof *byte_level);
     check_tokenizer_refusals(sentencepiece_json(), sentencepiece, sizeof sentencepiece / sizeof *sentencepiece);
     TEST("ids and names in other files") {
-        static const struct { const char *file, *text, *config, *want;
+        static const struct {
+            const char *file, *text, *config, *want;
         } table[] = {{"tokenizer_config.json", "{\"bos_token\":\"<x>\"}", "{}",
                       "/tokenizer_config.json: bos_token is \"<x>\", which is not in the vocabulary"},
                      {"tokenizer_config.json", "{\"eos_token\":\"<x>\"}", "{}",
@@ -753,8 +769,7 @@ static void test_tokenizer_refusals(void) {
 
 /* ---- The real thing ---- */
 
-static int rows_of(void *user, enum tensor tensor, int layer, int first, int count, float *out,
-                   llama_error *why) {
+static int rows_of(void *user, enum tensor tensor, int layer, int first, int count, float *out, llama_error *why) {
     llama_source *s = user;
     return s->rows(s, tensor, layer, first, count, out, why);
 }
@@ -919,7 +934,8 @@ static void test_shared(void) {
               vocabulary_decode_bytes("", 0, out) == 0);
     }
     TEST("templates by their marks") {
-        static const struct { const char *jinja, *want;
+        static const struct {
+            const char *jinja, *want;
         } table[] = {{"a<|start_header_id|>b", "llama3"},
                      {"<|im_start|>", "chatml"},
                      {"[INST] <<SYS>>", "llama2"},

@@ -54,7 +54,9 @@ static void test_values(void) {
         json_free(&j);
     }
     TEST("numbers") {
-        static const struct { const char *text; double value;
+        static const struct {
+            const char *text;
+            double value;
         } good[] = {{"0", 0},     {"-0", 0},     {"10", 10},           {"0.5", 0.5},
                     {"1E2", 100}, {"1e+2", 100}, {"-1.25e-1", -0.125}, {"1e-400", 0}};
         for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -63,9 +65,11 @@ static void test_values(void) {
         }
     }
     TEST("whole numbers") {
+        /* clang-format off */
         static const struct { const char *text; int ok; double value; } table[] = {
             {"0", 1, 0}, {"9007199254740991", 1, 9007199254740991.0}, {"1e3", 1, 1000}, {"9007199254740992", 0, 0},
             {"-1", 0, 0}, {"1.5", 0, 0}, {"1e300", 0, 0}, {"\"1\"", 0, 0}, {"true", 0, 0}};
+        /* clang-format on */
         for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
             uint64_t value = 0;
             CHECK(!parse(&j, table[i].text) && json_whole(j.nodes, &value) == table[i].ok &&
@@ -78,7 +82,9 @@ static void test_values(void) {
 }
 
 static void test_refused(void) {
-    static const struct { const char *text, *want; } table[] = {
+    static const struct {
+        const char *text, *want;
+    } table[] = {
         {"", "t: line 1, byte 0: the text ends where a value is expected"},
         {" \n ", "t: line 2, byte 3: the text ends where a value is expected"},
         {"[1, 2", "t: line 1, byte 5: the text ends inside an array"},

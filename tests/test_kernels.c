@@ -96,10 +96,8 @@ static void test_bf16(void) {
         for (uint32_t b = 0; b < 65536; b++) {
             float f = ll_from_bf16((uint16_t)b);
             bad += bits_of(f) != b << 16;
-            if (f == f)
-                bad += ll_to_bf16(f) != b;
-            else
-                bad += !isnan(ll_from_bf16(ll_to_bf16(f)));
+            if (f == f) bad += ll_to_bf16(f) != b;
+            else bad += !isnan(ll_from_bf16(ll_to_bf16(f)));
             /* The middle between this value and the next, and its neighbours. */
             for (uint32_t low = 0x7fff; low <= 0x8001; low++) {
                 float m = float_of(b << 16 | low);
@@ -346,8 +344,7 @@ static void test_quantisation(void) {
         free(x);
     }
     const char *path = data_path("stories260K.bin");
-    if (!path)
-        SKIP("q4: at least 10% less squared error on stories260K", "no ../shared/data");
+    if (!path) SKIP("q4: at least 10% less squared error on stories260K", "no ../shared/data");
     else {
         TEST("q4: at least 10% less squared error on stories260K") { test_stories_q4(path); }
     }
@@ -388,8 +385,7 @@ static void define_products(ll_type type, const unsigned char *tile, const float
                     const float inverse = max > 0 ? 127.0f / max : 0;
                     for (int i = k; i < end; i++) part += rint((double)(a[i] * inverse)) * (double)w[i];
                     part *= (double)(max / 127.0f);
-                } else
-                    part = (type == LL_BF16 ? exactly_bf16(a[k]) : (double)a[k]) * (double)w[k];
+                } else part = (type == LL_BF16 ? exactly_bf16(a[k]) : (double)a[k]) * (double)w[k];
                 want[t][r] += part;
                 size[t][r] += fabs(part);
             }
@@ -416,8 +412,7 @@ static int compare(const float *out, size_t stride, int tokens, int add, int n, 
     int bad = 0;
     for (size_t i = 0; i < stride * (size_t)(tokens - 1) + LL_TILE; i++) {
         const size_t t = i / stride, r = i % stride;
-        if (r >= LL_TILE)
-            bad += out[i] != mark(i);
+        if (r >= LL_TILE) bad += out[i] != mark(i);
         else {
             const double from = add ? (double)mark(i) : 0;
             bad += !(fabs((double)out[i] - (from + want[t][r])) <= rounding(n) * (fabs(from) + size[t][r]));
@@ -510,10 +505,8 @@ static void test_products(void) {
                 const size_t bytes = ll_tile_bytes(types[i], N), pair = 64 + (i == 2 ? 2048 : 512);
                 unsigned char *tile = unaligned(bytes);
                 for (size_t b = 0; b < bytes; b++) {
-                    if (b % pair < 64)
-                        tile[b] = b % 2 ? 0x3c : 0; /* the scale 1 */
-                    else
-                        tile[b] = i == 2 ? (way & 1 ? 128 : 127) : way & 1 ? 0 : 255;
+                    if (b % pair < 64) tile[b] = b % 2 ? 0x3c : 0; /* the scale 1 */
+                    else tile[b] = i == 2 ? (way & 1 ? 128 : 127) : way & 1 ? 0 : 255;
                 }
                 for (int k = 0; k < LL_BLOCK * N; k++) x[k] = way & 2 ? -127 : 127;
                 define_products(types[i], tile, x, N, N, want, size);
@@ -605,8 +598,7 @@ static void test_strange_numbers(void) {
                 uint64_t seed = 10;
                 fill_floats(w, LL_TILE * N, 1, &seed), fill_floats(x, LL_BLOCK * N, 1, &seed);
                 writer_encode_tile(type, w, LL_TILE, N, tile);
-                if (type == LL_F32)
-                    put_f32(tile + k * 64 + 4 * r, k % 2 ? NAN : INFINITY);
+                if (type == LL_F32) put_f32(tile + k * 64 + 4 * r, k % 2 ? NAN : INFINITY);
                 else if (type == LL_BF16)
                     put_uint(tile + k / 2 * 64 + 4 * r + k % 2 * 2, k % 4 < 2 ? 0x7fc0 : 0x7f80, 2);
                 else
@@ -674,10 +666,8 @@ static void check_cache(const ll_kernels *set, int mix, int half, int n, int tok
     uint16_t *h = unaligned(lines * sizeof *h);
     fill_floats(w, lines, 1, seed), fill_floats(a, floats, 1, seed);
     ll_half_plain(h, w, (int)lines);
-    if (mix)
-        define_cache(w, half ? h : NULL, a, LL_KEYS, 1, n, want, size, tokens);
-    else
-        define_cache(w, half ? h : NULL, a, 1, (size_t)tokens, n, want, size, tokens);
+    if (mix) define_cache(w, half ? h : NULL, a, LL_KEYS, 1, n, want, size, tokens);
+    else define_cache(w, half ? h : NULL, a, 1, (size_t)tokens, n, want, size, tokens);
     for (int add = 0; add < 2; add++) {
         float *out = marked(out_stride * (size_t)(tokens - 1) + LL_TILE);
         ll_tile_fn *kernel = mix ? set->mix[half] : set->scores[half];

@@ -89,8 +89,8 @@ static llama_context *context_make(const llama_model *m, int n_ctx, int n_batch,
 static void test_kernels(void) {
     TEST("kernels by name: those that are there, and no others") {
         /* The slowest first; a new set goes into this list, or it fails below. The last three are none. */
-        static const char *const names[] = {"plain", "avx2", "avxvnni", "avx512", "avx512bf16", "neon", "neondot",
-                                            "",      "PLAIN", "plain "};
+        static const char *const names[] = {"plain", "avx2",    "avxvnni", "avx512", "avx512bf16",
+                                            "neon",  "neondot", "",        "PLAIN",  "plain "};
         enum { N_NAMES = 10, N_SETS = 7 };
         subject t = subject_make(shapes[1], 4, 1);
         for (int i = 0; t.model && i < N_NAMES; i++) {

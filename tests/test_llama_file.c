@@ -71,8 +71,7 @@ static void shape_of(const model_shape *s, int tensor, int *rows, int *cols, int
     *layers = tensor <= TENSOR_FINAL_NORM ? 1 : s->n_layers;
 }
 
-static int give_rows(void *user, enum tensor tensor, int layer, int first, int count, float *out,
-                     llama_error *e) {
+static int give_rows(void *user, enum tensor tensor, int layer, int first, int count, float *out, llama_error *e) {
     const model *m = user;
     int rows, cols, layers;
     shape_of(&m->shape, (int)tensor, &rows, &cols, &layers);
@@ -414,8 +413,7 @@ static void refused(const unsigned char *data, size_t size, const char *what, co
             if (!CHECK(write_file(path, bytes, size))) break;
             m = llama_load(path, &o, &err);
             remove(path);
-        } else
-            m = llama_load_memory(bytes, size, &o, &err);
+        } else m = llama_load_memory(bytes, size, &o, &err);
         int ok =
             CHECK(m == NULL) & CHECK(err.text[0] && memchr(err.text, 0, sizeof err.text) && !strchr(err.text, '\n'));
         ok &= CHECK(largest <= size + (1 << 20)) & CHECK(strstr(err.text, path));
@@ -444,14 +442,11 @@ static int survives(const unsigned char *data, size_t size, const char *set) {
         tokens[1] = llama_get_config(m)->vocab_size - 1;
         llama_context *c = llama_context_create(m, &o, &err);
         if (!c && strstr(err.text, "are not to be had")) o.kernels = NULL, c = llama_context_create(m, &o, &err);
-        if (c)
-            CHECK(llama_forward(c, tokens, 3, &err));
-        else
-            CHECK(err.text[0] && sum < UINT_MAX);
+        if (c) CHECK(llama_forward(c, tokens, 3, &err));
+        else CHECK(err.text[0] && sum < UINT_MAX);
         llama_context_free(c);
         llama_free(m);
-    } else
-        CHECK(err.text[0]);
+    } else CHECK(err.text[0]);
     free(bytes);
     return m != NULL;
 }
@@ -493,8 +488,7 @@ static void test_header(void) {
                 put(f.bytes + 16 + 4 * i, 4, (uint32_t)values[v]);
                 if (v < 5)
                     refused(f.bytes, f.size, fields[i], text, 1); /* the rest are in range, and fit nothing else */
-                else if (i < 7)
-                    refused(f.bytes, f.size, NULL, i == 2 || i == 6 ? text : NULL, 1);
+                else if (i < 7) refused(f.bytes, f.size, NULL, i == 2 || i == 6 ? text : NULL, 1);
                 if (i < 7) { /* one more than there is */
                     put(f.bytes + 16 + 4 * i, 4, was + 1);
                     refused(f.bytes, f.size, NULL, NULL, 0);
@@ -651,10 +645,8 @@ static void test_table(void) {
                 char text[32];
                 snprintf(text, sizeof text, "layer %d: the types of", layer);
                 put(f.bytes + entry(cases[i].tensor + (cases[i].allowed ? 0 : 9 * layer), TYPE), 4, INSIDE_BF16);
-                if (cases[i].allowed)
-                    CHECK(survives(f.bytes, f.size, NULL));
-                else
-                    refused(f.bytes, f.size, text, "differ", 0);
+                if (cases[i].allowed) CHECK(survives(f.bytes, f.size, NULL));
+                else refused(f.bytes, f.size, text, "differ", 0);
                 free(f.bytes), model_free(m);
             }
     }
@@ -667,32 +659,36 @@ static void test_no_numbers(void) {
         int type, tensor, bytes; /* of the first scale of a tile, whose row is 0 */
         uint64_t value;
     } table[] = {
-        {"q8 scale of nan in wo", INSIDE_Q8, WQ + 3, 2, 0x7e00},  {"q8 scale of infinity", INSIDE_Q8, 3, 2, 0x7c00},
-        {"q4 scale of nan in w1", INSIDE_Q4, WQ + 4, 2, 0xfe00},  {"q4 scale of infinity", INSIDE_Q4, 3, 2, 0x7c00},
+        {"q8 scale of nan in wo", INSIDE_Q8, WQ + 3, 2, 0x7e00},
+        {"q8 scale of infinity", INSIDE_Q8, 3, 2, 0x7c00},
+        {"q4 scale of nan in w1", INSIDE_Q4, WQ + 4, 2, 0xfe00},
+        {"q4 scale of infinity", INSIDE_Q4, 3, 2, 0x7c00},
     };
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) TEST(table[i].name) {
-        file f = small_file(table[i].type, 0);
-        put(f.bytes + get_uint(f.bytes + entry(table[i].tensor, OFFSET), 8), table[i].bytes, table[i].value);
-        llama_model *m = llama_load_memory(f.bytes, f.size, NULL, &err);
-        for (int k = 0; k < N_SETS && CHECK(m); k++) {
-            static const int tokens[] = {1, 4, 2};
-            llama_context *c = context_with(sets[k], m, 0, 1);
-            if (!c) continue;
-            const float *logits = llama_forward(c, tokens, 3, &err);
-            for (int greedy = 0; greedy < 2 && CHECK(logits); greedy++) {
-                llama_sampling how = llama_sampling_default();
-                if (greedy) how.temperature = 0;
-                llama_sampler *s = llama_sampler_create(m, &how, NULL, &err);
-                memset(&err, 0, sizeof err);
-                CHECK(s && llama_sample(s, logits, &err) == -1);
-                if (!CHECK(strstr(err.text, "nan") || strstr(err.text, "inf"))) printf("  %s: %s\n", sets[k], err.text);
-                llama_sampler_free(s);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        TEST(table[i].name) {
+            file f = small_file(table[i].type, 0);
+            put(f.bytes + get_uint(f.bytes + entry(table[i].tensor, OFFSET), 8), table[i].bytes, table[i].value);
+            llama_model *m = llama_load_memory(f.bytes, f.size, NULL, &err);
+            for (int k = 0; k < N_SETS && CHECK(m); k++) {
+                static const int tokens[] = {1, 4, 2};
+                llama_context *c = context_with(sets[k], m, 0, 1);
+                if (!c) continue;
+                const float *logits = llama_forward(c, tokens, 3, &err);
+                for (int greedy = 0; greedy < 2 && CHECK(logits); greedy++) {
+                    llama_sampling how = llama_sampling_default();
+                    if (greedy) how.temperature = 0;
+                    llama_sampler *s = llama_sampler_create(m, &how, NULL, &err);
+                    memset(&err, 0, sizeof err);
+                    CHECK(s && llama_sample(s, logits, &err) == -1);
+                    if (!CHECK(strstr(err.text, "nan") || strstr(err.text, "inf")))
+                        printf("  %s: %s\n", sets[k], err.text);
+                    llama_sampler_free(s);
+                }
+                llama_context_free(c);
             }
-            llama_context_free(c);
+            llama_free(m);
+            free(f.bytes);
         }
-        llama_free(m);
-        free(f.bytes);
-    }
 }
 
 static void test_sizes(void) {
@@ -736,18 +732,10 @@ static void mutate(unsigned char *p, size_t size, uint64_t *seed) {
                                           : size,
                      at = (size_t)random_int(seed, 0, (int)limit - 8);
         switch (random_int(seed, 0, 4)) {
-        case 0:
-            p[at] ^= (unsigned char)(1 << random_int(seed, 0, 7));
-            break;
-        case 1:
-            p[at] = (unsigned char)random_int(seed, 0, 255);
-            break;
-        case 2:
-            put(p + at / 4 * 4, 4, (uint64_t)random_int(seed, 0, 16));
-            break;
-        case 3:
-            put(p + at / 8 * 8, 8, UINT64_MAX >> random_int(seed, 0, 63));
-            break;
+        case 0: p[at] ^= (unsigned char)(1 << random_int(seed, 0, 7)); break;
+        case 1: p[at] = (unsigned char)random_int(seed, 0, 255); break;
+        case 2: put(p + at / 4 * 4, 4, (uint64_t)random_int(seed, 0, 16)); break;
+        case 3: put(p + at / 8 * 8, 8, UINT64_MAX >> random_int(seed, 0, 63)); break;
         case 4:
             put(p + at / 8 * 8, 8, get_uint(p + at / 8 * 8, 8) + 64u * (unsigned)random_int(seed, 0, 64) - 2048);
             break;
@@ -876,10 +864,8 @@ static void write_fails(model *m, const char *path, const char *what) {
                  CHECK(strstr(err.text, path));
         if (!ok) printf("  wanted %s, got: %s\n", what, err.text);
         CHECK(!exists(part));
-        if (before)
-            CHECK(holds(path, "what was there", 14));
-        else
-            CHECK(!exists(path));
+        if (before) CHECK(holds(path, "what was there", 14));
+        else CHECK(!exists(path));
         remove(path), remove(part);
         m->calls = 0;
     }
@@ -980,8 +966,7 @@ static void test_writer(void) {
         }
         rmdir(path);
     }
-    if (!exists("/dev/full") || symlink("/dev/full", part) != 0)
-        SKIP("writer: a full disk", "no /dev/full");
+    if (!exists("/dev/full") || symlink("/dev/full", part) != 0) SKIP("writer: a full disk", "no /dev/full");
     else {
         TEST("writer: a full disk") {
             for (int large = 0; large < 2; large++) { /* noticed when it is flushed, or before */

@@ -151,9 +151,9 @@ static void random_logits(float *l, int n, uint64_t *seed) {
     for (int i = 0; i < n; i++) {
         double x = random_real(seed, -1, 1) + random_real(seed, -1, 1) + random_real(seed, -1, 1);
         l[i] = (float)(x * scale + shift);
-        if (kind == 1) l[i] = (float)(floor(x * 4) / 2);                          /* many ties, many zeros */
-        if (kind == 2 && random_int(seed, 0, 2) == 0) l[i] = -INFINITY;           /* masked by the caller */
-        if (kind == 3) l[i] = (float)(i % 13 == 5 ? 12 + x : x * 0.1);            /* a few good ones */
+        if (kind == 1) l[i] = (float)(floor(x * 4) / 2);                /* many ties, many zeros */
+        if (kind == 2 && random_int(seed, 0, 2) == 0) l[i] = -INFINITY; /* masked by the caller */
+        if (kind == 3) l[i] = (float)(i % 13 == 5 ? 12 + x : x * 0.1);  /* a few good ones */
     }
 }
 
@@ -617,12 +617,14 @@ static void test_options(void) {
             const char *field;
             double value;
         } bad[] = {
+            /* clang-format off */
             {"temperature", -0.1}, {"temperature", (double)NAN}, {"temperature", (double)INFINITY},
             {"top_k", -1},         {"top_k", INT_MIN},           {"top_p", 0},
             {"top_p", -0.5},       {"top_p", 1.01},              {"top_p", (double)NAN},
             {"min_p", -0.1},       {"min_p", 1.1},               {"min_p", (double)NAN},
             {"repeat_penalty", 0}, {"repeat_penalty", -1},       {"repeat_penalty", (double)NAN},
             {"repeat_window", -1}, {"repeat_window", INT_MIN},   {"repeat_penalty", (double)INFINITY},
+            /* clang-format on */
         };
         for (size_t i = 0; m && i < sizeof bad / sizeof *bad; i++) {
             llama_sampling o = plain();

@@ -47,8 +47,9 @@ static double product_error(compute *c, int m, int n, int k, int turn_a, int tur
 static void test_products(compute *c) {
     static const int sizes[] = {1, 2, 11, 12, 13, 16, 17, 40, 130};
     for (int round = 0; round < 200; round++)
-        CHECK_NEAR(product_error(c, sizes[below(9)], sizes[below(9)], sizes[below(9)], below(2), below(2), below(2),
-                                 below(2)), 0, 2e-5);
+        CHECK_NEAR(
+            product_error(c, sizes[below(9)], sizes[below(9)], sizes[below(9)], below(2), below(2), below(2), below(2)),
+            0, 2e-5);
     CHECK_NEAR(product_error(c, 401, 33, 600, 0, 0, 1, 0), 0, 2e-4); /* more than a panel, more than a chunk */
     CHECK_NEAR(product_error(c, 30, 530, 300, 1, 1, 0, 1), 0, 2e-4);
 }
@@ -73,8 +74,16 @@ static double slope_error(grad *g, const llama_config *f, const grad_tensor *t, 
 }
 
 static void test_float_gradients(int threads, double *sum) {
-    const llama_config f = {.dim = 36, .hidden_dim = 50, .n_layers = 2, .n_heads = 6, .n_kv_heads = 2, .head_dim = 6,
-                            .vocab_size = 70, .seq_len = 75, .shared_classifier = 0, .norm_eps = 1e-5f};
+    const llama_config f = {.dim = 36,
+                            .hidden_dim = 50,
+                            .n_layers = 2,
+                            .n_heads = 6,
+                            .n_kv_heads = 2,
+                            .head_dim = 6,
+                            .vocab_size = 70,
+                            .seq_len = 75,
+                            .shared_classifier = 0,
+                            .norm_eps = 1e-5f};
     const float rope[3] = {1, 0.2f, 0.04f};
     const grad_pass pass = {1, 1, 0, 0};
     int ids[150], next[150];
@@ -98,13 +107,12 @@ static void test_float_gradients(int threads, double *sum) {
 
 /* A text of words that repeat, with line breaks, punctuation, letters beyond ASCII and bytes that are no text. */
 static size_t make_text(char *text, size_t room) {
-    static const char *const words[] = {"the", "house", "houses", "mother", "other", "there", "n\xC3\xA4her", "anna",
-                                        "banana", "aaaaaaa", "\xE2\x80\x9Cyes", "1234", "\xFF\xFE", "abcabc", "x", "<s>",
-                                        "Mr"};
+    static const char *const words[] = {
+        "the",     "house",           "houses", "mother",   "other",  "there", "n\xC3\xA4her", "anna", "banana",
+        "aaaaaaa", "\xE2\x80\x9Cyes", "1234",   "\xFF\xFE", "abcabc", "x",     "<s>",          "Mr"};
     static const char *const ends[] = {" ", " ", " ", ", ", ".\n", "  ", "\n\n", "-", ";--", "'s "};
     size_t n = 0;
-    while (n + 32 < room)
-        n += (size_t)sprintf(text + n, "%s%s", words[below(below(17) + 1)], ends[below(10)]);
+    while (n + 32 < room) n += (size_t)sprintf(text + n, "%s%s", words[below(below(17) + 1)], ends[below(10)]);
     return n;
 }
 
@@ -145,7 +153,10 @@ static void test_bpe(void) {
     const char *text = "aaab ab ab\n";
     tokenizer *t = bpe_learn(text, strlen(text), BPE_FIRST + 4 + 2, NULL, &err);
     if (CHECK(t)) { /* "ab" stands there three times, " ab" then twice */
-        CHECK(tokenizer_find(t, "ab", 2) == BPE_FIRST && tokenizer_find(t, "\xE2\x96\x81""ab", 5) == BPE_FIRST + 1);
+        CHECK(tokenizer_find(t, "ab", 2) == BPE_FIRST && tokenizer_find(t,
+                                                                        "\xE2\x96\x81"
+                                                                        "ab",
+                                                                        5) == BPE_FIRST + 1);
         CHECK(tokenizer_find(t, "a", 1) >= BPE_FIRST + 2 && tokenizer_find(t, "\n", 1) > 0);
     }
     tokenizer_free(t);
@@ -206,17 +217,36 @@ static void test_windows(void) {
 
 /* ---- States ---- */
 
-static const llama_config state_shape = {.dim = 4, .hidden_dim = 3, .n_layers = 1, .n_heads = 2, .n_kv_heads = 1,
-    .head_dim = 2, .vocab_size = 5, .seq_len = 8, .shared_classifier = 1, .norm_eps = 1e-5f, .rope_theta = 10000};
+static const llama_config state_shape = {.dim = 4,
+                                         .hidden_dim = 3,
+                                         .n_layers = 1,
+                                         .n_heads = 2,
+                                         .n_kv_heads = 1,
+                                         .head_dim = 2,
+                                         .vocab_size = 5,
+                                         .seq_len = 8,
+                                         .shared_classifier = 1,
+                                         .norm_eps = 1e-5f,
+                                         .rope_theta = 10000};
 
 /* The bytes of a state file, malloc'ed. */
 static unsigned char *make_state(size_t *size) {
     float values[3][200], rope[1] = {1};
     const char *path = "tests/bin/state";
     for (int i = 0; i < 600; i++) values[i / 200][i % 200] = unit();
-    train_state s = {.config = state_shape, .settings = {1.5, -2}, .n_settings = 2, .step = 77, .text_hash = 1234,
-                     .lowest = 3.25, .mean = 4.5, .count = grad_count(&state_shape), .rope = rope,
-                     .tokenizer = "tokens", .tokenizer_size = 6, .weights = values[0], .moment1 = values[1],
+    train_state s = {.config = state_shape,
+                     .settings = {1.5, -2},
+                     .n_settings = 2,
+                     .step = 77,
+                     .text_hash = 1234,
+                     .lowest = 3.25,
+                     .mean = 4.5,
+                     .count = grad_count(&state_shape),
+                     .rope = rope,
+                     .tokenizer = "tokens",
+                     .tokenizer_size = 6,
+                     .weights = values[0],
+                     .moment1 = values[1],
                      .moment2 = values[2]};
     llama_error err = {{0}};
     CHECK(!state_write(&s, path, &err));

@@ -101,9 +101,11 @@ static void fill_matrix(unsigned char *p, int type, const inside_tensor *t) {
             state = state * 6364136223846793005u + 1442695040888963407u;
             const float x = ((float)(state >> 40) / 16777216.0f - 0.5f) * 0.04f;
             const uint32_t bits = bits_of_float(x) >> 16, pair = bits | (bits ^ 0x8000) << 16; /* bf16 of x and -x */
-            put_uint(tile + at, type == INSIDE_F32    ? bits_of_float(x)
-                                : type == INSIDE_BF16 ? pair
-                                                      : (uint32_t)(state >> 32), 4);
+            put_uint(tile + at,
+                     type == INSIDE_F32    ? bits_of_float(x)
+                     : type == INSIDE_BF16 ? pair
+                                           : (uint32_t)(state >> 32),
+                     4);
         }
         const size_t pair = INSIDE_LINE * (type == INSIDE_Q8 ? 33 : 9); /* a line of scales, then two groups */
         for (size_t at = 0; type >= INSIDE_Q8 && at < tile_bytes; at += pair)
@@ -119,9 +121,17 @@ static unsigned char *build_shape(size_t *size) {
         if (!strcmp(arg.shape, shapes[i].name)) s = &shapes[i];
     if (!s) fail("no shape %s; see --help", arg.shape);
     writer_input in = {0};
-    const llama_config f = {.dim = s->dim, .hidden_dim = s->hidden_dim, .n_layers = s->n_layers, .n_heads = s->n_heads,
-        .n_kv_heads = s->n_kv_heads, .head_dim = s->head_dim, .vocab_size = s->vocab_size, .seq_len = s->seq_len,
-        .shared_classifier = s->shared_classifier, .norm_eps = 1e-5f, .rope_theta = 10000};
+    const llama_config f = {.dim = s->dim,
+                            .hidden_dim = s->hidden_dim,
+                            .n_layers = s->n_layers,
+                            .n_heads = s->n_heads,
+                            .n_kv_heads = s->n_kv_heads,
+                            .head_dim = s->head_dim,
+                            .vocab_size = s->vocab_size,
+                            .seq_len = s->seq_len,
+                            .shared_classifier = s->shared_classifier,
+                            .norm_eps = 1e-5f,
+                            .rope_theta = 10000};
     uint64_t total;
     in.config = f, in.type = writer_type(arg.type);
     const size_t header = writer_header(&in, NULL, &total);
@@ -160,8 +170,7 @@ static void run_tokens(llama_context *c, const int *tokens, int n, llama_error *
 }
 
 /* Speeds of decode and of a plain read of the same weights, in turns: bandwidth drifts within a second. */
-static void decode(const llama_model *m, llama_context *c, const int *tokens, double *tokens_s,
-                   double *read_gbs) {
+static void decode(const llama_model *m, llama_context *c, const int *tokens, double *tokens_s, double *read_gbs) {
     llama_error err;
     double decoding = 0, reading = 0;
     int reads = 0;
@@ -239,20 +248,19 @@ static void report(const llama_model *m, const llama_context *c, figures f) {
                f[i][0], f[i][n - 1], 100 * mid[i == PROMPT ? PROMPT_SHARE : DECODE_SHARE]);
 }
 
-static const char help[] =
-    "usage: bench MODEL | --shape NAME [options]\n"
-    "Measures prompt and decode speed, and the limits of the machine beside them.\n\n"
-    "  --shape NAME    random weights of a known shape instead of a file:\n"
-    "                  stories260k stories15m stories110m smollm2-135m smollm2-1.7b\n"
-    "                  tinyllama-1.1b llama-3.2-1b llama-3.2-3b llama-2-7b llama-3.1-8b\n"
-    "  --type T        of those weights: f32 bf16 q8 q4 (default q8)\n"
-    "  -p N            tokens of the prompt (default 256)\n"
-    "  -n N            tokens of decode after it (default 64)\n"
-    "  -r N            rounds (default 5)\n"
-    "  -j N            threads (default: one per core)\n"
-    "  --position N    tokens in the context before the prompt (default 0)\n"
-    "  --kernels SET   plain, avx2, avxvnni, avx512, avx512bf16, neon (default: the fastest)\n"
-    "  --json          one JSON object instead of the table\n";
+static const char help[] = "usage: bench MODEL | --shape NAME [options]\n"
+                           "Measures prompt and decode speed, and the limits of the machine beside them.\n\n"
+                           "  --shape NAME    random weights of a known shape instead of a file:\n"
+                           "                  stories260k stories15m stories110m smollm2-135m smollm2-1.7b\n"
+                           "                  tinyllama-1.1b llama-3.2-1b llama-3.2-3b llama-2-7b llama-3.1-8b\n"
+                           "  --type T        of those weights: f32 bf16 q8 q4 (default q8)\n"
+                           "  -p N            tokens of the prompt (default 256)\n"
+                           "  -n N            tokens of decode after it (default 64)\n"
+                           "  -r N            rounds (default 5)\n"
+                           "  -j N            threads (default: one per core)\n"
+                           "  --position N    tokens in the context before the prompt (default 0)\n"
+                           "  --kernels SET   plain, avx2, avxvnni, avx512, avx512bf16, neon (default: the fastest)\n"
+                           "  --json          one JSON object instead of the table\n";
 
 /* The words of this program for whatever is wrong. */
 static void wrong(option_fault fault, const option *o, const char *argument) {
@@ -295,7 +303,8 @@ int main(int argc, char **argv) {
     unsigned char *memory = arg.shape ? build_shape(&size) : NULL;
     llama_model *m = memory ? llama_load_memory(memory, size, NULL, &err) : llama_load(arg.model, NULL, &err);
     if (!m) fail("%s", err.text);
-    const int most = arg.prompt > arg.decode ? arg.prompt : arg.decode, tokens = most > arg.position ? most : arg.position;
+    const int most = arg.prompt > arg.decode ? arg.prompt : arg.decode,
+              tokens = most > arg.position ? most : arg.position;
     llama_options o = {0};
     o.n_ctx = arg.position + arg.prompt + arg.decode, o.n_threads = arg.threads, o.kernels = arg.kernels;
     llama_context *c = llama_context_create(m, &o, &err);

@@ -25,20 +25,19 @@
 #include <omp.h>
 #endif
 
-static const char help[] =
-    "usage: convert INPUT OUTPUT.llama [options]\n"
-    "Makes a .llama file, for run, of a Llama or Mistral model. INPUT is one of\n"
-    "  a Hugging Face directory   config.json, *.safetensors, tokenizer.*\n"
-    "  a GGUF file\n"
-    "  a llama2.c checkpoint      with tokenizer.bin or .model beside it\n"
-    "  a .llama file              to make a smaller one\n"
-    "\n"
-    "  --type TYPE           f32, bf16, q8 (default; 8.25 bits a weight) or q4 (4.5)\n"
-    "  -z, --tokenizer FILE  a tokenizer.bin or SentencePiece .model to use instead\n"
-    "  -j, --threads N       threads; one per core\n"
-    "  -q, --quiet           no report\n"
-    "  -h, --help            print this\n"
-    "      --version         print the version\n";
+static const char help[] = "usage: convert INPUT OUTPUT.llama [options]\n"
+                           "Makes a .llama file, for run, of a Llama or Mistral model. INPUT is one of\n"
+                           "  a Hugging Face directory   config.json, *.safetensors, tokenizer.*\n"
+                           "  a GGUF file\n"
+                           "  a llama2.c checkpoint      with tokenizer.bin or .model beside it\n"
+                           "  a .llama file              to make a smaller one\n"
+                           "\n"
+                           "  --type TYPE           f32, bf16, q8 (default; 8.25 bits a weight) or q4 (4.5)\n"
+                           "  -z, --tokenizer FILE  a tokenizer.bin or SentencePiece .model to use instead\n"
+                           "  -j, --threads N       threads; one per core\n"
+                           "  -q, --quiet           no report\n"
+                           "  -h, --help            print this\n"
+                           "      --version         print the version\n";
 
 static struct { /* what the command line asks for */
     const char *input, *output, *type, *tokenizer;
@@ -63,11 +62,10 @@ static const command_line line = {
     .names = {&arg.input, &arg.output},
 };
 
-/* What is there is replaced only if it is a model: the input may have the same name, or be a directory that holds it. */
+/* What is there is replaced only if it is a model: the input may have the same name, or be a directory with it. */
 static void check_output(void) {
     if (is_directory(arg.output)) fail("%.200s: is a directory; name a file to write", arg.output);
-    if (!file_may_be_replaced(arg.output))
-        fail("%.200s: exists and is not a .llama file; not replaced", arg.output);
+    if (!file_may_be_replaced(arg.output)) fail("%.200s: exists and is not a .llama file; not replaced", arg.output);
 }
 
 /* ---- Input ---- */
@@ -133,8 +131,7 @@ static int on_progress(void *user, uint64_t done, uint64_t total) {
     return interrupted != 0;
 }
 
-static int read_rows(void *user, enum tensor tensor, int layer, int first, int count, float *out,
-                     llama_error *err) {
+static int read_rows(void *user, enum tensor tensor, int layer, int first, int count, float *out, llama_error *err) {
     llama_source *s = user;
     return s->rows(s, tensor, layer, first, count, out, err);
 }
@@ -172,9 +169,14 @@ static void convert(int type) {
     const double start = clock_seconds();
     progress_begin();
     if (!result) {
-        const writer_input in = {.config = s->config, .rope_frequencies = s->rope_frequencies, .type = type,
-                                 .tokenizer = s->tokenizer, .tokenizer_size = s->tokenizer_size,
-                                 .rows = read_rows, .progress = on_progress, .user = s};
+        const writer_input in = {.config = s->config,
+                                 .rope_frequencies = s->rope_frequencies,
+                                 .type = type,
+                                 .tokenizer = s->tokenizer,
+                                 .tokenizer_size = s->tokenizer_size,
+                                 .rows = read_rows,
+                                 .progress = on_progress,
+                                 .user = s};
         result = writer_write(&in, arg.output, &report, &err);
     }
     progress_end();

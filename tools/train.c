@@ -38,13 +38,27 @@ static struct { /* what the command line asks for */
     double epochs, rate, min_rate, decay, clip, dropout;
     int threads, eval_every, sample_every, save_every, resume;
     int model_context; /* seq_len of the file that is written: that of --init, or context */
-} arg = {.vocab = 2048, .dim = 192, .layers = 6, .heads = 6, .kv_heads = 3, .hidden = 512, .context = 256, .tie = 1,
-         .batch = 8, .accumulate = 1, .epochs = 10, .rate = 2e-3, .min_rate = 2e-4, .warmup = 100, .decay = 0.1,
-         .clip = 1, .hold_out = 10};
+} arg = {.vocab = 2048,
+         .dim = 192,
+         .layers = 6,
+         .heads = 6,
+         .kv_heads = 3,
+         .hidden = 512,
+         .context = 256,
+         .tie = 1,
+         .batch = 8,
+         .accumulate = 1,
+         .epochs = 10,
+         .rate = 2e-3,
+         .min_rate = 2e-4,
+         .warmup = 100,
+         .decay = 0.1,
+         .clip = 1,
+         .hold_out = 10};
 
 static struct { /* what the program holds */
     char *text, *state_path;
-    void *state_file;      /* what state points into, with --resume */
+    void *state_file; /* what state points into, with --resume */
     train_state state;
     corpus parts;
     tokenizer *tokens;
@@ -52,21 +66,21 @@ static struct { /* what the program holds */
     unsigned char *begins; /* (n_learn) 1: a paragraph begins there */
     size_t n_learn, n_held;
     windows learned, scored;
-    model_weights model;   /* what is saved; values are those of grad */
+    model_weights model; /* what is saved; values are those of grad */
     compute *threads;
     grad *grad;
     float *moment1, *moment2;
-    int *batch, *next;     /* (batch, context) */
+    int *batch, *next; /* (batch, context) */
 } run;
 
 static struct { /* of the run that is going on */
     uint64_t step;
-    double mean;           /* of the training loss: an average that forgets */
-    double held, lowest;   /* held-out loss: the last, the lowest */
+    double mean;         /* of the training loss: an average that forgets */
+    double held, lowest; /* held-out loss: the last, the lowest */
     double start, saved, shown;
     uint64_t saved_step;
-    double length;         /* of the last gradient */
-    double peak;           /* GFLOP/s: the highest found so far */
+    double length; /* of the last gradient */
+    double peak;   /* GFLOP/s: the highest found so far */
 } now;
 
 static void *allocate(size_t count, size_t size) {
@@ -79,13 +93,15 @@ static void *allocate(size_t count, size_t size) {
 
 enum { SAVED = 1 }; /* in the state: a run that goes on must have the same */
 
+/* clang-format off */
 static const option options[] = {
     {'z', "tokenizer", "FILE", TEXT, &arg.tokenizer, 0, 0, 0, "a tokenizer to use instead of learning one"},
     {0, "vocab", "N", WHOLE, &arg.vocab, 1, 1 << 20, SAVED, "pieces of the tokenizer that is learned (2048)"},
     {0, "dim", "N", WHOLE, &arg.dim, 1, 1 << 16, SAVED, "width (192)"},
     {0, "layers", "N", WHOLE, &arg.layers, 1, 1024, SAVED, "layers (6)"},
     {0, "heads", "N", WHOLE, &arg.heads, 1, 1 << 12, SAVED, "query heads; must divide the width (6)"},
-    {0, "kv-heads", "N", WHOLE, &arg.kv_heads, 1, 1 << 12, SAVED, "key and value heads; must divide the query heads (3)"},
+    {0, "kv-heads", "N", WHOLE, &arg.kv_heads, 1, 1 << 12, SAVED,
+     "key and value heads; must divide the query heads (3)"},
     {0, "hidden", "N", WHOLE, &arg.hidden, 1, 1 << 18, SAVED, "width of the feed-forward layer (512)"},
     {'c', "ctx", "N", WHOLE, &arg.context, 2, 1 << 16, SAVED, "context in tokens (256)"},
     {0, "seq", "N", WHOLE, &arg.context, 2, 1 << 16, SAVED, NULL},
@@ -106,7 +122,8 @@ static const option options[] = {
     {'s', "seed", "N", WHOLE, &arg.seed, 0, INT_MAX, SAVED, "of all that is random (0)"},
     {0, "hold-out", "N", WHOLE, &arg.hold_out, 0, 1 << 20, SAVED, "hold out every Nth chapter (10; 0: none)"},
     {0, "held-out", "FILE", TEXT, &arg.held_out, 0, 0, 0, "write what is held out there, for run --perplexity"},
-    {0, "keep-best", NULL, FLAG, &arg.keep_best, 0, 1, SAVED, "write the model of the lowest held-out loss, not the last"},
+    {0, "keep-best", NULL, FLAG, &arg.keep_best, 0, 1, SAVED,
+     "write the model of the lowest held-out loss, not the last"},
     {0, "type", "TYPE", TEXT, &arg.type_name, 0, 0, 0, "of the weights in OUT: f32 (default), bf16, q8 or q4"},
     {0, "eval-every", "N", WHOLE, &arg.eval_every, 1, INT_MAX, SAVED, "steps between held-out losses (a 20th of all)"},
     {0, "sample-every", "N", WHOLE, &arg.sample_every, 0, INT_MAX, 0, "steps between samples (the same; 0: none)"},
@@ -116,6 +133,7 @@ static const option options[] = {
     {'h', "help", NULL, HELP, NULL, 0, 0, 0, "print this"},
     {0, "version", NULL, VERSION, NULL, 0, 0, 0, NULL},
 };
+/* clang-format on */
 enum { N_OPTIONS = sizeof options / sizeof options[0] };
 
 static const command_line line = {
@@ -133,7 +151,8 @@ static void check_arguments(void) {
     if (arg.resume && (arg.init || arg.tokenizer))
         misuse("--resume takes neither --init nor --tokenizer: OUT has its own");
     if (arg.init && arg.tokenizer) misuse("--init has its own tokenizer: no --tokenizer");
-    if (option_was_given(&arg.epochs) && option_was_given(&arg.steps)) misuse("--epochs and --steps exclude each other");
+    if (option_was_given(&arg.epochs) && option_was_given(&arg.steps))
+        misuse("--epochs and --steps exclude each other");
     arg.type = writer_type(arg.type_name ? arg.type_name : "f32");
     if (arg.type < 0) misuse("--type %.40s: expected f32, bf16, q8 or q4", arg.type_name);
 }
@@ -144,8 +163,7 @@ static void check_arguments(void) {
  * a text; and a directory that cannot be written to is found now, not when there is something to save. */
 static void check_output(void) {
     if (is_special(arg.output)) fail("%.200s: not a file; name one to write", arg.output);
-    if (!file_may_be_replaced(arg.output))
-        fail("%.200s: exists and is not a .llama file; not replaced", arg.output);
+    if (!file_may_be_replaced(arg.output)) fail("%.200s: exists and is not a .llama file; not replaced", arg.output);
     const size_t length = strlen(arg.output);
     run.state_path = allocate(length + 12, 1);
     snprintf(run.state_path, length + 12, "%s.part", arg.output);
@@ -248,10 +266,18 @@ static void check_weights(void) {
 
 static void save(int with_model) {
     llama_error err;
-    train_state s = {.config = run.model.config, .step = now.step, .lowest = now.lowest, .mean = now.mean,
-                     .count = grad_count(&run.model.config), .rope = run.model.rope, .tokenizer = run.model.tokenizer,
-                     .tokenizer_size = run.model.tokenizer_size, .weights = run.model.values, .moment1 = run.moment1,
-                     .moment2 = run.moment2, .text_hash = state_hash(run.text, strlen(run.text), 0)};
+    train_state s = {.config = run.model.config,
+                     .step = now.step,
+                     .lowest = now.lowest,
+                     .mean = now.mean,
+                     .count = grad_count(&run.model.config),
+                     .rope = run.model.rope,
+                     .tokenizer = run.model.tokenizer,
+                     .tokenizer_size = run.model.tokenizer_size,
+                     .weights = run.model.values,
+                     .moment1 = run.moment1,
+                     .moment2 = run.moment2,
+                     .text_hash = state_hash(run.text, strlen(run.text), 0)};
     s.n_settings = exchange_settings(s.settings, 0);
     if (state_write(&s, run.state_path, &err)) fail("%s", err.text);
     model_weights m = run.model;
@@ -298,8 +324,8 @@ static void open_tokenizer(void) {
     tokenizer_error err;
     const int vocab = option_was_given(&arg.vocab) ? arg.vocab : 0;
     if (run.model.tokenizer) /* of --init or --resume */
-        run.tokens = tokenizer_load_memory(run.model.tokenizer, run.model.tokenizer_size,
-                                           run.model.config.vocab_size, NULL, &err);
+        run.tokens = tokenizer_load_memory(run.model.tokenizer, run.model.tokenizer_size, run.model.config.vocab_size,
+                                           NULL, &err);
     else if (arg.tokenizer) run.tokens = tokenizer_load(arg.tokenizer, vocab, NULL, &err);
     else {
         const double start = clock_seconds();
@@ -353,10 +379,12 @@ static void open_text(void) {
 /* Options for the shape are those of a model that is there already, unless they say otherwise. */
 static void take_shape(void) {
     const llama_config *f = &run.model.config;
+    /* clang-format off */
     const struct { int *option, value; const char *name; } shape[] = {
         {&arg.dim, f->dim, "dim"}, {&arg.layers, f->n_layers, "layers"}, {&arg.heads, f->n_heads, "heads"},
         {&arg.kv_heads, f->n_kv_heads, "kv-heads"}, {&arg.hidden, f->hidden_dim, "hidden"},
         {&arg.vocab, f->vocab_size, "vocab"}, {&arg.tie, f->shared_classifier, "tie"}};
+    /* clang-format on */
     for (size_t i = 0; i < sizeof shape / sizeof *shape; i++) {
         if (option_was_given(shape[i].option) && *shape[i].option != shape[i].value)
             fail("--%s %d: %.120s has %d", shape[i].name, *shape[i].option, arg.init, shape[i].value);
@@ -381,9 +409,17 @@ static void *copy(const void *data, size_t size) {
 
 static void shape_model(void) { /* of the options */
     llama_config *f = &run.model.config;
-    const llama_config shape = {.dim = arg.dim, .hidden_dim = arg.hidden, .n_layers = arg.layers, .n_heads = arg.heads,
-        .n_kv_heads = arg.kv_heads, .head_dim = arg.dim / arg.heads, .vocab_size = arg.vocab, .seq_len = arg.context,
-        .shared_classifier = arg.tie, .norm_eps = 1e-5f, .rope_theta = 10000};
+    const llama_config shape = {.dim = arg.dim,
+                                .hidden_dim = arg.hidden,
+                                .n_layers = arg.layers,
+                                .n_heads = arg.heads,
+                                .n_kv_heads = arg.kv_heads,
+                                .head_dim = arg.dim / arg.heads,
+                                .vocab_size = arg.vocab,
+                                .seq_len = arg.context,
+                                .shared_classifier = arg.tie,
+                                .norm_eps = 1e-5f,
+                                .rope_theta = 10000};
     if (arg.dim % arg.heads) fail("--heads %d does not divide --dim %d", arg.heads, arg.dim);
     *f = shape;
     run.model.rope = f->head_dim % 2 ? NULL : rope_frequencies(f->head_dim, f->rope_theta);
@@ -420,8 +456,9 @@ static void create_model(void) {
     free(run.model.values), free(run.state_file);
     run.model.values = grad_weights(run.grad), run.state_file = NULL;
     printf("model      %.3f million weights: %d layers, dim %d, hidden %d, %d heads and %d kv heads of %d, "
-           "vocabulary %d%s\n", (double)count * 1e-6, arg.layers, arg.dim, arg.hidden, arg.heads, arg.kv_heads,
-           run.model.config.head_dim, arg.vocab, arg.tie ? ", tied" : "");
+           "vocabulary %d%s\n",
+           (double)count * 1e-6, arg.layers, arg.dim, arg.hidden, arg.heads, arg.kv_heads, run.model.config.head_dim,
+           arg.vocab, arg.tie ? ", tied" : "");
 }
 
 /* What is left to the program to choose. */
@@ -461,8 +498,14 @@ static double make_step(void) {
                 fail("out of memory");
         loss += grad_run(run.grad, run.batch, run.next, arg.batch, &pass) / arg.accumulate;
     }
-    const adamw o = {.rate = schedule(now.step + 1), .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .decay = arg.decay,
-                     .clip = arg.clip, .freeze_embedding = arg.freeze, .step = now.step + 1};
+    const adamw o = {.rate = schedule(now.step + 1),
+                     .beta1 = 0.9,
+                     .beta2 = 0.95,
+                     .epsilon = 1e-8,
+                     .decay = arg.decay,
+                     .clip = arg.clip,
+                     .freeze_embedding = arg.freeze,
+                     .step = now.step + 1};
     if (loss - loss == 0) now.length = adamw_step(run.grad, &o, run.moment1, run.moment2);
     if (loss - loss != 0 || now.length - now.length != 0) diverged(now.step + 1); /* infinity too */
     now.step++;
@@ -485,9 +528,7 @@ static double score_held_out(size_t most_tokens) {
     return sum / (double)n;
 }
 
-static double bits_per_byte(double loss) {
-    return loss / log(2) * (double)run.n_held / (double)run.parts.held_size;
-}
+static double bits_per_byte(double loss) { return loss / log(2) * (double)run.n_held / (double)run.parts.held_size; }
 
 /* ---- What is printed ---- */
 
@@ -525,7 +566,8 @@ static void print_sample(void) {
     how.seed = now.step;
     const llama_options o = {.n_ctx = SAMPLE_TOKENS, .n_threads = compute_threads(run.threads)};
     llama_model *m = weights_build(&run.model, writer_type("f32"), &data, &size, &err)
-                         ? NULL : llama_load_memory(data, size, NULL, &err);
+                         ? NULL
+                         : llama_load_memory(data, size, NULL, &err);
     llama_context *c = m ? llama_context_create(m, &o, &err) : NULL;
     llama_sampler *s = c ? llama_sampler_create(m, &how, NULL, &err) : NULL;
     int id = tokenizer_bos(run.tokens), previous = -1;
@@ -536,8 +578,7 @@ static void print_sample(void) {
         id = logits ? llama_sample(s, logits, &err) : -1;
         if (id < 0 || tokenizer_is_end(run.tokens, id)) break;
         const char *text = tokenizer_decode(run.tokens, previous, id, &size);
-        for (size_t k = 0; k < size; k++)
-            putchar((unsigned char)text[k] < 32 || text[k] == 127 ? ' ' : text[k]);
+        for (size_t k = 0; k < size; k++) putchar((unsigned char)text[k] < 32 || text[k] == 127 ? ' ' : text[k]);
     }
     if (s) putchar('\n');
     fflush(stdout);
@@ -552,8 +593,8 @@ static void look_around(double rate, double *spent, uint64_t *steps) {
     const int last = now.step == (uint64_t)arg.steps;
     const int evaluate = (now.step % (uint64_t)arg.eval_every == 0 || last) && run.scored.count;
     const uint64_t sample = (uint64_t)(option_was_given(&arg.sample_every) ? arg.sample_every : arg.eval_every);
-    const int due = arg.save_every ? now.step % (uint64_t)arg.save_every == 0
-                                   : clock_seconds() - now.saved > SAVE_SECONDS;
+    const int due =
+        arg.save_every ? now.step % (uint64_t)arg.save_every == 0 : clock_seconds() - now.saved > SAVE_SECONDS;
     int improved = 0;
     if (evaluate || due || last || interrupted) check_weights();
     if (evaluate) {
@@ -589,8 +630,7 @@ static void train(void) {
     }
     const int stopped = now.step < (uint64_t)arg.steps;
     if (stopped && now.saved_step != now.step) check_weights(), save(!arg.keep_best); /* Ctrl-C came after the save */
-    if (stopped)
-        printf("stopped    at step %.0f of %d; --resume goes on\n", (double)now.step, arg.steps);
+    if (stopped) printf("stopped    at step %.0f of %d; --resume goes on\n", (double)now.step, arg.steps);
     else {
         printf("done       ");
         print_time(clock_seconds() - now.start);

@@ -32,7 +32,7 @@
 #define GGUF_MAX_HEAD ((uint64_t)1 << 28) /* metadata and tensor table: the largest known are a tenth of this */
 #define GGUF_MAX_ENTRIES 4096             /* known files have fewer than 100; they are searched one by one */
 #define GGUF_MAX_KEY 1024
-#define GGUF_MAX_NAME 64                  /* of a tensor, as the format says */
+#define GGUF_MAX_NAME 64 /* of a tensor, as the format says */
 #define GGUF_SCRATCH ((size_t)1 << 20)
 
 typedef struct {
@@ -41,10 +41,10 @@ typedef struct {
 
 typedef struct {
     gguf_string key;
-    uint32_t type;     /* of the value, or of an array's elements: never an array */
+    uint32_t type; /* of the value, or of an array's elements: never an array */
     int is_array;
-    uint64_t count;    /* 1 if it is no array */
-    size_t at;         /* of the first element, in the head */
+    uint64_t count; /* 1 if it is no array */
+    size_t at;      /* of the first element, in the head */
 } gguf_entry;
 
 typedef struct {
@@ -243,10 +243,12 @@ static const gguf_type gguf_types[] = {
     [14] = {"Q6_K", 256, 210, gguf_decode_q6_k, 0, 0},
     [20] = {"IQ4_NL", 32, 18, gguf_decode_iq4_nl, 0, 0},
     [23] = {"IQ4_XS", 256, 136, gguf_decode_iq4_xs, 0, 0},
+    /* clang-format off */
     [9] = {.name = "Q8_1"},     [15] = {.name = "Q8_K"},  [16] = {.name = "IQ2_XXS"}, [17] = {.name = "IQ2_XS"},
     [18] = {.name = "IQ3_XXS"}, [19] = {.name = "IQ1_S"}, [21] = {.name = "IQ3_S"},   [22] = {.name = "IQ2_S"},
     [24] = {.name = "I8"},      [25] = {.name = "I16"},   [26] = {.name = "I32"},     [27] = {.name = "I64"},
     [28] = {.name = "F64"},     [29] = {.name = "IQ1_M"}, [34] = {.name = "TQ1_0"},   [35] = {.name = "TQ2_0"},
+    /* clang-format on */
     [39] = {.name = "MXFP4"},
 };
 enum { GGUF_N_TYPES = sizeof gguf_types / sizeof *gguf_types };
@@ -393,8 +395,8 @@ static double gguf_element(const gguf *g, const gguf_entry *e, uint64_t i) {
 static const char *gguf_type_name(const gguf_entry *e) { return gguf_value_types[e->type].name; }
 
 static int gguf_wrong_type(gguf *g, const char *key, const gguf_entry *e, const char *wanted) {
-    return gguf_fail(g, "%s is %s%s, not %s", key, e->is_array ? "an array of " : "a value of type ",
-                     gguf_type_name(e), wanted);
+    return gguf_fail(g, "%s is %s%s, not %s", key, e->is_array ? "an array of " : "a value of type ", gguf_type_name(e),
+                     wanted);
 }
 
 /* *out = an integer of any type, low to high; unchanged if the key is missing and not required. */
@@ -470,9 +472,11 @@ static int gguf_shown(size_t size) { return size < 40 ? (int)size : 40; } /* how
 
 /* In the order of enum tensor; the first three are of no layer, the others stand behind "blk.N." */
 static const char *const gguf_names[] = {
+    /* clang-format off */
     "token_embd.weight", "output.weight", "output_norm.weight",
     "attn_norm.weight",  "ffn_norm.weight", "attn_q.weight", "attn_k.weight", "attn_v.weight", "attn_output.weight",
     "ffn_gate.weight",   "ffn_down.weight", "ffn_up.weight",
+    /* clang-format on */
 };
 enum { GGUF_MODEL_TENSORS = 3, GGUF_LAYER_TENSORS = TENSOR_W3 + 1 - GGUF_MODEL_TENSORS };
 #define GGUF_FACTORS "rope_freqs.weight"
@@ -806,8 +810,7 @@ static int gguf_read_pieces(gguf *g, gguf_vocabulary *v) {
         p->score = scores ? (float)gguf_element(g, scores, (uint64_t)i) : 0;
         if (is_scored || p->type != TOKENIZER_NORMAL) continue;
         const ptrdiff_t size = vocabulary_decode_bytes(text, p->size, text);
-        if (size < 0)
-            return gguf_fail(g, "tokenizer.ggml.tokens[%d] has a character that stands for no byte", i);
+        if (size < 0) return gguf_fail(g, "tokenizer.ggml.tokens[%d] has a character that stands for no byte", i);
         p->size = (size_t)size;
     }
     return 1;
@@ -839,7 +842,8 @@ static int gguf_read_merge(gguf *g, gguf_vocabulary *v, const tokenizer_piece **
     if (!space) return gguf_fail(g, "tokenizer.ggml.merges[%d] \"%.*s\" has no space", i, gguf_shown(size), text);
     char *const starts[2] = {text, space + 1}, *const ends[2] = {space, text + size};
     for (int side = 0; side < 2; side++) {
-        const ptrdiff_t n_bytes = vocabulary_decode_bytes(starts[side], (size_t)(ends[side] - starts[side]), starts[side]);
+        const ptrdiff_t n_bytes =
+            vocabulary_decode_bytes(starts[side], (size_t)(ends[side] - starts[side]), starts[side]);
         const tokenizer_piece key = {.text = starts[side], .size = (size_t)n_bytes}, *p = &key;
         const tokenizer_piece **found = n_bytes < 0 ? NULL : bsearch(&p, order, n, sizeof *order, gguf_compare_pieces);
         if (!found) return gguf_fail(g, "tokenizer.ggml.merges[%d]: its %s is no token", i, side ? "right" : "left");
@@ -860,7 +864,7 @@ static int gguf_read_merges(gguf *g, gguf_vocabulary *v) {
     size_t at = e->at;
     while (v->parts.n_merges < n_merges && gguf_read_merge(g, v, order, n, &at, v->parts.n_merges)) v->parts.n_merges++;
     free(order);
-    v->parts.merges = (const int (*)[2])v->merges;
+    v->parts.merges = (const int(*)[2])v->merges;
     return v->parts.n_merges == n_merges;
 }
 
@@ -892,8 +896,8 @@ static int gguf_read_special(gguf *g, gguf_vocabulary *v) {
         !gguf_token_id(g, "tokenizer.ggml.eos_token_id", &eos) ||
         !gguf_token_id(g, "tokenizer.ggml.eot_token_id", &eot) ||
         !gguf_token_id(g, "tokenizer.ggml.eom_token_id", &eom) ||
-        !gguf_bool(g, "tokenizer.ggml.add_bos_token", &v->parts.add_bos) ||
-        !gguf_add_end(g, v, eos) || !gguf_add_end(g, v, eot) || !gguf_add_end(g, v, eom))
+        !gguf_bool(g, "tokenizer.ggml.add_bos_token", &v->parts.add_bos) || !gguf_add_end(g, v, eos) ||
+        !gguf_add_end(g, v, eot) || !gguf_add_end(g, v, eom))
         return 0;
     for (int i = 0; i < v->parts.n_pieces; i++) {
         const tokenizer_piece *p = &v->pieces[i];
@@ -928,8 +932,7 @@ static int gguf_read_vocabulary(gguf *g, gguf_vocabulary *v) {
     v->parts.ignore_merges = v->parts.kind == TOKENIZER_BYTE_LEVEL; /* as all with this pre-tokenizer */
     v->parts.add_dummy_prefix = v->parts.kind == TOKENIZER_SENTENCEPIECE;
     if (!gguf_read_pieces(g, v) || (v->parts.kind == TOKENIZER_BYTE_LEVEL && !gguf_read_merges(g, v)) ||
-        !gguf_read_special(g, v) ||
-        !gguf_bool(g, "tokenizer.ggml.add_space_prefix", &v->parts.add_dummy_prefix) ||
+        !gguf_read_special(g, v) || !gguf_bool(g, "tokenizer.ggml.add_space_prefix", &v->parts.add_dummy_prefix) ||
         !gguf_bool(g, "tokenizer.ggml.remove_extra_whitespaces", &v->parts.remove_extra_whitespaces) ||
         !gguf_text(g, "tokenizer.chat_template", &jinja, &size))
         return 0;

@@ -21,8 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HF_MAX_SIZE (1 << 28)            /* of any dimension, as in llama.c */
-#define HF_MAX_LAYERS 65536              /* a table is allocated for what config.json only claims */
+#define HF_MAX_SIZE (1 << 28) /* of any dimension, as in llama.c */
+#define HF_MAX_LAYERS 65536   /* a table is allocated for what config.json only claims */
 #define HF_MAX_SHARDS 10000
 #define HF_MAX_HEADER ((uint64_t)100000000) /* as in the reference implementation */
 #define HF_LAYER_TENSORS 9
@@ -191,6 +191,7 @@ static int hf_read_frequencies(llama_source *s, const char *path, const json_nod
 
 /* ---- Names of tensors ---- */
 
+/* clang-format off */
 static const struct { const char *name; enum tensor tensor; } hf_names[] = {
     {"model.embed_tokens.weight", TENSOR_EMBEDDING}, {"lm_head.weight", TENSOR_CLASSIFIER},
     {"model.norm.weight", TENSOR_FINAL_NORM},
@@ -199,6 +200,7 @@ static const struct { const char *name; enum tensor tensor; } hf_names[] = {
     {"self_attn.q_proj.weight", TENSOR_WQ}, {"self_attn.k_proj.weight", TENSOR_WK},
     {"self_attn.v_proj.weight", TENSOR_WV}, {"self_attn.o_proj.weight", TENSOR_WO},
     {"mlp.gate_proj.weight", TENSOR_W1}, {"mlp.down_proj.weight", TENSOR_W2}, {"mlp.up_proj.weight", TENSOR_W3}};
+/* clang-format on */
 
 static hf_tensor *hf_find(const hf_source *s, enum tensor tensor, int layer) {
     if (tensor < TENSOR_ATTENTION_NORM) return &s->tensors[tensor];
@@ -298,8 +300,10 @@ static int hf_read_entry(const hf_header *h, hf_entry *e) {
     const int known = hf_parse_name(h->s, e->name, &tensor, &layer);
     if (known < 0) {
         const size_t n = strlen(e->name->text);
-        return hf_bad_tensor(h, e->name, n > 5 && !strcmp(e->name->text + n - 5, ".bias") ? "biases are not supported"
-                                         : "unknown, or of a layer beyond num_hidden_layers");
+        return hf_bad_tensor(h, e->name,
+                             n > 5 && !strcmp(e->name->text + n - 5, ".bias")
+                                 ? "biases are not supported"
+                                 : "unknown, or of a layer beyond num_hidden_layers");
     }
     if (!known) return 0;
     hf_tensor *t = hf_find(h->s, tensor, layer);
@@ -333,7 +337,7 @@ static int hf_check_cover(const hf_header *h, hf_entry *entries, size_t n) {
     }
     if (at != h->data_size)
         return set_error(h->err, "%.120s: %llu bytes of data, but its tensors end at %llu", h->path,
-                           (unsigned long long)h->data_size, (unsigned long long)at);
+                         (unsigned long long)h->data_size, (unsigned long long)at);
     return 0;
 }
 
@@ -370,13 +374,12 @@ static int hf_read_header(hf_source *s, int shard, llama_error *err) {
     uint64_t size = 0, header = 0;
     if (hf_open_shard(s, shard, err)) return -1;
     if (file_size(s->file, &size)) return set_error(err, "%.120s: not a file", path);
-    if (size < 8)
-        return set_error(err, "%.120s: %llu bytes, too few for safetensors", path, (unsigned long long)size);
+    if (size < 8) return set_error(err, "%.120s: %llu bytes, too few for safetensors", path, (unsigned long long)size);
     if (file_read_at(s->file, 0, bytes, 8)) return set_error(err, "%.120s: cannot read: %s", path, strerror(errno));
     for (int i = 8; i--;) header = header << 8 | bytes[i];
     if (header > size - 8 || header > HF_MAX_HEADER)
         return set_error(err, "%.120s: the header has %llu bytes in a file of %llu: not safetensors, or cut short",
-                           path, (unsigned long long)header, (unsigned long long)size);
+                         path, (unsigned long long)header, (unsigned long long)size);
     char *text = malloc((size_t)header + 1);
     json_text json = {NULL, 0, NULL};
     int result = -1;
@@ -397,7 +400,7 @@ static int hf_add_shard(hf_source *s, const char *directory, const json_node *na
     if (!json_is(name, JSON_STRING) || !name->size || strlen(name->text) != name->size || strpbrk(name->text, "/\\:") ||
         !strcmp(name->text, "..") || !strcmp(name->text, "."))
         return set_error(err, "%.120s: weight_map names the file \"%.60s\", which is no plain name", index,
-                           json_is(name, JSON_STRING) ? name->text : json_type_name(name));
+                         json_is(name, JSON_STRING) ? name->text : json_type_name(name));
     const size_t skip = strlen(directory) + 1;
     for (int i = s->n_shards; i--;) /* from the last: neighbours in the map are mostly in the same file */
         if (!strcmp(s->shards[i] + skip, name->text)) return 0;
@@ -422,7 +425,7 @@ static int hf_list_shards(hf_source *s, const char *directory, llama_error *err)
     int result = 0;
     if (!json_is(map, JSON_OBJECT) || !map->size)
         result = set_error(err, "%.120s: weight_map is %s, not an object of tensors", path,
-                             json_is(map, JSON_OBJECT) ? "empty" : json_type_name(map));
+                           json_is(map, JSON_OBJECT) ? "empty" : json_type_name(map));
     else
         JSON_EACH(name, map)
             if ((result = hf_add_shard(s, directory, name + 1, path, err))) break;
@@ -456,10 +459,14 @@ static int hf_check_tied(hf_source *s, llama_error *err) {
     int result = 0;
     for (int row = 0; row < f->vocab_size && !result; row++) {
         result = hf_rows(&s->base, TENSOR_EMBEDDING, 0, row, 1, a, err) ||
-                         hf_rows(&s->base, TENSOR_CLASSIFIER, 0, row, 1, a + f->dim, err) ? -1 : 0;
+                         hf_rows(&s->base, TENSOR_CLASSIFIER, 0, row, 1, a + f->dim, err)
+                     ? -1
+                     : 0;
         if (!result && memcmp(a, a + f->dim, (size_t)f->dim * sizeof *a))
-            result = set_error(err, "config.json: tie_word_embeddings is true, but lm_head.weight differs from "
-                                      "model.embed_tokens.weight in row %d", row);
+            result = set_error(err,
+                               "config.json: tie_word_embeddings is true, but lm_head.weight differs from "
+                               "model.embed_tokens.weight in row %d",
+                               row);
     }
     free(a);
     return result;
@@ -488,7 +495,7 @@ static int hf_read_rows(hf_source *s, const hf_tensor *t, int first, int rows, i
     errno = 0;
     if (file_read_at(s->file, offset, end, n * size))
         return set_error(err, "%.120s: cannot read %zu bytes at %llu: %s", s->shards[t->shard], n * size,
-                           (unsigned long long)offset, errno ? strerror(errno) : "the file has become shorter");
+                         (unsigned long long)offset, errno ? strerror(errno) : "the file has become shorter");
     hf_widen(t, end, n, out);
     return 0;
 }

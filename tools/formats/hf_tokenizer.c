@@ -32,13 +32,13 @@ typedef struct {
     const char *directory;
     llama_error *err;
     int vocab_size;
-    const json_node *config;                             /* config.json */
+    const json_node *config;                                  /* config.json */
     json_text tokenizer, tokenizer_config, generation_config; /* nodes is NULL where there is no such file */
-    const json_node *model, *vocab, *merge_list;         /* in tokenizer.json */
-    json_index index;                                    /* of vocab */
-    tokenizer *base;                                     /* tokenizer.model, if that is used */
-    tokenizer_piece *pieces;                             /* (vocab_size) by id; those of base are left empty */
-    char *bytes;                                         /* what the pieces of a byte-level vocabulary point into */
+    const json_node *model, *vocab, *merge_list;              /* in tokenizer.json */
+    json_index index;                                         /* of vocab */
+    tokenizer *base;                                          /* tokenizer.model, if that is used */
+    tokenizer_piece *pieces;                                  /* (vocab_size) by id; those of base are left empty */
+    char *bytes; /* what the pieces of a byte-level vocabulary point into */
     int (*merges)[2];
     int ends[HF_MAX_ENDS];
     tokenizer_parts parts;
@@ -101,7 +101,7 @@ static int hf_check_byte_level(const hf_tokens *k) {
     const int n = hf_steps(json_get(root, "pre_tokenizer"), "pretokenizers", step);
     if (normalizer && normalizer->type != JSON_NULL)
         return set_error(k->err, "%.120s/tokenizer.json: normalizer is %s, not null", k->directory,
-                           json_type_name(normalizer));
+                         json_type_name(normalizer));
     const json_node *pattern =
         n == 2 && hf_is(step[0], "Split") ? json_get(json_get(step[0], "pattern"), "Regex") : NULL;
     if (json_is(pattern, JSON_STRING) && !json_is_text(pattern, hf_llama3_split))
@@ -111,7 +111,7 @@ static int hf_check_byte_level(const hf_tokens *k) {
         !json_is(json_get(step[1], "add_prefix_space"), JSON_FALSE) ||
         !json_is(json_get(step[1], "use_regex"), JSON_FALSE))
         return set_error(k->err, "%.120s/tokenizer.json: pre_tokenizer is not Llama 3's: Split, then ByteLevel",
-                           k->directory);
+                         k->directory);
     return 0;
 }
 
@@ -136,7 +136,7 @@ static tokenizer_piece *hf_slot(const hf_tokens *k, const json_node *name, const
     uint64_t n;
     if (!json_is(name, JSON_STRING) || !name->size) {
         set_error(k->err, "%.120s/tokenizer.json: a token's content is %s, not a text", k->directory,
-                    json_is(name, JSON_STRING) ? "empty" : json_type_name(name));
+                  json_is(name, JSON_STRING) ? "empty" : json_type_name(name));
     } else if (!json_whole(id, &n)) {
         hf_bad_token(k, "token", name->text, "its id is not a whole number");
     } else if (n >= (uint64_t)k->vocab_size) {
@@ -236,7 +236,7 @@ static int hf_read_merge(const hf_tokens *k, const json_node *merge, size_t long
     size_t size[2];
     if (!hf_split_merge(merge, text, size))
         return set_error(k->err, "%.120s/tokenizer.json: line %lu: a merge is not two tokens", k->directory,
-                           (unsigned long)merge->line);
+                         (unsigned long)merge->line);
     const char *shown = merge->type == JSON_ARRAY ? text[0] : merge->text;
     for (int i = 0; i < 2; i++)
         if ((id[i] = hf_vocab_id(k, text[i], size[i])) < 0)
@@ -283,7 +283,8 @@ static int hf_read_merges(hf_tokens *k) {
     const int is_scored = k->parts.kind == TOKENIZER_SENTENCEPIECE;
     int previous = -1, n = 0, result = 0;
     float score = 0;
-    JSON_EACH(name, k->vocab) if (name->size > longest) longest = name->size;
+    JSON_EACH(name, k->vocab)
+        if (name->size > longest) longest = name->size;
     char *joined = malloc(longest + 1);
     k->merges = malloc(((size_t)k->merge_list->size + 1) * sizeof *k->merges);
     if (!joined || !k->merges || json_index_make(&k->index, k->vocab)) {
@@ -300,7 +301,7 @@ static int hf_read_merges(hf_tokens *k) {
     if (is_scored) {
         hf_hide_unmade(k, score);
     } else {
-        k->parts.merges = (const int (*)[2])k->merges;
+        k->parts.merges = (const int(*)[2])k->merges;
         k->parts.n_merges = n;
     }
     return result;
@@ -312,9 +313,9 @@ static int hf_read_tokenizer_json(hf_tokens *k) {
     k->vocab = json_get(k->model, "vocab");
     k->merge_list = json_get(k->model, "merges");
     if (!json_is(k->vocab, JSON_OBJECT) || !json_is(k->merge_list, JSON_ARRAY))
-        return set_error(
-            k->err, "%.120s/tokenizer.json: model's vocab is %s and its merges are %s, not an object and an array",
-            k->directory, json_type_name(k->vocab), json_type_name(k->merge_list));
+        return set_error(k->err,
+                         "%.120s/tokenizer.json: model's vocab is %s and its merges are %s, not an object and an array",
+                         k->directory, json_type_name(k->vocab), json_type_name(k->merge_list));
     k->parts.ignore_merges = json_is(json_get(k->model, "ignore_merges"), JSON_TRUE);
     size_t size = 0;
     JSON_EACH(name, k->vocab) size += name->size;
@@ -324,7 +325,7 @@ static int hf_read_tokenizer_json(hf_tokens *k) {
         if (hf_check_byte_level(k)) return -1;
     } else if ((k->parts.add_dummy_prefix = hf_dummy_prefix(k->tokenizer.nodes)) < 0) {
         return set_error(k->err, "%.120s/tokenizer.json: normalizer and pre_tokenizer are not SentencePiece's",
-                           k->directory);
+                         k->directory);
     }
     return hf_check_model(k) || hf_read_added(k) || hf_read_vocab(k) || hf_read_merges(k) ? -1 : 0;
 }
@@ -350,7 +351,7 @@ static int hf_read_pieces(hf_tokens *k) {
     if (root && !hf_is(k->model, "BPE")) {
         const json_node *type = json_get(k->model, "type");
         return set_error(k->err, "%.120s/tokenizer.json: model's type is %.40s, not BPE", k->directory,
-                           json_is(type, JSON_STRING) ? type->text : json_type_name(type));
+                         json_is(type, JSON_STRING) ? type->text : json_type_name(type));
     }
     fallback = json_get(k->model, "byte_fallback");
     k->parts.kind = root && !json_is(fallback, JSON_TRUE) ? TOKENIZER_BYTE_LEVEL : TOKENIZER_SENTENCEPIECE;
@@ -372,7 +373,7 @@ static int hf_named_token(const hf_tokens *k, const char *key) {
         if (k->pieces[i].size == name->size && !memcmp(k->pieces[i].text, name->text, name->size)) id = i;
     if (id >= 0) return id;
     set_error(k->err, "%.100s/tokenizer_config.json: %s is \"%.60s\", which is not in the vocabulary", k->directory,
-                key, name->text);
+              key, name->text);
     return -2;
 }
 
@@ -381,7 +382,7 @@ static int hf_checked_id(const hf_tokens *k, const json_node *id, const char *fi
     uint64_t n;
     if (json_whole(id, &n) && n < (uint64_t)k->vocab_size) return (int)n;
     set_error(k->err, "%.120s/%s: %s is %.10g, not an id below %d", k->directory, file, key,
-                json_is(id, JSON_NUMBER) ? id->number : -1.0, k->vocab_size);
+              json_is(id, JSON_NUMBER) ? id->number : -1.0, k->vocab_size);
     return -2;
 }
 
@@ -415,8 +416,8 @@ static int hf_read_ends(hf_tokens *k) {
         return -1;
     for (int id = 0; id < k->vocab_size; id++) {
         const tokenizer_piece *p = &k->pieces[id];
-        if ((p->type == TOKENIZER_CONTROL || p->type == TOKENIZER_USER_DEFINED) && vocabulary_ends_turn(p->text, p->size) &&
-            hf_add_end(k, id))
+        if ((p->type == TOKENIZER_CONTROL || p->type == TOKENIZER_USER_DEFINED) &&
+            vocabulary_ends_turn(p->text, p->size) && hf_add_end(k, id))
             return -1;
     }
     k->parts.ends = k->ends;

@@ -18,17 +18,17 @@ typedef struct json_key {
 
 typedef struct {
     json_text *j;
-    char *at, *end;   /* the byte being read; where the text ends, which is a zero */
+    char *at, *end; /* the byte being read; where the text ends, which is a zero */
     uint32_t line;
-    uint32_t open;    /* the innermost open container, or JSON_NONE; while open, its skip is the one around it */
-    size_t capacity;  /* of j->nodes */
+    uint32_t open;   /* the innermost open container, or JSON_NONE; while open, its skip is the one around it */
+    size_t capacity; /* of j->nodes */
     const char *name;
     llama_error *err;
 } json_parser;
 
 static int json_fail(json_parser *p, const char *what) {
     return set_error(p->err, "%.120s: line %lu, byte %lu: %s", p->name, (unsigned long)p->line,
-                       (unsigned long)(p->at - p->j->text), what);
+                     (unsigned long)(p->at - p->j->text), what);
 }
 
 /* ---- Strings: decoded where they lie, since an escape is longer than what it stands for ---- */
@@ -58,8 +58,10 @@ static long json_unit(const char *s) {
     if (s[0] != '\\' || s[1] != 'u') return -1;
     for (int i = 2; i < 6; i++) {
         const char c = s[i];
-        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                        : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        const int digit = c >= '0' && c <= '9'   ? c - '0'
+                          : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                          : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                                 : -1;
         if (digit < 0) return -1;
         value = value * 16 + digit;
     }
@@ -215,7 +217,7 @@ static int json_check_keys(json_parser *p, const json_node *object) {
     for (size_t i = 1; i < index.count && !result; i++)
         if (!json_compare(index.keys[i - 1], index.keys[i]))
             result = set_error(p->err, "%.120s: the object that starts in line %lu has the key \"%.60s\" twice",
-                                 p->name, (unsigned long)object->line, index.keys[i].node->text);
+                               p->name, (unsigned long)object->line, index.keys[i].node->text);
     json_index_free(&index);
     return result;
 }

@@ -28,7 +28,7 @@ typedef struct {
 typedef struct {
     json_node *nodes; /* (count) the first is the whole text */
     size_t count;
-    char *text;       /* what the nodes' strings lie in */
+    char *text; /* what the nodes' strings lie in */
 } json_text;
 
 /* Each returns 0, or -1 with a message: name: line, byte, and what is wrong there. */
@@ -36,7 +36,7 @@ int json_parse(json_text *j, const char *text, size_t size, const char *name, ll
 int json_load(json_text *j, const char *path, llama_error *err);
 void json_free(json_text *j); /* also after a failure */
 
-#define JSON_EACH(item, in) \
+#define JSON_EACH(item, in)                                                                                            \
     for (const json_node *item = (in) + 1, *end_##item = (in) + (in)->skip; item < end_##item; item += item->skip)
 
 /* The value of a key; NULL if there is none, or object is NULL or no object. Looks at each key: to use

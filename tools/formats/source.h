@@ -14,14 +14,13 @@
 
 typedef struct llama_source llama_source;
 struct llama_source {
-    llama_config config;      /* all sizes, norm_eps, rope_theta, shared_classifier; format names the input */
-    float *rope_frequencies;  /* (head_dim / 2) angle per position of each pair, scaling included; malloc'ed */
-    void *tokenizer;          /* the flat form that tokenizer.h describes; malloc'ed, NULL if the input has none */
+    llama_config config;     /* all sizes, norm_eps, rope_theta, shared_classifier; format names the input */
+    float *rope_frequencies; /* (head_dim / 2) angle per position of each pair, scaling included; malloc'ed */
+    void *tokenizer;         /* the flat form that tokenizer.h describes; malloc'ed, NULL if the input has none */
     size_t tokenizer_size;
     /* out (count, cols) = rows [first, first + count) of a tensor; a norm is one row. Called from one thread,
      * rows in rising order within a tensor. Returns 0, or -1 with a message. */
-    int (*rows)(llama_source *s, enum tensor tensor, int layer, int first, int count, float *out,
-                llama_error *err);
+    int (*rows)(llama_source *s, enum tensor tensor, int layer, int first, int count, float *out, llama_error *err);
     void (*close)(llama_source *s); /* frees the source itself and all it holds */
 };
 

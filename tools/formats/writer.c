@@ -179,8 +179,8 @@ size_t writer_header(const writer_input *in, unsigned char *p, uint64_t *end) {
 }
 
 /* Squares of what the tile holds and of what is lost in it, compared as a reader decodes it. */
-static void writer_measure(int type, const unsigned char *tile, const float *rows, int count, int cols,
-                                  float *row, double sum[2]) {
+static void writer_measure(int type, const unsigned char *tile, const float *rows, int count, int cols, float *row,
+                           double sum[2]) {
     for (int r = 0; r < count; r++, rows += cols) {
         inside_decode_tile(type, tile, r, cols, row);
         for (int k = 0; k < cols; k++) {

@@ -61,7 +61,8 @@ char *file_read(const char *path, size_t limit, size_t *size, llama_error *err) 
         free(data);
         data = NULL;
     } else {
-        data[*size = (size_t)bytes] = 0;
+        *size = (size_t)bytes;
+        data[*size] = 0;
     }
     fclose(file);
     return data;
@@ -149,8 +150,7 @@ static int flush_to_disk(FILE *file) {
 
 int replacement_end(replacement *r, llama_error *err) {
     int result = flush_to_disk(r->file) ? set_error(err, "%.120s: cannot write: %s", r->path, strerror(errno)) : 0;
-    if (fclose(r->file) && !result)
-        result = set_error(err, "%.120s: cannot write: %s", r->path, strerror(errno));
+    if (fclose(r->file) && !result) result = set_error(err, "%.120s: cannot write: %s", r->path, strerror(errno));
     r->file = NULL;
 #ifdef _WIN32
     if (!result) remove(r->path); /* there rename does not replace */

@@ -97,9 +97,12 @@ int inside_kv_bytes(const llama_context *c) { return (int)ll_kv_bytes(c); }
 
 inside_kernels inside_find_kernels(void) {
     const ll_kernels *k = ll_find_kernels(NULL);
-    const inside_kernels out = {.block = k->type[LL_F32].block, .pack = k->type[LL_F32].pack,
-                                .tile = k->type[LL_F32].tile, .pair = k->type[LL_F32].pair,
-                                .softmax = k->softmax, .swiglu = k->swiglu};
+    const inside_kernels out = {.block = k->type[LL_F32].block,
+                                .pack = k->type[LL_F32].pack,
+                                .tile = k->type[LL_F32].tile,
+                                .pair = k->type[LL_F32].pair,
+                                .softmax = k->softmax,
+                                .swiglu = k->swiglu};
     return out;
 }
 

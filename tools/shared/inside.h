@@ -1,6 +1,6 @@
-/* inside.h - what programs of tools/ have to see of the inside of llama.c: how a .llama file is laid out, the weights of
- * a loaded model as float32, and the arithmetic. inside.c is the one file of tools/ that contains llama.c; it is the
- * functions of llama.h for the programs too, so that llama.c is compiled once for all of them.
+/* inside.h - what programs of tools/ have to see of the inside of llama.c: how a .llama file is laid out, the weights
+ * of a loaded model as float32, and the arithmetic. inside.c is the one file of tools/ that contains llama.c; it is
+ * the functions of llama.h for the programs too, so that llama.c is compiled once for all of them.
  */
 #ifndef INSIDE_H
 #define INSIDE_H
@@ -12,7 +12,7 @@
 
 enum { INSIDE_HEADER = 128, INSIDE_ENTRY = 64 }; /* bytes of the header, and of a tensor's entry behind it */
 enum { INSIDE_VECTOR, INSIDE_F32, INSIDE_BF16, INSIDE_Q8, INSIDE_Q4 }; /* types, as in the file */
-enum { INSIDE_TILE = 16, INSIDE_LINE = 64 }; /* rows of a tile; bytes of all its rows' next few columns */
+enum { INSIDE_TILE = 16, INSIDE_LINE = 64 };         /* rows of a tile; bytes of all its rows' next few columns */
 enum { INSIDE_Q8_GROUP = 64, INSIDE_Q4_GROUP = 32 }; /* columns that share a scale */
 
 const char *inside_magic(void); /* the 8 bytes that a file begins with */
@@ -31,7 +31,7 @@ inside_tensor inside_tensor_at(const llama_config *f, int i);
 size_t inside_tile_bytes(int type, int cols);
 size_t inside_matrix_bytes(int type, int rows, int cols);
 
-uint16_t inside_f16(float f);  /* to nearest, ties to even */
+uint16_t inside_f16(float f); /* to nearest, ties to even */
 uint16_t inside_bf16(float f);
 
 /* out (cols) = row r of a tile. */

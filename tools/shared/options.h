@@ -6,11 +6,13 @@
 #define OPTIONS_H
 
 typedef enum {
-    FLAG, OFF,    /* takes no value, and makes an int 1, or 0 */
-    TEXT,              /* const char * */
-    WHOLE,             /* int */
-    REAL,              /* double */
-    HELP, VERSION /* print, and end the program */
+    FLAG,
+    OFF,   /* takes no value, and makes an int 1, or 0 */
+    TEXT,  /* const char * */
+    WHOLE, /* int */
+    REAL,  /* double */
+    HELP,
+    VERSION /* print, and end the program */
 } option_kind;
 
 typedef struct {
@@ -18,18 +20,24 @@ typedef struct {
     const char *name;  /* NULL: the letter only */
     const char *value; /* what the help calls it; NULL: the option takes none */
     option_kind kind;
-    void *to;          /* the variable */
-    double low, high;  /* what a number must be between */
-    int mark;          /* for the program's own use */
-    const char *help;  /* NULL: not in the list that --help prints */
+    void *to;         /* the variable */
+    double low, high; /* what a number must be between */
+    int mark;         /* for the program's own use */
+    const char *help; /* NULL: not in the list that --help prints */
 } option;
 
-typedef enum { OPTION_UNKNOWN, OPTION_HAS_NO_VALUE, OPTION_NEEDS_VALUE, OPTION_BAD_NUMBER, OPTION_EXTRA_NAME } option_fault;
+typedef enum {
+    OPTION_UNKNOWN,
+    OPTION_HAS_NO_VALUE,
+    OPTION_NEEDS_VALUE,
+    OPTION_BAD_NUMBER,
+    OPTION_EXTRA_NAME
+} option_fault;
 
 typedef struct {
     const char *program;
-    const char *hint;     /* behind messages about wrong usage */
-    const char *help;     /* what --help prints before the list of options */
+    const char *hint; /* behind messages about wrong usage */
+    const char *help; /* what --help prints before the list of options */
     const option *options;
     int n_options;
     const char **names[2]; /* what the first arguments that are no options go to; NULL: there is none such */

@@ -22,6 +22,7 @@
 enum { SUMS = 12, UNROLL = 8 };
 static const long rounds = 100000;
 
+/* clang-format off */
 #define PEAK_LOOP(name, attribute, vector, start, step, OPERATIONS)                                         \
     attribute static double name(void) {                                                                    \
         vector x[SUMS];                                                                                     \
@@ -35,6 +36,7 @@ static const long rounds = 100000;
         }                                                                                                   \
         return (double)rounds * SUMS * UNROLL * (OPERATIONS);                                               \
     }
+/* clang-format on */
 #endif
 
 #if defined(PEAK_X86) /* 0.5 x + 1 stays between 1 and 2 */
@@ -50,9 +52,11 @@ PEAK_LOOP(int8_512, __attribute__((target("avx512f,avx512vnni"))), __m512i, _mm5
 __attribute__((target("avx512f"))) static int64_t read_512(const unsigned char *p, size_t n) {
     __m512i sum[4];
     for (int k = 0; k < 4; k++) sum[k] = _mm512_setzero_si512();
-    for (size_t i = 0; i + 256 <= n; i += 256)
-        _Pragma("GCC unroll 4") for (int k = 0; k < 4; k++)
+    for (size_t i = 0; i + 256 <= n; i += 256) {
+        _Pragma("GCC unroll 4") for (int k = 0; k < 4; k++) {
             sum[k] = _mm512_add_epi64(sum[k], _mm512_loadu_si512(p + i + 64 * k));
+        }
+    }
     return _mm512_reduce_add_epi64(
         _mm512_add_epi64(_mm512_add_epi64(sum[0], sum[1]), _mm512_add_epi64(sum[2], sum[3])));
 }

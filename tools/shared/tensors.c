@@ -5,8 +5,9 @@
 #include <stdlib.h>
 
 const char *tensor_name(enum tensor id) {
-    static const char *const names[] = {"embedding", "classifier", "final_norm", "attention_norm", "ffn_norm", "wq",
-                                        "wk", "wv", "wo", "w1", "w2", "w3", "rope_frequencies"};
+    static const char *const names[] = {
+        "embedding", "classifier", "final_norm", "attention_norm",  "ffn_norm", "wq", "wk", "wv", "wo",
+        "w1",        "w2",         "w3",         "rope_frequencies"};
     return names[id];
 }
 

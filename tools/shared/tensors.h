@@ -4,11 +4,13 @@
 
 #include "../../llama.h"
 
+/* clang-format off */
 enum tensor {
     TENSOR_EMBEDDING, TENSOR_CLASSIFIER, TENSOR_FINAL_NORM, /* of the model: layer is 0 */
     TENSOR_ATTENTION_NORM, TENSOR_FFN_NORM, TENSOR_WQ, TENSOR_WK, TENSOR_WV, TENSOR_WO, TENSOR_W1, TENSOR_W2, TENSOR_W3,
     TENSOR_ROPE /* of the model, and no weights: the angle per position of each pair of a head */
 };
+/* clang-format on */
 
 /* "wq" and so on: the name in a .llama file, without its layer. */
 const char *tensor_name(enum tensor id);

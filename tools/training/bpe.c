@@ -17,16 +17,16 @@
 #include <string.h>
 
 enum {
-    LONGEST = 48,      /* bytes of a piece */
-    WORD = 4096,       /* bytes of a word; longer ones, which no language has, are cut: only the counts suffer */
+    LONGEST = 48, /* bytes of a piece */
+    WORD = 4096,  /* bytes of a word; longer ones, which no language has, are cut: only the counts suffer */
     NONE = -1
 };
 
-typedef struct { /* a text that is part of a word, and may become a piece */
-    size_t at;       /* in the text */
-    int size, rank;  /* rank: when it became a piece, NONE if it has not */
-    int64_t count;   /* how often it stands in the text as two neighbours; of a character, how often at all */
-    int *words;      /* that hold it, or once did; some twice */
+typedef struct {    /* a text that is part of a word, and may become a piece */
+    size_t at;      /* in the text */
+    int size, rank; /* rank: when it became a piece, NONE if it has not */
+    int64_t count;  /* how often it stands in the text as two neighbours; of a character, how often at all */
+    int *words;     /* that hold it, or once did; some twice */
     int n_words, room;
 } candidate;
 
@@ -38,7 +38,7 @@ typedef struct {
 } word;
 
 typedef struct { /* a hash table from texts to numbers, with open addressing; the owner knows the texts */
-    int *slots; /* NONE: free */
+    int *slots;  /* NONE: free */
     size_t room, used;
 } table;
 
@@ -296,8 +296,7 @@ static int merge(learner *l, word *w) {
         int best = NONE, rank = INT32_MAX;
         for (int i = 0; i + 1 < w->n; i++) {
             const int start = part_start(w, i), size = w->ends[i + 1] - start;
-            const int found =
-                size <= LONGEST ? *find_slot(l, &l->list_table, l->text + w->at + start, size) : NONE;
+            const int found = size <= LONGEST ? *find_slot(l, &l->list_table, l->text + w->at + start, size) : NONE;
             if (found != NONE && l->list[found].rank != NONE && l->list[found].rank < rank)
                 rank = l->list[found].rank, best = i;
         }
@@ -310,8 +309,7 @@ static int merge(learner *l, word *w) {
 static int holds(const word *w, const learner *l, const candidate *c) {
     for (int i = 0; i + 1 < w->n; i++) {
         const int start = part_start(w, i);
-        if (w->ends[i + 1] - start == c->size &&
-            !memcmp(l->text + w->at + start, l->text + c->at, (size_t)c->size))
+        if (w->ends[i + 1] - start == c->size && !memcmp(l->text + w->at + start, l->text + c->at, (size_t)c->size))
             return 1;
     }
     return 0;
@@ -386,8 +384,13 @@ static tokenizer *make_tokenizer(const learner *l, const character *characters, 
     char *memory = malloc(count * (3 * LONGEST + 8)), *end = memory;
     tokenizer *t = NULL;
     if (pieces && memory) {
-        tokenizer_parts parts = {.kind = TOKENIZER_SENTENCEPIECE, .pieces = pieces, .bos = 1, .add_bos = 1,
-                                 .ends = ends, .n_ends = 1, .add_dummy_prefix = 1};
+        tokenizer_parts parts = {.kind = TOKENIZER_SENTENCEPIECE,
+                                 .pieces = pieces,
+                                 .bos = 1,
+                                 .add_bos = 1,
+                                 .ends = ends,
+                                 .n_ends = 1,
+                                 .add_dummy_prefix = 1};
         for (int i = 0; i < 3; i++)
             add_piece(&parts, pieces, &end, (const unsigned char *)special[i], (int)strlen(special[i]), 0,
                       i ? TOKENIZER_CONTROL : TOKENIZER_UNKNOWN);

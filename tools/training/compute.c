@@ -110,8 +110,7 @@ static void pack_cols(const compute *c, float *out, factor b, span cols, span k)
     if (whole == cols.end) return;
     out += (size_t)(whole - cols.begin) * (size_t)n;
     for (int i = 0; i < n; i++)
-        for (int j = 0; j < COLS; j++)
-            out[i * COLS + j] = whole + j < cols.end ? *at(b, k.begin + i, whole + j) : 0;
+        for (int j = 0; j < COLS; j++) out[i * COLS + j] = whole + j < cols.end ? *at(b, k.begin + i, whole + j) : 0;
 }
 
 /* One tile of the last columns: the kernel writes all 16, but the matrix has only so many. */
@@ -134,8 +133,7 @@ static void multiply_block(const compute *c, float *out, size_t stride, const fl
     if (width < COLS) narrow_tile(c, out, stride, width, tile, block, k, rows, add);
     else if (width == 2 * COLS && pair && rows > 2) pair(out, stride, tile, block, k, rows, add);
     else
-        for (int j = 0; j < width; j += COLS)
-            one(out + j, stride, tile + (size_t)j * (size_t)k, block, k, rows, add);
+        for (int j = 0; j < width; j += COLS) one(out + j, stride, tile + (size_t)j * (size_t)k, block, k, rows, add);
 }
 
 /* A panel of a product. */

@@ -1,7 +1,8 @@
 /* compute.h - the arithmetic of training that takes the time: products of matrices, softmax, SwiGLU.
  *
- * Products run on the tile kernels of llama.c, which is why they are here and not in grad.c. Compiled with TRAIN_DOUBLE everything is in double and in plain loops: a test then compares gradients
- * with finite differences to many digits.
+ * Products run on the tile kernels of llama.c, which is why they are here and not in grad.c. Compiled with
+ * TRAIN_DOUBLE everything is in double and in plain loops: a test then compares gradients with finite differences to
+ * many digits.
  *
  * No value depends on the number of threads.
  */

@@ -24,7 +24,7 @@ typedef struct {
     size_t n, count;             /* count: windows of an epoch */
     int length, bos;
     uint64_t seed;
-    size_t *order;   /* (count) of this epoch's windows */
+    size_t *order; /* (count) of this epoch's windows */
     uint64_t epoch;
 } windows;
 
@@ -37,8 +37,9 @@ void windows_free(windows *w);
 void windows_at(const windows *w, size_t start, int *tokens, int *next);
 
 /* Window i of an endless sequence: epoch after epoch, each in an order of its own, and cut at other places. A function
- * of i and the seed only, so that a run can go on anywhere. A window begins where a paragraph does, if one begins in the
- * half window before the cut: so the model learns that texts do not begin within a sentence. 0, or -1 without memory. */
+ * of i and the seed only, so that a run can go on anywhere. A window begins where a paragraph does, if one begins in
+ * the half window before the cut: so the model learns that texts do not begin within a sentence. 0, or -1 without
+ * memory. */
 int windows_take(windows *w, uint64_t i, int *tokens, int *next);
 
 #endif

@@ -34,8 +34,15 @@ static real square_root(real x) { return sizeof(real) == sizeof(float) ? (real)s
 
 /* ==== 1. Weights ================================================================================ */
 
-static const enum tensor of_layer[] = {TENSOR_ATTENTION_NORM, TENSOR_FFN_NORM, TENSOR_WQ, TENSOR_WK, TENSOR_WV,
-                                              TENSOR_WO, TENSOR_W1, TENSOR_W3, TENSOR_W2};
+static const enum tensor of_layer[] = {TENSOR_ATTENTION_NORM,
+                                       TENSOR_FFN_NORM,
+                                       TENSOR_WQ,
+                                       TENSOR_WK,
+                                       TENSOR_WV,
+                                       TENSOR_WO,
+                                       TENSOR_W1,
+                                       TENSOR_W3,
+                                       TENSOR_W2};
 enum { PER_LAYER = sizeof of_layer / sizeof *of_layer };
 
 static size_t tensor_size(const llama_config *f, enum tensor id) {
@@ -94,7 +101,7 @@ size_t grad_count(const llama_config *f) {
 
 /* ==== 2. Memory ================================================================================= */
 
-typedef struct { /* pointers into the weights, or into the gradients */
+typedef struct {                     /* pointers into the weights, or into the gradients */
     real *attention_norm, *ffn_norm; /* (dim) */
     real *wqkv;                      /* (q + 2 kv, dim) */
     real *wo;                        /* (dim, q) */
@@ -108,16 +115,16 @@ typedef struct {
     layer_weights *layers;
 } weights;
 
-typedef struct { /* what a layer computed for all n tokens of a batch, and the backward pass needs */
-    real *x;      /* (n, dim) what came in */
+typedef struct {          /* what a layer computed for all n tokens of a batch, and the backward pass needs */
+    real *x;              /* (n, dim) what came in */
     real *normed, *scale; /* (n, dim) norm(x); (n) 1 / rms(x) */
-    real *qkv;    /* (n, q + 2 kv) after rotation */
-    real *logsum; /* (n, n_heads) of the scores of a query: log of the sum of e^score */
-    real *mixed;  /* (n, q) what attention gives */
-    real *middle; /* (n, dim) x + wo . mixed */
+    real *qkv;            /* (n, q + 2 kv) after rotation */
+    real *logsum;         /* (n, n_heads) of the scores of a query: log of the sum of e^score */
+    real *mixed;          /* (n, q) what attention gives */
+    real *middle;         /* (n, dim) x + wo . mixed */
     real *middle_normed, *middle_scale;
-    real *h;      /* (n, 2 hidden) w1 . middle_normed and w3 . middle_normed */
-    real *gated;  /* (n, hidden) silu(h1) * h3 */
+    real *h;     /* (n, 2 hidden) w1 . middle_normed and w3 . middle_normed */
+    real *gated; /* (n, hidden) silu(h1) * h3 */
 } activations;
 
 enum {
@@ -129,22 +136,22 @@ enum {
 struct grad {
     llama_config f;
     compute *c;
-    int batch, q, kv, qkv;  /* q = n_heads * head_dim, kv = n_kv_heads * head_dim, qkv = q + 2 kv */
-    size_t count;           /* weights */
+    int batch, q, kv, qkv; /* q = n_heads * head_dim, kv = n_kv_heads * head_dim, qkv = q + 2 kv */
+    size_t count;          /* weights */
     weights w, dw;
-    activations *layers;    /* (n_layers + 1): the last has only x, which goes to the classifier, normed and scale */
-    real *rope;             /* (seq_len, head_dim) cosine and sine of each pair */
-    real *branch;           /* (n, dim) what a branch adds to x, or its derivative */
-    real *dx, *dnormed;     /* (n, dim) */
-    real *dqkv, *dmixed;    /* (n, qkv), (n, q) */
-    real *dh, *dgated;      /* (n, 2 hidden), (n, hidden) */
-    real *logits;           /* (HEAD_ROWS, vocab_size), and their derivative */
-    real *losses;           /* (n) */
-    real *partial;          /* (n / SUM_ROWS, dim) sums over some tokens */
-    real *scores;           /* (threads, 2, QUERIES, seq_len) */
+    activations *layers; /* (n_layers + 1): the last has only x, which goes to the classifier, normed and scale */
+    real *rope;          /* (seq_len, head_dim) cosine and sine of each pair */
+    real *branch;        /* (n, dim) what a branch adds to x, or its derivative */
+    real *dx, *dnormed;  /* (n, dim) */
+    real *dqkv, *dmixed; /* (n, qkv), (n, q) */
+    real *dh, *dgated;   /* (n, 2 hidden), (n, hidden) */
+    real *logits;        /* (HEAD_ROWS, vocab_size), and their derivative */
+    real *losses;        /* (n) */
+    real *partial;       /* (n / SUM_ROWS, dim) sums over some tokens */
+    real *scores;        /* (threads, 2, QUERIES, seq_len) */
     void *memory;
     /* of the pass that is running: */
-    int n;                  /* tokens */
+    int n; /* tokens */
     double dropout;
     uint64_t seed;
 };
@@ -221,7 +228,8 @@ grad *grad_create(const llama_config *config, const real *rope, int batch, compu
     if (!g->memory) {
         grad_free(g);
         return set_error(err, "no memory: a batch of %d x %d tokens takes %.1f GB", batch, config->seq_len,
-                           (double)bytes * 1e-9), NULL;
+                         (double)bytes * 1e-9),
+               NULL;
     }
     carve_all(g, (char *)g->memory + (64 - (uintptr_t)g->memory % 64));
     memset(g->w.all, 0, g->count * sizeof(real)), memset(g->dw.all, 0, g->count * sizeof(real));

@@ -31,8 +31,8 @@ size_t grad_count(const llama_config *f);
 
 typedef struct grad grad;
 
-/* Sizes must have passed inside_check_config. Sequences are config->seq_len tokens long, at most batch of them at a time.
- * rope is (head_dim / 2) angles per position and is copied, as is config. NULL with a message naming the bytes if
+/* Sizes must have passed inside_check_config. Sequences are config->seq_len tokens long, at most batch of them at a
+ * time. rope is (head_dim / 2) angles per position and is copied, as is config. NULL with a message naming the bytes if
  * memory is short. Weights start as zeros. The threads in c must outlive the model. */
 grad *grad_create(const llama_config *config, const real *rope, int batch, compute *c, llama_error *err);
 void grad_free(grad *g); /* NULL is allowed */
@@ -44,10 +44,10 @@ real *grad_gradients(grad *g); /* (grad_count) */
 void grad_initialise(grad *g, uint64_t seed);
 
 typedef struct {
-    int backward;    /* 1: add the gradient of share * the mean loss to the gradients */
-    double share;    /* of this batch in the step; 1 without accumulation */
-    double dropout;  /* 0: none */
-    uint64_t seed;   /* of the dropout */
+    int backward;   /* 1: add the gradient of share * the mean loss to the gradients */
+    double share;   /* of this batch in the step; 1 without accumulation */
+    double dropout; /* 0: none */
+    uint64_t seed;  /* of the dropout */
 } grad_pass;
 
 /* tokens and next (sequences, seq_len): next[i] is what should follow tokens[i]. Returns the mean negative logarithm of
@@ -61,9 +61,9 @@ double grad_operations(const llama_config *f, int backward); /* per token */
 
 typedef struct {
     double rate, beta1, beta2, epsilon, decay; /* decay is for matrices, not for norms */
-    double clip;             /* the longest gradient; longer ones are shortened to it. 0: any */
-    int freeze_embedding;    /* 1: the embedding stays as it is */
-    uint64_t step;           /* 1 for the first */
+    double clip;                               /* the longest gradient; longer ones are shortened to it. 0: any */
+    int freeze_embedding;                      /* 1: the embedding stays as it is */
+    uint64_t step;                             /* 1 for the first */
 } adamw;
 
 /* Makes a step along the gradients and sets them to zero. moment1 and moment2 (grad_count) belong to the caller.

@@ -17,13 +17,16 @@ enum { VERSION = 1, HASH_AT = 104 };
 /* ---- Bytes ---- */
 
 static double get_number(const unsigned char *p) {
-    const union { uint64_t u; double d; } x = {get_uint(p, 8)};
-    return x.d;
+    const uint64_t bits = get_uint(p, 8);
+    double d;
+    memcpy(&d, &bits, sizeof d);
+    return d;
 }
 
 static void put_number(unsigned char *p, double d) {
-    const union { double d; uint64_t u; } x = {d};
-    put_uint(p, x.u, 8);
+    uint64_t bits;
+    memcpy(&bits, &d, sizeof bits);
+    put_uint(p, bits, 8);
 }
 
 uint64_t state_hash(const void *data, size_t size, uint64_t before) {

@@ -43,8 +43,7 @@ int weights_load(model_weights *m, const char *path, llama_error *err) {
     return result;
 }
 
-static int give_rows(void *user, enum tensor tensor, int layer, int first, int count, float *out,
-                     llama_error *err) {
+static int give_rows(void *user, enum tensor tensor, int layer, int first, int count, float *out, llama_error *err) {
     const model_weights *m = user;
     const grad_tensor t = grad_find_tensor(&m->config, tensor, layer);
     (void)err;
@@ -53,9 +52,13 @@ static int give_rows(void *user, enum tensor tensor, int layer, int first, int c
 }
 
 static writer_input input_of(const model_weights *m, int type) {
-    const writer_input in = {.config = m->config, .rope_frequencies = m->rope, .type = type,
-                             .tokenizer = m->tokenizer, .tokenizer_size = m->tokenizer_size,
-                             .rows = give_rows, .user = (void *)(uintptr_t)m}; /* not written to */
+    const writer_input in = {.config = m->config,
+                             .rope_frequencies = m->rope,
+                             .type = type,
+                             .tokenizer = m->tokenizer,
+                             .tokenizer_size = m->tokenizer_size,
+                             .rows = give_rows,
+                             .user = (void *)(uintptr_t)m}; /* not written to */
     return in;
 }
 

@@ -7,9 +7,9 @@
 /* A model in memory. What weights_load fills is malloc'ed: weights_free. */
 typedef struct {
     llama_config config;
-    float *rope;      /* (head_dim / 2) angles per position */
-    float *values;    /* (grad_count) */
-    void *tokenizer;  /* the flat form; NULL: none */
+    float *rope;     /* (head_dim / 2) angles per position */
+    float *values;   /* (grad_count) */
+    void *tokenizer; /* the flat form; NULL: none */
     size_t tokenizer_size;
 } model_weights;
 
