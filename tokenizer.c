@@ -1,7 +1,24 @@
-/* tokenizer.c - text to token ids and back. Contract in tokenizer.h.
+/* tokenizer.c - text to token ids and back. The contract is in tokenizer.h.
  *
- * How byte pair encoding (BPE) reads a text, as SentencePiece does it (byte-level BPE, which Llama 3 uses, has a
- * room of its own below; its third step is the same):
+ *    1. Vocabulary        pieces with their ids, and how to find them
+ *    2. Tools             characters, memory, errors
+ *    3. Normalisation     the text as pieces spell it
+ *    4. Splitting         into words that no merge bridges, and those into symbols
+ *    5. Merging           byte pair encoding itself
+ *    6. Encoding          what all that makes of a text
+ *    7. Decoding
+ *    8. Chat templates
+ *    9. Public functions
+ *
+ *   and what a reader may skip:
+ *
+ *   10. Building          from a list of pieces to a vocabulary that finds them
+ *   11. File formats      tokenizer.bin, SentencePiece's .model, the flat form
+ *   12. Loading and saving
+ *   13. Unicode           which characters are letters, which are numbers
+ *
+ * How byte pair encoding (BPE) reads a text, as SentencePiece does it (byte-level BPE, which Llama 3 uses, differs in
+ * what it splits a text into; merging is the same):
  *
  * 1. Normalise. The text is taken as it is, except for spaces: each becomes the visible character
  *    U+2581 (written _ here), so that a space is an ordinary part of pieces, and one more is put in
@@ -26,9 +43,6 @@
  * Searching all pairs after each merge takes quadratic time. Here symbols are a linked list and the
  * pairs that can join wait in a heap, best first. A pair that has changed since it was pushed stays in
  * the heap and is recognised, when its turn comes, by its size: O(n log n) in all.
- *
- * The rooms: UTF-8; memory and errors; pieces and how to find them; reading files; loading; normalisation;
- * merging; byte-level BPE; chat; public functions.
  */
 #include "tokenizer.h"
 
@@ -49,6 +63,8 @@
 #define TK_SPACE "\xE2\x96\x81" /* U+2581, three bytes */
 
 enum { TK_N_TEMPLATES = TOKENIZER_MISTRAL };
+
+/* ==== 1. Vocabulary ============================================================================= */
 
 typedef struct {
     const char *text;    /* as encoding compares it, spaces as U+2581; inside tokenizer.bytes */
@@ -114,98 +130,9 @@ struct tokenizer {
     size_t map_size, n_trie;
 };
 
-/* ---------------------------------------------------------------------------------------------------
- * UTF-8
- * ------------------------------------------------------------------------------------------------- */
-
-/* Bytes of the character at p, of n > 0 bytes; 1 for a byte that starts none. (What has the form of a
- * character but stands for none, such as half a surrogate pair, is no piece either: it becomes bytes.) */
-static size_t tk_char_size(const char *p, size_t n) {
-    const unsigned char *u = (const unsigned char *)p;
-    size_t size = u[0] < 0xC2 ? 1 : u[0] < 0xE0 ? 2 : u[0] < 0xF0 ? 3 : u[0] < 0xF5 ? 4 : 1;
-    if (size > n) return 1;
-    for (size_t i = 1; i < size; i++)
-        if ((u[i] & 0xC0) != 0x80) return 1;
-    return size;
-}
-
-/* ---------------------------------------------------------------------------------------------------
- * Memory and errors
- * ------------------------------------------------------------------------------------------------- */
-
-/* Writes one line of text to err, whatever the arguments hold, and returns 0 for the caller to return. */
-static int tk_fail(tokenizer_error *err, const char *format, ...) {
-    if (!err) return 0;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(err->text, sizeof err->text, format, args);
-    va_end(args);
-    for (char *p = err->text, *end = p + strlen(p); p < end;) {
-        size_t n = tk_char_size(p, (size_t)(end - p));
-        if (n == 1 && (*p < ' ' || *p > '~')) *p = '?';
-        p += n;
-    }
-    return 0;
-}
-
-/* *out = a * b + c, or 0 if that overflows. Every size that depends on input goes through here. */
-static int tk_size(size_t a, size_t b, size_t c, size_t *out) {
-    if (b && a > SIZE_MAX / b) return 0;
-    if (a * b > SIZE_MAX - c) return 0;
-    *out = a * b + c;
-    return 1;
-}
-
-static void *tk_std_alloc(void *user, size_t size) { return (void)user, malloc(size); }
-static void tk_std_release(void *user, void *p) { (void)user, free(p); }
-
-static void *tk_alloc(const tokenizer_allocator *m, size_t count, size_t each, tokenizer_error *err) {
-    size_t size = 0;
-    void *p = tk_size(count, each, 0, &size) ? m->alloc(m->user, size ? size : 1) : NULL;
-    if (!p) tk_fail(err, "no memory for %zu x %zu bytes", count, each);
-    return p;
-}
-
-static void tk_release(const tokenizer_allocator *m, void *p) {
-    if (p) m->release(m->user, p);
-}
-
-static tk_bytes tk_string(const char *s) { return (tk_bytes){s, strlen(s)}; }
-
-static int tk_equal(tk_bytes a, const char *s) { return a.size == strlen(s) && memcmp(a.p, s, a.size) == 0; }
-
-/* How much of a text a message shows. */
-static int tk_shown(size_t n) { return n < 40 ? (int)n : 40; }
-
-/* Appends to out, and returns where. */
-static char *tk_write(tk_out *out, const char *p, size_t n) {
-    char *at = out->p ? out->p + out->n : NULL;
-    if (at && n == 1) *at = *p;
-    else if (at && n) memcpy(at, p, n);
-    out->n += n;
-    return at;
-}
-
-/* The same with every `from` turned into `to`: a space, or the character that stands for one. */
-static char *tk_write_spaced(tk_out *out, const char *p, size_t n, const char *from, const char *to) {
-    char *at = out->p ? out->p + out->n : NULL;
-    size_t n_from = strlen(from), n_to = strlen(to);
-    for (const char *end = p + n; p < end;) {
-        int match = *p == *from && (size_t)(end - p) >= n_from && memcmp(p, from, n_from) == 0;
-        if (match) tk_write(out, to, n_to);
-        else tk_write(out, p, 1);
-        p += match ? n_from : 1;
-    }
-    return at;
-}
-
-/* ---------------------------------------------------------------------------------------------------
- * Pieces, and how to find them
- *
- * A lookup hashes the text and searches the few slots whose hashes start with the same bits. Slots are
+/* A lookup hashes the text and searches the few slots whose hashes start with the same bits. Slots are
  * sorted, so that a file made of colliding pieces costs a binary search and not a linear one: no
- * input makes loading or encoding quadratic, and no secret seed is needed.
- * ------------------------------------------------------------------------------------------------- */
+ * input makes loading or encoding quadratic, and no secret seed is needed. */
 
 /* Control, unknown and byte pieces have a name that text never matches. (SentencePiece's unused pieces take
  * part in merging and are then taken apart.) */
@@ -225,33 +152,6 @@ static uint32_t tk_hash(const char *p, size_t n, int reserved) {
 static int tk_compare_bytes(const char *a, size_t na, const char *b, size_t nb) {
     int c = memcmp(a, b, na < nb ? na : nb);
     return c ? c : (na > nb) - (na < nb);
-}
-
-static int tk_compare_slots(const tokenizer *t, tk_slot a, tk_slot b, int by_hash) {
-    if (by_hash && a.hash != b.hash) return a.hash < b.hash ? -1 : 1;
-    const tk_piece *p = &t->pieces[a.id], *q = &t->pieces[b.id];
-    return tk_compare_bytes(p->text, (size_t)p->size, q->text, (size_t)q->size);
-}
-
-/* Heapsort: n log n on any input, in place, without recursion. */
-static void tk_sort(const tokenizer *t, tk_slot *a, size_t n, int by_hash) {
-    for (size_t start = n / 2, end = n; end > 1;) {
-        if (start > 0) {
-            start--; /* first make a heap, */
-        } else {
-            tk_slot largest = a[0]; /* then move its top behind its end */
-            a[0] = a[--end];
-            a[end] = largest;
-        }
-        tk_slot x = a[start];
-        size_t i = start;
-        for (size_t child; (child = 2 * i + 1) < end; i = child) {
-            if (child + 1 < end && tk_compare_slots(t, a[child], a[child + 1], by_hash) < 0) child++;
-            if (tk_compare_slots(t, x, a[child], by_hash) >= 0) break;
-            a[i] = a[child];
-        }
-        a[i] = x;
-    }
 }
 
 /* The id of the piece with this text, or -1. */
@@ -301,25 +201,6 @@ static size_t tk_user_match(const tokenizer *t, const char *p, size_t n) {
     return id < 0 ? 0 : (size_t)t->pieces[id].size;
 }
 
-/* The bit of t->joins for a character that follows the byte before it. It is set if some piece holds the
- * two side by side (or two others with the same bit). Where it is not, no merge ever bridges the two,
- * and the text falls into spans, most of them words, that are merged one after the other in little memory. */
-static uint32_t tk_join(const char *p, size_t n) {
-    uint32_t h = (unsigned char)p[-1];
-    for (size_t i = 0; i < n; i++) h = h * 16777619u ^ (unsigned char)p[i];
-    return h * 0x9E3779B1u >> (32 - TK_JOIN_BITS);
-}
-
-static void tk_add_joins(tokenizer *t, const tk_piece *piece) {
-    const char *p = piece->text, *end = p + piece->size;
-    for (p += tk_char_size(p, (size_t)(end - p)); p < end;) {
-        size_t n = tk_char_size(p, (size_t)(end - p));
-        uint32_t bit = tk_join(p, n);
-        t->joins[bit >> 3] |= (unsigned char)(1u << (bit & 7));
-        p += n;
-    }
-}
-
 /* The rule for two neighbours, or NULL. */
 static const tk_rule *tk_find_rule(const tokenizer *t, int32_t left, int32_t right) {
     uint32_t lo = t->first_rule[left], hi = t->first_rule[left + 1];
@@ -333,13 +214,795 @@ static const tk_rule *tk_find_rule(const tokenizer *t, int32_t left, int32_t rig
     return NULL;
 }
 
-/* ---------------------------------------------------------------------------------------------------
- * Reading files
+/* ==== 2. Tools ================================================================================== */
+
+/* Bytes of the character at p, of n > 0 bytes; 1 for a byte that starts none. (What has the form of a
+ * character but stands for none, such as half a surrogate pair, is no piece either: it becomes bytes.) */
+static size_t tk_char_size(const char *p, size_t n) {
+    const unsigned char *u = (const unsigned char *)p;
+    size_t size = u[0] < 0xC2 ? 1 : u[0] < 0xE0 ? 2 : u[0] < 0xF0 ? 3 : u[0] < 0xF5 ? 4 : 1;
+    if (size > n) return 1;
+    for (size_t i = 1; i < size; i++)
+        if ((u[i] & 0xC0) != 0x80) return 1;
+    return size;
+}
+
+/* Writes one line of text to err, whatever the arguments hold, and returns 0 for the caller to return. */
+static int tk_fail(tokenizer_error *err, const char *format, ...) {
+    if (!err) return 0;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(err->text, sizeof err->text, format, args);
+    va_end(args);
+    for (char *p = err->text, *end = p + strlen(p); p < end;) {
+        size_t n = tk_char_size(p, (size_t)(end - p));
+        if (n == 1 && (*p < ' ' || *p > '~')) *p = '?';
+        p += n;
+    }
+    return 0;
+}
+
+/* *out = a * b + c, or 0 if that overflows. Every size that depends on input goes through here. */
+static int tk_size(size_t a, size_t b, size_t c, size_t *out) {
+    if (b && a > SIZE_MAX / b) return 0;
+    if (a * b > SIZE_MAX - c) return 0;
+    *out = a * b + c;
+    return 1;
+}
+
+static void *tk_alloc(const tokenizer_allocator *m, size_t count, size_t each, tokenizer_error *err) {
+    size_t size = 0;
+    void *p = tk_size(count, each, 0, &size) ? m->alloc(m->user, size ? size : 1) : NULL;
+    if (!p) tk_fail(err, "no memory for %zu x %zu bytes", count, each);
+    return p;
+}
+
+static void tk_release(const tokenizer_allocator *m, void *p) {
+    if (p) m->release(m->user, p);
+}
+
+/* Appends to out, and returns where. */
+static char *tk_write(tk_out *out, const char *p, size_t n) {
+    char *at = out->p ? out->p + out->n : NULL;
+    if (at && n == 1) *at = *p;
+    else if (at && n) memcpy(at, p, n);
+    out->n += n;
+    return at;
+}
+
+/* ==== 3. Normalisation ========================================================================== */
+
+/* The same with every `from` turned into `to`: a space, or the character that stands for one. */
+static char *tk_write_spaced(tk_out *out, const char *p, size_t n, const char *from, const char *to) {
+    char *at = out->p ? out->p + out->n : NULL;
+    size_t n_from = strlen(from), n_to = strlen(to);
+    for (const char *end = p + n; p < end;) {
+        int match = *p == *from && (size_t)(end - p) >= n_from && memcmp(p, from, n_from) == 0;
+        if (match) tk_write(out, to, n_to);
+        else tk_write(out, p, 1);
+        p += match ? n_from : 1;
+    }
+    return at;
+}
+
+static uint32_t tk_u32(const char *p) {
+    const unsigned char *u = (const unsigned char *)p;
+    return u[0] | (uint32_t)u[1] << 8 | (uint32_t)u[2] << 16 | (uint32_t)u[3] << 24;
+}
+
+/* Finds the longest rule that applies at p: its replacement (zero-terminated), and in *used the bytes it
+ * replaces. The trie is a double array (the file format is that of darts-clone): a unit holds the byte
+ * that leads to it, whether a rule ends there, and what to xor for the children's place. */
+static const char *tk_replacement(const tokenizer *t, const char *p, size_t n, size_t *used) {
+    const char *found = NULL;
+    size_t at = 0;
+    if (t->n_trie == 0) return NULL;
+    const char *trie = t->map + 4, *rules = trie + 4 * t->n_trie;
+    for (size_t i = 0;; i++) {
+        uint32_t unit = tk_u32(trie + 4 * at);
+        at ^= (size_t)(unit >> 10) << ((unit & 0x200) >> 6);
+        if (i > 0 && (unit & 0x100) && at < t->n_trie) {
+            uint32_t rule = tk_u32(trie + 4 * at) & 0x7FFFFFFFu;
+            if (rule < t->map_size - 4 - 4 * t->n_trie) found = rules + rule, *used = i;
+        }
+        if (i == n || i == TK_MAX_MATCH) break;
+        at ^= (unsigned char)p[i];
+        if (at >= t->n_trie || (tk_u32(trie + 4 * at) & 0x800000FFu) != (unsigned char)p[i]) break;
+    }
+    return found;
+}
+
+/* What the text at p is normalised to, one step: *to and *n_to; returns the bytes of text used up. */
+static size_t tk_normal_step(const tokenizer *t, const char *p, size_t n, const char **to, size_t *n_to) {
+    size_t used = t->n_user ? tk_user_match(t, p, n) : 0;
+    *to = p;
+    if (used == 0) {
+        const char *replacement = tk_replacement(t, p, n, &used);
+        if (replacement) {
+            *to = replacement;
+            *n_to = strlen(replacement);
+            return used;
+        }
+        used = tk_char_size(p, n);
+    }
+    *n_to = used;
+    return used;
+}
+
+/* Writes the normalised text to out; where out only counts, spaces at the end that will go count too.
+ * Stops early at more than TK_MAX_TEXT. A text that continues another gets no space in front and keeps its own. */
+static void tk_normalize(const tokenizer *t, const char *p, size_t size, int continues, tk_out *out) {
+    const char *space = t->escape_spaces ? TK_SPACE : " ", *end = p + size, *to;
+    size_t n_space = strlen(space), n, used;
+    if (t->remove_extra_spaces && !continues)
+        for (; p < end; p += used) {
+            used = tk_normal_step(t, p, (size_t)(end - p), &to, &n);
+            if (n != 1 || *to != ' ') break;
+        }
+    if (p == end) return;
+
+    if (t->dummy_prefix && !t->space_is_suffix && !continues) tk_write(out, space, n_space);
+    int after_space = t->remove_extra_spaces && !continues;
+    for (; p < end && out->n <= TK_MAX_TEXT; p += used) {
+        used = tk_normal_step(t, p, (size_t)(end - p), &to, &n);
+        while (after_space && n && *to == ' ') to++, n--;
+        if (n == 0) continue;
+        after_space = t->remove_extra_spaces && to[n - 1] == ' ';
+        tk_write_spaced(out, to, n, " ", space);
+    }
+    if (t->remove_extra_spaces && out->p) /* also those that the text holds as U+2581, as SentencePiece does */
+        while (out->n >= n_space && memcmp(out->p + out->n - n_space, space, n_space) == 0) out->n -= n_space;
+    if (t->dummy_prefix && t->space_is_suffix) tk_write(out, space, n_space);
+}
+
+/* ==== 4. Splitting ============================================================================== */
+
+typedef struct {
+    int32_t start, size;  /* in run.text; size 0: merged into an earlier symbol */
+    int32_t before, next; /* neighbours in the list, -1 at its ends */
+    int32_t id;           /* -1: not looked up yet */
+    int final;            /* user-defined: never merged */
+} tk_symbol;
+
+/* The bit of t->joins for a character that follows the byte before it. It is set if some piece holds the
+ * two side by side (or two others with the same bit). Where it is not, no merge ever bridges the two,
+ * and the text falls into spans, most of them words, that are merged one after the other in little memory. */
+static uint32_t tk_join(const char *p, size_t n) {
+    uint32_t h = (unsigned char)p[-1];
+    for (size_t i = 0; i < n; i++) h = h * 16777619u ^ (unsigned char)p[i];
+    return h * 0x9E3779B1u >> (32 - TK_JOIN_BITS);
+}
+
+/* Splits text at *at into symbols as far as merges can reach, moves *at there and returns how many there
+ * are. With symbols NULL it only counts. */
+static int32_t tk_split(const tokenizer *t, tk_bytes text, size_t *at, tk_symbol *symbols) {
+    int32_t n = 0;
+    for (;;) {
+        const char *p = text.p + *at;
+        size_t left = text.size - *at, user = t->n_user ? tk_user_match(t, p, left) : 0;
+        size_t size = user ? user : tk_char_size(p, left);
+        if (symbols) symbols[n] = (tk_symbol){(int32_t)*at, (int32_t)size, n - 1, n + 1, -1, user != 0};
+        n++;
+        *at += size;
+        if (*at == text.size) break;
+        uint32_t bit = tk_join(p + size, tk_char_size(p + size, left - size));
+        if (!(t->joins[bit >> 3] >> (bit & 7) & 1)) break;
+    }
+    if (symbols) symbols[n - 1].next = -1;
+    return n;
+}
+
+/* ---- Byte-level BPE ----
  *
- * Each format has a reader that hands pieces to tk_add_piece and is run twice: once to check everything
- * and to count, and once more, when there is memory for what was counted, to keep it. So memory is
- * bounded by what the file holds, not by what it claims.
- * ------------------------------------------------------------------------------------------------- */
+ * The text is first cut into words, none of which a merge ever bridges, by the pattern of Llama 3:
+ *
+ *     (?i:'s|'t|'re|'ve|'m|'ll|'d) | [^\r\n\p{L}\p{N}]?\p{L}+ | \p{N}{1,3} | ?[^\s\p{L}\p{N}]+[\r\n]* |
+ *     \s*[\r\n]+ | \s+(?!\S) | \s+                      (the blank before the fourth's ? is part of it)
+ *
+ * The first alternative that matches is taken, and it takes all it can. By hand each costs one look at the
+ * characters it takes and one at those after, so that no text takes quadratic time; what an engine with
+ * backtracking does to a megabyte of spaces is the reason.
+ *
+ * What leaves room for opinion is as in the regular expressions of Rust, which OpenAI's tiktoken and Hugging
+ * Face's tokenizers use: \s is White_Space (U+0085 is, U+FEFF is not), and (?i:'s) matches U+017F, the long s,
+ * too. Bytes that are no UTF-8 are single characters that are neither letter nor number nor space, as U+FFFD
+ * is, by which those tokenizers replace them; here they stay what they are. */
+
+enum { TK_OTHER, TK_LETTER, TK_NUMBER, TK_BLANK, TK_NEWLINE, TK_NOTHING }; /* NOTHING: the text has ended */
+
+/* The code point at p, of n > 0 bytes, and in *size its bytes; -1 for a byte that is no UTF-8. */
+static int32_t tk_code_point(const char *p, size_t n, size_t *size) {
+    static const int32_t least[] = {0, 0, 0x80, 0x800, 0x10000}, first[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+    const unsigned char *u = (const unsigned char *)p;
+    *size = tk_char_size(p, n);
+    int32_t c = u[0] & first[*size];
+    if (*size == 1) return u[0] < 0x80 ? c : -1;
+    for (size_t i = 1; i < *size; i++) c = c << 6 | (u[i] & 0x3F);
+    if (c >= least[*size] && c <= 0x10FFFF && (c & ~0x7FF) != 0xD800) return c;
+    *size = 1;
+    return -1;
+}
+
+static int tk_is_blank(int32_t c) {
+    return c == ' ' || (c >= 9 && c <= 13) || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
+           c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+}
+
+static int tk_letter_or_number(int32_t c); /* TK_LETTER, TK_NUMBER or TK_OTHER, from the tables of the last room */
+
+/* What the character at p is to the pattern, and its bytes. */
+static int tk_class(const char *p, const char *end, size_t *size) {
+    *size = 0;
+    if (p == end) return TK_NOTHING;
+    int32_t c = tk_code_point(p, (size_t)(end - p), size);
+    if (c == '\n' || c == '\r') return TK_NEWLINE;
+    if (tk_is_blank(c)) return TK_BLANK;
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return TK_LETTER;
+    if (c < 0x80) return c >= '0' && c <= '9' ? TK_NUMBER : TK_OTHER; /* -1 too */
+    return tk_letter_or_number(c);
+}
+
+/* The end of the characters of that class from p on, of which there are at most limit. */
+static const char *tk_skip(const char *p, const char *end, int class_, size_t limit) {
+    size_t size;
+    while (limit-- && tk_class(p, end, &size) == class_) p += size;
+    return p;
+}
+
+/* Bytes of 's, 't, 're, 've, 'm, 'll or 'd at p, in either case, or 0. */
+static size_t tk_contraction(const char *p, size_t n) {
+    static const char *const two = "sStTmMdD", *const three = "rReEvVeElLlL"; /* and for the last two letters */
+    if (n < 2 || p[0] != '\'' || p[1] == 0) return 0;
+    if (strchr(two, p[1])) return 2;
+    if (n < 3) return 0;
+    for (int i = 0; i < 12; i += 4)
+        if ((p[1] == three[i] || p[1] == three[i + 1]) && (p[2] == three[i + 2] || p[2] == three[i + 3])) return 3;
+    return memcmp(p + 1, "\xC5\xBF", 2) == 0 ? 3 : 0; /* U+017F */
+}
+
+/* The end of the word that begins with white space at p and matches one of the last three alternatives. */
+static const char *tk_blank_word(const char *p, const char *end) {
+    const char *at = p, *last = p, *newline = NULL; /* last: the last character's start */
+    size_t size;
+    for (int kind; kind = tk_class(at, end, &size), kind == TK_BLANK || kind == TK_NEWLINE; at += size) {
+        last = at;
+        if (kind == TK_NEWLINE) newline = at + size;
+    }
+    if (newline) return newline;
+    return at == end || last == p ? at : last; /* the last one goes with the word that follows */
+}
+
+/* The end of the first word of a text that is not empty. */
+static const char *tk_word(const char *p, const char *end) {
+    size_t size, next_size, n = tk_contraction(p, (size_t)(end - p));
+    if (n) return p + n;
+    int kind = tk_class(p, end, &size), next = tk_class(p + size, end, &next_size);
+    if (kind == TK_LETTER || (next == TK_LETTER && (kind == TK_OTHER || kind == TK_BLANK)))
+        return tk_skip(p + size, end, TK_LETTER, SIZE_MAX);
+    if (kind == TK_NUMBER) return tk_skip(p, end, TK_NUMBER, 3);
+    if (kind == TK_OTHER || (*p == ' ' && next == TK_OTHER))
+        return tk_skip(tk_skip(p + size, end, TK_OTHER, SIZE_MAX), end, TK_NEWLINE, SIZE_MAX);
+    return tk_blank_word(p, end);
+}
+
+/* ==== 5. Merging ================================================================================ */
+
+typedef struct {
+    float score;
+    int32_t left; /* index of the left symbol */
+    int32_t size; /* bytes of both, when the pair was found: if they differ now, the pair is gone */
+    int32_t id;
+} tk_pair;
+
+/* One call of tokenizer_encode. */
+typedef struct {
+    const tokenizer *t;
+    tk_bytes text;      /* normalised */
+    tk_symbol *symbols; /* (max_symbols), one span of text or one word at a time */
+    tk_pair *heap;      /* (2 * max_symbols): each merge takes a pair out and puts up to two in */
+    size_t max_symbols, n_heap;
+    int32_t *splits; /* (n_pieces) for unused pieces, bytes of the left half; NULL if there are none */
+    int *ids;
+    size_t capacity, n_ids;
+    int after_unknown;
+    int continues; /* the text continues what came before it */
+    tokenizer_error *err;
+} tk_run;
+
+/* Makes room for n symbols. What they were is lost. */
+static int tk_reserve(tk_run *r, size_t n) {
+    const tokenizer *t = r->t;
+    if (n <= r->max_symbols) return 1;
+    if (n < 2 * r->max_symbols) n = 2 * r->max_symbols;
+    if (n < 64) n = 64;
+    tk_release(&t->memory, r->symbols);
+    tk_release(&t->memory, r->heap);
+    r->symbols = tk_alloc(&t->memory, n, sizeof *r->symbols, r->err);
+    r->heap = r->symbols ? tk_alloc(&t->memory, 2 * n, sizeof *r->heap, r->err) : NULL;
+    r->max_symbols = r->heap ? n : 0;
+    return r->heap != NULL;
+}
+
+static int tk_pair_before(const tk_pair *a, const tk_pair *b) {
+    return a->score > b->score || (a->score == b->score && a->left < b->left);
+}
+
+static void tk_push(tk_run *r, tk_pair x) {
+    size_t i = r->n_heap++;
+    for (; i > 0 && tk_pair_before(&x, &r->heap[(i - 1) / 2]); i = (i - 1) / 2) r->heap[i] = r->heap[(i - 1) / 2];
+    r->heap[i] = x;
+}
+
+static tk_pair tk_pop(tk_run *r) {
+    tk_pair top = r->heap[0], x = r->heap[--r->n_heap];
+    size_t i = 0;
+    for (size_t child; (child = 2 * i + 1) < r->n_heap; i = child) {
+        if (child + 1 < r->n_heap && tk_pair_before(&r->heap[child + 1], &r->heap[child])) child++;
+        if (!tk_pair_before(&r->heap[child], &x)) break;
+        r->heap[i] = r->heap[child];
+    }
+    r->heap[i] = x;
+    return top;
+}
+
+/* Pushes the pair of neighbours left and right if they can be joined. */
+static void tk_consider(tk_run *r, int32_t left, int32_t right) {
+    if (left < 0 || right < 0) return;
+    const tk_symbol *a = &r->symbols[left], *b = &r->symbols[right];
+    if (r->t->kind == TOKENIZER_BYTE_LEVEL) {
+        const tk_rule *rule = tk_find_rule(r->t, a->id, b->id);
+        if (rule) tk_push(r, (tk_pair){-(float)rule->rank, left, a->size + b->size, rule->id});
+        return;
+    }
+    if (a->final || b->final || b->size > r->t->longest - a->size) return;
+    int32_t size = a->size + b->size, id = tk_find(r->t, r->text.p + a->start, (size_t)size, 0);
+    if (id < 0) return;
+    tk_push(r, (tk_pair){r->t->pieces[id].score, left, size, id});
+    if (r->splits) r->splits[id] = a->size; /* the same wherever the piece is found: nothing outside reaches in */
+}
+
+static void tk_merge(tk_run *r, int32_t n) {
+    for (int32_t i = 1; i < n; i++) tk_consider(r, i - 1, i);
+    while (r->n_heap) {
+        tk_pair pair = tk_pop(r);
+        tk_symbol *a = &r->symbols[pair.left];
+        if (a->size == 0 || a->next < 0 || a->size + r->symbols[a->next].size != pair.size) continue;
+        tk_symbol *b = &r->symbols[a->next];
+        a->size = pair.size;
+        a->id = pair.id;
+        a->next = b->next;
+        b->size = 0;
+        if (a->next >= 0) r->symbols[a->next].before = pair.left;
+        tk_consider(r, a->before, pair.left);
+        tk_consider(r, pair.left, a->next);
+    }
+}
+
+/* ==== 6. Encoding =============================================================================== */
+
+static void tk_emit(tk_run *r, int id) {
+    if (r->n_ids < r->capacity) r->ids[r->n_ids] = id;
+    r->n_ids++;
+}
+
+/* Emits the ids of what became a symbol: of a piece, or of its bytes, or one unknown token for a run of
+ * unknown symbols. An unused piece took part in merging and is now taken apart again. */
+static void tk_emit_text(tk_run *r, int32_t start, int32_t size, int32_t id) {
+    const tokenizer *t = r->t;
+    tk_pair *stack = r->heap; /* empty by now, and there are no more parts than symbols */
+    size_t n = 0;
+    stack[n++] = (tk_pair){0, start, size, id};
+    while (n) {
+        tk_pair x = stack[--n];
+        const char *p = r->text.p + x.left;
+        id = x.id >= 0 ? x.id : tk_find(t, p, (size_t)x.size, 0);
+        if (id >= 0 && t->pieces[id].type == TOKENIZER_UNUSED && r->splits[id]) {
+            int32_t left = r->splits[id];
+            stack[n++] = (tk_pair){0, x.left + left, x.size - left, -1};
+            stack[n++] = (tk_pair){0, x.left, left, -1};
+        } else if (id >= 0) {
+            tk_emit(r, (int)id);
+        } else if (t->byte_fallback) {
+            for (int32_t i = 0; i < x.size; i++) tk_emit(r, t->byte_ids[(unsigned char)p[i]]);
+        } else if (!r->after_unknown) {
+            tk_emit(r, t->unk);
+        }
+        r->after_unknown = id < 0;
+    }
+}
+
+/* Encodes the normalised text, which is not empty, span by span. */
+static int tk_encode_normal(tk_run *r) {
+    const tokenizer *t = r->t;
+    int32_t longest = 0;
+    for (size_t at = 0; at < r->text.size;) {
+        int32_t n = tk_split(t, r->text, &at, NULL);
+        if (n > longest) longest = n;
+    }
+    if (!tk_reserve(r, (size_t)longest)) return 0;
+    if (t->has_unused && !r->splits) {
+        r->splits = tk_alloc(&t->memory, (size_t)t->n_pieces, sizeof *r->splits, r->err);
+        if (!r->splits) return 0;
+        memset(r->splits, 0, (size_t)t->n_pieces * sizeof *r->splits);
+    }
+    for (size_t at = 0; at < r->text.size;) {
+        tk_merge(r, tk_split(t, r->text, &at, r->symbols));
+        for (int32_t i = 0; i >= 0; i = r->symbols[i].next)
+            tk_emit_text(r, r->symbols[i].start, r->symbols[i].size, r->symbols[i].id);
+    }
+    return 1;
+}
+
+static int tk_encode_sentencepiece(tk_run *r, tk_bytes text) {
+    const tokenizer *t = r->t;
+    tk_out counted = {NULL, 0}, normal = {NULL, 0};
+    tk_normalize(t, text.p, text.size, r->continues, &counted);
+    if (counted.n > TK_MAX_TEXT) return tk_fail(r->err, "a text of %zu bytes is too long", text.size);
+    if (counted.n == 0) return 1;
+    normal.p = tk_alloc(&t->memory, counted.n, 1, r->err);
+    if (!normal.p) return 0;
+    tk_normalize(t, text.p, text.size, r->continues, &normal);
+    r->text = (tk_bytes){normal.p, normal.n};
+    int ok = normal.n == 0 || tk_encode_normal(r);
+    tk_release(&t->memory, normal.p);
+    return ok;
+}
+
+static int tk_encode_word(tk_run *r, size_t start, size_t n) {
+    const tokenizer *t = r->t;
+    const char *p = r->text.p + start;
+    int32_t whole = t->ignore_merges && n <= (size_t)t->longest ? tk_find(t, p, n, 0) : -1;
+    if (whole >= 0) return tk_emit(r, (int)whole), 1;
+    if (!tk_reserve(r, n)) return 0;
+    for (size_t i = 0; i < n; i++) {
+        int32_t at = (int32_t)i;
+        r->symbols[i] = (tk_symbol){(int32_t)(start + i), 1, at - 1, at + 1, t->byte_ids[(unsigned char)p[i]], 0};
+    }
+    r->symbols[n - 1].next = -1;
+    tk_merge(r, (int32_t)n);
+    for (int32_t i = 0; i >= 0; i = r->symbols[i].next) tk_emit(r, (int)r->symbols[i].id);
+    return 1;
+}
+
+static int tk_encode_bytes(tk_run *r, tk_bytes text) {
+    if (text.size > TK_MAX_TEXT) return tk_fail(r->err, "a text of %zu bytes is too long", text.size);
+    const char *p = text.p, *end = p + text.size;
+    r->text = text;
+    while (p < end) {
+        const char *next = tk_word(p, end);
+        if (!tk_encode_word(r, (size_t)(p - text.p), (size_t)(next - p))) return 0;
+        p = next;
+    }
+    return 1;
+}
+
+/* Encodes a text; with special, names of special tokens in it become those. The parts between are texts of
+ * their own, as the references have it. (SentencePiece's user-defined pieces are matched as it normalises.) */
+static int tk_encode(tk_run *r, tk_bytes text, int special) {
+    const tokenizer *t = r->t;
+    int (*encode)(tk_run *, tk_bytes) = t->kind == TOKENIZER_BYTE_LEVEL ? tk_encode_bytes : tk_encode_sentencepiece;
+    int32_t n_user = t->kind == TOKENIZER_BYTE_LEVEL ? t->n_user : 0, n_special = special ? t->n_special : 0;
+    size_t start = 0;
+    for (size_t at = 0; at < text.size && n_user + n_special > 0;) {
+        const char *p = text.p + at;
+        int32_t id = tk_match(t, t->special, n_special, p, text.size - at);
+        int32_t user = tk_match(t, t->user, n_user, p, text.size - at);
+        if (id < 0 || (user >= 0 && t->pieces[user].size > t->pieces[id].size)) id = user;
+        if (id >= 0) {
+            if (at > start && !encode(r, (tk_bytes){text.p + start, at - start})) return 0;
+            tk_emit(r, (int)id);
+            r->continues = r->after_unknown = 0;
+            start = at + (size_t)t->pieces[id].size;
+        }
+        at = id >= 0 ? start : at + 1;
+    }
+    return start == text.size || encode(r, (tk_bytes){text.p + start, text.size - start});
+}
+
+/* What encoding returns; frees the scratch. */
+static ptrdiff_t tk_finish(tk_run *r, int ok) {
+    tk_release(&r->t->memory, r->symbols);
+    tk_release(&r->t->memory, r->heap);
+    tk_release(&r->t->memory, r->splits);
+    return ok ? (ptrdiff_t)r->n_ids : -1;
+}
+
+/* ==== 7. Decoding =============================================================================== */
+
+TOKENIZER_API const char *tokenizer_decode(const tokenizer *t, int previous, int id, size_t *size) {
+    *size = 0;
+    if (id < 0 || id >= t->n_pieces) return "";
+    const tk_piece *p = &t->pieces[id];
+    int skip = t->kind == TOKENIZER_SENTENCEPIECE && (previous < 0 || previous == t->bos) &&
+               (t->dummy_prefix || t->remove_extra_spaces) && !tk_is_reserved(t, p) && p->size >= 3 &&
+               memcmp(p->text, TK_SPACE, 3) == 0;
+    *size = (size_t)(p->surface_size - skip);
+    return p->surface + skip;
+}
+
+/* ==== 8. Chat templates =========================================================================
+ * Each template as published with its models:
+ *
+ *     llama2   <s>[INST] <<SYS>>\nSYSTEM\n<</SYS>>\n\nUSER [/INST] ANSWER </s><s>[INST] USER [/INST]
+ *     llama3   <|begin_of_text|>, then of each message <|start_header_id|>ROLE<|end_header_id|>\n\nTEXT<|eot_id|>,
+ *              then <|start_header_id|>assistant<|end_header_id|>\n\n
+ *     chatml   of each message <|im_start|>ROLE\nTEXT<|im_end|>\n, then <|im_start|>assistant\n
+ *     zephyr   of each message <|ROLE|>\nTEXT</s>\n, then <|assistant|>\n
+ *     mistral  <s>[INST] SYSTEM\n\nUSER [/INST] ANSWER</s>[INST] USER [/INST]
+ *
+ * llama2 and llama3 trim the texts; mistral trims answers on the left, where the model's own begin with the
+ * space. Later Mistral vocabularies have [INST] as a special token, and then no space stands before [/INST]. (Llama
+ * 3.1's template puts two dates before the system message; they are left to the caller.)
+ *
+ * Markers become special tokens where the vocabulary has them and are text otherwise. Messages are always text:
+ * what lies between two special tokens is encoded as one, without looking for special tokens in it.
+ */
+
+typedef struct {
+    tk_run r;
+    int chat_template;
+    tk_out text;       /* with p NULL, in a first pass, only counted */
+    size_t start;      /* text before is encoded */
+    int after_special; /* nothing was written since a special token */
+    int failed;
+} tk_chat;
+
+static void tk_flush(tk_chat *c) {
+    if (c->text.n > c->start && !c->failed)
+        c->failed = !tk_encode(&c->r, (tk_bytes){c->text.p + c->start, c->text.n - c->start}, 0);
+    c->start = c->text.n;
+}
+
+static void tk_say(tk_chat *c, const char *p, size_t n) {
+    if (n == 0) return;
+    tk_write(&c->text, p, n);
+    c->after_special = 0;
+}
+
+static void tk_say_string(tk_chat *c, const char *s) { tk_say(c, s, strlen(s)); }
+
+static void tk_say_special(tk_chat *c, int id) {
+    c->after_special = 1;
+    if (!c->text.p) return;
+    tk_flush(c);
+    tk_emit(&c->r, id);
+    c->r.continues = c->r.after_unknown = 0;
+}
+
+/* A template's marker. Returns 1 if it is a special token. */
+static int tk_say_marker(tk_chat *c, const char *name) {
+    const tokenizer *t = c->r.t;
+    int32_t id = tk_find(t, name, strlen(name), 1);
+    if (id < 0) id = tk_match(t, t->user, t->n_user, name, strlen(name));
+    if (id >= 0 && (size_t)t->pieces[id].size == strlen(name)) return tk_say_special(c, (int)id), 1;
+    tk_say_string(c, name);
+    return 0;
+}
+
+static void tk_say_eos(tk_chat *c) {
+    if (c->r.t->n_ends) tk_say_special(c, c->r.t->ends[0]);
+    else tk_say_string(c, "</s>");
+}
+
+/* A space, which after a special token the tokenizer may put there itself. */
+static void tk_say_space(tk_chat *c) {
+    int given = c->after_special && c->r.t->kind == TOKENIZER_SENTENCEPIECE && c->r.t->dummy_prefix;
+    if (!given) tk_say(c, " ", 1);
+}
+
+static tk_bytes tk_trim(tk_bytes s, int left, int right) {
+    size_t size;
+    while (left && s.size && tk_is_blank(tk_code_point(s.p, s.size, &size))) s.p += size, s.size -= size;
+    while (right && s.size) {
+        size_t n = 1;
+        while (n < 3 && n < s.size && (s.p[s.size - n] & 0xC0) == 0x80) n++;
+        if (!tk_is_blank(tk_code_point(s.p + s.size - n, n, &size)) || size != n) break;
+        s.size -= n;
+    }
+    return s;
+}
+
+static const char *const tk_roles[] = {NULL, "system", "user", "assistant"};
+
+static void tk_open_turn(tk_chat *c, int role) {
+    char marker[16];
+    switch (c->chat_template) {
+    case TOKENIZER_LLAMA3:
+        tk_say_marker(c, "<|start_header_id|>");
+        tk_say_string(c, tk_roles[role]);
+        tk_say_marker(c, "<|end_header_id|>");
+        tk_say_string(c, "\n\n");
+        break;
+    case TOKENIZER_CHATML:
+        tk_say_marker(c, "<|im_start|>");
+        tk_say_string(c, tk_roles[role]);
+        tk_say_string(c, "\n");
+        break;
+    case TOKENIZER_ZEPHYR:
+        snprintf(marker, sizeof marker, "<|%s|>", tk_roles[role]);
+        tk_say_marker(c, marker);
+        tk_say_string(c, "\n");
+        break;
+    }
+}
+
+/* What follows an answer, and with llama3, chatml and zephyr any message. */
+static void tk_close_turn(tk_chat *c, tk_bytes text) {
+    switch (c->chat_template) {
+    case TOKENIZER_LLAMA2: /* the model often wrote the space itself */
+        if (text.size == 0 || text.p[text.size - 1] != ' ') tk_say(c, " ", 1);
+        tk_say_eos(c);
+        break;
+    case TOKENIZER_LLAMA3: tk_say_marker(c, "<|eot_id|>"); break;
+    case TOKENIZER_CHATML:
+        tk_say_marker(c, "<|im_end|>");
+        tk_say_string(c, "\n");
+        break;
+    case TOKENIZER_ZEPHYR:
+        tk_say_eos(c);
+        tk_say_string(c, "\n");
+        break;
+    case TOKENIZER_MISTRAL: tk_say_eos(c); break;
+    }
+}
+
+/* A user's message of llama2 and mistral, with the system's inside. */
+static void tk_say_instruction(tk_chat *c, const tokenizer_message *system, tk_bytes text) {
+    int is_llama2 = c->chat_template == TOKENIZER_LLAMA2;
+    if (is_llama2 && c->r.t->bos >= 0) tk_say_special(c, c->r.t->bos);
+    int special = tk_say_marker(c, "[INST]");
+    tk_say_space(c);
+    if (is_llama2) text = tk_trim(text, !system, 1);
+    if (system) {
+        if (is_llama2) tk_say_string(c, "<<SYS>>\n");
+        tk_say(c, system->text, system->size);
+        if (is_llama2) tk_say_string(c, "\n<</SYS>>");
+        if (!is_llama2 || text.size) tk_say_string(c, "\n\n");
+    }
+    tk_say(c, text.p, text.size);
+    if (!special) tk_say(c, " ", 1);
+    tk_say_marker(c, "[/INST]");
+}
+
+static void tk_say_message(tk_chat *c, const tokenizer_message *messages, int i) {
+    tk_bytes text = {messages[i].text, messages[i].size};
+    int role = messages[i].role;
+    if (c->chat_template == TOKENIZER_LLAMA3) text = tk_trim(text, 1, 1);
+    if (c->chat_template != TOKENIZER_LLAMA2 && c->chat_template != TOKENIZER_MISTRAL) {
+        tk_open_turn(c, role);
+        tk_say(c, text.p, text.size);
+        tk_close_turn(c, text);
+    } else if (role == TOKENIZER_USER) {
+        tk_say_instruction(c, i == 1 && messages[0].role == TOKENIZER_SYSTEM ? messages : NULL, text);
+    } else if (role == TOKENIZER_ASSISTANT) {
+        text = tk_trim(text, 1, c->chat_template == TOKENIZER_LLAMA2);
+        tk_say_space(c);
+        tk_say(c, text.p, text.size);
+        tk_close_turn(c, text);
+    }
+}
+
+static void tk_say_chat(tk_chat *c, const tokenizer_message *messages, int n, int first) {
+    const tokenizer *t = c->r.t;
+    int begins = c->chat_template == TOKENIZER_LLAMA3 || c->chat_template == TOKENIZER_MISTRAL ||
+                 (c->chat_template != TOKENIZER_LLAMA2 && t->add_bos);
+    c->r.continues = first > 0;
+    c->after_special = 0;
+    if (first == 0 && begins && t->bos >= 0) tk_say_special(c, t->bos);
+    if (first > 0) tk_close_turn(c, (tk_bytes){messages[first - 1].text, messages[first - 1].size});
+    for (int i = first; i < n; i++) tk_say_message(c, messages, i);
+    if (n == 0 || messages[n - 1].role != TOKENIZER_ASSISTANT) tk_open_turn(c, TOKENIZER_ASSISTANT);
+    if (c->text.p) tk_flush(c);
+}
+
+/* llama2 and mistral know only a system message at the start, then user and assistant in turn. */
+static int tk_check_chat(int chat_template, const tokenizer_message *messages, int n, int first, tokenizer_error *err) {
+    int strict = chat_template == TOKENIZER_LLAMA2 || chat_template == TOKENIZER_MISTRAL, expected = TOKENIZER_USER;
+    if (first < 0 || first > n) return tk_fail(err, "first message %d of %d", first, n);
+    for (int i = 0; i < n; i++) {
+        int role = messages[i].role;
+        if (role < TOKENIZER_SYSTEM || role > TOKENIZER_ASSISTANT)
+            return tk_fail(err, "message %d has role %d", i, role);
+        if (!strict || (i == 0 && role == TOKENIZER_SYSTEM)) continue;
+        if (role != expected)
+            return tk_fail(err, "message %d is the %s's; %s needs the %s's there", i, tk_roles[role],
+                           tokenizer_template_name(chat_template), tk_roles[expected]);
+        expected = role == TOKENIZER_USER ? TOKENIZER_ASSISTANT : TOKENIZER_USER;
+    }
+    if (first > 0 && messages[first - 1].role != TOKENIZER_ASSISTANT)
+        return tk_fail(err, "message %d, before the first to render, is not the assistant's", first - 1);
+    if (strict && (n == 0 || messages[n - 1].role == TOKENIZER_SYSTEM))
+        return tk_fail(err, "%s needs a message of the user's", tokenizer_template_name(chat_template));
+    return 1;
+}
+
+/* ==== 9. Public functions =======================================================================
+ *
+ * Those that load and save a tokenizer are in room 12.
+ */
+
+TOKENIZER_API void tokenizer_free(tokenizer *t) {
+    if (!t) return;
+    tokenizer_allocator m = t->memory;
+    void *parts[] = {t->pieces, t->bytes.p, t->slots, t->buckets, t->user, t->special, t->rules, t->first_rule, t->map,
+                     t};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) tk_release(&m, parts[i]);
+}
+
+TOKENIZER_API int tokenizer_vocab_size(const tokenizer *t) { return (int)t->n_pieces; }
+
+TOKENIZER_API int tokenizer_find(const tokenizer *t, const char *text, size_t size) {
+    int32_t id = tk_find(t, text, size, 1);
+    return (int)(id >= 0 ? id : tk_find(t, text, size, 0));
+}
+
+TOKENIZER_API int tokenizer_bos(const tokenizer *t) { return t->bos; }
+
+TOKENIZER_API int tokenizer_is_end(const tokenizer *t, int id) {
+    for (int i = 0; i < t->n_ends; i++)
+        if (t->ends[i] == id) return 1;
+    return 0;
+}
+
+TOKENIZER_API size_t tokenizer_bound(const tokenizer *t, size_t size) {
+    size_t bound;
+    /* one more byte for the space in front, one more id for bos */
+    if (size == SIZE_MAX || !tk_size(size + 1, t->growth, 1, &bound)) return SIZE_MAX;
+    return bound;
+}
+
+TOKENIZER_API ptrdiff_t tokenizer_encode(const tokenizer *t, const char *text, size_t size, int flags, int *ids,
+                                         size_t capacity, tokenizer_error *err) {
+    tk_run r = {.t = t, .ids = ids, .capacity = capacity, .err = err};
+    if ((flags & TOKENIZER_BOS) && t->add_bos && t->bos >= 0) tk_emit(&r, t->bos);
+    return tk_finish(&r, size == 0 || tk_encode(&r, (tk_bytes){text, size}, flags & TOKENIZER_SPECIAL));
+}
+
+static const char *const tk_templates[] = {NULL, "llama2", "llama3", "chatml", "zephyr", "mistral"};
+
+TOKENIZER_API int tokenizer_template_find(const char *name) {
+    for (int i = 1; i <= TK_N_TEMPLATES && name; i++)
+        if (strcmp(name, tk_templates[i]) == 0) return i;
+    return 0;
+}
+
+TOKENIZER_API const char *tokenizer_template_name(int chat_template) {
+    return chat_template > 0 && chat_template <= TK_N_TEMPLATES ? tk_templates[chat_template] : NULL;
+}
+
+TOKENIZER_API int tokenizer_template(const tokenizer *t) { return t->chat_template; }
+
+TOKENIZER_API ptrdiff_t tokenizer_encode_chat(const tokenizer *t, int chat_template, const tokenizer_message *messages,
+                                              int n, int first, int *ids, size_t capacity, tokenizer_error *err) {
+    tk_chat c = {.r = {.t = t, .ids = ids, .capacity = capacity, .err = err}};
+    c.chat_template = chat_template ? chat_template : t->chat_template;
+    if (!tokenizer_template_name(c.chat_template))
+        return tk_fail(err, "chat template %d: there is none of that number", c.chat_template), -1;
+    if (!tk_check_chat(c.chat_template, messages, n, first, err)) return -1;
+    tk_say_chat(&c, messages, n, first);
+    c.text.p = tk_alloc(&t->memory, c.text.n, 1, err);
+    if (!c.text.p) return -1;
+    c.text.n = 0;
+    tk_say_chat(&c, messages, n, first);
+    tk_release(&t->memory, c.text.p);
+    return tk_finish(&c.r, !c.failed);
+}
+
+TOKENIZER_API int tokenizer_end_of_turn(const tokenizer *t, int chat_template) {
+    const char *name = chat_template == TOKENIZER_LLAMA3 ? "<|eot_id|>" : "<|im_end|>";
+    if (chat_template == TOKENIZER_LLAMA3 || chat_template == TOKENIZER_CHATML)
+        return tokenizer_find(t, name, strlen(name));
+    return t->n_ends ? t->ends[0] : -1;
+}
+
+/* ################################################################################################
+ *
+ * A reader may stop here. What follows makes a tokenizer of a file's bytes, which anyone may have
+ * written, and says what is wrong with those that make none.
+ *
+ * ################################################################################################ */
+
+/* ==== 10. Building ============================================================================== */
 
 typedef struct {
     tokenizer *t;
@@ -349,6 +1012,13 @@ typedef struct {
     int model_type;
     tk_bytes bos, eos, unk_surface, charsmap, denormalizer; /* inside file, or constants */
 } tk_loader;
+
+static tk_bytes tk_string(const char *s) { return (tk_bytes){s, strlen(s)}; }
+
+static int tk_equal(tk_bytes a, const char *s) { return a.size == strlen(s) && memcmp(a.p, s, a.size) == 0; }
+
+/* How much of a text a message shows. */
+static int tk_shown(size_t n) { return n < 40 ? (int)n : 40; }
 
 /* plain: the file has spaces as spaces. */
 static int tk_add_piece(tk_loader *l, tk_bytes text, int plain, uint32_t score_bits, int type) {
@@ -397,10 +1067,246 @@ static int tk_add_end(tk_loader *l, int id) {
     return 1;
 }
 
-static uint32_t tk_u32(const char *p) {
-    const unsigned char *u = (const unsigned char *)p;
-    return u[0] | (uint32_t)u[1] << 8 | (uint32_t)u[2] << 16 | (uint32_t)u[3] << 24;
+static int tk_hex(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
+
+/* The byte that a piece such as <0x0A> stands for, or -1. */
+static int tk_byte_of(const tk_piece *p) {
+    if (p->size != 6 || memcmp(p->text, "<0x", 3) || p->text[5] != '>') return -1;
+    int high = tk_hex(p->text[3]), low = tk_hex(p->text[4]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
+
+static void tk_add_joins(tokenizer *t, const tk_piece *piece) {
+    const char *p = piece->text, *end = p + piece->size;
+    for (p += tk_char_size(p, (size_t)(end - p)); p < end;) {
+        size_t n = tk_char_size(p, (size_t)(end - p));
+        uint32_t bit = tk_join(p, n);
+        t->joins[bit >> 3] |= (unsigned char)(1u << (bit & 7));
+        p += n;
+    }
+}
+
+/* What each type of piece is to the tokenizer. */
+static int tk_assign(tk_loader *l) {
+    tokenizer *t = l->t;
+    int n_bytes = 0;
+    for (int i = 0; i < 256; i++) t->byte_ids[i] = -1;
+    for (int32_t id = 0; id < t->n_pieces; id++) {
+        tk_piece *p = &t->pieces[id];
+        int shown = tk_shown((size_t)p->size), byte = tk_byte_of(p);
+        if (p->type == TOKENIZER_UNKNOWN) {
+            if (t->unk >= 0) return tk_fail(l->err, "piece %d is of type UNKNOWN, and so is piece %d", (int)id, t->unk);
+            t->unk = (int)id;
+            p->surface = tk_write(&t->bytes, l->unk_surface.p, l->unk_surface.size);
+            p->surface_size = (int32_t)l->unk_surface.size;
+        } else if (p->type == TOKENIZER_CONTROL) {
+            p->surface_size = 0;
+            if (p->size <= TK_MAX_MATCH) t->n_special++;
+        } else if (p->type == TOKENIZER_BYTE) {
+            if (t->kind == TOKENIZER_BYTE_LEVEL) return tk_fail(l->err, "piece %d is of type BYTE", (int)id);
+            if (!t->byte_fallback)
+                return tk_fail(l->err, "piece %d is of type BYTE, but trainer_spec.byte_fallback is false", (int)id);
+            if (byte < 0) return tk_fail(l->err, "piece %d, \"%.*s\", names no byte", (int)id, shown, p->text);
+            if (t->byte_ids[byte] >= 0)
+                return tk_fail(l->err, "piece %d, %.*s, is also piece %d", (int)id, shown, p->text, t->byte_ids[byte]);
+            t->byte_ids[byte] = (int)id;
+            char c = (char)byte;
+            p->surface = tk_write(&t->bytes, &c, 1);
+            p->surface_size = 1;
+            n_bytes++;
+        }
+        if (tk_is_reserved(t, p) || p->size == 0) continue;
+        if (p->size > t->longest) t->longest = p->size;
+        if (p->type == TOKENIZER_UNUSED) t->has_unused = 1;
+        if (p->type == TOKENIZER_USER_DEFINED) t->n_user++;
+        if (p->type == TOKENIZER_USER_DEFINED && p->size > TK_MAX_MATCH)
+            return tk_fail(l->err, "piece %d is of type USER_DEFINED and %d bytes long, more than %d", (int)id,
+                           (int)p->size, TK_MAX_MATCH);
+        if (t->kind == TOKENIZER_SENTENCEPIECE) tk_add_joins(t, p);
+    }
+    if (t->kind == TOKENIZER_BYTE_LEVEL) return 1;
+    if (t->unk < 0) return tk_fail(l->err, "no piece is of type UNKNOWN");
+    if (t->byte_fallback && n_bytes < 256) return tk_fail(l->err, "%d byte pieces of 256", n_bytes);
+    return 1;
+}
+
+static int tk_compare_slots(const tokenizer *t, tk_slot a, tk_slot b, int by_hash) {
+    if (by_hash && a.hash != b.hash) return a.hash < b.hash ? -1 : 1;
+    const tk_piece *p = &t->pieces[a.id], *q = &t->pieces[b.id];
+    return tk_compare_bytes(p->text, (size_t)p->size, q->text, (size_t)q->size);
+}
+
+/* Heapsort: n log n on any input, in place, without recursion. */
+static void tk_sort(const tokenizer *t, tk_slot *a, size_t n, int by_hash) {
+    for (size_t start = n / 2, end = n; end > 1;) {
+        if (start > 0) {
+            start--; /* first make a heap, */
+        } else {
+            tk_slot largest = a[0]; /* then move its top behind its end */
+            a[0] = a[--end];
+            a[end] = largest;
+        }
+        tk_slot x = a[start];
+        size_t i = start;
+        for (size_t child; (child = 2 * i + 1) < end; i = child) {
+            if (child + 1 < end && tk_compare_slots(t, a[child], a[child + 1], by_hash) < 0) child++;
+            if (tk_compare_slots(t, x, a[child], by_hash) >= 0) break;
+            a[i] = a[child];
+        }
+        a[i] = x;
+    }
+}
+
+/* Puts the pieces in order of hash: first into their buckets, then each bucket in order. */
+static int tk_fill_slots(tk_loader *l, size_t n_buckets) {
+    tokenizer *t = l->t;
+    int shift = 32 - t->bucket_bits;
+    memset(t->buckets, 0, (n_buckets + 2) * sizeof *t->buckets);
+    for (int32_t id = 0; id < t->n_pieces; id++) {
+        const tk_piece *p = &t->pieces[id];
+        if (p->size) t->buckets[(tk_hash(p->text, (size_t)p->size, tk_is_reserved(t, p)) >> shift) + 2]++;
+    }
+    for (size_t b = 2; b < n_buckets + 2; b++) t->buckets[b] += t->buckets[b - 1];
+    for (int32_t id = 0; id < t->n_pieces; id++) {
+        const tk_piece *p = &t->pieces[id];
+        uint32_t hash = tk_hash(p->text, (size_t)p->size, tk_is_reserved(t, p));
+        if (p->size) t->slots[t->buckets[(hash >> shift) + 1]++] = (tk_slot){hash, id};
+    }
+    for (size_t b = 0; b < n_buckets; b++) tk_sort(t, t->slots + t->buckets[b], t->buckets[b + 1] - t->buckets[b], 1);
+    for (size_t i = 1; i < t->buckets[n_buckets]; i++) {
+        if (tk_compare_slots(t, t->slots[i - 1], t->slots[i], 1)) continue;
+        int32_t a = t->slots[i - 1].id, b = t->slots[i].id;
+        return tk_fail(l->err, "piece %d, \"%.*s\", is also piece %d", (int)(a > b ? a : b),
+                       tk_shown((size_t)t->pieces[a].size), t->pieces[a].text, (int)(a < b ? a : b));
+    }
+    return 1;
+}
+
+/* Lists the pieces of a type, sorted by their bytes. The slots serve as scratch. */
+static void tk_list(tokenizer *t, int32_t *list, int type) {
+    size_t n = 0;
+    for (int32_t id = 0; id < t->n_pieces; id++)
+        if (t->pieces[id].type == type && t->pieces[id].size <= TK_MAX_MATCH) t->slots[n].hash = 0, t->slots[n++].id = id;
+    tk_sort(t, t->slots, n, 0);
+    for (size_t i = 0; i < n; i++) list[i] = t->slots[i].id;
+}
+
+/* Sorts the pieces by hash, and those that are looked for in text by their bytes. */
+static int tk_index(tk_loader *l) {
+    tokenizer *t = l->t;
+    size_t n = (size_t)t->n_pieces, n_buckets;
+    for (t->bucket_bits = 4; n >> t->bucket_bits; t->bucket_bits++) continue;
+    n_buckets = (size_t)1 << t->bucket_bits;
+    t->user = tk_alloc(&t->memory, (size_t)t->n_user, sizeof *t->user, l->err);
+    t->special = t->user ? tk_alloc(&t->memory, (size_t)t->n_special, sizeof *t->special, l->err) : NULL;
+    t->buckets = t->special ? tk_alloc(&t->memory, n_buckets + 2, sizeof *t->buckets, l->err) : NULL;
+    t->slots = t->buckets ? tk_alloc(&t->memory, n, sizeof *t->slots, l->err) : NULL;
+    if (!t->slots) return 0;
+
+    tk_list(t, t->user, TOKENIZER_USER_DEFINED);
+    tk_list(t, t->special, TOKENIZER_CONTROL);
+    return tk_fill_slots(l, n_buckets);
+}
+
+/* The rules of normalisation: uint32 size, a trie of that many bytes, then strings that end in zero. */
+static int tk_load_map(tk_loader *l) {
+    tokenizer *t = l->t;
+    tk_bytes map = l->charsmap;
+    t->growth = tk_find(t, TK_SPACE, 3, 0) >= 0 || !t->escape_spaces ? 1 : 3;
+    if (map.size == 0) return 1;
+    uint32_t size = map.size >= 4 ? tk_u32(map.p) : 0;
+    if (size == 0 || size % 4 || size > map.size - 4 || map.size - 4 == size || map.p[map.size - 1])
+        return tk_fail(l->err, "normalizer_spec.precompiled_charsmap: %zu bytes with a trie of %lu", map.size,
+                       (unsigned long)size);
+    t->map = tk_alloc(&t->memory, map.size, 1, l->err);
+    if (!t->map) return 0;
+    memcpy(t->map, map.p, map.size);
+    t->map_size = map.size;
+    t->n_trie = size / 4;
+    size_t longest = 1;
+    for (size_t i = 4 + size, n; i < t->map_size; i += n + 1) {
+        n = strlen(t->map + i);
+        if (n > longest) longest = n;
+    }
+    if (longest > TK_MAX_MATCH)
+        return tk_fail(l->err, "normalizer_spec.precompiled_charsmap has a rule of %zu bytes, more than %d", longest,
+                       TK_MAX_MATCH);
+    t->growth *= longest;
+    return 1;
+}
+
+/* Sorts by left or by right, keeping the order of equals. first[i] becomes the first with i or more. */
+static void tk_sort_rules(const tk_rule *in, tk_rule *out, int32_t n, uint32_t *first, int32_t n_pieces, int by_left) {
+    memset(first, 0, ((size_t)n_pieces + 2) * sizeof *first);
+    for (int32_t i = 0; i < n; i++) first[(by_left ? in[i].left : in[i].right) + 2]++;
+    for (int32_t i = 2; i < n_pieces + 2; i++) first[i] += first[i - 1];
+    for (int32_t i = 0; i < n; i++) out[first[(by_left ? in[i].left : in[i].right) + 1]++] = in[i];
+}
+
+static int tk_is_joined(const tokenizer *t, int32_t id, const tk_piece *a, const tk_piece *b) {
+    if (id >= t->n_pieces) return 0;
+    const tk_piece *p = &t->pieces[id];
+    return p->size == a->size + b->size && !tk_is_reserved(t, p) && memcmp(p->text, a->text, (size_t)a->size) == 0 &&
+           memcmp(p->text + a->size, b->text, (size_t)b->size) == 0;
+}
+
+/* Finds out what each merge makes: most often the same as the one before or the next piece. */
+static int tk_resolve_rules(tk_loader *l, char *joined) {
+    const tokenizer *t = l->t;
+    int32_t last = 0;
+    for (int32_t i = 0; i < t->n_rules; i++) {
+        tk_rule *r = &t->rules[i];
+        const tk_piece *a = &t->pieces[r->left], *b = &t->pieces[r->right];
+        if (tk_is_reserved(t, a) || tk_is_reserved(t, b))
+            return tk_fail(l->err, "merge %d: pieces %d and %d are not both text", (int)i, (int)r->left, (int)r->right);
+        for (int32_t id = last; id < last + 2 && r->id < 0; id++)
+            if (tk_is_joined(t, id, a, b)) r->id = id;
+        if (r->id < 0 && a->size <= t->longest - b->size) {
+            memcpy(joined, a->text, (size_t)a->size);
+            memcpy(joined + a->size, b->text, (size_t)b->size);
+            r->id = tk_find(t, joined, (size_t)(a->size + b->size), 0);
+        }
+        if (r->id < 0)
+            return tk_fail(l->err, "merge %d: pieces %d and %d joined are no piece", (int)i, (int)r->left,
+                           (int)r->right);
+        last = r->id;
+    }
+    return 1;
+}
+
+/* The rules of merging, and the pieces of single bytes. */
+static int tk_load_merges(tk_loader *l) {
+    tokenizer *t = l->t;
+    size_t n = (size_t)t->n_rules;
+    t->growth = 1;
+    for (int i = 0; i < 256; i++) {
+        char c = (char)i;
+        t->byte_ids[i] = (int)tk_find(t, &c, 1, 0);
+        if (t->byte_ids[i] < 0) return tk_fail(l->err, "no piece is the byte 0x%02X", (unsigned)i);
+    }
+    char *joined = tk_alloc(&t->memory, (size_t)t->longest, 1, l->err);
+    int ok = joined && tk_resolve_rules(l, joined);
+    tk_release(&t->memory, joined);
+    t->first_rule = ok ? tk_alloc(&t->memory, (size_t)t->n_pieces + 2, sizeof *t->first_rule, l->err) : NULL;
+    tk_rule *by_right = t->first_rule ? tk_alloc(&t->memory, n, sizeof *by_right, l->err) : NULL;
+    if (!by_right) return 0;
+    tk_sort_rules(t->rules, by_right, t->n_rules, t->first_rule, t->n_pieces, 0);
+    tk_sort_rules(by_right, t->rules, t->n_rules, t->first_rule, t->n_pieces, 1);
+    tk_release(&t->memory, by_right);
+    for (size_t i = 1; i < n; i++) {
+        const tk_rule *a = &t->rules[i - 1], *b = &t->rules[i];
+        if (a->left == b->left && a->right == b->right)
+            return tk_fail(l->err, "merge %d is also merge %d", (int)b->rank, (int)a->rank);
+    }
+    return 1;
+}
+
+/* ==== 11. File formats ==========================================================================
+ *
+ * Each format has a reader that hands pieces to tk_add_piece and is run twice: once to check everything
+ * and to count, and once more, when there is memory for what was counted, to keep it. So memory is
+ * bounded by what the file holds, not by what it claims.
+ */
 
 /* An id that is not larger than any vocabulary; 2^32 - 1 is -1, which stands for none. */
 static int tk_id(uint32_t x) { return x == UINT32_MAX ? -1 : x > INT32_MAX ? INT32_MAX : (int)x; }
@@ -635,6 +1541,37 @@ static int tk_read_flat(tk_loader *l) {
     return 1;
 }
 
+static void tk_write_u32(tk_out *out, uint32_t x) {
+    char bytes[4] = {(char)(x & 255), (char)(x >> 8 & 255), (char)(x >> 16 & 255), (char)(x >> 24)};
+    tk_write(out, bytes, 4);
+}
+
+static void tk_save(const tokenizer *t, tk_out *out) {
+    const tk_piece *unknown = t->unk >= 0 ? &t->pieces[t->unk] : NULL;
+    size_t unknown_size = unknown && t->kind == TOKENIZER_SENTENCEPIECE ? (size_t)unknown->surface_size : 0;
+    uint32_t field[TK_N_FIELDS] = {1, (uint32_t)t->kind, 0, (uint32_t)t->chat_template, (uint32_t)t->bos,
+                                   (uint32_t)t->n_ends, (uint32_t)t->n_pieces, (uint32_t)t->n_rules,
+                                   (uint32_t)t->map_size, (uint32_t)unknown_size};
+    for (int i = 0; tk_flag((tokenizer *)t, i); i++)
+        field[TK_FLAGS] |= (uint32_t)(*tk_flag((tokenizer *)t, i) != 0) << i;
+    tk_write(out, tk_magic, sizeof tk_magic);
+    for (int i = 0; i < TK_N_FIELDS; i++) tk_write_u32(out, field[i]);
+    for (int i = 0; i < t->n_ends; i++) tk_write_u32(out, (uint32_t)t->ends[i]);
+    for (int32_t id = 0; id < t->n_pieces; id++) {
+        tk_write_u32(out, (uint32_t)t->pieces[id].type << 24 | (uint32_t)t->pieces[id].size);
+        tk_write_u32(out, tk_bits(t->pieces[id].score));
+    }
+    for (int32_t i = 0; i < t->n_rules; i++) { /* back in order of rank */
+        tk_out at = {out->p ? out->p + out->n + 8 * (size_t)t->rules[i].rank : NULL, 0};
+        tk_write_u32(&at, (uint32_t)t->rules[i].left);
+        tk_write_u32(&at, (uint32_t)t->rules[i].right);
+    }
+    out->n += 8 * (size_t)t->n_rules;
+    if (t->map_size) tk_write(out, t->map, t->map_size);
+    if (unknown_size) tk_write(out, unknown->surface, unknown_size);
+    for (int32_t id = 0; id < t->n_pieces; id++) tk_write(out, t->pieces[id].text, (size_t)t->pieces[id].size);
+}
+
 /* --- Parts, from memory --- */
 
 /* What the parts take over from another tokenizer. */
@@ -696,206 +1633,7 @@ static int tk_read_parts(tk_loader *l) {
     return 1;
 }
 
-/* ---------------------------------------------------------------------------------------------------
- * Loading: from a list of pieces to something that can encode
- * ------------------------------------------------------------------------------------------------- */
-
-static int tk_hex(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
-
-/* The byte that a piece such as <0x0A> stands for, or -1. */
-static int tk_byte_of(const tk_piece *p) {
-    if (p->size != 6 || memcmp(p->text, "<0x", 3) || p->text[5] != '>') return -1;
-    int high = tk_hex(p->text[3]), low = tk_hex(p->text[4]);
-    return high < 0 || low < 0 ? -1 : high * 16 + low;
-}
-
-/* What each type of piece is to the tokenizer. */
-static int tk_assign(tk_loader *l) {
-    tokenizer *t = l->t;
-    int n_bytes = 0;
-    for (int i = 0; i < 256; i++) t->byte_ids[i] = -1;
-    for (int32_t id = 0; id < t->n_pieces; id++) {
-        tk_piece *p = &t->pieces[id];
-        int shown = tk_shown((size_t)p->size), byte = tk_byte_of(p);
-        if (p->type == TOKENIZER_UNKNOWN) {
-            if (t->unk >= 0) return tk_fail(l->err, "piece %d is of type UNKNOWN, and so is piece %d", (int)id, t->unk);
-            t->unk = (int)id;
-            p->surface = tk_write(&t->bytes, l->unk_surface.p, l->unk_surface.size);
-            p->surface_size = (int32_t)l->unk_surface.size;
-        } else if (p->type == TOKENIZER_CONTROL) {
-            p->surface_size = 0;
-            if (p->size <= TK_MAX_MATCH) t->n_special++;
-        } else if (p->type == TOKENIZER_BYTE) {
-            if (t->kind == TOKENIZER_BYTE_LEVEL) return tk_fail(l->err, "piece %d is of type BYTE", (int)id);
-            if (!t->byte_fallback)
-                return tk_fail(l->err, "piece %d is of type BYTE, but trainer_spec.byte_fallback is false", (int)id);
-            if (byte < 0) return tk_fail(l->err, "piece %d, \"%.*s\", names no byte", (int)id, shown, p->text);
-            if (t->byte_ids[byte] >= 0)
-                return tk_fail(l->err, "piece %d, %.*s, is also piece %d", (int)id, shown, p->text, t->byte_ids[byte]);
-            t->byte_ids[byte] = (int)id;
-            char c = (char)byte;
-            p->surface = tk_write(&t->bytes, &c, 1);
-            p->surface_size = 1;
-            n_bytes++;
-        }
-        if (tk_is_reserved(t, p) || p->size == 0) continue;
-        if (p->size > t->longest) t->longest = p->size;
-        if (p->type == TOKENIZER_UNUSED) t->has_unused = 1;
-        if (p->type == TOKENIZER_USER_DEFINED) t->n_user++;
-        if (p->type == TOKENIZER_USER_DEFINED && p->size > TK_MAX_MATCH)
-            return tk_fail(l->err, "piece %d is of type USER_DEFINED and %d bytes long, more than %d", (int)id,
-                           (int)p->size, TK_MAX_MATCH);
-        if (t->kind == TOKENIZER_SENTENCEPIECE) tk_add_joins(t, p);
-    }
-    if (t->kind == TOKENIZER_BYTE_LEVEL) return 1;
-    if (t->unk < 0) return tk_fail(l->err, "no piece is of type UNKNOWN");
-    if (t->byte_fallback && n_bytes < 256) return tk_fail(l->err, "%d byte pieces of 256", n_bytes);
-    return 1;
-}
-
-/* Puts the pieces in order of hash: first into their buckets, then each bucket in order. */
-static int tk_fill_slots(tk_loader *l, size_t n_buckets) {
-    tokenizer *t = l->t;
-    int shift = 32 - t->bucket_bits;
-    memset(t->buckets, 0, (n_buckets + 2) * sizeof *t->buckets);
-    for (int32_t id = 0; id < t->n_pieces; id++) {
-        const tk_piece *p = &t->pieces[id];
-        if (p->size) t->buckets[(tk_hash(p->text, (size_t)p->size, tk_is_reserved(t, p)) >> shift) + 2]++;
-    }
-    for (size_t b = 2; b < n_buckets + 2; b++) t->buckets[b] += t->buckets[b - 1];
-    for (int32_t id = 0; id < t->n_pieces; id++) {
-        const tk_piece *p = &t->pieces[id];
-        uint32_t hash = tk_hash(p->text, (size_t)p->size, tk_is_reserved(t, p));
-        if (p->size) t->slots[t->buckets[(hash >> shift) + 1]++] = (tk_slot){hash, id};
-    }
-    for (size_t b = 0; b < n_buckets; b++) tk_sort(t, t->slots + t->buckets[b], t->buckets[b + 1] - t->buckets[b], 1);
-    for (size_t i = 1; i < t->buckets[n_buckets]; i++) {
-        if (tk_compare_slots(t, t->slots[i - 1], t->slots[i], 1)) continue;
-        int32_t a = t->slots[i - 1].id, b = t->slots[i].id;
-        return tk_fail(l->err, "piece %d, \"%.*s\", is also piece %d", (int)(a > b ? a : b),
-                       tk_shown((size_t)t->pieces[a].size), t->pieces[a].text, (int)(a < b ? a : b));
-    }
-    return 1;
-}
-
-/* Lists the pieces of a type, sorted by their bytes. The slots serve as scratch. */
-static void tk_list(tokenizer *t, int32_t *list, int type) {
-    size_t n = 0;
-    for (int32_t id = 0; id < t->n_pieces; id++)
-        if (t->pieces[id].type == type && t->pieces[id].size <= TK_MAX_MATCH) t->slots[n].hash = 0, t->slots[n++].id = id;
-    tk_sort(t, t->slots, n, 0);
-    for (size_t i = 0; i < n; i++) list[i] = t->slots[i].id;
-}
-
-/* Sorts the pieces by hash, and those that are looked for in text by their bytes. */
-static int tk_index(tk_loader *l) {
-    tokenizer *t = l->t;
-    size_t n = (size_t)t->n_pieces, n_buckets;
-    for (t->bucket_bits = 4; n >> t->bucket_bits; t->bucket_bits++) continue;
-    n_buckets = (size_t)1 << t->bucket_bits;
-    t->user = tk_alloc(&t->memory, (size_t)t->n_user, sizeof *t->user, l->err);
-    t->special = t->user ? tk_alloc(&t->memory, (size_t)t->n_special, sizeof *t->special, l->err) : NULL;
-    t->buckets = t->special ? tk_alloc(&t->memory, n_buckets + 2, sizeof *t->buckets, l->err) : NULL;
-    t->slots = t->buckets ? tk_alloc(&t->memory, n, sizeof *t->slots, l->err) : NULL;
-    if (!t->slots) return 0;
-
-    tk_list(t, t->user, TOKENIZER_USER_DEFINED);
-    tk_list(t, t->special, TOKENIZER_CONTROL);
-    return tk_fill_slots(l, n_buckets);
-}
-
-/* The rules of normalisation: uint32 size, a trie of that many bytes, then strings that end in zero. */
-static int tk_load_map(tk_loader *l) {
-    tokenizer *t = l->t;
-    tk_bytes map = l->charsmap;
-    t->growth = tk_find(t, TK_SPACE, 3, 0) >= 0 || !t->escape_spaces ? 1 : 3;
-    if (map.size == 0) return 1;
-    uint32_t size = map.size >= 4 ? tk_u32(map.p) : 0;
-    if (size == 0 || size % 4 || size > map.size - 4 || map.size - 4 == size || map.p[map.size - 1])
-        return tk_fail(l->err, "normalizer_spec.precompiled_charsmap: %zu bytes with a trie of %lu", map.size,
-                       (unsigned long)size);
-    t->map = tk_alloc(&t->memory, map.size, 1, l->err);
-    if (!t->map) return 0;
-    memcpy(t->map, map.p, map.size);
-    t->map_size = map.size;
-    t->n_trie = size / 4;
-    size_t longest = 1;
-    for (size_t i = 4 + size, n; i < t->map_size; i += n + 1) {
-        n = strlen(t->map + i);
-        if (n > longest) longest = n;
-    }
-    if (longest > TK_MAX_MATCH)
-        return tk_fail(l->err, "normalizer_spec.precompiled_charsmap has a rule of %zu bytes, more than %d", longest,
-                       TK_MAX_MATCH);
-    t->growth *= longest;
-    return 1;
-}
-
-/* Sorts by left or by right, keeping the order of equals. first[i] becomes the first with i or more. */
-static void tk_sort_rules(const tk_rule *in, tk_rule *out, int32_t n, uint32_t *first, int32_t n_pieces, int by_left) {
-    memset(first, 0, ((size_t)n_pieces + 2) * sizeof *first);
-    for (int32_t i = 0; i < n; i++) first[(by_left ? in[i].left : in[i].right) + 2]++;
-    for (int32_t i = 2; i < n_pieces + 2; i++) first[i] += first[i - 1];
-    for (int32_t i = 0; i < n; i++) out[first[(by_left ? in[i].left : in[i].right) + 1]++] = in[i];
-}
-
-static int tk_is_joined(const tokenizer *t, int32_t id, const tk_piece *a, const tk_piece *b) {
-    if (id >= t->n_pieces) return 0;
-    const tk_piece *p = &t->pieces[id];
-    return p->size == a->size + b->size && !tk_is_reserved(t, p) && memcmp(p->text, a->text, (size_t)a->size) == 0 &&
-           memcmp(p->text + a->size, b->text, (size_t)b->size) == 0;
-}
-
-/* Finds out what each merge makes: most often the same as the one before or the next piece. */
-static int tk_resolve_rules(tk_loader *l, char *joined) {
-    const tokenizer *t = l->t;
-    int32_t last = 0;
-    for (int32_t i = 0; i < t->n_rules; i++) {
-        tk_rule *r = &t->rules[i];
-        const tk_piece *a = &t->pieces[r->left], *b = &t->pieces[r->right];
-        if (tk_is_reserved(t, a) || tk_is_reserved(t, b))
-            return tk_fail(l->err, "merge %d: pieces %d and %d are not both text", (int)i, (int)r->left, (int)r->right);
-        for (int32_t id = last; id < last + 2 && r->id < 0; id++)
-            if (tk_is_joined(t, id, a, b)) r->id = id;
-        if (r->id < 0 && a->size <= t->longest - b->size) {
-            memcpy(joined, a->text, (size_t)a->size);
-            memcpy(joined + a->size, b->text, (size_t)b->size);
-            r->id = tk_find(t, joined, (size_t)(a->size + b->size), 0);
-        }
-        if (r->id < 0)
-            return tk_fail(l->err, "merge %d: pieces %d and %d joined are no piece", (int)i, (int)r->left,
-                           (int)r->right);
-        last = r->id;
-    }
-    return 1;
-}
-
-/* The rules of merging, and the pieces of single bytes. */
-static int tk_load_merges(tk_loader *l) {
-    tokenizer *t = l->t;
-    size_t n = (size_t)t->n_rules;
-    t->growth = 1;
-    for (int i = 0; i < 256; i++) {
-        char c = (char)i;
-        t->byte_ids[i] = (int)tk_find(t, &c, 1, 0);
-        if (t->byte_ids[i] < 0) return tk_fail(l->err, "no piece is the byte 0x%02X", (unsigned)i);
-    }
-    char *joined = tk_alloc(&t->memory, (size_t)t->longest, 1, l->err);
-    int ok = joined && tk_resolve_rules(l, joined);
-    tk_release(&t->memory, joined);
-    t->first_rule = ok ? tk_alloc(&t->memory, (size_t)t->n_pieces + 2, sizeof *t->first_rule, l->err) : NULL;
-    tk_rule *by_right = t->first_rule ? tk_alloc(&t->memory, n, sizeof *by_right, l->err) : NULL;
-    if (!by_right) return 0;
-    tk_sort_rules(t->rules, by_right, t->n_rules, t->first_rule, t->n_pieces, 0);
-    tk_sort_rules(by_right, t->rules, t->n_rules, t->first_rule, t->n_pieces, 1);
-    tk_release(&t->memory, by_right);
-    for (size_t i = 1; i < n; i++) {
-        const tk_rule *a = &t->rules[i - 1], *b = &t->rules[i];
-        if (a->left == b->left && a->right == b->right)
-            return tk_fail(l->err, "merge %d is also merge %d", (int)b->rank, (int)a->rank);
-    }
-    return 1;
-}
+/* ==== 12. Loading and saving ==================================================================== */
 
 /* The id of the control token of that name, or -1. */
 static int tk_control(const tokenizer *t, tk_bytes name) {
@@ -980,282 +1718,61 @@ static char *tk_read_file(const char *path, const tokenizer_allocator *m, size_t
     return data;
 }
 
-/* ---------------------------------------------------------------------------------------------------
- * Normalisation
- * ------------------------------------------------------------------------------------------------- */
+static void *tk_std_alloc(void *user, size_t size) { return (void)user, malloc(size); }
+static void tk_std_release(void *user, void *p) { (void)user, free(p); }
 
-/* Finds the longest rule that applies at p: its replacement (zero-terminated), and in *used the bytes it
- * replaces. The trie is a double array (the file format is that of darts-clone): a unit holds the byte
- * that leads to it, whether a rule ends there, and what to xor for the children's place. */
-static const char *tk_replacement(const tokenizer *t, const char *p, size_t n, size_t *used) {
-    const char *found = NULL;
-    size_t at = 0;
-    if (t->n_trie == 0) return NULL;
-    const char *trie = t->map + 4, *rules = trie + 4 * t->n_trie;
-    for (size_t i = 0;; i++) {
-        uint32_t unit = tk_u32(trie + 4 * at);
-        at ^= (size_t)(unit >> 10) << ((unit & 0x200) >> 6);
-        if (i > 0 && (unit & 0x100) && at < t->n_trie) {
-            uint32_t rule = tk_u32(trie + 4 * at) & 0x7FFFFFFFu;
-            if (rule < t->map_size - 4 - 4 * t->n_trie) found = rules + rule, *used = i;
-        }
-        if (i == n || i == TK_MAX_MATCH) break;
-        at ^= (unsigned char)p[i];
-        if (at >= t->n_trie || (tk_u32(trie + 4 * at) & 0x800000FFu) != (unsigned char)p[i]) break;
-    }
-    return found;
+/* From a file in memory or from parts. */
+static tokenizer *tk_make(tk_loader *l, int vocab_size, const tokenizer_allocator *allocator) {
+    tokenizer_allocator m = {tk_std_alloc, tk_std_release, NULL};
+    if (allocator) m = *allocator;
+    tokenizer *t = l->t = tk_alloc(&m, 1, sizeof *t, l->err);
+    if (!t) return NULL;
+    memset(t, 0, sizeof *t);
+    t->memory = m;
+    t->kind = TOKENIZER_SENTENCEPIECE;
+    t->bos = t->unk = -1;
+    t->add_bos = t->dummy_prefix = t->remove_extra_spaces = t->escape_spaces = 1; /* .model files that say nothing */
+    l->model_type = 1;
+    l->unk_surface = tk_string(" \xE2\x81\x87 ");
+    if (l->parts ? tk_load(l, tk_read_parts, 0) : tk_load_file(l, vocab_size)) return t;
+    tokenizer_free(t);
+    return NULL;
 }
 
-/* What the text at p is normalised to, one step: *to and *n_to; returns the bytes of text used up. */
-static size_t tk_normal_step(const tokenizer *t, const char *p, size_t n, const char **to, size_t *n_to) {
-    size_t used = t->n_user ? tk_user_match(t, p, n) : 0;
-    *to = p;
-    if (used == 0) {
-        const char *replacement = tk_replacement(t, p, n, &used);
-        if (replacement) {
-            *to = replacement;
-            *n_to = strlen(replacement);
-            return used;
-        }
-        used = tk_char_size(p, n);
-    }
-    *n_to = used;
-    return used;
+TOKENIZER_API tokenizer *tokenizer_create(const tokenizer_parts *parts, const tokenizer_allocator *allocator,
+                                          tokenizer_error *err) {
+    tk_loader l = {.parts = parts, .err = err};
+    return tk_make(&l, 0, allocator);
 }
 
-/* Writes the normalised text to out; where out only counts, spaces at the end that will go count too.
- * Stops early at more than TK_MAX_TEXT. A text that continues another gets no space in front and keeps its own. */
-static void tk_normalize(const tokenizer *t, const char *p, size_t size, int continues, tk_out *out) {
-    const char *space = t->escape_spaces ? TK_SPACE : " ", *end = p + size, *to;
-    size_t n_space = strlen(space), n, used;
-    if (t->remove_extra_spaces && !continues)
-        for (; p < end; p += used) {
-            used = tk_normal_step(t, p, (size_t)(end - p), &to, &n);
-            if (n != 1 || *to != ' ') break;
-        }
-    if (p == end) return;
-
-    if (t->dummy_prefix && !t->space_is_suffix && !continues) tk_write(out, space, n_space);
-    int after_space = t->remove_extra_spaces && !continues;
-    for (; p < end && out->n <= TK_MAX_TEXT; p += used) {
-        used = tk_normal_step(t, p, (size_t)(end - p), &to, &n);
-        while (after_space && n && *to == ' ') to++, n--;
-        if (n == 0) continue;
-        after_space = t->remove_extra_spaces && to[n - 1] == ' ';
-        tk_write_spaced(out, to, n, " ", space);
-    }
-    if (t->remove_extra_spaces && out->p) /* also those that the text holds as U+2581, as SentencePiece does */
-        while (out->n >= n_space && memcmp(out->p + out->n - n_space, space, n_space) == 0) out->n -= n_space;
-    if (t->dummy_prefix && t->space_is_suffix) tk_write(out, space, n_space);
+TOKENIZER_API tokenizer *tokenizer_load_memory(const void *data, size_t size, int vocab_size,
+                                               const tokenizer_allocator *allocator, tokenizer_error *err) {
+    tk_loader l = {.file = {data, size}, .err = err};
+    return tk_make(&l, vocab_size, allocator);
 }
 
-/* ---------------------------------------------------------------------------------------------------
- * Merging
- * ------------------------------------------------------------------------------------------------- */
-
-typedef struct {
-    int32_t start, size;  /* in run.text; size 0: merged into an earlier symbol */
-    int32_t before, next; /* neighbours in the list, -1 at its ends */
-    int32_t id;           /* -1: not looked up yet */
-    int final;            /* user-defined: never merged */
-} tk_symbol;
-
-typedef struct {
-    float score;
-    int32_t left; /* index of the left symbol */
-    int32_t size; /* bytes of both, when the pair was found: if they differ now, the pair is gone */
-    int32_t id;
-} tk_pair;
-
-/* One call of tokenizer_encode. */
-typedef struct {
-    const tokenizer *t;
-    tk_bytes text;      /* normalised */
-    tk_symbol *symbols; /* (max_symbols), one span of text or one word at a time */
-    tk_pair *heap;      /* (2 * max_symbols): each merge takes a pair out and puts up to two in */
-    size_t max_symbols, n_heap;
-    int32_t *splits; /* (n_pieces) for unused pieces, bytes of the left half; NULL if there are none */
-    int *ids;
-    size_t capacity, n_ids;
-    int after_unknown;
-    int continues; /* the text continues what came before it */
-    tokenizer_error *err;
-} tk_run;
-
-/* Makes room for n symbols. What they were is lost. */
-static int tk_reserve(tk_run *r, size_t n) {
-    const tokenizer *t = r->t;
-    if (n <= r->max_symbols) return 1;
-    if (n < 2 * r->max_symbols) n = 2 * r->max_symbols;
-    if (n < 64) n = 64;
-    tk_release(&t->memory, r->symbols);
-    tk_release(&t->memory, r->heap);
-    r->symbols = tk_alloc(&t->memory, n, sizeof *r->symbols, r->err);
-    r->heap = r->symbols ? tk_alloc(&t->memory, 2 * n, sizeof *r->heap, r->err) : NULL;
-    r->max_symbols = r->heap ? n : 0;
-    return r->heap != NULL;
+TOKENIZER_API tokenizer *tokenizer_load(const char *path, int vocab_size, const tokenizer_allocator *allocator,
+                                        tokenizer_error *err) {
+    tokenizer_allocator m = {tk_std_alloc, tk_std_release, NULL};
+    tokenizer_error reason = {""};
+    size_t size = 0;
+    if (allocator) m = *allocator;
+    char *data = tk_read_file(path, &m, &size, &reason);
+    tokenizer *t = data ? tokenizer_load_memory(data, size, vocab_size, allocator, &reason) : NULL;
+    tk_release(&m, data);
+    size_t n = strlen(path); /* of a very long path the end says more */
+    if (!t) tk_fail(err, "%s%s: %s", n > 120 ? "..." : "", n > 120 ? path + n - 120 : path, reason.text);
+    return t;
 }
 
-static int tk_pair_before(const tk_pair *a, const tk_pair *b) {
-    return a->score > b->score || (a->score == b->score && a->left < b->left);
+TOKENIZER_API size_t tokenizer_save(const tokenizer *t, void *out, size_t capacity) {
+    tk_out counted = {NULL, 0}, written = {out, 0};
+    tk_save(t, &counted);
+    if (counted.n <= capacity) tk_save(t, &written);
+    return counted.n;
 }
 
-static void tk_push(tk_run *r, tk_pair x) {
-    size_t i = r->n_heap++;
-    for (; i > 0 && tk_pair_before(&x, &r->heap[(i - 1) / 2]); i = (i - 1) / 2) r->heap[i] = r->heap[(i - 1) / 2];
-    r->heap[i] = x;
-}
-
-static tk_pair tk_pop(tk_run *r) {
-    tk_pair top = r->heap[0], x = r->heap[--r->n_heap];
-    size_t i = 0;
-    for (size_t child; (child = 2 * i + 1) < r->n_heap; i = child) {
-        if (child + 1 < r->n_heap && tk_pair_before(&r->heap[child + 1], &r->heap[child])) child++;
-        if (!tk_pair_before(&r->heap[child], &x)) break;
-        r->heap[i] = r->heap[child];
-    }
-    r->heap[i] = x;
-    return top;
-}
-
-/* Pushes the pair of neighbours left and right if they can be joined. */
-static void tk_consider(tk_run *r, int32_t left, int32_t right) {
-    if (left < 0 || right < 0) return;
-    const tk_symbol *a = &r->symbols[left], *b = &r->symbols[right];
-    if (r->t->kind == TOKENIZER_BYTE_LEVEL) {
-        const tk_rule *rule = tk_find_rule(r->t, a->id, b->id);
-        if (rule) tk_push(r, (tk_pair){-(float)rule->rank, left, a->size + b->size, rule->id});
-        return;
-    }
-    if (a->final || b->final || b->size > r->t->longest - a->size) return;
-    int32_t size = a->size + b->size, id = tk_find(r->t, r->text.p + a->start, (size_t)size, 0);
-    if (id < 0) return;
-    tk_push(r, (tk_pair){r->t->pieces[id].score, left, size, id});
-    if (r->splits) r->splits[id] = a->size; /* the same wherever the piece is found: nothing outside reaches in */
-}
-
-static void tk_merge(tk_run *r, int32_t n) {
-    for (int32_t i = 1; i < n; i++) tk_consider(r, i - 1, i);
-    while (r->n_heap) {
-        tk_pair pair = tk_pop(r);
-        tk_symbol *a = &r->symbols[pair.left];
-        if (a->size == 0 || a->next < 0 || a->size + r->symbols[a->next].size != pair.size) continue;
-        tk_symbol *b = &r->symbols[a->next];
-        a->size = pair.size;
-        a->id = pair.id;
-        a->next = b->next;
-        b->size = 0;
-        if (a->next >= 0) r->symbols[a->next].before = pair.left;
-        tk_consider(r, a->before, pair.left);
-        tk_consider(r, pair.left, a->next);
-    }
-}
-
-static void tk_emit(tk_run *r, int id) {
-    if (r->n_ids < r->capacity) r->ids[r->n_ids] = id;
-    r->n_ids++;
-}
-
-/* Emits the ids of what became a symbol: of a piece, or of its bytes, or one unknown token for a run of
- * unknown symbols. An unused piece took part in merging and is now taken apart again. */
-static void tk_emit_text(tk_run *r, int32_t start, int32_t size, int32_t id) {
-    const tokenizer *t = r->t;
-    tk_pair *stack = r->heap; /* empty by now, and there are no more parts than symbols */
-    size_t n = 0;
-    stack[n++] = (tk_pair){0, start, size, id};
-    while (n) {
-        tk_pair x = stack[--n];
-        const char *p = r->text.p + x.left;
-        id = x.id >= 0 ? x.id : tk_find(t, p, (size_t)x.size, 0);
-        if (id >= 0 && t->pieces[id].type == TOKENIZER_UNUSED && r->splits[id]) {
-            int32_t left = r->splits[id];
-            stack[n++] = (tk_pair){0, x.left + left, x.size - left, -1};
-            stack[n++] = (tk_pair){0, x.left, left, -1};
-        } else if (id >= 0) {
-            tk_emit(r, (int)id);
-        } else if (t->byte_fallback) {
-            for (int32_t i = 0; i < x.size; i++) tk_emit(r, t->byte_ids[(unsigned char)p[i]]);
-        } else if (!r->after_unknown) {
-            tk_emit(r, t->unk);
-        }
-        r->after_unknown = id < 0;
-    }
-}
-
-/* Splits text at *at into symbols as far as merges can reach, moves *at there and returns how many there
- * are. With symbols NULL it only counts. */
-static int32_t tk_split(tk_run *r, size_t *at, tk_symbol *symbols) {
-    const tokenizer *t = r->t;
-    int32_t n = 0;
-    for (;;) {
-        const char *p = r->text.p + *at;
-        size_t left = r->text.size - *at, user = t->n_user ? tk_user_match(t, p, left) : 0;
-        size_t size = user ? user : tk_char_size(p, left);
-        if (symbols) symbols[n] = (tk_symbol){(int32_t)*at, (int32_t)size, n - 1, n + 1, -1, user != 0};
-        n++;
-        *at += size;
-        if (*at == r->text.size) break;
-        uint32_t bit = tk_join(p + size, tk_char_size(p + size, left - size));
-        if (!(t->joins[bit >> 3] >> (bit & 7) & 1)) break;
-    }
-    if (symbols) symbols[n - 1].next = -1;
-    return n;
-}
-
-/* Encodes the normalised text, which is not empty, span by span. */
-static int tk_encode_normal(tk_run *r) {
-    const tokenizer *t = r->t;
-    int32_t longest = 0;
-    for (size_t at = 0; at < r->text.size;) {
-        int32_t n = tk_split(r, &at, NULL);
-        if (n > longest) longest = n;
-    }
-    if (!tk_reserve(r, (size_t)longest)) return 0;
-    if (t->has_unused && !r->splits) {
-        r->splits = tk_alloc(&t->memory, (size_t)t->n_pieces, sizeof *r->splits, r->err);
-        if (!r->splits) return 0;
-        memset(r->splits, 0, (size_t)t->n_pieces * sizeof *r->splits);
-    }
-    for (size_t at = 0; at < r->text.size;) {
-        tk_merge(r, tk_split(r, &at, r->symbols));
-        for (int32_t i = 0; i >= 0; i = r->symbols[i].next)
-            tk_emit_text(r, r->symbols[i].start, r->symbols[i].size, r->symbols[i].id);
-    }
-    return 1;
-}
-
-static int tk_encode_sentencepiece(tk_run *r, tk_bytes text) {
-    const tokenizer *t = r->t;
-    tk_out counted = {NULL, 0}, normal = {NULL, 0};
-    tk_normalize(t, text.p, text.size, r->continues, &counted);
-    if (counted.n > TK_MAX_TEXT) return tk_fail(r->err, "a text of %zu bytes is too long", text.size);
-    if (counted.n == 0) return 1;
-    normal.p = tk_alloc(&t->memory, counted.n, 1, r->err);
-    if (!normal.p) return 0;
-    tk_normalize(t, text.p, text.size, r->continues, &normal);
-    r->text = (tk_bytes){normal.p, normal.n};
-    int ok = normal.n == 0 || tk_encode_normal(r);
-    tk_release(&t->memory, normal.p);
-    return ok;
-}
-
-/* ---------------------------------------------------------------------------------------------------
- * Byte-level BPE
- *
- * The text is first cut into words, none of which a merge ever bridges, by the pattern of Llama 3:
- *
- *     (?i:'s|'t|'re|'ve|'m|'ll|'d) | [^\r\n\p{L}\p{N}]?\p{L}+ | \p{N}{1,3} | ?[^\s\p{L}\p{N}]+[\r\n]* |
- *     \s*[\r\n]+ | \s+(?!\S) | \s+                      (the blank before the fourth's ? is part of it)
- *
- * The first alternative that matches is taken, and it takes all it can. By hand each costs one look at the
- * characters it takes and one at those after, so that no text takes quadratic time; what an engine with
- * backtracking does to a megabyte of spaces is the reason.
- *
- * What leaves room for opinion is as in the regular expressions of Rust, which OpenAI's tiktoken and Hugging
- * Face's tokenizers use: \s is White_Space (U+0085 is, U+FEFF is not), and (?i:'s) matches U+017F, the long s,
- * too. Bytes that are no UTF-8 are single characters that are neither letter nor number nor space, as U+FFFD
- * is, by which those tokenizers replace them; here they stay what they are.
- * ------------------------------------------------------------------------------------------------- */
+/* ==== 13. Unicode =============================================================================== */
 
 /* Unicode 17.0, made by tests/unicode_tables.mjs. Each is a list of code points at
  * which the category begins or ends, in turn. */
@@ -1364,21 +1881,6 @@ static const uint32_t tk_numbers[] = { /* \p{N} */
     126209, 126254, 126255, 126270, 127232, 127245, 130032, 130042,
 };
 
-enum { TK_OTHER, TK_LETTER, TK_NUMBER, TK_BLANK, TK_NEWLINE, TK_NOTHING }; /* NOTHING: the text has ended */
-
-/* The code point at p, of n > 0 bytes, and in *size its bytes; -1 for a byte that is no UTF-8. */
-static int32_t tk_code_point(const char *p, size_t n, size_t *size) {
-    static const int32_t least[] = {0, 0, 0x80, 0x800, 0x10000}, first[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
-    const unsigned char *u = (const unsigned char *)p;
-    *size = tk_char_size(p, n);
-    int32_t c = u[0] & first[*size];
-    if (*size == 1) return u[0] < 0x80 ? c : -1;
-    for (size_t i = 1; i < *size; i++) c = c << 6 | (u[i] & 0x3F);
-    if (c >= least[*size] && c <= 0x10FFFF && (c & ~0x7FF) != 0xD800) return c;
-    *size = 1;
-    return -1;
-}
-
 static int tk_in_table(const uint32_t *edges, size_t n, uint32_t c) {
     size_t lo = 0, hi = n;
     while (lo < hi) {
@@ -1389,493 +1891,9 @@ static int tk_in_table(const uint32_t *edges, size_t n, uint32_t c) {
     return (int)(lo & 1);
 }
 
-static int tk_is_blank(int32_t c) {
-    return c == ' ' || (c >= 9 && c <= 13) || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
-           c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
-}
-
-/* What the character at p is to the pattern, and its bytes. */
-static int tk_class(const char *p, const char *end, size_t *size) {
-    *size = 0;
-    if (p == end) return TK_NOTHING;
-    int32_t c = tk_code_point(p, (size_t)(end - p), size);
-    if (c == '\n' || c == '\r') return TK_NEWLINE;
-    if (tk_is_blank(c)) return TK_BLANK;
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return TK_LETTER;
-    if (c < 0x80) return c >= '0' && c <= '9' ? TK_NUMBER : TK_OTHER; /* -1 too */
+static int tk_letter_or_number(int32_t c) {
     if (tk_in_table(tk_letters, sizeof tk_letters / sizeof *tk_letters, (uint32_t)c)) return TK_LETTER;
     return tk_in_table(tk_numbers, sizeof tk_numbers / sizeof *tk_numbers, (uint32_t)c) ? TK_NUMBER : TK_OTHER;
-}
-
-/* The end of the characters of that class from p on, of which there are at most limit. */
-static const char *tk_skip(const char *p, const char *end, int class_, size_t limit) {
-    size_t size;
-    while (limit-- && tk_class(p, end, &size) == class_) p += size;
-    return p;
-}
-
-/* Bytes of 's, 't, 're, 've, 'm, 'll or 'd at p, in either case, or 0. */
-static size_t tk_contraction(const char *p, size_t n) {
-    static const char *const two = "sStTmMdD", *const three = "rReEvVeElLlL"; /* and for the last two letters */
-    if (n < 2 || p[0] != '\'' || p[1] == 0) return 0;
-    if (strchr(two, p[1])) return 2;
-    if (n < 3) return 0;
-    for (int i = 0; i < 12; i += 4)
-        if ((p[1] == three[i] || p[1] == three[i + 1]) && (p[2] == three[i + 2] || p[2] == three[i + 3])) return 3;
-    return memcmp(p + 1, "\xC5\xBF", 2) == 0 ? 3 : 0; /* U+017F */
-}
-
-/* The end of the word that begins with white space at p and matches one of the last three alternatives. */
-static const char *tk_blank_word(const char *p, const char *end) {
-    const char *at = p, *last = p, *newline = NULL; /* last: the last character's start */
-    size_t size;
-    for (int kind; kind = tk_class(at, end, &size), kind == TK_BLANK || kind == TK_NEWLINE; at += size) {
-        last = at;
-        if (kind == TK_NEWLINE) newline = at + size;
-    }
-    if (newline) return newline;
-    return at == end || last == p ? at : last; /* the last one goes with the word that follows */
-}
-
-/* The end of the first word of a text that is not empty. */
-static const char *tk_word(const char *p, const char *end) {
-    size_t size, next_size, n = tk_contraction(p, (size_t)(end - p));
-    if (n) return p + n;
-    int kind = tk_class(p, end, &size), next = tk_class(p + size, end, &next_size);
-    if (kind == TK_LETTER || (next == TK_LETTER && (kind == TK_OTHER || kind == TK_BLANK)))
-        return tk_skip(p + size, end, TK_LETTER, SIZE_MAX);
-    if (kind == TK_NUMBER) return tk_skip(p, end, TK_NUMBER, 3);
-    if (kind == TK_OTHER || (*p == ' ' && next == TK_OTHER))
-        return tk_skip(tk_skip(p + size, end, TK_OTHER, SIZE_MAX), end, TK_NEWLINE, SIZE_MAX);
-    return tk_blank_word(p, end);
-}
-
-static int tk_encode_word(tk_run *r, size_t start, size_t n) {
-    const tokenizer *t = r->t;
-    const char *p = r->text.p + start;
-    int32_t whole = t->ignore_merges && n <= (size_t)t->longest ? tk_find(t, p, n, 0) : -1;
-    if (whole >= 0) return tk_emit(r, (int)whole), 1;
-    if (!tk_reserve(r, n)) return 0;
-    for (size_t i = 0; i < n; i++) {
-        int32_t at = (int32_t)i;
-        r->symbols[i] = (tk_symbol){(int32_t)(start + i), 1, at - 1, at + 1, t->byte_ids[(unsigned char)p[i]], 0};
-    }
-    r->symbols[n - 1].next = -1;
-    tk_merge(r, (int32_t)n);
-    for (int32_t i = 0; i >= 0; i = r->symbols[i].next) tk_emit(r, (int)r->symbols[i].id);
-    return 1;
-}
-
-static int tk_encode_bytes(tk_run *r, tk_bytes text) {
-    if (text.size > TK_MAX_TEXT) return tk_fail(r->err, "a text of %zu bytes is too long", text.size);
-    const char *p = text.p, *end = p + text.size;
-    r->text = text;
-    while (p < end) {
-        const char *next = tk_word(p, end);
-        if (!tk_encode_word(r, (size_t)(p - text.p), (size_t)(next - p))) return 0;
-        p = next;
-    }
-    return 1;
-}
-
-/* Encodes a text; with special, names of special tokens in it become those. The parts between are texts of
- * their own, as the references have it. (SentencePiece's user-defined pieces are matched as it normalises.) */
-static int tk_encode(tk_run *r, tk_bytes text, int special) {
-    const tokenizer *t = r->t;
-    int (*encode)(tk_run *, tk_bytes) = t->kind == TOKENIZER_BYTE_LEVEL ? tk_encode_bytes : tk_encode_sentencepiece;
-    int32_t n_user = t->kind == TOKENIZER_BYTE_LEVEL ? t->n_user : 0, n_special = special ? t->n_special : 0;
-    size_t start = 0;
-    for (size_t at = 0; at < text.size && n_user + n_special > 0;) {
-        const char *p = text.p + at;
-        int32_t id = tk_match(t, t->special, n_special, p, text.size - at);
-        int32_t user = tk_match(t, t->user, n_user, p, text.size - at);
-        if (id < 0 || (user >= 0 && t->pieces[user].size > t->pieces[id].size)) id = user;
-        if (id >= 0) {
-            if (at > start && !encode(r, (tk_bytes){text.p + start, at - start})) return 0;
-            tk_emit(r, (int)id);
-            r->continues = r->after_unknown = 0;
-            start = at + (size_t)t->pieces[id].size;
-        }
-        at = id >= 0 ? start : at + 1;
-    }
-    return start == text.size || encode(r, (tk_bytes){text.p + start, text.size - start});
-}
-
-/* What encoding returns; frees the scratch. */
-static ptrdiff_t tk_finish(tk_run *r, int ok) {
-    tk_release(&r->t->memory, r->symbols);
-    tk_release(&r->t->memory, r->heap);
-    tk_release(&r->t->memory, r->splits);
-    return ok ? (ptrdiff_t)r->n_ids : -1;
-}
-
-/* ---------------------------------------------------------------------------------------------------
- * Chat
- *
- * Each template as published with its models:
- *
- *     llama2   <s>[INST] <<SYS>>\nSYSTEM\n<</SYS>>\n\nUSER [/INST] ANSWER </s><s>[INST] USER [/INST]
- *     llama3   <|begin_of_text|>, then of each message <|start_header_id|>ROLE<|end_header_id|>\n\nTEXT<|eot_id|>,
- *              then <|start_header_id|>assistant<|end_header_id|>\n\n
- *     chatml   of each message <|im_start|>ROLE\nTEXT<|im_end|>\n, then <|im_start|>assistant\n
- *     zephyr   of each message <|ROLE|>\nTEXT</s>\n, then <|assistant|>\n
- *     mistral  <s>[INST] SYSTEM\n\nUSER [/INST] ANSWER</s>[INST] USER [/INST]
- *
- * llama2 and llama3 trim the texts; mistral trims answers on the left, where the model's own begin with the
- * space. Later Mistral vocabularies have [INST] as a special token, and then no space stands before [/INST]. (Llama
- * 3.1's template puts two dates before the system message; they are left to the caller.)
- *
- * Markers become special tokens where the vocabulary has them and are text otherwise. Messages are always text:
- * what lies between two special tokens is encoded as one, without looking for special tokens in it.
- * ------------------------------------------------------------------------------------------------- */
-
-typedef struct {
-    tk_run r;
-    int chat_template;
-    tk_out text;       /* with p NULL, in a first pass, only counted */
-    size_t start;      /* text before is encoded */
-    int after_special; /* nothing was written since a special token */
-    int failed;
-} tk_chat;
-
-static void tk_flush(tk_chat *c) {
-    if (c->text.n > c->start && !c->failed)
-        c->failed = !tk_encode(&c->r, (tk_bytes){c->text.p + c->start, c->text.n - c->start}, 0);
-    c->start = c->text.n;
-}
-
-static void tk_say(tk_chat *c, const char *p, size_t n) {
-    if (n == 0) return;
-    tk_write(&c->text, p, n);
-    c->after_special = 0;
-}
-
-static void tk_say_string(tk_chat *c, const char *s) { tk_say(c, s, strlen(s)); }
-
-static void tk_say_special(tk_chat *c, int id) {
-    c->after_special = 1;
-    if (!c->text.p) return;
-    tk_flush(c);
-    tk_emit(&c->r, id);
-    c->r.continues = c->r.after_unknown = 0;
-}
-
-/* A template's marker. Returns 1 if it is a special token. */
-static int tk_say_marker(tk_chat *c, const char *name) {
-    const tokenizer *t = c->r.t;
-    int32_t id = tk_find(t, name, strlen(name), 1);
-    if (id < 0) id = tk_match(t, t->user, t->n_user, name, strlen(name));
-    if (id >= 0 && (size_t)t->pieces[id].size == strlen(name)) return tk_say_special(c, (int)id), 1;
-    tk_say_string(c, name);
-    return 0;
-}
-
-static void tk_say_eos(tk_chat *c) {
-    if (c->r.t->n_ends) tk_say_special(c, c->r.t->ends[0]);
-    else tk_say_string(c, "</s>");
-}
-
-/* A space, which after a special token the tokenizer may put there itself. */
-static void tk_say_space(tk_chat *c) {
-    int given = c->after_special && c->r.t->kind == TOKENIZER_SENTENCEPIECE && c->r.t->dummy_prefix;
-    if (!given) tk_say(c, " ", 1);
-}
-
-static tk_bytes tk_trim(tk_bytes s, int left, int right) {
-    size_t size;
-    while (left && s.size && tk_is_blank(tk_code_point(s.p, s.size, &size))) s.p += size, s.size -= size;
-    while (right && s.size) {
-        size_t n = 1;
-        while (n < 3 && n < s.size && (s.p[s.size - n] & 0xC0) == 0x80) n++;
-        if (!tk_is_blank(tk_code_point(s.p + s.size - n, n, &size)) || size != n) break;
-        s.size -= n;
-    }
-    return s;
-}
-
-static const char *const tk_roles[] = {NULL, "system", "user", "assistant"};
-
-static void tk_open_turn(tk_chat *c, int role) {
-    char marker[16];
-    switch (c->chat_template) {
-    case TOKENIZER_LLAMA3:
-        tk_say_marker(c, "<|start_header_id|>");
-        tk_say_string(c, tk_roles[role]);
-        tk_say_marker(c, "<|end_header_id|>");
-        tk_say_string(c, "\n\n");
-        break;
-    case TOKENIZER_CHATML:
-        tk_say_marker(c, "<|im_start|>");
-        tk_say_string(c, tk_roles[role]);
-        tk_say_string(c, "\n");
-        break;
-    case TOKENIZER_ZEPHYR:
-        snprintf(marker, sizeof marker, "<|%s|>", tk_roles[role]);
-        tk_say_marker(c, marker);
-        tk_say_string(c, "\n");
-        break;
-    }
-}
-
-/* What follows an answer, and with llama3, chatml and zephyr any message. */
-static void tk_close_turn(tk_chat *c, tk_bytes text) {
-    switch (c->chat_template) {
-    case TOKENIZER_LLAMA2: /* the model often wrote the space itself */
-        if (text.size == 0 || text.p[text.size - 1] != ' ') tk_say(c, " ", 1);
-        tk_say_eos(c);
-        break;
-    case TOKENIZER_LLAMA3: tk_say_marker(c, "<|eot_id|>"); break;
-    case TOKENIZER_CHATML:
-        tk_say_marker(c, "<|im_end|>");
-        tk_say_string(c, "\n");
-        break;
-    case TOKENIZER_ZEPHYR:
-        tk_say_eos(c);
-        tk_say_string(c, "\n");
-        break;
-    case TOKENIZER_MISTRAL: tk_say_eos(c); break;
-    }
-}
-
-/* A user's message of llama2 and mistral, with the system's inside. */
-static void tk_say_instruction(tk_chat *c, const tokenizer_message *system, tk_bytes text) {
-    int is_llama2 = c->chat_template == TOKENIZER_LLAMA2;
-    if (is_llama2 && c->r.t->bos >= 0) tk_say_special(c, c->r.t->bos);
-    int special = tk_say_marker(c, "[INST]");
-    tk_say_space(c);
-    if (is_llama2) text = tk_trim(text, !system, 1);
-    if (system) {
-        if (is_llama2) tk_say_string(c, "<<SYS>>\n");
-        tk_say(c, system->text, system->size);
-        if (is_llama2) tk_say_string(c, "\n<</SYS>>");
-        if (!is_llama2 || text.size) tk_say_string(c, "\n\n");
-    }
-    tk_say(c, text.p, text.size);
-    if (!special) tk_say(c, " ", 1);
-    tk_say_marker(c, "[/INST]");
-}
-
-static void tk_say_message(tk_chat *c, const tokenizer_message *messages, int i) {
-    tk_bytes text = {messages[i].text, messages[i].size};
-    int role = messages[i].role;
-    if (c->chat_template == TOKENIZER_LLAMA3) text = tk_trim(text, 1, 1);
-    if (c->chat_template != TOKENIZER_LLAMA2 && c->chat_template != TOKENIZER_MISTRAL) {
-        tk_open_turn(c, role);
-        tk_say(c, text.p, text.size);
-        tk_close_turn(c, text);
-    } else if (role == TOKENIZER_USER) {
-        tk_say_instruction(c, i == 1 && messages[0].role == TOKENIZER_SYSTEM ? messages : NULL, text);
-    } else if (role == TOKENIZER_ASSISTANT) {
-        text = tk_trim(text, 1, c->chat_template == TOKENIZER_LLAMA2);
-        tk_say_space(c);
-        tk_say(c, text.p, text.size);
-        tk_close_turn(c, text);
-    }
-}
-
-static void tk_say_chat(tk_chat *c, const tokenizer_message *messages, int n, int first) {
-    const tokenizer *t = c->r.t;
-    int begins = c->chat_template == TOKENIZER_LLAMA3 || c->chat_template == TOKENIZER_MISTRAL ||
-                 (c->chat_template != TOKENIZER_LLAMA2 && t->add_bos);
-    c->r.continues = first > 0;
-    c->after_special = 0;
-    if (first == 0 && begins && t->bos >= 0) tk_say_special(c, t->bos);
-    if (first > 0) tk_close_turn(c, (tk_bytes){messages[first - 1].text, messages[first - 1].size});
-    for (int i = first; i < n; i++) tk_say_message(c, messages, i);
-    if (n == 0 || messages[n - 1].role != TOKENIZER_ASSISTANT) tk_open_turn(c, TOKENIZER_ASSISTANT);
-    if (c->text.p) tk_flush(c);
-}
-
-/* llama2 and mistral know only a system message at the start, then user and assistant in turn. */
-static int tk_check_chat(int chat_template, const tokenizer_message *messages, int n, int first, tokenizer_error *err) {
-    int strict = chat_template == TOKENIZER_LLAMA2 || chat_template == TOKENIZER_MISTRAL, expected = TOKENIZER_USER;
-    if (first < 0 || first > n) return tk_fail(err, "first message %d of %d", first, n);
-    for (int i = 0; i < n; i++) {
-        int role = messages[i].role;
-        if (role < TOKENIZER_SYSTEM || role > TOKENIZER_ASSISTANT)
-            return tk_fail(err, "message %d has role %d", i, role);
-        if (!strict || (i == 0 && role == TOKENIZER_SYSTEM)) continue;
-        if (role != expected)
-            return tk_fail(err, "message %d is the %s's; %s needs the %s's there", i, tk_roles[role],
-                           tokenizer_template_name(chat_template), tk_roles[expected]);
-        expected = role == TOKENIZER_USER ? TOKENIZER_ASSISTANT : TOKENIZER_USER;
-    }
-    if (first > 0 && messages[first - 1].role != TOKENIZER_ASSISTANT)
-        return tk_fail(err, "message %d, before the first to render, is not the assistant's", first - 1);
-    if (strict && (n == 0 || messages[n - 1].role == TOKENIZER_SYSTEM))
-        return tk_fail(err, "%s needs a message of the user's", tokenizer_template_name(chat_template));
-    return 1;
-}
-
-/* ---------------------------------------------------------------------------------------------------
- * Public functions
- * ------------------------------------------------------------------------------------------------- */
-
-TOKENIZER_API void tokenizer_free(tokenizer *t) {
-    if (!t) return;
-    tokenizer_allocator m = t->memory;
-    void *parts[] = {t->pieces, t->bytes.p, t->slots, t->buckets, t->user, t->special, t->rules, t->first_rule, t->map,
-                     t};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) tk_release(&m, parts[i]);
-}
-
-/* From a file in memory or from parts. */
-static tokenizer *tk_make(tk_loader *l, int vocab_size, const tokenizer_allocator *allocator) {
-    tokenizer_allocator m = {tk_std_alloc, tk_std_release, NULL};
-    if (allocator) m = *allocator;
-    tokenizer *t = l->t = tk_alloc(&m, 1, sizeof *t, l->err);
-    if (!t) return NULL;
-    memset(t, 0, sizeof *t);
-    t->memory = m;
-    t->kind = TOKENIZER_SENTENCEPIECE;
-    t->bos = t->unk = -1;
-    t->add_bos = t->dummy_prefix = t->remove_extra_spaces = t->escape_spaces = 1; /* .model files that say nothing */
-    l->model_type = 1;
-    l->unk_surface = tk_string(" \xE2\x81\x87 ");
-    if (l->parts ? tk_load(l, tk_read_parts, 0) : tk_load_file(l, vocab_size)) return t;
-    tokenizer_free(t);
-    return NULL;
-}
-
-TOKENIZER_API tokenizer *tokenizer_create(const tokenizer_parts *parts, const tokenizer_allocator *allocator,
-                                          tokenizer_error *err) {
-    tk_loader l = {.parts = parts, .err = err};
-    return tk_make(&l, 0, allocator);
-}
-
-TOKENIZER_API tokenizer *tokenizer_load_memory(const void *data, size_t size, int vocab_size,
-                                               const tokenizer_allocator *allocator, tokenizer_error *err) {
-    tk_loader l = {.file = {data, size}, .err = err};
-    return tk_make(&l, vocab_size, allocator);
-}
-
-TOKENIZER_API tokenizer *tokenizer_load(const char *path, int vocab_size, const tokenizer_allocator *allocator,
-                                        tokenizer_error *err) {
-    tokenizer_allocator m = {tk_std_alloc, tk_std_release, NULL};
-    tokenizer_error reason = {""};
-    size_t size = 0;
-    if (allocator) m = *allocator;
-    char *data = tk_read_file(path, &m, &size, &reason);
-    tokenizer *t = data ? tokenizer_load_memory(data, size, vocab_size, allocator, &reason) : NULL;
-    tk_release(&m, data);
-    size_t n = strlen(path); /* of a very long path the end says more */
-    if (!t) tk_fail(err, "%s%s: %s", n > 120 ? "..." : "", n > 120 ? path + n - 120 : path, reason.text);
-    return t;
-}
-
-TOKENIZER_API int tokenizer_vocab_size(const tokenizer *t) { return (int)t->n_pieces; }
-
-TOKENIZER_API int tokenizer_bos(const tokenizer *t) { return t->bos; }
-
-TOKENIZER_API int tokenizer_is_end(const tokenizer *t, int id) {
-    for (int i = 0; i < t->n_ends; i++)
-        if (t->ends[i] == id) return 1;
-    return 0;
-}
-
-TOKENIZER_API int tokenizer_find(const tokenizer *t, const char *text, size_t size) {
-    int32_t id = tk_find(t, text, size, 1);
-    return (int)(id >= 0 ? id : tk_find(t, text, size, 0));
-}
-
-static void tk_write_u32(tk_out *out, uint32_t x) {
-    char bytes[4] = {(char)(x & 255), (char)(x >> 8 & 255), (char)(x >> 16 & 255), (char)(x >> 24)};
-    tk_write(out, bytes, 4);
-}
-
-static void tk_save(const tokenizer *t, tk_out *out) {
-    const tk_piece *unknown = t->unk >= 0 ? &t->pieces[t->unk] : NULL;
-    size_t unknown_size = unknown && t->kind == TOKENIZER_SENTENCEPIECE ? (size_t)unknown->surface_size : 0;
-    uint32_t field[TK_N_FIELDS] = {1, (uint32_t)t->kind, 0, (uint32_t)t->chat_template, (uint32_t)t->bos,
-                                   (uint32_t)t->n_ends, (uint32_t)t->n_pieces, (uint32_t)t->n_rules,
-                                   (uint32_t)t->map_size, (uint32_t)unknown_size};
-    for (int i = 0; tk_flag((tokenizer *)t, i); i++)
-        field[TK_FLAGS] |= (uint32_t)(*tk_flag((tokenizer *)t, i) != 0) << i;
-    tk_write(out, tk_magic, sizeof tk_magic);
-    for (int i = 0; i < TK_N_FIELDS; i++) tk_write_u32(out, field[i]);
-    for (int i = 0; i < t->n_ends; i++) tk_write_u32(out, (uint32_t)t->ends[i]);
-    for (int32_t id = 0; id < t->n_pieces; id++) {
-        tk_write_u32(out, (uint32_t)t->pieces[id].type << 24 | (uint32_t)t->pieces[id].size);
-        tk_write_u32(out, tk_bits(t->pieces[id].score));
-    }
-    for (int32_t i = 0; i < t->n_rules; i++) { /* back in order of rank */
-        tk_out at = {out->p ? out->p + out->n + 8 * (size_t)t->rules[i].rank : NULL, 0};
-        tk_write_u32(&at, (uint32_t)t->rules[i].left);
-        tk_write_u32(&at, (uint32_t)t->rules[i].right);
-    }
-    out->n += 8 * (size_t)t->n_rules;
-    if (t->map_size) tk_write(out, t->map, t->map_size);
-    if (unknown_size) tk_write(out, unknown->surface, unknown_size);
-    for (int32_t id = 0; id < t->n_pieces; id++) tk_write(out, t->pieces[id].text, (size_t)t->pieces[id].size);
-}
-
-TOKENIZER_API size_t tokenizer_save(const tokenizer *t, void *out, size_t capacity) {
-    tk_out counted = {NULL, 0}, written = {out, 0};
-    tk_save(t, &counted);
-    if (counted.n <= capacity) tk_save(t, &written);
-    return counted.n;
-}
-
-static const char *const tk_templates[] = {NULL, "llama2", "llama3", "chatml", "zephyr", "mistral"};
-
-TOKENIZER_API int tokenizer_template_find(const char *name) {
-    for (int i = 1; i <= TK_N_TEMPLATES && name; i++)
-        if (strcmp(name, tk_templates[i]) == 0) return i;
-    return 0;
-}
-
-TOKENIZER_API const char *tokenizer_template_name(int chat_template) {
-    return chat_template > 0 && chat_template <= TK_N_TEMPLATES ? tk_templates[chat_template] : NULL;
-}
-
-TOKENIZER_API int tokenizer_template(const tokenizer *t) { return t->chat_template; }
-
-TOKENIZER_API size_t tokenizer_bound(const tokenizer *t, size_t size) {
-    size_t bound;
-    /* one more byte for the space in front, one more id for bos */
-    if (size == SIZE_MAX || !tk_size(size + 1, t->growth, 1, &bound)) return SIZE_MAX;
-    return bound;
-}
-
-TOKENIZER_API ptrdiff_t tokenizer_encode(const tokenizer *t, const char *text, size_t size, int flags, int *ids,
-                                         size_t capacity, tokenizer_error *err) {
-    tk_run r = {.t = t, .ids = ids, .capacity = capacity, .err = err};
-    if ((flags & TOKENIZER_BOS) && t->add_bos && t->bos >= 0) tk_emit(&r, t->bos);
-    return tk_finish(&r, size == 0 || tk_encode(&r, (tk_bytes){text, size}, flags & TOKENIZER_SPECIAL));
-}
-
-TOKENIZER_API ptrdiff_t tokenizer_encode_chat(const tokenizer *t, int chat_template, const tokenizer_message *messages,
-                                              int n, int first, int *ids, size_t capacity, tokenizer_error *err) {
-    tk_chat c = {.r = {.t = t, .ids = ids, .capacity = capacity, .err = err}};
-    c.chat_template = chat_template ? chat_template : t->chat_template;
-    if (!tokenizer_template_name(c.chat_template))
-        return tk_fail(err, "chat template %d: there is none of that number", c.chat_template), -1;
-    if (!tk_check_chat(c.chat_template, messages, n, first, err)) return -1;
-    tk_say_chat(&c, messages, n, first);
-    c.text.p = tk_alloc(&t->memory, c.text.n, 1, err);
-    if (!c.text.p) return -1;
-    c.text.n = 0;
-    tk_say_chat(&c, messages, n, first);
-    tk_release(&t->memory, c.text.p);
-    return tk_finish(&c.r, !c.failed);
-}
-
-TOKENIZER_API int tokenizer_end_of_turn(const tokenizer *t, int chat_template) {
-    const char *name = chat_template == TOKENIZER_LLAMA3 ? "<|eot_id|>" : "<|im_end|>";
-    if (chat_template == TOKENIZER_LLAMA3 || chat_template == TOKENIZER_CHATML)
-        return tokenizer_find(t, name, strlen(name));
-    return t->n_ends ? t->ends[0] : -1;
-}
-
-TOKENIZER_API const char *tokenizer_decode(const tokenizer *t, int previous, int id, size_t *size) {
-    *size = 0;
-    if (id < 0 || id >= t->n_pieces) return "";
-    const tk_piece *p = &t->pieces[id];
-    int skip = t->kind == TOKENIZER_SENTENCEPIECE && (previous < 0 || previous == t->bos) &&
-               (t->dummy_prefix || t->remove_extra_spaces) && !tk_is_reserved(t, p) && p->size >= 3 &&
-               memcmp(p->text, TK_SPACE, 3) == 0;
-    *size = (size_t)(p->surface_size - skip);
-    return p->surface + skip;
 }
 
 #undef TK_MAX_FILE
