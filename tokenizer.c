@@ -18,7 +18,7 @@
  *   13. Unicode           which characters are letters, which are numbers
  *
  * How byte pair encoding (BPE) reads a text, as SentencePiece does it (byte-level BPE, which Llama 3 uses, differs in
- * what it splits a text into; merging is the same):
+ * what it left_half a text into; merging is the same):
  *
  * 1. Normalise. The text is taken as it is, except for spaces: each becomes the visible character
  *    U+2581 (written _ here), so that a space is an ordinary part of pieces, and one more is put in
@@ -59,7 +59,7 @@
 #define TK_MAX_MERGES (1 << 22)         /* ranks must be exact as floats; 15 times Llama 3's */
 #define TK_MAX_ENDS 64
 #define TK_MAX_MATCH 1000               /* bytes of a user-defined piece, and of a rule: looked for at each character */
-#define TK_JOIN_BITS 18
+#define TK_ADJACENT_BITS 18
 #define TK_SPACE "\xE2\x96\x81" /* U+2581, three bytes */
 
 enum { TK_N_TEMPLATES = TOKENIZER_MISTRAL };
@@ -76,7 +76,7 @@ typedef struct {
 
 typedef struct {
     int32_t left, right, rank, id; /* pieces left and right become piece id */
-} tk_rule;
+} tk_merge;
 
 typedef struct {
     uint32_t hash;
@@ -110,7 +110,7 @@ struct tokenizer {
     int32_t *user;    /* (n_user) ids of the user-defined pieces, sorted by their bytes */
     int32_t *special; /* (n_special) the same of the control pieces */
     int32_t n_user, n_special;
-    unsigned char joins[(1 << TK_JOIN_BITS) / 8]; /* see tk_join */
+    unsigned char adjacent[(1 << TK_ADJACENT_BITS) / 8]; /* see tk_adjacent_bit */
 
     int bos, unk; /* ids, -1 if there is none */
     int ends[TK_MAX_ENDS], n_ends;
@@ -118,10 +118,10 @@ struct tokenizer {
     int add_bos, chat_template;
     size_t growth; /* ids that one byte of text can become at most */
 
-    /* BYTE_LEVEL: rules in order of left and right; those of a left piece start at first_rule[left]. */
-    tk_rule *rules;       /* (n_rules) */
-    uint32_t *first_rule; /* (n_pieces + 2) */
-    int32_t n_rules;
+    /* BYTE_LEVEL: merges in order of left and right; those of a left piece start at first_merge[left]. */
+    tk_merge *merges;      /* (n_merges) */
+    uint32_t *first_merge; /* (n_pieces + 2) */
+    int32_t n_merges;
     int ignore_merges;
 
     /* SENTENCEPIECE: how text is normalised. */
@@ -201,14 +201,14 @@ static size_t tk_user_match(const tokenizer *t, const char *p, size_t n) {
     return id < 0 ? 0 : (size_t)t->pieces[id].size;
 }
 
-/* The rule for two neighbours, or NULL. */
-static const tk_rule *tk_find_rule(const tokenizer *t, int32_t left, int32_t right) {
-    uint32_t lo = t->first_rule[left], hi = t->first_rule[left + 1];
+/* The merge of two neighbours, or NULL. */
+static const tk_merge *tk_find_merge(const tokenizer *t, int32_t left, int32_t right) {
+    uint32_t lo = t->first_merge[left], hi = t->first_merge[left + 1];
     while (lo < hi) {
         uint32_t mid = lo + (hi - lo) / 2;
-        const tk_rule *r = &t->rules[mid];
-        if (r->right == right) return r;
-        if (r->right > right) hi = mid;
+        const tk_merge *m = &t->merges[mid];
+        if (m->right == right) return m;
+        if (m->right > right) hi = mid;
         else lo = mid + 1;
     }
     return NULL;
@@ -358,24 +358,24 @@ static void tk_normalize(const tokenizer *t, const char *p, size_t size, int con
 /* ==== 4. Splitting ============================================================================== */
 
 typedef struct {
-    int32_t start, size;  /* in run.text; size 0: merged into an earlier symbol */
+    int32_t start, size;  /* in encoder.text; size 0: merged into an earlier symbol */
     int32_t before, next; /* neighbours in the list, -1 at its ends */
     int32_t id;           /* -1: not looked up yet */
     int final;            /* user-defined: never merged */
 } tk_symbol;
 
-/* The bit of t->joins for a character that follows the byte before it. It is set if some piece holds the
+/* The bit of t->adjacent for a character that follows the byte before it. It is set if some piece holds the
  * two side by side (or two others with the same bit). Where it is not, no merge ever bridges the two,
  * and the text falls into spans, most of them words, that are merged one after the other in little memory. */
-static uint32_t tk_join(const char *p, size_t n) {
+static uint32_t tk_adjacent_bit(const char *p, size_t n) {
     uint32_t h = (unsigned char)p[-1];
     for (size_t i = 0; i < n; i++) h = h * 16777619u ^ (unsigned char)p[i];
-    return h * 0x9E3779B1u >> (32 - TK_JOIN_BITS);
+    return h * 0x9E3779B1u >> (32 - TK_ADJACENT_BITS);
 }
 
 /* Splits text at *at into symbols as far as merges can reach, moves *at there and returns how many there
  * are. With symbols NULL it only counts. */
-static int32_t tk_split(const tokenizer *t, tk_bytes text, size_t *at, tk_symbol *symbols) {
+static int32_t tk_split_span(const tokenizer *t, tk_bytes text, size_t *at, tk_symbol *symbols) {
     int32_t n = 0;
     for (;;) {
         const char *p = text.p + *at;
@@ -385,8 +385,8 @@ static int32_t tk_split(const tokenizer *t, tk_bytes text, size_t *at, tk_symbol
         n++;
         *at += size;
         if (*at == text.size) break;
-        uint32_t bit = tk_join(p + size, tk_char_size(p + size, left - size));
-        if (!(t->joins[bit >> 3] >> (bit & 7) & 1)) break;
+        uint32_t bit = tk_adjacent_bit(p + size, tk_char_size(p + size, left - size));
+        if (!(t->adjacent[bit >> 3] >> (bit & 7) & 1)) break;
     }
     if (symbols) symbols[n - 1].next = -1;
     return n;
@@ -431,7 +431,7 @@ static int tk_is_blank(int32_t c) {
 static int tk_letter_or_number(int32_t c); /* TK_LETTER, TK_NUMBER or TK_OTHER, from the tables of the last room */
 
 /* What the character at p is to the pattern, and its bytes. */
-static int tk_class(const char *p, const char *end, size_t *size) {
+static int tk_kind(const char *p, const char *end, size_t *size) {
     *size = 0;
     if (p == end) return TK_NOTHING;
     int32_t c = tk_code_point(p, (size_t)(end - p), size);
@@ -443,9 +443,9 @@ static int tk_class(const char *p, const char *end, size_t *size) {
 }
 
 /* The end of the characters of that class from p on, of which there are at most limit. */
-static const char *tk_skip(const char *p, const char *end, int class_, size_t limit) {
+static const char *tk_skip(const char *p, const char *end, int kind, size_t limit) {
     size_t size;
-    while (limit-- && tk_class(p, end, &size) == class_) p += size;
+    while (limit-- && tk_kind(p, end, &size) == kind) p += size;
     return p;
 }
 
@@ -464,7 +464,7 @@ static size_t tk_contraction(const char *p, size_t n) {
 static const char *tk_blank_word(const char *p, const char *end) {
     const char *at = p, *last = p, *newline = NULL; /* last: the last character's start */
     size_t size;
-    for (int kind; kind = tk_class(at, end, &size), kind == TK_BLANK || kind == TK_NEWLINE; at += size) {
+    for (int kind; kind = tk_kind(at, end, &size), kind == TK_BLANK || kind == TK_NEWLINE; at += size) {
         last = at;
         if (kind == TK_NEWLINE) newline = at + size;
     }
@@ -476,7 +476,7 @@ static const char *tk_blank_word(const char *p, const char *end) {
 static const char *tk_word(const char *p, const char *end) {
     size_t size, next_size, n = tk_contraction(p, (size_t)(end - p));
     if (n) return p + n;
-    int kind = tk_class(p, end, &size), next = tk_class(p + size, end, &next_size);
+    int kind = tk_kind(p, end, &size), next = tk_kind(p + size, end, &next_size);
     if (kind == TK_LETTER || (next == TK_LETTER && (kind == TK_OTHER || kind == TK_BLANK)))
         return tk_skip(p + size, end, TK_LETTER, SIZE_MAX);
     if (kind == TK_NUMBER) return tk_skip(p, end, TK_NUMBER, 3);
@@ -501,176 +501,176 @@ typedef struct {
     tk_symbol *symbols; /* (max_symbols), one span of text or one word at a time */
     tk_pair *heap;      /* (2 * max_symbols): each merge takes a pair out and puts up to two in */
     size_t max_symbols, n_heap;
-    int32_t *splits; /* (n_pieces) for unused pieces, bytes of the left half; NULL if there are none */
+    int32_t *left_half; /* (n_pieces) for unused pieces, bytes of the left half; NULL if there are none */
     int *ids;
     size_t capacity, n_ids;
     int after_unknown;
     int continues; /* the text continues what came before it */
     tokenizer_error *err;
-} tk_run;
+} tk_encoder;
 
 /* Makes room for n symbols. What they were is lost. */
-static int tk_reserve(tk_run *r, size_t n) {
-    const tokenizer *t = r->t;
-    if (n <= r->max_symbols) return 1;
-    if (n < 2 * r->max_symbols) n = 2 * r->max_symbols;
+static int tk_reserve(tk_encoder *e, size_t n) {
+    const tokenizer *t = e->t;
+    if (n <= e->max_symbols) return 1;
+    if (n < 2 * e->max_symbols) n = 2 * e->max_symbols;
     if (n < 64) n = 64;
-    tk_release(&t->memory, r->symbols);
-    tk_release(&t->memory, r->heap);
-    r->symbols = tk_alloc(&t->memory, n, sizeof *r->symbols, r->err);
-    r->heap = r->symbols ? tk_alloc(&t->memory, 2 * n, sizeof *r->heap, r->err) : NULL;
-    r->max_symbols = r->heap ? n : 0;
-    return r->heap != NULL;
+    tk_release(&t->memory, e->symbols);
+    tk_release(&t->memory, e->heap);
+    e->symbols = tk_alloc(&t->memory, n, sizeof *e->symbols, e->err);
+    e->heap = e->symbols ? tk_alloc(&t->memory, 2 * n, sizeof *e->heap, e->err) : NULL;
+    e->max_symbols = e->heap ? n : 0;
+    return e->heap != NULL;
 }
 
 static int tk_pair_before(const tk_pair *a, const tk_pair *b) {
     return a->score > b->score || (a->score == b->score && a->left < b->left);
 }
 
-static void tk_push(tk_run *r, tk_pair x) {
-    size_t i = r->n_heap++;
-    for (; i > 0 && tk_pair_before(&x, &r->heap[(i - 1) / 2]); i = (i - 1) / 2) r->heap[i] = r->heap[(i - 1) / 2];
-    r->heap[i] = x;
+static void tk_push(tk_encoder *e, tk_pair x) {
+    size_t i = e->n_heap++;
+    for (; i > 0 && tk_pair_before(&x, &e->heap[(i - 1) / 2]); i = (i - 1) / 2) e->heap[i] = e->heap[(i - 1) / 2];
+    e->heap[i] = x;
 }
 
-static tk_pair tk_pop(tk_run *r) {
-    tk_pair top = r->heap[0], x = r->heap[--r->n_heap];
+static tk_pair tk_pop(tk_encoder *e) {
+    tk_pair top = e->heap[0], x = e->heap[--e->n_heap];
     size_t i = 0;
-    for (size_t child; (child = 2 * i + 1) < r->n_heap; i = child) {
-        if (child + 1 < r->n_heap && tk_pair_before(&r->heap[child + 1], &r->heap[child])) child++;
-        if (!tk_pair_before(&r->heap[child], &x)) break;
-        r->heap[i] = r->heap[child];
+    for (size_t child; (child = 2 * i + 1) < e->n_heap; i = child) {
+        if (child + 1 < e->n_heap && tk_pair_before(&e->heap[child + 1], &e->heap[child])) child++;
+        if (!tk_pair_before(&e->heap[child], &x)) break;
+        e->heap[i] = e->heap[child];
     }
-    r->heap[i] = x;
+    e->heap[i] = x;
     return top;
 }
 
 /* Pushes the pair of neighbours left and right if they can be joined. */
-static void tk_consider(tk_run *r, int32_t left, int32_t right) {
+static void tk_push_if_piece(tk_encoder *e, int32_t left, int32_t right) {
     if (left < 0 || right < 0) return;
-    const tk_symbol *a = &r->symbols[left], *b = &r->symbols[right];
-    if (r->t->kind == TOKENIZER_BYTE_LEVEL) {
-        const tk_rule *rule = tk_find_rule(r->t, a->id, b->id);
-        if (rule) tk_push(r, (tk_pair){-(float)rule->rank, left, a->size + b->size, rule->id});
+    const tk_symbol *a = &e->symbols[left], *b = &e->symbols[right];
+    if (e->t->kind == TOKENIZER_BYTE_LEVEL) {
+        const tk_merge *m = tk_find_merge(e->t, a->id, b->id);
+        if (m) tk_push(e, (tk_pair){-(float)m->rank, left, a->size + b->size, m->id});
         return;
     }
-    if (a->final || b->final || b->size > r->t->longest - a->size) return;
-    int32_t size = a->size + b->size, id = tk_find(r->t, r->text.p + a->start, (size_t)size, 0);
+    if (a->final || b->final || b->size > e->t->longest - a->size) return;
+    int32_t size = a->size + b->size, id = tk_find(e->t, e->text.p + a->start, (size_t)size, 0);
     if (id < 0) return;
-    tk_push(r, (tk_pair){r->t->pieces[id].score, left, size, id});
-    if (r->splits) r->splits[id] = a->size; /* the same wherever the piece is found: nothing outside reaches in */
+    tk_push(e, (tk_pair){e->t->pieces[id].score, left, size, id});
+    if (e->left_half) e->left_half[id] = a->size; /* the same wherever the piece is found: nothing outside reaches in */
 }
 
-static void tk_merge(tk_run *r, int32_t n) {
-    for (int32_t i = 1; i < n; i++) tk_consider(r, i - 1, i);
-    while (r->n_heap) {
-        tk_pair pair = tk_pop(r);
-        tk_symbol *a = &r->symbols[pair.left];
-        if (a->size == 0 || a->next < 0 || a->size + r->symbols[a->next].size != pair.size) continue;
-        tk_symbol *b = &r->symbols[a->next];
+static void tk_merge_all(tk_encoder *e, int32_t n) {
+    for (int32_t i = 1; i < n; i++) tk_push_if_piece(e, i - 1, i);
+    while (e->n_heap) {
+        tk_pair pair = tk_pop(e);
+        tk_symbol *a = &e->symbols[pair.left];
+        if (a->size == 0 || a->next < 0 || a->size + e->symbols[a->next].size != pair.size) continue;
+        tk_symbol *b = &e->symbols[a->next];
         a->size = pair.size;
         a->id = pair.id;
         a->next = b->next;
         b->size = 0;
-        if (a->next >= 0) r->symbols[a->next].before = pair.left;
-        tk_consider(r, a->before, pair.left);
-        tk_consider(r, pair.left, a->next);
+        if (a->next >= 0) e->symbols[a->next].before = pair.left;
+        tk_push_if_piece(e, a->before, pair.left);
+        tk_push_if_piece(e, pair.left, a->next);
     }
 }
 
 /* ==== 6. Encoding =============================================================================== */
 
-static void tk_emit(tk_run *r, int id) {
-    if (r->n_ids < r->capacity) r->ids[r->n_ids] = id;
-    r->n_ids++;
+static void tk_emit(tk_encoder *e, int id) {
+    if (e->n_ids < e->capacity) e->ids[e->n_ids] = id;
+    e->n_ids++;
 }
 
 /* Emits the ids of what became a symbol: of a piece, or of its bytes, or one unknown token for a run of
  * unknown symbols. An unused piece took part in merging and is now taken apart again. */
-static void tk_emit_text(tk_run *r, int32_t start, int32_t size, int32_t id) {
-    const tokenizer *t = r->t;
-    tk_pair *stack = r->heap; /* empty by now, and there are no more parts than symbols */
+static void tk_emit_text(tk_encoder *e, int32_t start, int32_t size, int32_t id) {
+    const tokenizer *t = e->t;
+    tk_pair *stack = e->heap; /* empty by now, and there are no more parts than symbols */
     size_t n = 0;
     stack[n++] = (tk_pair){0, start, size, id};
     while (n) {
         tk_pair x = stack[--n];
-        const char *p = r->text.p + x.left;
+        const char *p = e->text.p + x.left;
         id = x.id >= 0 ? x.id : tk_find(t, p, (size_t)x.size, 0);
-        if (id >= 0 && t->pieces[id].type == TOKENIZER_UNUSED && r->splits[id]) {
-            int32_t left = r->splits[id];
+        if (id >= 0 && t->pieces[id].type == TOKENIZER_UNUSED && e->left_half[id]) {
+            int32_t left = e->left_half[id];
             stack[n++] = (tk_pair){0, x.left + left, x.size - left, -1};
             stack[n++] = (tk_pair){0, x.left, left, -1};
         } else if (id >= 0) {
-            tk_emit(r, (int)id);
+            tk_emit(e, (int)id);
         } else if (t->byte_fallback) {
-            for (int32_t i = 0; i < x.size; i++) tk_emit(r, t->byte_ids[(unsigned char)p[i]]);
-        } else if (!r->after_unknown) {
-            tk_emit(r, t->unk);
+            for (int32_t i = 0; i < x.size; i++) tk_emit(e, t->byte_ids[(unsigned char)p[i]]);
+        } else if (!e->after_unknown) {
+            tk_emit(e, t->unk);
         }
-        r->after_unknown = id < 0;
+        e->after_unknown = id < 0;
     }
 }
 
 /* Encodes the normalised text, which is not empty, span by span. */
-static int tk_encode_normal(tk_run *r) {
-    const tokenizer *t = r->t;
+static int tk_encode_normal(tk_encoder *e) {
+    const tokenizer *t = e->t;
     int32_t longest = 0;
-    for (size_t at = 0; at < r->text.size;) {
-        int32_t n = tk_split(t, r->text, &at, NULL);
+    for (size_t at = 0; at < e->text.size;) {
+        int32_t n = tk_split_span(t, e->text, &at, NULL);
         if (n > longest) longest = n;
     }
-    if (!tk_reserve(r, (size_t)longest)) return 0;
-    if (t->has_unused && !r->splits) {
-        r->splits = tk_alloc(&t->memory, (size_t)t->n_pieces, sizeof *r->splits, r->err);
-        if (!r->splits) return 0;
-        memset(r->splits, 0, (size_t)t->n_pieces * sizeof *r->splits);
+    if (!tk_reserve(e, (size_t)longest)) return 0;
+    if (t->has_unused && !e->left_half) {
+        e->left_half = tk_alloc(&t->memory, (size_t)t->n_pieces, sizeof *e->left_half, e->err);
+        if (!e->left_half) return 0;
+        memset(e->left_half, 0, (size_t)t->n_pieces * sizeof *e->left_half);
     }
-    for (size_t at = 0; at < r->text.size;) {
-        tk_merge(r, tk_split(t, r->text, &at, r->symbols));
-        for (int32_t i = 0; i >= 0; i = r->symbols[i].next)
-            tk_emit_text(r, r->symbols[i].start, r->symbols[i].size, r->symbols[i].id);
+    for (size_t at = 0; at < e->text.size;) {
+        tk_merge_all(e, tk_split_span(t, e->text, &at, e->symbols));
+        for (int32_t i = 0; i >= 0; i = e->symbols[i].next)
+            tk_emit_text(e, e->symbols[i].start, e->symbols[i].size, e->symbols[i].id);
     }
     return 1;
 }
 
-static int tk_encode_sentencepiece(tk_run *r, tk_bytes text) {
-    const tokenizer *t = r->t;
+static int tk_encode_sentencepiece(tk_encoder *e, tk_bytes text) {
+    const tokenizer *t = e->t;
     tk_out counted = {NULL, 0}, normal = {NULL, 0};
-    tk_normalize(t, text.p, text.size, r->continues, &counted);
-    if (counted.n > TK_MAX_TEXT) return tk_fail(r->err, "a text of %zu bytes is too long", text.size);
+    tk_normalize(t, text.p, text.size, e->continues, &counted);
+    if (counted.n > TK_MAX_TEXT) return tk_fail(e->err, "a text of %zu bytes is too long", text.size);
     if (counted.n == 0) return 1;
-    normal.p = tk_alloc(&t->memory, counted.n, 1, r->err);
+    normal.p = tk_alloc(&t->memory, counted.n, 1, e->err);
     if (!normal.p) return 0;
-    tk_normalize(t, text.p, text.size, r->continues, &normal);
-    r->text = (tk_bytes){normal.p, normal.n};
-    int ok = normal.n == 0 || tk_encode_normal(r);
+    tk_normalize(t, text.p, text.size, e->continues, &normal);
+    e->text = (tk_bytes){normal.p, normal.n};
+    int ok = normal.n == 0 || tk_encode_normal(e);
     tk_release(&t->memory, normal.p);
     return ok;
 }
 
-static int tk_encode_word(tk_run *r, size_t start, size_t n) {
-    const tokenizer *t = r->t;
-    const char *p = r->text.p + start;
+static int tk_encode_word(tk_encoder *e, size_t start, size_t n) {
+    const tokenizer *t = e->t;
+    const char *p = e->text.p + start;
     int32_t whole = t->ignore_merges && n <= (size_t)t->longest ? tk_find(t, p, n, 0) : -1;
-    if (whole >= 0) return tk_emit(r, (int)whole), 1;
-    if (!tk_reserve(r, n)) return 0;
+    if (whole >= 0) return tk_emit(e, (int)whole), 1;
+    if (!tk_reserve(e, n)) return 0;
     for (size_t i = 0; i < n; i++) {
         int32_t at = (int32_t)i;
-        r->symbols[i] = (tk_symbol){(int32_t)(start + i), 1, at - 1, at + 1, t->byte_ids[(unsigned char)p[i]], 0};
+        e->symbols[i] = (tk_symbol){(int32_t)(start + i), 1, at - 1, at + 1, t->byte_ids[(unsigned char)p[i]], 0};
     }
-    r->symbols[n - 1].next = -1;
-    tk_merge(r, (int32_t)n);
-    for (int32_t i = 0; i >= 0; i = r->symbols[i].next) tk_emit(r, (int)r->symbols[i].id);
+    e->symbols[n - 1].next = -1;
+    tk_merge_all(e, (int32_t)n);
+    for (int32_t i = 0; i >= 0; i = e->symbols[i].next) tk_emit(e, (int)e->symbols[i].id);
     return 1;
 }
 
-static int tk_encode_bytes(tk_run *r, tk_bytes text) {
-    if (text.size > TK_MAX_TEXT) return tk_fail(r->err, "a text of %zu bytes is too long", text.size);
+static int tk_encode_bytes(tk_encoder *e, tk_bytes text) {
+    if (text.size > TK_MAX_TEXT) return tk_fail(e->err, "a text of %zu bytes is too long", text.size);
     const char *p = text.p, *end = p + text.size;
-    r->text = text;
+    e->text = text;
     while (p < end) {
         const char *next = tk_word(p, end);
-        if (!tk_encode_word(r, (size_t)(p - text.p), (size_t)(next - p))) return 0;
+        if (!tk_encode_word(e, (size_t)(p - text.p), (size_t)(next - p))) return 0;
         p = next;
     }
     return 1;
@@ -678,9 +678,9 @@ static int tk_encode_bytes(tk_run *r, tk_bytes text) {
 
 /* Encodes a text; with special, names of special tokens in it become those. The parts between are texts of
  * their own, as the references have it. (SentencePiece's user-defined pieces are matched as it normalises.) */
-static int tk_encode(tk_run *r, tk_bytes text, int special) {
-    const tokenizer *t = r->t;
-    int (*encode)(tk_run *, tk_bytes) = t->kind == TOKENIZER_BYTE_LEVEL ? tk_encode_bytes : tk_encode_sentencepiece;
+static int tk_encode(tk_encoder *e, tk_bytes text, int special) {
+    const tokenizer *t = e->t;
+    int (*encode)(tk_encoder *, tk_bytes) = t->kind == TOKENIZER_BYTE_LEVEL ? tk_encode_bytes : tk_encode_sentencepiece;
     int32_t n_user = t->kind == TOKENIZER_BYTE_LEVEL ? t->n_user : 0, n_special = special ? t->n_special : 0;
     size_t start = 0;
     for (size_t at = 0; at < text.size && n_user + n_special > 0;) {
@@ -689,22 +689,22 @@ static int tk_encode(tk_run *r, tk_bytes text, int special) {
         int32_t user = tk_match(t, t->user, n_user, p, text.size - at);
         if (id < 0 || (user >= 0 && t->pieces[user].size > t->pieces[id].size)) id = user;
         if (id >= 0) {
-            if (at > start && !encode(r, (tk_bytes){text.p + start, at - start})) return 0;
-            tk_emit(r, (int)id);
-            r->continues = r->after_unknown = 0;
+            if (at > start && !encode(e, (tk_bytes){text.p + start, at - start})) return 0;
+            tk_emit(e, (int)id);
+            e->continues = e->after_unknown = 0;
             start = at + (size_t)t->pieces[id].size;
         }
         at = id >= 0 ? start : at + 1;
     }
-    return start == text.size || encode(r, (tk_bytes){text.p + start, text.size - start});
+    return start == text.size || encode(e, (tk_bytes){text.p + start, text.size - start});
 }
 
 /* What encoding returns; frees the scratch. */
-static ptrdiff_t tk_finish(tk_run *r, int ok) {
-    tk_release(&r->t->memory, r->symbols);
-    tk_release(&r->t->memory, r->heap);
-    tk_release(&r->t->memory, r->splits);
-    return ok ? (ptrdiff_t)r->n_ids : -1;
+static ptrdiff_t tk_finish(tk_encoder *e, int ok) {
+    tk_release(&e->t->memory, e->symbols);
+    tk_release(&e->t->memory, e->heap);
+    tk_release(&e->t->memory, e->left_half);
+    return ok ? (ptrdiff_t)e->n_ids : -1;
 }
 
 /* ==== 7. Decoding =============================================================================== */
@@ -739,7 +739,7 @@ TOKENIZER_API const char *tokenizer_decode(const tokenizer *t, int previous, int
  */
 
 typedef struct {
-    tk_run r;
+    tk_encoder e;
     int chat_template;
     tk_out text;       /* with p NULL, in a first pass, only counted */
     size_t start;      /* text before is encoded */
@@ -749,7 +749,7 @@ typedef struct {
 
 static void tk_flush(tk_chat *c) {
     if (c->text.n > c->start && !c->failed)
-        c->failed = !tk_encode(&c->r, (tk_bytes){c->text.p + c->start, c->text.n - c->start}, 0);
+        c->failed = !tk_encode(&c->e, (tk_bytes){c->text.p + c->start, c->text.n - c->start}, 0);
     c->start = c->text.n;
 }
 
@@ -765,13 +765,13 @@ static void tk_say_special(tk_chat *c, int id) {
     c->after_special = 1;
     if (!c->text.p) return;
     tk_flush(c);
-    tk_emit(&c->r, id);
-    c->r.continues = c->r.after_unknown = 0;
+    tk_emit(&c->e, id);
+    c->e.continues = c->e.after_unknown = 0;
 }
 
 /* A template's marker. Returns 1 if it is a special token. */
 static int tk_say_marker(tk_chat *c, const char *name) {
-    const tokenizer *t = c->r.t;
+    const tokenizer *t = c->e.t;
     int32_t id = tk_find(t, name, strlen(name), 1);
     if (id < 0) id = tk_match(t, t->user, t->n_user, name, strlen(name));
     if (id >= 0 && (size_t)t->pieces[id].size == strlen(name)) return tk_say_special(c, (int)id), 1;
@@ -780,13 +780,13 @@ static int tk_say_marker(tk_chat *c, const char *name) {
 }
 
 static void tk_say_eos(tk_chat *c) {
-    if (c->r.t->n_ends) tk_say_special(c, c->r.t->ends[0]);
+    if (c->e.t->n_ends) tk_say_special(c, c->e.t->ends[0]);
     else tk_say_string(c, "</s>");
 }
 
 /* A space, which after a special token the tokenizer may put there itself. */
 static void tk_say_space(tk_chat *c) {
-    int given = c->after_special && c->r.t->kind == TOKENIZER_SENTENCEPIECE && c->r.t->dummy_prefix;
+    int given = c->after_special && c->e.t->kind == TOKENIZER_SENTENCEPIECE && c->e.t->dummy_prefix;
     if (!given) tk_say(c, " ", 1);
 }
 
@@ -849,7 +849,7 @@ static void tk_close_turn(tk_chat *c, tk_bytes text) {
 /* A user's message of llama2 and mistral, with the system's inside. */
 static void tk_say_instruction(tk_chat *c, const tokenizer_message *system, tk_bytes text) {
     int is_llama2 = c->chat_template == TOKENIZER_LLAMA2;
-    if (is_llama2 && c->r.t->bos >= 0) tk_say_special(c, c->r.t->bos);
+    if (is_llama2 && c->e.t->bos >= 0) tk_say_special(c, c->e.t->bos);
     int special = tk_say_marker(c, "[INST]");
     tk_say_space(c);
     if (is_llama2) text = tk_trim(text, !system, 1);
@@ -883,10 +883,10 @@ static void tk_say_message(tk_chat *c, const tokenizer_message *messages, int i)
 }
 
 static void tk_say_chat(tk_chat *c, const tokenizer_message *messages, int n, int first) {
-    const tokenizer *t = c->r.t;
+    const tokenizer *t = c->e.t;
     int begins = c->chat_template == TOKENIZER_LLAMA3 || c->chat_template == TOKENIZER_MISTRAL ||
                  (c->chat_template != TOKENIZER_LLAMA2 && t->add_bos);
-    c->r.continues = first > 0;
+    c->e.continues = first > 0;
     c->after_special = 0;
     if (first == 0 && begins && t->bos >= 0) tk_say_special(c, t->bos);
     if (first > 0) tk_close_turn(c, (tk_bytes){messages[first - 1].text, messages[first - 1].size});
@@ -924,8 +924,8 @@ static int tk_check_chat(int chat_template, const tokenizer_message *messages, i
 TOKENIZER_API void tokenizer_free(tokenizer *t) {
     if (!t) return;
     tokenizer_allocator m = t->memory;
-    void *parts[] = {t->pieces, t->bytes.p, t->slots, t->buckets, t->user, t->special, t->rules, t->first_rule, t->map,
-                     t};
+    void *parts[] = {t->pieces,  t->bytes.p, t->slots,       t->buckets, t->user,
+                     t->special, t->merges,  t->first_merge, t->map,     t};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) tk_release(&m, parts[i]);
 }
 
@@ -953,9 +953,9 @@ TOKENIZER_API size_t tokenizer_bound(const tokenizer *t, size_t size) {
 
 TOKENIZER_API ptrdiff_t tokenizer_encode(const tokenizer *t, const char *text, size_t size, int flags, int *ids,
                                          size_t capacity, tokenizer_error *err) {
-    tk_run r = {.t = t, .ids = ids, .capacity = capacity, .err = err};
-    if ((flags & TOKENIZER_BOS) && t->add_bos && t->bos >= 0) tk_emit(&r, t->bos);
-    return tk_finish(&r, size == 0 || tk_encode(&r, (tk_bytes){text, size}, flags & TOKENIZER_SPECIAL));
+    tk_encoder e = {.t = t, .ids = ids, .capacity = capacity, .err = err};
+    if ((flags & TOKENIZER_BOS) && t->add_bos && t->bos >= 0) tk_emit(&e, t->bos);
+    return tk_finish(&e, size == 0 || tk_encode(&e, (tk_bytes){text, size}, flags & TOKENIZER_SPECIAL));
 }
 
 static const char *const tk_templates[] = {NULL, "llama2", "llama3", "chatml", "zephyr", "mistral"};
@@ -974,7 +974,7 @@ TOKENIZER_API int tokenizer_template(const tokenizer *t) { return t->chat_templa
 
 TOKENIZER_API ptrdiff_t tokenizer_encode_chat(const tokenizer *t, int chat_template, const tokenizer_message *messages,
                                               int n, int first, int *ids, size_t capacity, tokenizer_error *err) {
-    tk_chat c = {.r = {.t = t, .ids = ids, .capacity = capacity, .err = err}};
+    tk_chat c = {.e = {.t = t, .ids = ids, .capacity = capacity, .err = err}};
     c.chat_template = chat_template ? chat_template : t->chat_template;
     if (!tokenizer_template_name(c.chat_template))
         return tk_fail(err, "chat template %d: there is none of that number", c.chat_template), -1;
@@ -985,7 +985,7 @@ TOKENIZER_API ptrdiff_t tokenizer_encode_chat(const tokenizer *t, int chat_templ
     c.text.n = 0;
     tk_say_chat(&c, messages, n, first);
     tk_release(&t->memory, c.text.p);
-    return tk_finish(&c.r, !c.failed);
+    return tk_finish(&c.e, !c.failed);
 }
 
 TOKENIZER_API int tokenizer_end_of_turn(const tokenizer *t, int chat_template) {
@@ -1048,13 +1048,13 @@ static int tk_add_piece(tk_loader *l, tk_bytes text, int plain, uint32_t score_b
     return 1;
 }
 
-static int tk_add_rule(tk_loader *l, int64_t left, int64_t right) {
+static int tk_add_merge(tk_loader *l, int64_t left, int64_t right) {
     tokenizer *t = l->t;
-    int32_t rank = t->n_rules++;
+    int32_t rank = t->n_merges++;
     if (rank >= TK_MAX_MERGES) return tk_fail(l->err, "more than %d merges", TK_MAX_MERGES);
     if (left < 0 || left >= t->n_pieces || right < 0 || right >= t->n_pieces)
         return tk_fail(l->err, "merge %d: no pieces %.0f and %.0f", (int)rank, (double)left, (double)right);
-    if (t->rules) t->rules[rank] = (tk_rule){(int32_t)left, (int32_t)right, rank, -1};
+    if (t->merges) t->merges[rank] = (tk_merge){(int32_t)left, (int32_t)right, rank, -1};
     return 1;
 }
 
@@ -1076,12 +1076,12 @@ static int tk_byte_of(const tk_piece *p) {
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-static void tk_add_joins(tokenizer *t, const tk_piece *piece) {
+static void tk_mark_adjacent(tokenizer *t, const tk_piece *piece) {
     const char *p = piece->text, *end = p + piece->size;
     for (p += tk_char_size(p, (size_t)(end - p)); p < end;) {
         size_t n = tk_char_size(p, (size_t)(end - p));
-        uint32_t bit = tk_join(p, n);
-        t->joins[bit >> 3] |= (unsigned char)(1u << (bit & 7));
+        uint32_t bit = tk_adjacent_bit(p, n);
+        t->adjacent[bit >> 3] |= (unsigned char)(1u << (bit & 7));
         p += n;
     }
 }
@@ -1122,7 +1122,7 @@ static int tk_assign(tk_loader *l) {
         if (p->type == TOKENIZER_USER_DEFINED && p->size > TK_MAX_MATCH)
             return tk_fail(l->err, "piece %d is of type USER_DEFINED and %d bytes long, more than %d", (int)id,
                            (int)p->size, TK_MAX_MATCH);
-        if (t->kind == TOKENIZER_SENTENCEPIECE) tk_add_joins(t, p);
+        if (t->kind == TOKENIZER_SENTENCEPIECE) tk_mark_adjacent(t, p);
     }
     if (t->kind == TOKENIZER_BYTE_LEVEL) return 1;
     if (t->unk < 0) return tk_fail(l->err, "no piece is of type UNKNOWN");
@@ -1186,7 +1186,7 @@ static int tk_fill_slots(tk_loader *l, size_t n_buckets) {
 static void tk_list(tokenizer *t, int32_t *list, int type) {
     size_t n = 0;
     for (int32_t id = 0; id < t->n_pieces; id++)
-        if (t->pieces[id].type == type && t->pieces[id].size <= TK_MAX_MATCH) t->slots[n].hash = 0, t->slots[n++].id = id;
+        if (t->pieces[id].type == type && t->pieces[id].size <= TK_MAX_MATCH) t->slots[n++] = (tk_slot){0, id};
     tk_sort(t, t->slots, n, 0);
     for (size_t i = 0; i < n; i++) list[i] = t->slots[i].id;
 }
@@ -1236,7 +1236,8 @@ static int tk_load_map(tk_loader *l) {
 }
 
 /* Sorts by left or by right, keeping the order of equals. first[i] becomes the first with i or more. */
-static void tk_sort_rules(const tk_rule *in, tk_rule *out, int32_t n, uint32_t *first, int32_t n_pieces, int by_left) {
+static void tk_sort_merges(const tk_merge *in, tk_merge *out, int32_t n, uint32_t *first, int32_t n_pieces,
+                           int by_left) {
     memset(first, 0, ((size_t)n_pieces + 2) * sizeof *first);
     for (int32_t i = 0; i < n; i++) first[(by_left ? in[i].left : in[i].right) + 2]++;
     for (int32_t i = 2; i < n_pieces + 2; i++) first[i] += first[i - 1];
@@ -1251,33 +1252,33 @@ static int tk_is_joined(const tokenizer *t, int32_t id, const tk_piece *a, const
 }
 
 /* Finds out what each merge makes: most often the same as the one before or the next piece. */
-static int tk_resolve_rules(tk_loader *l, char *joined) {
+static int tk_resolve_merges(tk_loader *l, char *joined) {
     const tokenizer *t = l->t;
     int32_t last = 0;
-    for (int32_t i = 0; i < t->n_rules; i++) {
-        tk_rule *r = &t->rules[i];
-        const tk_piece *a = &t->pieces[r->left], *b = &t->pieces[r->right];
+    for (int32_t i = 0; i < t->n_merges; i++) {
+        tk_merge *m = &t->merges[i];
+        const tk_piece *a = &t->pieces[m->left], *b = &t->pieces[m->right];
         if (tk_is_reserved(t, a) || tk_is_reserved(t, b))
-            return tk_fail(l->err, "merge %d: pieces %d and %d are not both text", (int)i, (int)r->left, (int)r->right);
-        for (int32_t id = last; id < last + 2 && r->id < 0; id++)
-            if (tk_is_joined(t, id, a, b)) r->id = id;
-        if (r->id < 0 && a->size <= t->longest - b->size) {
+            return tk_fail(l->err, "merge %d: pieces %d and %d are not both text", (int)i, (int)m->left, (int)m->right);
+        for (int32_t id = last; id < last + 2 && m->id < 0; id++)
+            if (tk_is_joined(t, id, a, b)) m->id = id;
+        if (m->id < 0 && a->size <= t->longest - b->size) {
             memcpy(joined, a->text, (size_t)a->size);
             memcpy(joined + a->size, b->text, (size_t)b->size);
-            r->id = tk_find(t, joined, (size_t)(a->size + b->size), 0);
+            m->id = tk_find(t, joined, (size_t)(a->size + b->size), 0);
         }
-        if (r->id < 0)
-            return tk_fail(l->err, "merge %d: pieces %d and %d joined are no piece", (int)i, (int)r->left,
-                           (int)r->right);
-        last = r->id;
+        if (m->id < 0)
+            return tk_fail(l->err, "merge %d: pieces %d and %d joined are no piece", (int)i, (int)m->left,
+                           (int)m->right);
+        last = m->id;
     }
     return 1;
 }
 
-/* The rules of merging, and the pieces of single bytes. */
+/* The merges, and the pieces of single bytes. */
 static int tk_load_merges(tk_loader *l) {
     tokenizer *t = l->t;
-    size_t n = (size_t)t->n_rules;
+    size_t n = (size_t)t->n_merges;
     t->growth = 1;
     for (int i = 0; i < 256; i++) {
         char c = (char)i;
@@ -1285,16 +1286,16 @@ static int tk_load_merges(tk_loader *l) {
         if (t->byte_ids[i] < 0) return tk_fail(l->err, "no piece is the byte 0x%02X", (unsigned)i);
     }
     char *joined = tk_alloc(&t->memory, (size_t)t->longest, 1, l->err);
-    int ok = joined && tk_resolve_rules(l, joined);
+    int ok = joined && tk_resolve_merges(l, joined);
     tk_release(&t->memory, joined);
-    t->first_rule = ok ? tk_alloc(&t->memory, (size_t)t->n_pieces + 2, sizeof *t->first_rule, l->err) : NULL;
-    tk_rule *by_right = t->first_rule ? tk_alloc(&t->memory, n, sizeof *by_right, l->err) : NULL;
+    t->first_merge = ok ? tk_alloc(&t->memory, (size_t)t->n_pieces + 2, sizeof *t->first_merge, l->err) : NULL;
+    tk_merge *by_right = t->first_merge ? tk_alloc(&t->memory, n, sizeof *by_right, l->err) : NULL;
     if (!by_right) return 0;
-    tk_sort_rules(t->rules, by_right, t->n_rules, t->first_rule, t->n_pieces, 0);
-    tk_sort_rules(by_right, t->rules, t->n_rules, t->first_rule, t->n_pieces, 1);
+    tk_sort_merges(t->merges, by_right, t->n_merges, t->first_merge, t->n_pieces, 0);
+    tk_sort_merges(by_right, t->merges, t->n_merges, t->first_merge, t->n_pieces, 1);
     tk_release(&t->memory, by_right);
     for (size_t i = 1; i < n; i++) {
-        const tk_rule *a = &t->rules[i - 1], *b = &t->rules[i];
+        const tk_merge *a = &t->merges[i - 1], *b = &t->merges[i];
         if (a->left == b->left && a->right == b->right)
             return tk_fail(l->err, "merge %d is also merge %d", (int)b->rank, (int)a->rank);
     }
@@ -1532,7 +1533,7 @@ static int tk_read_flat(tk_loader *l) {
     }
     if (left) return tk_fail(l->err, "%zu bytes too many after the last piece", left);
     for (uint32_t i = 0; i < field[TK_N_MERGES]; i++)
-        if (!tk_add_rule(l, tk_u32(merges + 8 * i), tk_u32(merges + 8 * i + 4))) return 0;
+        if (!tk_add_merge(l, tk_u32(merges + 8 * i), tk_u32(merges + 8 * i + 4))) return 0;
     for (uint32_t i = 0; i < field[TK_N_ENDS]; i++)
         if (!tk_add_end(l, tk_id(tk_u32(ends + 4 * i)))) return 0;
     l->t->bos = tk_id(field[TK_BOS]);
@@ -1550,7 +1551,7 @@ static void tk_save(const tokenizer *t, tk_out *out) {
     const tk_piece *unknown = t->unk >= 0 ? &t->pieces[t->unk] : NULL;
     size_t unknown_size = unknown && t->kind == TOKENIZER_SENTENCEPIECE ? (size_t)unknown->surface_size : 0;
     uint32_t field[TK_N_FIELDS] = {1, (uint32_t)t->kind, 0, (uint32_t)t->chat_template, (uint32_t)t->bos,
-                                   (uint32_t)t->n_ends, (uint32_t)t->n_pieces, (uint32_t)t->n_rules,
+                                   (uint32_t)t->n_ends, (uint32_t)t->n_pieces, (uint32_t)t->n_merges,
                                    (uint32_t)t->map_size, (uint32_t)unknown_size};
     for (int i = 0; tk_flag((tokenizer *)t, i); i++)
         field[TK_FLAGS] |= (uint32_t)(*tk_flag((tokenizer *)t, i) != 0) << i;
@@ -1561,12 +1562,12 @@ static void tk_save(const tokenizer *t, tk_out *out) {
         tk_write_u32(out, (uint32_t)t->pieces[id].type << 24 | (uint32_t)t->pieces[id].size);
         tk_write_u32(out, tk_bits(t->pieces[id].score));
     }
-    for (int32_t i = 0; i < t->n_rules; i++) { /* back in order of rank */
-        tk_out at = {out->p ? out->p + out->n + 8 * (size_t)t->rules[i].rank : NULL, 0};
-        tk_write_u32(&at, (uint32_t)t->rules[i].left);
-        tk_write_u32(&at, (uint32_t)t->rules[i].right);
+    for (int32_t i = 0; i < t->n_merges; i++) { /* back in order of rank */
+        tk_out at = {out->p ? out->p + out->n + 8 * (size_t)t->merges[i].rank : NULL, 0};
+        tk_write_u32(&at, (uint32_t)t->merges[i].left);
+        tk_write_u32(&at, (uint32_t)t->merges[i].right);
     }
-    out->n += 8 * (size_t)t->n_rules;
+    out->n += 8 * (size_t)t->n_merges;
     if (t->map_size) tk_write(out, t->map, t->map_size);
     if (unknown_size) tk_write(out, unknown->surface, unknown_size);
     for (int32_t id = 0; id < t->n_pieces; id++) tk_write(out, t->pieces[id].text, (size_t)t->pieces[id].size);
@@ -1627,7 +1628,7 @@ static int tk_read_parts(tk_loader *l) {
         if (!tk_add_piece(l, (tk_bytes){p->text, p->size}, 0, tk_bits(p->score), type)) return 0;
     }
     for (int i = 0; i < parts->n_merges && !parts->base; i++)
-        if (!tk_add_rule(l, parts->merges[i][0], parts->merges[i][1])) return 0;
+        if (!tk_add_merge(l, parts->merges[i][0], parts->merges[i][1])) return 0;
     for (int i = 0; i < parts->n_ends; i++)
         if (!tk_add_end(l, parts->ends[i])) return 0;
     return 1;
@@ -1665,16 +1666,16 @@ static int tk_load(tk_loader *l, int (*reader)(tk_loader *), int vocab_size) {
         return tk_fail(l->err, "%d pieces, but the model has a vocab_size of %d", (int)t->n_pieces, vocab_size);
     if (t->bos < -1 || t->bos >= t->n_pieces)
         return tk_fail(l->err, "bos id %d: the vocabulary has %d pieces", t->bos, (int)t->n_pieces);
-    if (t->n_rules && t->kind != TOKENIZER_BYTE_LEVEL) return tk_fail(l->err, "%d merges", (int)t->n_rules);
+    if (t->n_merges && t->kind != TOKENIZER_BYTE_LEVEL) return tk_fail(l->err, "%d merges", (int)t->n_merges);
 
     t->pieces = tk_alloc(&t->memory, (size_t)t->n_pieces, sizeof *t->pieces, l->err);
     if (!t->pieces) return 0;
     /* tk_assign writes a surface of one byte for each byte piece, and that of the unknown piece */
     t->bytes.p = tk_alloc(&t->memory, t->bytes.n + 256 + l->unk_surface.size, 1, l->err);
     if (!t->bytes.p) return 0;
-    t->rules = tk_alloc(&t->memory, (size_t)t->n_rules, sizeof *t->rules, l->err);
-    if (!t->rules) return 0;
-    t->n_pieces = t->n_rules = t->n_ends = 0;
+    t->merges = tk_alloc(&t->memory, (size_t)t->n_merges, sizeof *t->merges, l->err);
+    if (!t->merges) return 0;
+    t->n_pieces = t->n_merges = t->n_ends = 0;
     t->bytes.n = 0;
     if (!reader(l) || !tk_assign(l) || !tk_index(l)) return 0;
     return t->kind == TOKENIZER_BYTE_LEVEL ? tk_load_merges(l) : tk_load_map(l);
@@ -1902,5 +1903,5 @@ static int tk_letter_or_number(int32_t c) {
 #undef TK_MAX_MERGES
 #undef TK_MAX_ENDS
 #undef TK_MAX_MATCH
-#undef TK_JOIN_BITS
+#undef TK_ADJACENT_BITS
 #undef TK_SPACE
