@@ -1,24 +1,24 @@
-/* tokenizer.c - text to token ids and back. The contract is in tokenizer.h.
+/* tokenizer.c - how a text becomes token ids, and ids a text. The contract is in tokenizer.h.
  *
  *    1. Vocabulary        pieces with their ids, and how to find them
  *    2. Tools             characters, memory, errors
  *    3. Normalisation     the text as pieces spell it
- *    4. Splitting         into words that no merge bridges, and those into symbols
+ *    4. Splitting         into spans that no merge bridges, and those into symbols
  *    5. Merging           byte pair encoding itself
- *    6. Encoding          what all that makes of a text
- *    7. Decoding
- *    8. Chat templates
+ *    6. Encoding          from a text to ids, with all of the above
+ *    7. Decoding          and back
+ *    8. Chat templates    what a conversation looks like to a model
  *    9. Public functions
  *
- *   and what a reader may skip:
+ *    and what a reader may skip:
  *
  *   10. Building          from a list of pieces to a vocabulary that finds them
  *   11. File formats      tokenizer.bin, SentencePiece's .model, the flat form
  *   12. Loading and saving
- *   13. Unicode           which characters are letters, which are numbers
+ *   13. Unicode           which characters are letters, and which are numbers
  *
- * How byte pair encoding (BPE) reads a text, as SentencePiece does it (byte-level BPE, which Llama 3 uses, differs in
- * what it left_half a text into; merging is the same):
+ * Byte pair encoding (BPE; Sennrich, Haddow and Birch, arXiv:1508.07909) reads a text in four steps. This is how
+ * SentencePiece (Kudo and Richardson, arXiv:1808.06226) takes them:
  *
  * 1. Normalise. The text is taken as it is, except for spaces: each becomes the visible character
  *    U+2581 (written _ here), so that a space is an ordinary part of pieces, and one more is put in
@@ -28,8 +28,8 @@
  *
  * 3. Merge. The vocabulary is a list of pieces with a score each. Of all neighbours that make a piece
  *    of the vocabulary when joined, join the pair whose piece scores best (the leftmost of equals), and
- *    again, until nothing joins. Training gave out the scores in the order in which it found the pieces
- *    (0, -1, -2, ...), so encoding repeats the merges of training:
+ *    again, until nothing joins. Training had joined, again and again, the pair that was most frequent in
+ *    its text, and gave out scores in that order (0, -1, -2, ...). So encoding repeats the merges of training:
  *
  *        _ t h e _ c a t     _t scores best (-1), before at (-12), he (-95), th (-127), ...
  *        _t h e _ c a t      now _th (-7)
@@ -40,9 +40,13 @@
  * 4. What is left over. A symbol that is no piece becomes the byte pieces <0x00>..<0xFF> of its bytes,
  *    or, in a vocabulary without those, the unknown token.
  *
- * Searching all pairs after each merge takes quadratic time. Here symbols are a linked list and the
- * pairs that can join wait in a heap, best first. A pair that has changed since it was pushed stays in
- * the heap and is recognised, when its turn comes, by its size: O(n log n) in all.
+ * Byte-level BPE, which Llama 3 uses, has less to do in each step. Nothing is normalised. A regular expression cuts
+ * the text into words, and a word's symbols are its bytes, so that nothing is ever left over. And it is written down
+ * which pairs merge, in order, where SentencePiece merges whatever makes a piece.
+ *
+ * The file has the rest of it, too: how that takes O(n log n) time and not n squared, whatever the text and whoever
+ * wrote the vocabulary. Shapes stand in comments as (rows, columns). Statics are called tk_* and macros TK_* so that
+ * this file can be included into a program with names of its own.
  */
 #include "tokenizer.h"
 
@@ -58,13 +62,17 @@
 #define TK_MAX_PIECE 0xFFFFFF           /* the flat form has 24 bits for it */
 #define TK_MAX_MERGES (1 << 22)         /* ranks must be exact as floats; 15 times Llama 3's */
 #define TK_MAX_ENDS 64
-#define TK_MAX_MATCH 1000               /* bytes of a user-defined piece, and of a rule: looked for at each character */
+#define TK_MAX_MATCH 1000 /* bytes of what is looked for at each character: user-defined pieces and replacements */
 #define TK_ADJACENT_BITS 18
 #define TK_SPACE "\xE2\x96\x81" /* U+2581, three bytes */
 
 enum { TK_N_TEMPLATES = TOKENIZER_MISTRAL };
 
-/* ==== 1. Vocabulary ============================================================================= */
+/* ==== 1. Vocabulary =============================================================================
+ *
+ * All that training leaves behind: pieces of text, numbered, and which of them to make first. SentencePiece
+ * gives each piece a score, byte-level BPE each merge a rank; both tell the order in which training found them.
+ */
 
 typedef struct {
     const char *text;    /* as encoding compares it, spaces as U+2581; inside tokenizer.bytes */
@@ -106,15 +114,15 @@ struct tokenizer {
     tk_slot *slots;    /* (n_pieces) */
     uint32_t *buckets; /* ((1 << bucket_bits) + 2) indices of slots */
     int bucket_bits;
-    int32_t longest; /* bytes of the longest piece that text can become */
+    int32_t longest;  /* bytes of the longest piece that text can become */
     int32_t *user;    /* (n_user) ids of the user-defined pieces, sorted by their bytes */
     int32_t *special; /* (n_special) the same of the control pieces */
     int32_t n_user, n_special;
-    unsigned char adjacent[(1 << TK_ADJACENT_BITS) / 8]; /* see tk_adjacent_bit */
+    unsigned char adjacent[(1 << TK_ADJACENT_BITS) / 8]; /* SENTENCEPIECE: see tk_adjacent_bit */
 
     int bos, unk; /* ids, -1 if there is none */
     int ends[TK_MAX_ENDS], n_ends;
-    int byte_ids[256];
+    int byte_ids[256]; /* the pieces that stand for a byte each, or -1 */
     int add_bos, chat_template;
     size_t growth; /* ids that one byte of text can become at most */
 
@@ -122,17 +130,26 @@ struct tokenizer {
     tk_merge *merges;      /* (n_merges) */
     uint32_t *first_merge; /* (n_pieces + 2) */
     int32_t n_merges;
-    int ignore_merges;
+    int ignore_merges; /* a word that is a piece is taken whole */
 
-    /* SENTENCEPIECE: how text is normalised. */
-    int has_unused, byte_fallback, dummy_prefix, remove_extra_spaces, escape_spaces, space_is_suffix;
+    /* SENTENCEPIECE: how text is normalised, and what becomes of symbols that are no piece. */
+    int dummy_prefix;        /* a space is put in front of a text, */
+    int space_is_suffix;     /* or behind it */
+    int remove_extra_spaces; /* those at the ends go, and several become one */
+    int escape_spaces;       /* they are written as U+2581 */
+    int byte_fallback;       /* to bytes, and not to the unknown token */
+    int has_unused;          /* some pieces only lead to others, see tk_emit_text */
     char *map; /* (map_size) precompiled_charsmap: which characters to replace by what, see tk_replacement */
     size_t map_size, n_trie;
 };
 
-/* A lookup hashes the text and searches the few slots whose hashes start with the same bits. Slots are
- * sorted, so that a file made of colliding pieces costs a binary search and not a linear one: no
- * input makes loading or encoding quadratic, and no secret seed is needed. */
+/* ---- Look-up ----
+ *
+ * Merging asks for each two neighbours whether they make a piece, so this is where the time goes. There are more
+ * buckets than pieces: to hash the text and to compare it once is all that most questions take. Inside a bucket
+ * slots are sorted, so that a file made of colliding pieces costs a binary search and not a linear one: no
+ * input makes loading or encoding quadratic, and no secret seed is needed.
+ */
 
 /* Control, unknown and byte pieces have a name that text never matches. (SentencePiece's unused pieces take
  * part in merging and are then taken apart.) */
@@ -141,7 +158,8 @@ static int tk_is_reserved(const tokenizer *t, const tk_piece *p) {
            (p->type == TOKENIZER_UNUSED && t->kind == TOKENIZER_BYTE_LEVEL);
 }
 
-/* The last bit keeps reserved names apart from text: SentencePiece lets the same one be in both. */
+/* FNV-1a, mixed once more so that all of the upper bits, which choose the bucket, depend on the last bytes too. The
+ * lowest bit keeps reserved names apart from text: SentencePiece lets the same one be in both. */
 static uint32_t tk_hash(const char *p, size_t n, int reserved) {
     uint32_t h = 2166136261u;
     for (size_t i = 0; i < n; i++) h = (h ^ (unsigned char)p[i]) * 16777619u;
@@ -171,6 +189,19 @@ static int32_t tk_find(const tokenizer *t, const char *p, size_t n, int reserved
     return -1;
 }
 
+/* The merge of two neighbours, or NULL. */
+static const tk_merge *tk_find_merge(const tokenizer *t, int32_t left, int32_t right) {
+    uint32_t lo = t->first_merge[left], hi = t->first_merge[left + 1];
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        const tk_merge *m = &t->merges[mid];
+        if (m->right == right) return m;
+        if (m->right > right) hi = mid;
+        else lo = mid + 1;
+    }
+    return NULL;
+}
+
 /* First of the listed pieces lo..hi, which share their first depth bytes, whose next byte is at least c; a
  * piece that ends there comes before all others. */
 static int32_t tk_match_bound(const tokenizer *t, const int32_t *list, int32_t lo, int32_t hi, int32_t depth, int c) {
@@ -183,7 +214,8 @@ static int32_t tk_match_bound(const tokenizer *t, const int32_t *list, int32_t l
     return lo;
 }
 
-/* The longest of the n_list listed pieces that text begins with, or -1. */
+/* The longest of the n_list listed pieces that text begins with, or -1. The list is sorted by bytes, which makes it
+ * a trie that needs no memory: each byte of text narrows the range of pieces that begin as the text does. */
 static int32_t tk_match(const tokenizer *t, const int32_t *list, int32_t n_list, const char *p, size_t n) {
     int32_t best = -1, lo = 0, hi = n_list;
     for (int32_t depth = 0; lo < hi && (size_t)depth < n; depth++) {
@@ -201,19 +233,6 @@ static size_t tk_user_match(const tokenizer *t, const char *p, size_t n) {
     return id < 0 ? 0 : (size_t)t->pieces[id].size;
 }
 
-/* The merge of two neighbours, or NULL. */
-static const tk_merge *tk_find_merge(const tokenizer *t, int32_t left, int32_t right) {
-    uint32_t lo = t->first_merge[left], hi = t->first_merge[left + 1];
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        const tk_merge *m = &t->merges[mid];
-        if (m->right == right) return m;
-        if (m->right > right) hi = mid;
-        else lo = mid + 1;
-    }
-    return NULL;
-}
-
 /* ==== 2. Tools ================================================================================== */
 
 /* Bytes of the character at p, of n > 0 bytes; 1 for a byte that starts none. (What has the form of a
@@ -225,6 +244,11 @@ static size_t tk_char_size(const char *p, size_t n) {
     for (size_t i = 1; i < size; i++)
         if ((u[i] & 0xC0) != 0x80) return 1;
     return size;
+}
+
+static uint32_t tk_u32(const char *p) {
+    const unsigned char *u = (const unsigned char *)p;
+    return u[0] | (uint32_t)u[1] << 8 | (uint32_t)u[2] << 16 | (uint32_t)u[3] << 24;
 }
 
 /* Writes one line of text to err, whatever the arguments hold, and returns 0 for the caller to return. */
@@ -270,9 +294,15 @@ static char *tk_write(tk_out *out, const char *p, size_t n) {
     return at;
 }
 
-/* ==== 3. Normalisation ========================================================================== */
+/* ==== 3. Normalisation ==========================================================================
+ *
+ * Only of SentencePiece, and of its vocabularies most do no more than to write a space as a character that can be
+ * seen. So nothing is lost that decoding would have to guess, such as where a language puts spaces: the paper's
+ * Decode(Encode(Normalize(text))) = Normalize(text). A vocabulary may also bring replacements of its own, such as
+ * those of Unicode's NFKC, and want extra spaces removed; then the text as it was does not come back.
+ */
 
-/* The same with every `from` turned into `to`: a space, or the character that stands for one. */
+/* tk_write with every `from` turned into `to`: a space, or the character that stands for one. */
 static char *tk_write_spaced(tk_out *out, const char *p, size_t n, const char *from, const char *to) {
     char *at = out->p ? out->p + out->n : NULL;
     size_t n_from = strlen(from), n_to = strlen(to);
@@ -285,14 +315,16 @@ static char *tk_write_spaced(tk_out *out, const char *p, size_t n, const char *f
     return at;
 }
 
-static uint32_t tk_u32(const char *p) {
-    const unsigned char *u = (const unsigned char *)p;
-    return u[0] | (uint32_t)u[1] << 8 | (uint32_t)u[2] << 16 | (uint32_t)u[3] << 24;
-}
-
-/* Finds the longest rule that applies at p: its replacement (zero-terminated), and in *used the bytes it
- * replaces. The trie is a double array (the file format is that of darts-clone): a unit holds the byte
- * that leads to it, whether a rule ends there, and what to xor for the children's place. */
+/* Finds the longest string that is to be replaced at p: what by (zero-terminated), and in *used its bytes.
+ *
+ * Those strings are a trie, stored as a double array in the format of darts-clone: one array of units serves all
+ * nodes, whose children lie between each other's. The child of a node by byte c is
+ *
+ *     child = base(node) ^ c,  if the unit there has the label c; if not there is none,
+ *
+ * and base(node) = node ^ offset. A unit holds its label in bits 0-7; in bit 8 whether a string ends here, the
+ * place of whose replacement is then the unit at base(node); in bits 10-30 the offset, in units of 256 if bit 9 is
+ * set. What units say was not checked when they were loaded, so here each step is. */
 static const char *tk_replacement(const tokenizer *t, const char *p, size_t n, size_t *used) {
     const char *found = NULL;
     size_t at = 0;
@@ -312,7 +344,8 @@ static const char *tk_replacement(const tokenizer *t, const char *p, size_t n, s
     return found;
 }
 
-/* What the text at p is normalised to, one step: *to and *n_to; returns the bytes of text used up. */
+/* What the text at p is normalised to, one step: *to and *n_to; returns the bytes of text used up. A user-defined
+ * piece comes first, and as it is, for it means these bytes and no others. */
 static size_t tk_normal_step(const tokenizer *t, const char *p, size_t n, const char **to, size_t *n_to) {
     size_t used = t->n_user ? tk_user_match(t, p, n) : 0;
     *to = p;
@@ -355,8 +388,15 @@ static void tk_normalize(const tokenizer *t, const char *p, size_t size, int con
     if (t->dummy_prefix && t->space_is_suffix) tk_write(out, space, n_space);
 }
 
-/* ==== 4. Splitting ============================================================================== */
+/* ==== 4. Splitting ==============================================================================
+ *
+ * Into spans first, and each is merged on its own. Byte-level BPE learned its merges inside of words, so words are
+ * what it merges. SentencePiece merges the text as a whole; but where no piece could reach across, two halves come
+ * to the same, and small ones need little memory and a small heap.
+ */
 
+/* A part of a span that is one piece already, or one character. Symbols are a linked list in an array, so that two
+ * become one without moving the rest: the left one grows, the right one is left behind with no bytes. */
 typedef struct {
     int32_t start, size;  /* in encoder.text; size 0: merged into an earlier symbol */
     int32_t before, next; /* neighbours in the list, -1 at its ends */
@@ -364,9 +404,13 @@ typedef struct {
     int final;            /* user-defined: never merged */
 } tk_symbol;
 
+/* ---- SentencePiece: spans ---- */
+
 /* The bit of t->adjacent for a character that follows the byte before it. It is set if some piece holds the
- * two side by side (or two others with the same bit). Where it is not, no merge ever bridges the two,
- * and the text falls into spans, most of them words, that are merged one after the other in little memory. */
+ * two side by side (or two others with the same bit: as in a Bloom filter a bit too many joins two spans into one,
+ * which costs time and changes nothing). Where it is not set, no merge ever bridges the two. Llama 2's 32,000 pieces
+ * set 3,223 of the 262,144 bits, and the 4 MB of Jane Austen's novels fall into 933,244 spans, words and parts of
+ * words; the longest, a name after 55 spaces, has 62 symbols. */
 static uint32_t tk_adjacent_bit(const char *p, size_t n) {
     uint32_t h = (unsigned char)p[-1];
     for (size_t i = 0; i < n; i++) h = h * 16777619u ^ (unsigned char)p[i];
@@ -392,21 +436,26 @@ static int32_t tk_split_span(const tokenizer *t, tk_bytes text, size_t *at, tk_s
     return n;
 }
 
-/* ---- Byte-level BPE ----
+/* ---- Byte-level BPE: words ----
  *
- * The text is first cut into words, none of which a merge ever bridges, by the pattern of Llama 3:
+ * The pattern of Llama 3 is this, of whose alternatives the first that matches is taken, and takes all it can:
  *
- *     (?i:'s|'t|'re|'ve|'m|'ll|'d) | [^\r\n\p{L}\p{N}]?\p{L}+ | \p{N}{1,3} | ?[^\s\p{L}\p{N}]+[\r\n]* |
- *     \s*[\r\n]+ | \s+(?!\S) | \s+                      (the blank before the fourth's ? is part of it)
+ *     (?i:'s|'t|'re|'ve|'m|'ll|'d)   how English words end after an apostrophe
+ *     [^\r\n\p{L}\p{N}]?\p{L}+       letters, and one character before them: most often the space
+ *     \p{N}{1,3}                     up to three digits
+ *     [ ]?[^\s\p{L}\p{N}]+[\r\n]*    other characters, a space before and newlines after
+ *     \s*[\r\n]+                     white space up to its last newline
+ *     \s+(?!\S)                      white space without its last character, which belongs to what follows
+ *     \s+                            or with it, if it is the only one
  *
- * The first alternative that matches is taken, and it takes all it can. By hand each costs one look at the
- * characters it takes and one at those after, so that no text takes quadratic time; what an engine with
- * backtracking does to a megabyte of spaces is the reason.
+ * By hand each costs one look at the characters it takes and one at those after, so that no text takes quadratic
+ * time; what an engine with backtracking does to a megabyte of spaces is the reason.
  *
  * What leaves room for opinion is as in the regular expressions of Rust, which OpenAI's tiktoken and Hugging
  * Face's tokenizers use: \s is White_Space (U+0085 is, U+FEFF is not), and (?i:'s) matches U+017F, the long s,
  * too. Bytes that are no UTF-8 are single characters that are neither letter nor number nor space, as U+FFFD
- * is, by which those tokenizers replace them; here they stay what they are. */
+ * is, by which those tokenizers replace them; here they stay what they are.
+ */
 
 enum { TK_OTHER, TK_LETTER, TK_NUMBER, TK_BLANK, TK_NEWLINE, TK_NOTHING }; /* NOTHING: the text has ended */
 
@@ -442,7 +491,7 @@ static int tk_kind(const char *p, const char *end, size_t *size) {
     return tk_letter_or_number(c);
 }
 
-/* The end of the characters of that class from p on, of which there are at most limit. */
+/* The end of the characters of that kind from p on, of which there are at most limit. */
 static const char *tk_skip(const char *p, const char *end, int kind, size_t limit) {
     size_t size;
     while (limit-- && tk_kind(p, end, &size) == kind) p += size;
@@ -472,7 +521,7 @@ static const char *tk_blank_word(const char *p, const char *end) {
     return at == end || last == p ? at : last; /* the last one goes with the word that follows */
 }
 
-/* The end of the first word of a text that is not empty. */
+/* The end of the first word of a text that is not empty. Two characters tell which alternative it is. */
 static const char *tk_word(const char *p, const char *end) {
     size_t size, next_size, n = tk_contraction(p, (size_t)(end - p));
     if (n) return p + n;
@@ -485,10 +534,36 @@ static const char *tk_word(const char *p, const char *end) {
     return tk_blank_word(p, end);
 }
 
-/* ==== 5. Merging ================================================================================ */
+/* Splits the word of n bytes at start into symbols: its bytes, each of which is a piece. */
+static void tk_split_word(const tokenizer *t, const char *text, size_t start, size_t n, tk_symbol *symbols) {
+    for (size_t i = 0; i < n; i++) {
+        int32_t at = (int32_t)i, id = t->byte_ids[(unsigned char)text[start + i]];
+        symbols[i] = (tk_symbol){(int32_t)(start + i), 1, at - 1, at + 1, id, 0};
+    }
+    symbols[n - 1].next = -1;
+}
+
+/* ==== 5. Merging ================================================================================
+ *
+ * Of the symbols s_0 s_1 .. of a span
+ *
+ *     while some s_i s_i+1 make a piece when joined:
+ *         i = the pair whose piece scores best; of equals the leftmost
+ *         s_i <- s_i s_i+1, and s_i+1 is gone
+ *
+ * To search all pairs for each merge takes quadratic time. What a merge changes, though, is next to it: so the pairs
+ * that can join wait in a heap, best first, as SentencePiece's paper has it. n symbols are n - 1 pairs to begin with;
+ * each of at most n - 1 merges takes one pair out and puts at most two in, those with its neighbours. That makes
+ * fewer than 2n pairs at a time and 3n in all, each a look-up and O(log n) in the heap: O(n log n) for a vocabulary,
+ * whose longest piece bounds the time of a look-up.
+ *
+ * A merge also makes pairs invalid, and those are not searched for: they stay in the heap until their turn comes, and
+ * are then known by their size. Symbols only grow. If the two together have as many bytes as when the pair was
+ * pushed, neither has been merged with another since.
+ */
 
 typedef struct {
-    float score;
+    float score;  /* of the piece; BYTE_LEVEL: minus the merge's rank, which is the same thing */
     int32_t left; /* index of the left symbol */
     int32_t size; /* bytes of both, when the pair was found: if they differ now, the pair is gone */
     int32_t id;
@@ -499,7 +574,7 @@ typedef struct {
     const tokenizer *t;
     tk_bytes text;      /* normalised */
     tk_symbol *symbols; /* (max_symbols), one span of text or one word at a time */
-    tk_pair *heap;      /* (2 * max_symbols): each merge takes a pair out and puts up to two in */
+    tk_pair *heap;      /* (2 * max_symbols) */
     size_t max_symbols, n_heap;
     int32_t *left_half; /* (n_pieces) for unused pieces, bytes of the left half; NULL if there are none */
     int *ids;
@@ -523,10 +598,13 @@ static int tk_reserve(tk_encoder *e, size_t n) {
     return e->heap != NULL;
 }
 
+/* The order of the heap. Of pairs that are equal in it all but one are gone, so how a heap treats equals changes no
+ * ids. */
 static int tk_pair_before(const tk_pair *a, const tk_pair *b) {
     return a->score > b->score || (a->score == b->score && a->left < b->left);
 }
 
+/* A binary heap: no pair is before the one at (i - 1) / 2, its parent. */
 static void tk_push(tk_encoder *e, tk_pair x) {
     size_t i = e->n_heap++;
     for (; i > 0 && tk_pair_before(&x, &e->heap[(i - 1) / 2]); i = (i - 1) / 2) e->heap[i] = e->heap[(i - 1) / 2];
@@ -561,6 +639,7 @@ static void tk_push_if_piece(tk_encoder *e, int32_t left, int32_t right) {
     if (e->left_half) e->left_half[id] = a->size; /* the same wherever the piece is found: nothing outside reaches in */
 }
 
+/* Merges the n symbols of a span until nothing joins. */
 static void tk_merge_all(tk_encoder *e, int32_t n) {
     for (int32_t i = 1; i < n; i++) tk_push_if_piece(e, i - 1, i);
     while (e->n_heap) {
@@ -578,7 +657,11 @@ static void tk_merge_all(tk_encoder *e, int32_t n) {
     }
 }
 
-/* ==== 6. Encoding =============================================================================== */
+/* ==== 6. Encoding ===============================================================================
+ *
+ * All of the above for a text, and what merging leaves to be decided: of a symbol, its ids; of a text in which
+ * special tokens count, where these are.
+ */
 
 static void tk_emit(tk_encoder *e, int id) {
     if (e->n_ids < e->capacity) e->ids[e->n_ids] = id;
@@ -586,7 +669,8 @@ static void tk_emit(tk_encoder *e, int id) {
 }
 
 /* Emits the ids of what became a symbol: of a piece, or of its bytes, or one unknown token for a run of
- * unknown symbols. An unused piece took part in merging and is now taken apart again. */
+ * unknown symbols. An unused piece took part in merging, since others may be made of it, and is now taken apart again
+ * into the two that it was made of. */
 static void tk_emit_text(tk_encoder *e, int32_t start, int32_t size, int32_t id) {
     const tokenizer *t = e->t;
     tk_pair *stack = e->heap; /* empty by now, and there are no more parts than symbols */
@@ -648,23 +732,20 @@ static int tk_encode_sentencepiece(tk_encoder *e, tk_bytes text) {
     return ok;
 }
 
+/* Encodes a word of n bytes. With ignore_merges, which is Llama 3's, a word that is a piece is taken whole even if
+ * merges would lead elsewhere. */
 static int tk_encode_word(tk_encoder *e, size_t start, size_t n) {
     const tokenizer *t = e->t;
-    const char *p = e->text.p + start;
-    int32_t whole = t->ignore_merges && n <= (size_t)t->longest ? tk_find(t, p, n, 0) : -1;
+    int32_t whole = t->ignore_merges && n <= (size_t)t->longest ? tk_find(t, e->text.p + start, n, 0) : -1;
     if (whole >= 0) return tk_emit(e, (int)whole), 1;
     if (!tk_reserve(e, n)) return 0;
-    for (size_t i = 0; i < n; i++) {
-        int32_t at = (int32_t)i;
-        e->symbols[i] = (tk_symbol){(int32_t)(start + i), 1, at - 1, at + 1, t->byte_ids[(unsigned char)p[i]], 0};
-    }
-    e->symbols[n - 1].next = -1;
+    tk_split_word(t, e->text.p, start, n, e->symbols);
     tk_merge_all(e, (int32_t)n);
     for (int32_t i = 0; i >= 0; i = e->symbols[i].next) tk_emit(e, (int)e->symbols[i].id);
     return 1;
 }
 
-static int tk_encode_bytes(tk_encoder *e, tk_bytes text) {
+static int tk_encode_byte_level(tk_encoder *e, tk_bytes text) {
     if (text.size > TK_MAX_TEXT) return tk_fail(e->err, "a text of %zu bytes is too long", text.size);
     const char *p = text.p, *end = p + text.size;
     e->text = text;
@@ -676,11 +757,14 @@ static int tk_encode_bytes(tk_encoder *e, tk_bytes text) {
     return 1;
 }
 
+static int tk_encode_plain(tk_encoder *e, tk_bytes text) {
+    return e->t->kind == TOKENIZER_BYTE_LEVEL ? tk_encode_byte_level(e, text) : tk_encode_sentencepiece(e, text);
+}
+
 /* Encodes a text; with special, names of special tokens in it become those. The parts between are texts of
  * their own, as the references have it. (SentencePiece's user-defined pieces are matched as it normalises.) */
 static int tk_encode(tk_encoder *e, tk_bytes text, int special) {
     const tokenizer *t = e->t;
-    int (*encode)(tk_encoder *, tk_bytes) = t->kind == TOKENIZER_BYTE_LEVEL ? tk_encode_bytes : tk_encode_sentencepiece;
     int32_t n_user = t->kind == TOKENIZER_BYTE_LEVEL ? t->n_user : 0, n_special = special ? t->n_special : 0;
     size_t start = 0;
     for (size_t at = 0; at < text.size && n_user + n_special > 0;) {
@@ -689,14 +773,14 @@ static int tk_encode(tk_encoder *e, tk_bytes text, int special) {
         int32_t user = tk_match(t, t->user, n_user, p, text.size - at);
         if (id < 0 || (user >= 0 && t->pieces[user].size > t->pieces[id].size)) id = user;
         if (id >= 0) {
-            if (at > start && !encode(e, (tk_bytes){text.p + start, at - start})) return 0;
+            if (at > start && !tk_encode_plain(e, (tk_bytes){text.p + start, at - start})) return 0;
             tk_emit(e, (int)id);
             e->continues = e->after_unknown = 0;
             start = at + (size_t)t->pieces[id].size;
         }
         at = id >= 0 ? start : at + 1;
     }
-    return start == text.size || encode(e, (tk_bytes){text.p + start, text.size - start});
+    return start == text.size || tk_encode_plain(e, (tk_bytes){text.p + start, text.size - start});
 }
 
 /* What encoding returns; frees the scratch. */
@@ -707,7 +791,11 @@ static ptrdiff_t tk_finish(tk_encoder *e, int ok) {
     return ok ? (ptrdiff_t)e->n_ids : -1;
 }
 
-/* ==== 7. Decoding =============================================================================== */
+/* ==== 7. Decoding ===============================================================================
+ *
+ * Each id has its bytes, and a text is these, one after the other; a character may be spread over several. Only the
+ * space that normalisation put in front is taken off again: from the first piece of a text, if it begins with one.
+ */
 
 TOKENIZER_API const char *tokenizer_decode(const tokenizer *t, int previous, int id, size_t *size) {
     *size = 0;
