@@ -809,6 +809,8 @@ TOKENIZER_API const char *tokenizer_decode(const tokenizer *t, int previous, int
 }
 
 /* ==== 8. Chat templates =========================================================================
+ *
+ * A model that talks was trained on conversations that were written down in one way, and answers best to the same.
  * Each template as published with its models:
  *
  *     llama2   <s>[INST] <<SYS>>\nSYSTEM\n<</SYS>>\n\nUSER [/INST] ANSWER </s><s>[INST] USER [/INST]
@@ -826,15 +828,17 @@ TOKENIZER_API const char *tokenizer_decode(const tokenizer *t, int previous, int
  * what lies between two special tokens is encoded as one, without looking for special tokens in it.
  */
 
+/* A conversation is said twice: first to count its bytes, and then, when there is memory for them, to encode them. */
 typedef struct {
     tk_encoder e;
     int chat_template;
-    tk_out text;       /* with p NULL, in a first pass, only counted */
+    tk_out text;       /* with p NULL, in the first pass, only counted */
     size_t start;      /* text before is encoded */
     int after_special; /* nothing was written since a special token */
     int failed;
 } tk_chat;
 
+/* Encodes what was said since the last special token, as one text. */
 static void tk_flush(tk_chat *c) {
     if (c->text.n > c->start && !c->failed)
         c->failed = !tk_encode(&c->e, (tk_bytes){c->text.p + c->start, c->text.n - c->start}, 0);
@@ -878,6 +882,7 @@ static void tk_say_space(tk_chat *c) {
     if (!given) tk_say(c, " ", 1);
 }
 
+/* Without white space at its ends. From the right a character is looked for by its last bytes. */
 static tk_bytes tk_trim(tk_bytes s, int left, int right) {
     size_t size;
     while (left && s.size && tk_is_blank(tk_code_point(s.p, s.size, &size))) s.p += size, s.size -= size;
@@ -921,7 +926,9 @@ static void tk_close_turn(tk_chat *c, tk_bytes text) {
         if (text.size == 0 || text.p[text.size - 1] != ' ') tk_say(c, " ", 1);
         tk_say_eos(c);
         break;
-    case TOKENIZER_LLAMA3: tk_say_marker(c, "<|eot_id|>"); break;
+    case TOKENIZER_LLAMA3:
+        tk_say_marker(c, "<|eot_id|>");
+        break;
     case TOKENIZER_CHATML:
         tk_say_marker(c, "<|im_end|>");
         tk_say_string(c, "\n");
@@ -930,7 +937,9 @@ static void tk_close_turn(tk_chat *c, tk_bytes text) {
         tk_say_eos(c);
         tk_say_string(c, "\n");
         break;
-    case TOKENIZER_MISTRAL: tk_say_eos(c); break;
+    case TOKENIZER_MISTRAL:
+        tk_say_eos(c);
+        break;
     }
 }
 
@@ -1006,7 +1015,7 @@ static int tk_check_chat(int chat_template, const tokenizer_message *messages, i
 
 /* ==== 9. Public functions =======================================================================
  *
- * Those that load and save a tokenizer are in room 12.
+ * tokenizer_decode is room 7; those that load and save a tokenizer are in room 12, behind what they need.
  */
 
 TOKENIZER_API void tokenizer_free(tokenizer *t) {
@@ -1090,7 +1099,12 @@ TOKENIZER_API int tokenizer_end_of_turn(const tokenizer *t, int chat_template) {
  *
  * ################################################################################################ */
 
-/* ==== 10. Building ============================================================================== */
+/* ==== 10. Building ==============================================================================
+ *
+ * Whatever is read, a file or the parts of a caller, is read twice by the same function: once to check all of it
+ * and to count, and once more, when there is memory for what was counted, to keep it. So memory is bounded by what
+ * a file holds, not by what it claims. What was kept is then put in order for the look-ups of room 1.
+ */
 
 typedef struct {
     tokenizer *t;
@@ -1164,6 +1178,7 @@ static int tk_byte_of(const tk_piece *p) {
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
+/* Sets the bits of all characters of a piece but the first, with the byte before each. */
 static void tk_mark_adjacent(tokenizer *t, const tk_piece *piece) {
     const char *p = piece->text, *end = p + piece->size;
     for (p += tk_char_size(p, (size_t)(end - p)); p < end;) {
@@ -1174,43 +1189,58 @@ static void tk_mark_adjacent(tokenizer *t, const tk_piece *piece) {
     }
 }
 
+/* A byte piece, such as <0x0A>: its text is a name, and it is decoded as the byte. */
+static int tk_assign_byte(tk_loader *l, int id) {
+    tokenizer *t = l->t;
+    tk_piece *p = &t->pieces[id];
+    int shown = tk_shown((size_t)p->size), byte = tk_byte_of(p);
+    char c = (char)byte;
+    if (t->kind == TOKENIZER_BYTE_LEVEL) return tk_fail(l->err, "piece %d is of type BYTE", id);
+    if (!t->byte_fallback)
+        return tk_fail(l->err, "piece %d is of type BYTE, but trainer_spec.byte_fallback is false", id);
+    if (byte < 0) return tk_fail(l->err, "piece %d, \"%.*s\", names no byte", id, shown, p->text);
+    if (t->byte_ids[byte] >= 0)
+        return tk_fail(l->err, "piece %d, %.*s, is also piece %d", id, shown, p->text, t->byte_ids[byte]);
+    t->byte_ids[byte] = id;
+    p->surface = tk_write(&t->bytes, &c, 1);
+    p->surface_size = 1;
+    return 1;
+}
+
+/* A piece that text can become. */
+static int tk_assign_text(tk_loader *l, int id) {
+    tokenizer *t = l->t;
+    const tk_piece *p = &t->pieces[id];
+    if (p->size > t->longest) t->longest = p->size;
+    if (p->type == TOKENIZER_UNUSED) t->has_unused = 1;
+    if (p->type == TOKENIZER_USER_DEFINED) t->n_user++;
+    if (p->type == TOKENIZER_USER_DEFINED && p->size > TK_MAX_MATCH)
+        return tk_fail(l->err, "piece %d is of type USER_DEFINED and %d bytes long, more than %d", id, (int)p->size,
+                       TK_MAX_MATCH);
+    if (t->kind == TOKENIZER_SENTENCEPIECE) tk_mark_adjacent(t, p);
+    return 1;
+}
+
 /* What each type of piece is to the tokenizer. */
 static int tk_assign(tk_loader *l) {
     tokenizer *t = l->t;
     int n_bytes = 0;
     for (int i = 0; i < 256; i++) t->byte_ids[i] = -1;
-    for (int32_t id = 0; id < t->n_pieces; id++) {
+    for (int id = 0; id < (int)t->n_pieces; id++) {
         tk_piece *p = &t->pieces[id];
-        int shown = tk_shown((size_t)p->size), byte = tk_byte_of(p);
         if (p->type == TOKENIZER_UNKNOWN) {
-            if (t->unk >= 0) return tk_fail(l->err, "piece %d is of type UNKNOWN, and so is piece %d", (int)id, t->unk);
-            t->unk = (int)id;
+            if (t->unk >= 0) return tk_fail(l->err, "piece %d is of type UNKNOWN, and so is piece %d", id, t->unk);
+            t->unk = id;
             p->surface = tk_write(&t->bytes, l->unk_surface.p, l->unk_surface.size);
             p->surface_size = (int32_t)l->unk_surface.size;
         } else if (p->type == TOKENIZER_CONTROL) {
             p->surface_size = 0;
             if (p->size <= TK_MAX_MATCH) t->n_special++;
         } else if (p->type == TOKENIZER_BYTE) {
-            if (t->kind == TOKENIZER_BYTE_LEVEL) return tk_fail(l->err, "piece %d is of type BYTE", (int)id);
-            if (!t->byte_fallback)
-                return tk_fail(l->err, "piece %d is of type BYTE, but trainer_spec.byte_fallback is false", (int)id);
-            if (byte < 0) return tk_fail(l->err, "piece %d, \"%.*s\", names no byte", (int)id, shown, p->text);
-            if (t->byte_ids[byte] >= 0)
-                return tk_fail(l->err, "piece %d, %.*s, is also piece %d", (int)id, shown, p->text, t->byte_ids[byte]);
-            t->byte_ids[byte] = (int)id;
-            char c = (char)byte;
-            p->surface = tk_write(&t->bytes, &c, 1);
-            p->surface_size = 1;
+            if (!tk_assign_byte(l, id)) return 0;
             n_bytes++;
         }
-        if (tk_is_reserved(t, p) || p->size == 0) continue;
-        if (p->size > t->longest) t->longest = p->size;
-        if (p->type == TOKENIZER_UNUSED) t->has_unused = 1;
-        if (p->type == TOKENIZER_USER_DEFINED) t->n_user++;
-        if (p->type == TOKENIZER_USER_DEFINED && p->size > TK_MAX_MATCH)
-            return tk_fail(l->err, "piece %d is of type USER_DEFINED and %d bytes long, more than %d", (int)id,
-                           (int)p->size, TK_MAX_MATCH);
-        if (t->kind == TOKENIZER_SENTENCEPIECE) tk_mark_adjacent(t, p);
+        if (!tk_is_reserved(t, p) && p->size > 0 && !tk_assign_text(l, id)) return 0;
     }
     if (t->kind == TOKENIZER_BYTE_LEVEL) return 1;
     if (t->unk < 0) return tk_fail(l->err, "no piece is of type UNKNOWN");
@@ -1245,7 +1275,20 @@ static void tk_sort(const tokenizer *t, tk_slot *a, size_t n, int by_hash) {
     }
 }
 
-/* Puts the pieces in order of hash: first into their buckets, then each bucket in order. */
+/* Two pieces of the same text would be one to look up. In order of hash they are neighbours. */
+static int tk_check_distinct(tk_loader *l, size_t n_slots) {
+    const tokenizer *t = l->t;
+    for (size_t i = 1; i < n_slots; i++) {
+        if (tk_compare_slots(t, t->slots[i - 1], t->slots[i], 1)) continue;
+        int32_t a = t->slots[i - 1].id, b = t->slots[i].id;
+        return tk_fail(l->err, "piece %d, \"%.*s\", is also piece %d", (int)(a > b ? a : b),
+                       tk_shown((size_t)t->pieces[a].size), t->pieces[a].text, (int)(a < b ? a : b));
+    }
+    return 1;
+}
+
+/* Puts the pieces in order of hash: first into their buckets, then each bucket in order. (A counting sort whose
+ * counts stand two places on: summed up, buckets[b + 1] is where b begins, and when b is full, where b + 1 does.) */
 static int tk_fill_slots(tk_loader *l, size_t n_buckets) {
     tokenizer *t = l->t;
     int shift = 32 - t->bucket_bits;
@@ -1261,13 +1304,7 @@ static int tk_fill_slots(tk_loader *l, size_t n_buckets) {
         if (p->size) t->slots[t->buckets[(hash >> shift) + 1]++] = (tk_slot){hash, id};
     }
     for (size_t b = 0; b < n_buckets; b++) tk_sort(t, t->slots + t->buckets[b], t->buckets[b + 1] - t->buckets[b], 1);
-    for (size_t i = 1; i < t->buckets[n_buckets]; i++) {
-        if (tk_compare_slots(t, t->slots[i - 1], t->slots[i], 1)) continue;
-        int32_t a = t->slots[i - 1].id, b = t->slots[i].id;
-        return tk_fail(l->err, "piece %d, \"%.*s\", is also piece %d", (int)(a > b ? a : b),
-                       tk_shown((size_t)t->pieces[a].size), t->pieces[a].text, (int)(a < b ? a : b));
-    }
-    return 1;
+    return tk_check_distinct(l, t->buckets[n_buckets]);
 }
 
 /* Lists the pieces of a type, sorted by their bytes. The slots serve as scratch. */
@@ -1296,7 +1333,9 @@ static int tk_index(tk_loader *l) {
     return tk_fill_slots(l, n_buckets);
 }
 
-/* The rules of normalisation: uint32 size, a trie of that many bytes, then strings that end in zero. */
+/* What normalisation replaces: uint32 size, a trie of that many bytes, then strings that end in zero.
+ * One byte may become a whole replacement by it, and of a byte come up to three ids if the vocabulary does not have
+ * what stands for a space: together growth, the bound of what encoding makes of a text. */
 static int tk_load_map(tk_loader *l) {
     tokenizer *t = l->t;
     tk_bytes map = l->charsmap;
@@ -1323,7 +1362,8 @@ static int tk_load_map(tk_loader *l) {
     return 1;
 }
 
-/* Sorts by left or by right, keeping the order of equals. first[i] becomes the first with i or more. */
+/* Sorts by left or by right, keeping the order of equals, so that by right and then by left makes both. A counting
+ * sort as in tk_fill_slots: first[i] becomes the first with i or more. */
 static void tk_sort_merges(const tk_merge *in, tk_merge *out, int32_t n, uint32_t *first, int32_t n_pieces,
                            int by_left) {
     memset(first, 0, ((size_t)n_pieces + 2) * sizeof *first);
@@ -1363,7 +1403,7 @@ static int tk_resolve_merges(tk_loader *l, char *joined) {
     return 1;
 }
 
-/* The merges, and the pieces of single bytes. */
+/* The merges, and the pieces of single bytes, of which byte-level BPE needs all. */
 static int tk_load_merges(tk_loader *l) {
     tokenizer *t = l->t;
     size_t n = (size_t)t->n_merges;
@@ -1392,9 +1432,7 @@ static int tk_load_merges(tk_loader *l) {
 
 /* ==== 11. File formats ==========================================================================
  *
- * Each format has a reader that hands pieces to tk_add_piece and is run twice: once to check everything
- * and to count, and once more, when there is memory for what was counted, to keep it. So memory is
- * bounded by what the file holds, not by what it claims.
+ * Each has a reader, which hands on what it finds to tk_add_piece, tk_add_merge and tk_add_end.
  */
 
 /* An id that is not larger than any vocabulary; 2^32 - 1 is -1, which stands for none. */
@@ -1406,7 +1444,9 @@ static uint32_t tk_bits(float x) {
     return bits;
 }
 
-/* llama2.c's tokenizer.bin: int32 max_token_length, then for each piece float score, int32 length and
+/* ---- llama2.c's tokenizer.bin ---- */
+
+/* int32 max_token_length, then for each piece float score, int32 length and
  * the bytes, little-endian. Types are not written; the exporter puts <unk> <s> </s> first. */
 static int tk_read_bin(tk_loader *l) {
     const char *p = l->file.p, *end = p + l->file.size;
@@ -1438,7 +1478,7 @@ static int tk_read_bin(tk_loader *l) {
     return 1;
 }
 
-/* --- SentencePiece's .model is a protocol buffer: fields, each a number, a wire type and a value --- */
+/* ---- SentencePiece's .model: a protocol buffer, that is fields, each a number, a wire type and a value ---- */
 
 typedef struct {
     uint32_t number;
@@ -1559,7 +1599,7 @@ static int tk_read_model(tk_loader *l) {
     return 1;
 }
 
-/* --- The flat form, which tokenizer_save writes ---
+/* ---- The flat form, which tokenizer_save writes ----
  *
  *     char   magic[8]            "llamatok"
  *     uint32 fields[10]          as in the enum below
@@ -1570,17 +1610,29 @@ static int tk_read_model(tk_loader *l) {
  *     char   unknown[unk_size]   how the unknown piece is decoded
  *     char   texts[]             of all pieces, one after the other; SENTENCEPIECE: with U+2581 for a space
  *
- * little-endian, without padding; the file ends with the last text. */
+ * little-endian, without padding; the file ends with the last text.
+ */
 
-enum { TK_VERSION, TK_KIND, TK_FLAGS, TK_TEMPLATE, TK_BOS, TK_N_ENDS, TK_N_PIECES, TK_N_MERGES, TK_MAP_SIZE,
-       TK_UNK_SIZE, TK_N_FIELDS };
+enum {
+    TK_VERSION, /* 1 */
+    TK_KIND,
+    TK_FLAGS, /* see tk_flag */
+    TK_TEMPLATE,
+    TK_BOS, /* 2^32 - 1: none */
+    TK_N_ENDS,
+    TK_N_PIECES,
+    TK_N_MERGES,
+    TK_MAP_SIZE,
+    TK_UNK_SIZE,
+    TK_N_FIELDS
+};
 
 static const char tk_magic[] = {'l', 'l', 'a', 'm', 'a', 't', 'o', 'k'};
 
 /* Bit i of TK_FLAGS is the i-th of these. */
 static int *tk_flag(tokenizer *t, int i) {
-    int *flags[] = {&t->add_bos, &t->ignore_merges, &t->dummy_prefix, &t->remove_extra_spaces, &t->escape_spaces,
-                    &t->space_is_suffix};
+    int *flags[] = {&t->add_bos,       &t->ignore_merges,  &t->dummy_prefix, &t->remove_extra_spaces,
+                    &t->escape_spaces, &t->space_is_suffix};
     return i < (int)(sizeof flags / sizeof *flags) ? flags[i] : NULL;
 }
 
@@ -1638,9 +1690,17 @@ static void tk_write_u32(tk_out *out, uint32_t x) {
 static void tk_save(const tokenizer *t, tk_out *out) {
     const tk_piece *unknown = t->unk >= 0 ? &t->pieces[t->unk] : NULL;
     size_t unknown_size = unknown && t->kind == TOKENIZER_SENTENCEPIECE ? (size_t)unknown->surface_size : 0;
-    uint32_t field[TK_N_FIELDS] = {1, (uint32_t)t->kind, 0, (uint32_t)t->chat_template, (uint32_t)t->bos,
-                                   (uint32_t)t->n_ends, (uint32_t)t->n_pieces, (uint32_t)t->n_merges,
-                                   (uint32_t)t->map_size, (uint32_t)unknown_size};
+    uint32_t field[TK_N_FIELDS] = {
+        [TK_VERSION] = 1,
+        [TK_KIND] = (uint32_t)t->kind,
+        [TK_TEMPLATE] = (uint32_t)t->chat_template,
+        [TK_BOS] = (uint32_t)t->bos,
+        [TK_N_ENDS] = (uint32_t)t->n_ends,
+        [TK_N_PIECES] = (uint32_t)t->n_pieces,
+        [TK_N_MERGES] = (uint32_t)t->n_merges,
+        [TK_MAP_SIZE] = (uint32_t)t->map_size,
+        [TK_UNK_SIZE] = (uint32_t)unknown_size,
+    };
     for (int i = 0; tk_flag((tokenizer *)t, i); i++)
         field[TK_FLAGS] |= (uint32_t)(*tk_flag((tokenizer *)t, i) != 0) << i;
     tk_write(out, tk_magic, sizeof tk_magic);
@@ -1661,7 +1721,7 @@ static void tk_save(const tokenizer *t, tk_out *out) {
     for (int32_t id = 0; id < t->n_pieces; id++) tk_write(out, t->pieces[id].text, (size_t)t->pieces[id].size);
 }
 
-/* --- Parts, from memory --- */
+/* ---- Parts, from memory ---- */
 
 /* What the parts take over from another tokenizer. */
 static int tk_read_base(tk_loader *l, const tokenizer *base) {
@@ -1686,8 +1746,9 @@ static int tk_read_base(tk_loader *l, const tokenizer *base) {
 
 /* Whether a user-defined piece marks turns. It is then a special token, or a user could end a turn by typing it. */
 static int tk_marks_turns(const tokenizer_parts *parts, int id, const tokenizer_piece *p) {
-    static const char *const names[] = {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|im_start|>",
-                                        "<|im_end|>", "<|system|>", "<|user|>", "<|assistant|>", "[INST]", "[/INST]"};
+    static const char *const names[] = {
+        "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>",    "<|im_start|>", "<|im_end|>",
+        "<|system|>",          "<|user|>",          "<|assistant|>", "[INST]",       "[/INST]"};
     if (p->type != TOKENIZER_USER_DEFINED) return 0;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (tk_equal((tk_bytes){p->text, p->size}, names[i])) return 1;
@@ -1810,7 +1871,7 @@ static char *tk_read_file(const char *path, const tokenizer_allocator *m, size_t
 static void *tk_std_alloc(void *user, size_t size) { return (void)user, malloc(size); }
 static void tk_std_release(void *user, void *p) { (void)user, free(p); }
 
-/* From a file in memory or from parts. */
+/* From a file in memory or from parts. What is set first is what a .model means that does not say. */
 static tokenizer *tk_make(tk_loader *l, int vocab_size, const tokenizer_allocator *allocator) {
     tokenizer_allocator m = {tk_std_alloc, tk_std_release, NULL};
     if (allocator) m = *allocator;
@@ -1820,7 +1881,7 @@ static tokenizer *tk_make(tk_loader *l, int vocab_size, const tokenizer_allocato
     t->memory = m;
     t->kind = TOKENIZER_SENTENCEPIECE;
     t->bos = t->unk = -1;
-    t->add_bos = t->dummy_prefix = t->remove_extra_spaces = t->escape_spaces = 1; /* .model files that say nothing */
+    t->add_bos = t->dummy_prefix = t->remove_extra_spaces = t->escape_spaces = 1;
     l->model_type = 1;
     l->unk_surface = tk_string(" \xE2\x81\x87 ");
     if (l->parts ? tk_load(l, tk_read_parts, 0) : tk_load_file(l, vocab_size)) return t;
@@ -1861,10 +1922,13 @@ TOKENIZER_API size_t tokenizer_save(const tokenizer *t, void *out, size_t capaci
     return counted.n;
 }
 
-/* ==== 13. Unicode =============================================================================== */
+/* ==== 13. Unicode ===============================================================================
+ *
+ * Unicode 17.0, made by tests/unicode_tables.mjs. Each is a list of code points at which the category begins or
+ * ends, in turn.
+ */
 
-/* Unicode 17.0, made by tests/unicode_tables.mjs. Each is a list of code points at
- * which the category begins or ends, in turn. */
+// clang-format off
 static const uint32_t tk_letters[] = { /* \p{L} */
     65, 91, 97, 123, 170, 171, 181, 182, 186, 187, 192, 215, 216, 247, 248, 706, 710, 722, 736, 741, 748, 749, 750, 751,
     880, 885, 886, 888, 890, 894, 895, 896, 902, 903, 904, 907, 908, 909, 910, 930, 931, 1014, 1015, 1154, 1162, 1328,
@@ -1970,6 +2034,9 @@ static const uint32_t tk_numbers[] = { /* \p{N} */
     126209, 126254, 126255, 126270, 127232, 127245, 130032, 130042,
 };
 
+// clang-format on
+
+/* Whether an odd number of edges is at c or before it. */
 static int tk_in_table(const uint32_t *edges, size_t n, uint32_t c) {
     size_t lo = 0, hi = n;
     while (lo < hi) {
