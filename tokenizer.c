@@ -274,6 +274,7 @@ static int tk_size(size_t a, size_t b, size_t c, size_t *out) {
     return 1;
 }
 
+/* One byte at least: malloc(0) may give NULL without having failed. */
 static void *tk_alloc(const tokenizer_allocator *m, size_t count, size_t each, tokenizer_error *err) {
     size_t size = 0;
     void *p = tk_size(count, each, 0, &size) ? m->alloc(m->user, size ? size : 1) : NULL;
@@ -636,7 +637,7 @@ static void tk_push_if_piece(tk_encoder *e, int32_t left, int32_t right) {
     int32_t size = a->size + b->size, id = tk_find(e->t, e->text.p + a->start, (size_t)size, 0);
     if (id < 0) return;
     tk_push(e, (tk_pair){e->t->pieces[id].score, left, size, id});
-    if (e->left_half) e->left_half[id] = a->size; /* the same wherever the piece is found: nothing outside reaches in */
+    if (e->left_half) e->left_half[id] = a->size; /* see tk_emit_text */
 }
 
 /* Merges the n symbols of a span until nothing joins. */
@@ -663,14 +664,18 @@ static void tk_merge_all(tk_encoder *e, int32_t n) {
  * special tokens count, where these are.
  */
 
+/* What there is no room for is counted all the same: that is how a caller learns how much he needs. */
 static void tk_emit(tk_encoder *e, int id) {
     if (e->n_ids < e->capacity) e->ids[e->n_ids] = id;
     e->n_ids++;
 }
 
 /* Emits the ids of what became a symbol: of a piece, or of its bytes, or one unknown token for a run of
- * unknown symbols. An unused piece took part in merging, since others may be made of it, and is now taken apart again
- * into the two that it was made of. */
+ * unknown symbols.
+ *
+ * An unused piece took part in merging, since others may be made of it, and is now taken apart again: into the two
+ * that it was made of, and those too if they are unused. left_half has them since the pair was found, and may have
+ * them by piece: they are the same wherever it is found, as nothing outside of it took part in making them. */
 static void tk_emit_text(tk_encoder *e, int32_t start, int32_t size, int32_t id) {
     const tokenizer *t = e->t;
     tk_pair *stack = e->heap; /* empty by now, and there are no more parts than symbols */
@@ -695,7 +700,8 @@ static void tk_emit_text(tk_encoder *e, int32_t start, int32_t size, int32_t id)
     }
 }
 
-/* Encodes the normalised text, which is not empty, span by span. */
+/* Encodes the normalised text, which is not empty, span by span. The longest is looked for first: it is the memory
+ * that all need, and is most often some words' worth; only a text without any border needs its own length. */
 static int tk_encode_normal(tk_encoder *e) {
     const tokenizer *t = e->t;
     int32_t longest = 0;
@@ -717,6 +723,7 @@ static int tk_encode_normal(tk_encoder *e) {
     return 1;
 }
 
+/* Normalises twice: to know how much memory that takes, and to fill it. */
 static int tk_encode_sentencepiece(tk_encoder *e, tk_bytes text) {
     const tokenizer *t = e->t;
     tk_out counted = {NULL, 0}, normal = {NULL, 0};
@@ -761,8 +768,9 @@ static int tk_encode_plain(tk_encoder *e, tk_bytes text) {
     return e->t->kind == TOKENIZER_BYTE_LEVEL ? tk_encode_byte_level(e, text) : tk_encode_sentencepiece(e, text);
 }
 
-/* Encodes a text; with special, names of special tokens in it become those. The parts between are texts of
- * their own, as the references have it. (SentencePiece's user-defined pieces are matched as it normalises.) */
+/* Encodes a text; with special, names of special tokens in it become those, the longest where several begin. The
+ * parts between are texts of their own, as the references have it: where a text gets a space in front, each does.
+ * (SentencePiece's user-defined pieces are matched as it normalises.) */
 static int tk_encode(tk_encoder *e, tk_bytes text, int special) {
     const tokenizer *t = e->t;
     int32_t n_user = t->kind == TOKENIZER_BYTE_LEVEL ? t->n_user : 0, n_special = special ? t->n_special : 0;
@@ -1791,9 +1799,12 @@ static int tk_control(const tokenizer *t, tk_bytes name) {
     return id >= 0 && t->pieces[id].type == TOKENIZER_CONTROL ? (int)id : -1;
 }
 
-/* Which of the formats the file has, from its first bytes: a tokenizer.bin starts with a small int32; a
+/* Reads all that l has, of one format, and hands on what it finds. */
+typedef int tk_reader(tk_loader *l);
+
+/* The reader of a file, which shows from its first bytes: a tokenizer.bin starts with a small int32; a
  * .model with field 1, a message that holds something. NULL if it is none of them. */
-static int (*tk_reader(tk_loader *l))(tk_loader *) {
+static tk_reader *tk_find_reader(tk_loader *l) {
     const char *p = l->file.p;
     size_t size = l->file.size;
     if (size >= sizeof tk_magic && memcmp(p, tk_magic, sizeof tk_magic) == 0) return tk_read_flat;
@@ -1805,7 +1816,7 @@ static int (*tk_reader(tk_loader *l))(tk_loader *) {
 }
 
 /* Runs the reader twice, to count and to keep, and makes of what it read something that can encode. */
-static int tk_load(tk_loader *l, int (*reader)(tk_loader *), int vocab_size) {
+static int tk_load(tk_loader *l, tk_reader *reader, int vocab_size) {
     tokenizer *t = l->t;
     if (!reader(l)) return 0;
     if (t->kind != TOKENIZER_SENTENCEPIECE && t->kind != TOKENIZER_BYTE_LEVEL)
@@ -1830,12 +1841,13 @@ static int tk_load(tk_loader *l, int (*reader)(tk_loader *), int vocab_size) {
     return t->kind == TOKENIZER_BYTE_LEVEL ? tk_load_merges(l) : tk_load_map(l);
 }
 
+/* Loads a file. Those of others name bos and eos by their text. */
 static int tk_load_file(tk_loader *l, int vocab_size) {
     tokenizer *t = l->t;
     if (l->file.size == 0) return tk_fail(l->err, "the file is empty");
     if (l->file.size > TK_MAX_FILE)
         return tk_fail(l->err, "more than %zu bytes: too many for a tokenizer", TK_MAX_FILE);
-    int (*reader)(tk_loader *) = tk_reader(l);
+    tk_reader *reader = tk_find_reader(l);
     if (!reader) return 0;
     if (reader == tk_read_bin) t->remove_extra_spaces = 0; /* as in Llama's own tokenizers */
     if (!tk_load(l, reader, vocab_size)) return 0;
@@ -1871,7 +1883,7 @@ static char *tk_read_file(const char *path, const tokenizer_allocator *m, size_t
 static void *tk_std_alloc(void *user, size_t size) { return (void)user, malloc(size); }
 static void tk_std_release(void *user, void *p) { (void)user, free(p); }
 
-/* From a file in memory or from parts. What is set first is what a .model means that does not say. */
+/* From a file in memory or from parts. The values set first hold for a .model that says nothing of them. */
 static tokenizer *tk_make(tk_loader *l, int vocab_size, const tokenizer_allocator *allocator) {
     tokenizer_allocator m = {tk_std_alloc, tk_std_release, NULL};
     if (allocator) m = *allocator;
