@@ -1,11 +1,53 @@
 /* llama.c - how a Llama runs, top to bottom. The contract is in llama.h.
  *
- *   1. Checkpoint       a file of strangers' bytes becomes checked pointers to weights
- *   2. Number formats   how a matrix is stored, and how its rows and tiles become floats
- *   3. Kernels          the few inner loops that take the time
- *   4. Transformer      the forward pass, for many tokens at once
- *   5. Sampler          from logits to a token
+ * What is computed:
+ *
+ *   1. Checkpoint        a file of strangers' bytes becomes checked pointers to weights
+ *   2. Number formats    how a matrix is stored, and how its rows become floats
+ *   3. Operations        the few loops that take the time, each with its formula, and the table that names them
+ *   4. Transformer       the forward pass, for many tokens at once
+ *   5. Sampler           from logits to a token
  *   6. Public functions
+ *
+ * and how it becomes fast, before which a reader may stop:
+ *
+ *   7. Fast kernels      the loops of room 3 once more, for x86 and for ARM
+ *
+ * ---- One token's way ----
+ *
+ * stories260K tells children's stories with 260,000 weights. It has read "Once upon a" and is given " time", which is
+ * number 378 of the 512 pieces of text that it knows. The position is 4: at 0 stands the token that begins a text.
+ *
+ *   embedding    x = row 378 of a (512, 64) matrix          -0.468  0.075  0.032 -0.265 ...  64 numbers, dim
+ *
+ * x is the residual stream: 5 layers read it and add to it what they find out. Each has weights of its own. The first:
+ *
+ *   norm         xn = x / rms(x) * weight                   -1.330  0.147  0.076 -0.676 ...
+ *                rms(x) = sqrt(mean(x^2) + 1e-5) = 0.342
+ *   q k v        q = wq . xn      (64, 64) . 64 -> 64       8 heads of 8 numbers: what each of them looks for
+ *                k = wk . xn      (32, 64) . 64 -> 32       4 kv heads of 8, each for two heads: what is found here
+ *                v = wv . xn      (32, 64) . 64 -> 32       and what it tells to who looks at it
+ *   rotate       pairs of q and k turn by the position      the pairs of a head by 4 x 1, 0.1, 0.01 and 0.001: the
+ *                                                           first, 0.417 -1.426, becomes -1.351 0.617
+ *   remember     k and v join those of positions 0 to 3     in the kv cache: no past token is computed again
+ *   attend       s = q . k / sqrt(8), for 0 to 4            head 0: -0.269 -0.733  0.309  2.222  2.890
+ *                a = softmax(s) = e^s / sum of e^s                   0.026  0.016  0.046  0.309  0.603
+ *                sum of a v over the positions              8 numbers of each head, 64 in all
+ *   add          x += wo . those     (64, 64) . 64 -> 64
+ *   norm         xn = x / rms(x) * other weights
+ *   gate and up  g = w1 . xn, u = w3 . xn                   (172, 64) . 64 -> 172 each, hidden_dim
+ *   SwiGLU       h = silu(g) * u, silu(z) = z / (1 + e^-z)
+ *   down, add    x += w2 . h         (64, 172) . 172 -> 64
+ *
+ * After the last layer a norm and one more matrix, here the embedding again, make a number for each piece of text:
+ *
+ *   logits       classifier . norm(x)   (512, 64) . 64      17.80 for ","   14.28 for " there"   9.71 for " in" ...
+ *   sampler      softmax once more                           0.969           0.029                0.0003
+ *
+ * So a comma it is, most likely: number 432, which goes the same way at position 5.
+ *
+ * A prompt goes it as a matrix of n rows: a weight that was fetched from memory then serves n tokens. That, and which
+ * bytes lie beside which, is what makes it fast; nothing else is computed.
  *
  * Shapes stand in comments as (rows, cols), row-major unless said otherwise. Statics are called ll_*
  * and macros LL_* so that this file can be included into a program with names of its own.
@@ -42,23 +84,6 @@
 #include <unistd.h>
 #endif
 
-#if !defined(LLAMA_NO_SIMD) && defined(__x86_64__) && defined(__GNUC__)
-#define LL_X86
-#include <cpuid.h>
-#include <immintrin.h>
-#if defined(__clang__) ? __clang_major__ >= 13 : __GNUC__ >= 11
-#define LL_AVX_VNNI __attribute__((target("avxvnni,avx2,fma,f16c")))
-#endif
-#endif
-
-#if !defined(LLAMA_NO_SIMD) && defined(__aarch64__) && defined(__ARM_NEON) && defined(__GNUC__)
-#define LL_NEON
-#include <arm_neon.h>
-#ifdef __linux__
-#include <sys/auxv.h>
-#endif
-#endif
-
 /* ==== 1. Checkpoint =============================================================================
  * Four formats, all little-endian. llama2.c's, as its export.py writes them:
  *
@@ -93,9 +118,10 @@
  * SIZE_MAX, which no file has: one comparison catches every overflow.
  */
 
+/* Numbers that stand in files are never given to another type. */
 typedef enum { LL_F32_ROWS, LL_F32, LL_BF16, LL_Q8, LL_Q4, LL_Q8_ROWS, LL_TYPES } ll_type; /* see room 2 */
 
-typedef struct {
+typedef struct {                 /* a matrix of weights: out = w . x takes cols numbers to rows numbers */
     const void *data;            /* (rows, cols), laid out as the type says */
     const unsigned char *scales; /* LL_Q8_ROWS: float32, one for each group; maybe unaligned */
     size_t group;                /* LL_Q8_ROWS: values to a scale */
@@ -103,14 +129,16 @@ typedef struct {
     ll_type type;
 } ll_matrix;
 
+/* What a layer has learned. Attention moves information between positions, the feed-forward part works on each by
+ * itself; room 4 has the formulas. */
 typedef struct {
     const float *attention_norm; /* (dim) */
     const float *ffn_norm;       /* (dim) */
-    ll_matrix wq;                /* (n_heads * head_dim, dim) */
-    ll_matrix wk, wv;            /* (n_kv_heads * head_dim, dim) */
-    ll_matrix wo;                /* (dim, n_heads * head_dim) */
-    ll_matrix w1, w3;            /* (hidden_dim, dim) */
-    ll_matrix w2;                /* (dim, hidden_dim) */
+    ll_matrix wq;                /* (n_heads * head_dim, dim) queries */
+    ll_matrix wk, wv;            /* (n_kv_heads * head_dim, dim) keys, values */
+    ll_matrix wo;                /* (dim, n_heads * head_dim) the heads' results, back to dim */
+    ll_matrix w1, w3;            /* (hidden_dim, dim) gate, up */
+    ll_matrix w2;                /* (dim, hidden_dim) down */
 } ll_layer;
 
 typedef struct { /* the caller's allocator, or malloc and free */
@@ -122,10 +150,10 @@ typedef struct { /* the caller's allocator, or malloc and free */
 struct llama_model {
     llama_config config;
     ll_layer *layers;
-    ll_matrix embedding;     /* (vocab_size, dim) */
-    ll_matrix classifier;    /* (vocab_size, dim) */
-    const float *final_norm; /* (dim) */
-    const float *rope_frequencies; /* (head_dim / 2) angle per position */
+    ll_matrix embedding;              /* (vocab_size, dim) a row a token */
+    ll_matrix classifier;             /* (vocab_size, dim) may be the same */
+    const float *final_norm;          /* (dim) before the classifier */
+    const float *rope_frequencies;    /* (head_dim / 2) angle per position */
     size_t tokenizer, tokenizer_size; /* where it is in the file; size 0: none */
     ll_allocator allocator;
     const unsigned char *file; /* what the weights point into */
@@ -155,6 +183,7 @@ static size_t ll_add(size_t a, size_t b) { return a > SIZE_MAX - b ? SIZE_MAX : 
 static void *ll_malloc(void *user, size_t size) { return (void)user, calloc(1, size); }
 static void ll_mfree(void *user, void *p) { (void)user, free(p); }
 
+/* All memory is asked for here, through what the caller gave, and given back the same way. */
 static ll_allocator ll_allocator_of(const llama_options *o) {
     ll_allocator a = {ll_malloc, ll_mfree, NULL};
     if (o && o->alloc && o->release) a.alloc = o->alloc, a.release = o->release, a.user = o->user;
@@ -169,7 +198,9 @@ static void ll_release(const ll_allocator *a, void *p) {
     if (p) a->release(a->user, p);
 }
 
-/* Walks through a file whose size is checked: each take gives a pointer to the next count items. */
+/* ---- Walking through bytes that are as many as they should be ---- */
+
+/* Each take gives a pointer to the next count items, and no item is looked at: loading takes no time. */
 typedef struct {
     const unsigned char *data;
     size_t size, at;
@@ -193,17 +224,21 @@ static ll_matrix ll_take_matrix(ll_reader *r, int rows, int cols, size_t group) 
     return m;
 }
 
+/* Numbers of a file, byte by byte: it may be unaligned. */
 static uint32_t ll_u32(const unsigned char *p) {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
 static uint64_t ll_u64(const unsigned char *p) { return ll_u32(p) | (uint64_t)ll_u32(p + 4) << 32; }
 
-static float ll_f32(const unsigned char *p) { /* may be unaligned */
-    const uint32_t u = ll_u32(p);
+typedef union { /* a float32 and its bits */
+    uint32_t u;
     float f;
-    memcpy(&f, &u, sizeof f);
-    return f;
+} ll_bits;
+
+static float ll_f32(const unsigned char *p) {
+    const ll_bits x = {ll_u32(p)};
+    return x.f;
 }
 
 static int ll_i32(const unsigned char *p) {
@@ -213,15 +248,16 @@ static int ll_i32(const unsigned char *p) {
 
 /* What can be said of a configuration before looking at the weights. */
 static int ll_check_config(const llama_config *f, const char *name, llama_error *err) {
-    const struct { const char *name; int value; } field[] = {
-        {"dim", f->dim}, {"hidden_dim", f->hidden_dim}, {"n_layers", f->n_layers}, {"n_heads", f->n_heads},
-        {"n_kv_heads", f->n_kv_heads}, {"head_dim", f->head_dim}, {"vocab_size", f->vocab_size},
-        {"seq_len", f->seq_len}};
+    static const char *const names[] = {"dim",        "hidden_dim", "n_layers",   "n_heads",
+                                        "n_kv_heads", "head_dim",   "vocab_size", "seq_len"};
+    const int value[] = {f->dim,        f->hidden_dim, f->n_layers,   f->n_heads,
+                         f->n_kv_heads, f->head_dim,   f->vocab_size, f->seq_len};
     /* 2^28 keeps a row padded to a tile, or a head's pair of halves, well inside an int. */
-    for (size_t i = 0; i < sizeof field / sizeof *field; i++)
-        if (field[i].value < 1 || field[i].value > 1 << 28)
+    for (int i = 0; i < 8; i++)
+        if (value[i] < 1 || value[i] > 1 << 28)
             return ll_fail(err, "%s: %s is %d, not between 1 and %d: not a checkpoint, or a damaged one", name,
-                           field[i].name, field[i].value, 1 << 28), -1;
+                           names[i], value[i], 1 << 28),
+                   -1;
     if (f->head_dim % 2) return ll_fail(err, "%s: head_dim is %d, not even", name, f->head_dim), -1;
     if (f->n_heads % f->n_kv_heads)
         return ll_fail(err, "%s: n_heads %d is no multiple of n_kv_heads %d", name, f->n_heads, f->n_kv_heads), -1;
@@ -235,7 +271,7 @@ static int ll_check_config(const llama_config *f, const char *name, llama_error 
     return 0;
 }
 
-/* The seven int32 that all versions share. */
+/* The seven int32 that all versions share; the rest is what llama2.c's models were trained with. */
 static int ll_read_config(llama_config *f, const unsigned char *p, const char *name, llama_error *err) {
     f->dim = ll_i32(p), f->hidden_dim = ll_i32(p + 4), f->n_layers = ll_i32(p + 8), f->n_heads = ll_i32(p + 12);
     f->n_kv_heads = ll_i32(p + 16), f->vocab_size = ll_i32(p + 20), f->seq_len = ll_i32(p + 24);
@@ -247,9 +283,12 @@ static int ll_read_config(llama_config *f, const unsigned char *p, const char *n
     return 0;
 }
 
-/* A tensor of all layers. */
+/* ---- llama2.c's formats ---- */
+
+/* A tensor of all layers, one after the other. */
 #define LL_EACH_LAYER(m) for (ll_layer *w = (m)->layers, *ll_end = w + (m)->config.n_layers; w < ll_end; w++)
 
+/* Version 0: tensors in the order in which export.py's first form wrote them. */
 static void ll_layout_v0(llama_model *m, ll_reader *r) {
     const llama_config *f = &m->config;
     const int q = f->n_heads * f->head_dim, kv = f->n_kv_heads * f->head_dim;
@@ -268,7 +307,7 @@ static void ll_layout_v0(llama_model *m, ll_reader *r) {
     m->classifier = f->shared_classifier ? m->embedding : ll_take_matrix(r, f->vocab_size, f->dim, 0);
 }
 
-/* Version 1 (group 0) and 2. */
+/* Version 1 (group 0) and 2: the norms come first, so that what is float32 in both has the same place. */
 static void ll_layout_v1(llama_model *m, ll_reader *r, size_t group) {
     const llama_config *f = &m->config;
     const int q = f->n_heads * f->head_dim, kv = f->n_kv_heads * f->head_dim;
@@ -286,7 +325,7 @@ static void ll_layout_v1(llama_model *m, ll_reader *r, size_t group) {
     m->classifier = f->shared_classifier ? m->embedding : ll_take_matrix(r, f->vocab_size, f->dim, group);
 }
 
-/* Every tensor must be whole groups. */
+/* Every tensor must be whole groups; those of one shape are looked at once. */
 static int ll_check_group(const llama_config *f, int group, const char *name, llama_error *err) {
     const int q = f->n_heads * f->head_dim, kv = f->n_kv_heads * f->head_dim;
     const int rows[] = {f->vocab_size, q, kv, f->hidden_dim};
@@ -300,13 +339,15 @@ static int ll_check_group(const llama_config *f, int group, const char *name, ll
 
 static size_t ll_matrix_bytes(ll_type type, int rows, int cols);
 
+/* What a matrix takes where it lies. */
 static size_t ll_bytes_of(const ll_matrix *m) {
     const size_t count = (size_t)m->rows * (size_t)m->cols;
     return m->type == LL_Q8_ROWS ? count + count / m->group * sizeof(float)
                                  : ll_matrix_bytes(m->type, m->rows, m->cols);
 }
 
-/* Bytes of weights that one token reads: everything but the embedding's other rows. */
+/* Bytes of weights that one token reads: everything but the embedding's other rows. Memory's bandwidth divided by this
+ * is the most tokens that a second can bring. */
 static uint64_t ll_weight_bytes(const llama_model *m) {
     uint64_t sum = ll_bytes_of(&m->classifier) + (uint64_t)m->config.dim * sizeof(float);
     LL_EACH_LAYER(m) {
@@ -319,15 +360,17 @@ static uint64_t ll_weight_bytes(const llama_model *m) {
 
 /* What a file is that is no checkpoint, from its first bytes; NULL if that does not show. */
 static const char *ll_other_format(const unsigned char *p, size_t size) {
-    static const struct { const char *start, *what; } known[] = {
-        {"GGUF", "a GGUF file (tools/convert reads it)"}, {"PK\3\4", "a zip archive, perhaps of PyTorch weights"},
-        {"<", "a web page"}, {"{", "JSON text"},
-        {"version https://git-lfs", "a Git LFS pointer, not the file itself"}};
+    static const char *const known[][2] = {{"GGUF", "a GGUF file (tools/convert reads it)"},
+                                           {"PK\3\4", "a zip archive, perhaps of PyTorch weights"},
+                                           {"<", "a web page"},
+                                           {"{", "JSON text"},
+                                           {"version https://git-lfs", "a Git LFS pointer, not the file itself"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (size >= strlen(known[i].start) && !memcmp(p, known[i].start, strlen(known[i].start))) return known[i].what;
+        if (size >= strlen(known[i][0]) && !memcmp(p, known[i][0], strlen(known[i][0]))) return known[i][1];
     return NULL;
 }
 
+/* 1 if numbers lie in memory as they do in files: floats are used without being turned around. */
 static int ll_is_little_endian(void) {
     const uint32_t one = 1;
     unsigned char first;
@@ -360,13 +403,14 @@ static size_t ll_implied_size(const llama_config *f, int version, int group) {
     return ll_add(ll_add(version ? 256 : 28, ll_mul(floats, sizeof(float))), version == 2 ? matrices : 0);
 }
 
+/* What is wrong is said of the first field that is wrong, and nothing is believed that the file's size contradicts. */
 static int ll_parse_llama2c(llama_model *m, const char *name, llama_error *err) {
     llama_config *f = &m->config;
     ll_reader r = {m->file, m->file_size, 28};
     const unsigned char *p = r.data;
     int version = 0, group = 0;
     if (r.size < 28) return ll_fail(err, "%s: %zu bytes are too few for a checkpoint's header", name, r.size), -1;
-    if (ll_u32(p) == 0x616b3432) {
+    if (ll_u32(p) == 0x616b3432) { /* "24ka" */
         if (r.size < 256) return ll_fail(err, "%s: %zu bytes, shorter than the 256-byte header", name, r.size), -1;
         version = ll_i32(p + 4);
         if (version != 1 && version != 2)
@@ -378,7 +422,7 @@ static int ll_parse_llama2c(llama_model *m, const char *name, llama_error *err) 
         if (p[36] > 1) return ll_fail(err, "%s: shared_classifier is %d, not 0 or 1", name, p[36]), -1;
         f->shared_classifier = p[36];
     } else {
-        f->shared_classifier = f->vocab_size > 0;
+        f->shared_classifier = f->vocab_size > 0; /* a negative size says that it is not */
         if (f->vocab_size < 0 && f->vocab_size > -INT_MAX) f->vocab_size = -f->vocab_size;
     }
     if (ll_check_config(f, name, err)) return -1;
@@ -390,7 +434,8 @@ static int ll_parse_llama2c(llama_model *m, const char *name, llama_error *err) 
     if (implied == SIZE_MAX) return ll_fail(err, "%s: the header implies more bytes than memory can address", name), -1;
     if (implied != r.size)
         return ll_fail(err, "%s: the file has %zu bytes, its header implies %zu%s", name, r.size, implied,
-                       implied > r.size ? ": cut short?" : ""), -1;
+                       implied > r.size ? ": cut short?" : ""),
+               -1;
     if (ll_new_layers(m, f->head_dim / 2, name, err)) return -1;
     if (version) ll_layout_v1(m, &r, (size_t)group);
     else ll_layout_v0(m, &r);
@@ -398,6 +443,8 @@ static int ll_parse_llama2c(llama_model *m, const char *name, llama_error *err) 
     f->format = formats[version];
     return 0;
 }
+
+/* ---- .llama ---- */
 
 static const char ll_magic[] = "llama.c\n";
 enum { LL_HEADER = 128, LL_ENTRY = 64 };
@@ -409,14 +456,23 @@ typedef struct { /* one tensor of a .llama file, as the configuration wants it *
 
 static int ll_tensor_count(const llama_config *f) { return 4 - f->shared_classifier + 9 * f->n_layers; }
 
-/* The i-th tensor. This is the order of the file. */
+/* The i-th tensor. This is the order of the file: what all layers share, then layer by layer in the order of use, so
+ * that a forward pass reads it from front to back. */
 static ll_tensor ll_tensor_at(const llama_config *f, int i) {
     const int q = f->n_heads * f->head_dim, kv = f->n_kv_heads * f->head_dim;
-    const ll_tensor whole[] = {{"rope_frequencies", 1, f->head_dim / 2, 1}, {"final_norm", 1, f->dim, 1},
-        {"embedding", f->vocab_size, f->dim, 0}, {"classifier", f->vocab_size, f->dim, 0}};
-    const ll_tensor of_layer[] = {{"attention_norm", 1, f->dim, 1}, {"ffn_norm", 1, f->dim, 1}, {"wq", q, f->dim, 0},
-        {"wk", kv, f->dim, 0}, {"wv", kv, f->dim, 0}, {"wo", f->dim, q, 0}, {"w1", f->hidden_dim, f->dim, 0},
-        {"w3", f->hidden_dim, f->dim, 0}, {"w2", f->dim, f->hidden_dim, 0}};
+    const ll_tensor whole[] = {{"rope_frequencies", 1, f->head_dim / 2, 1},
+                               {"final_norm", 1, f->dim, 1},
+                               {"embedding", f->vocab_size, f->dim, 0},
+                               {"classifier", f->vocab_size, f->dim, 0}};
+    const ll_tensor of_layer[] = {{"attention_norm", 1, f->dim, 1},
+                                  {"ffn_norm", 1, f->dim, 1},
+                                  {"wq", q, f->dim, 0},
+                                  {"wk", kv, f->dim, 0},
+                                  {"wv", kv, f->dim, 0},
+                                  {"wo", f->dim, q, 0},
+                                  {"w1", f->hidden_dim, f->dim, 0},
+                                  {"w3", f->hidden_dim, f->dim, 0},
+                                  {"w2", f->dim, f->hidden_dim, 0}};
     const int before = 4 - f->shared_classifier;
     if (i < before) return whole[i];
     ll_tensor t = of_layer[(i - before) % 9];
@@ -479,6 +535,7 @@ static int ll_read_table(llama_model *m, uint64_t end, const char *name, llama_e
     return 0;
 }
 
+/* The header, then the table. The fields have the places that the specification above gives them. */
 static int ll_parse_llama(llama_model *m, const char *name, llama_error *err) {
     llama_config *f = &m->config;
     const unsigned char *p = m->file;
@@ -496,7 +553,8 @@ static int ll_parse_llama(llama_model *m, const char *name, llama_error *err) {
     if (ll_check_config(f, name, err)) return -1;
     if (ll_u32(p + 72) != (uint32_t)ll_tensor_count(f))
         return ll_fail(err, "%s: %" PRIu32 " tensors are too %s for %d layers", name, ll_u32(p + 72),
-                       ll_u32(p + 72) < (uint32_t)ll_tensor_count(f) ? "few" : "many", f->n_layers), -1;
+                       ll_u32(p + 72) < (uint32_t)ll_tensor_count(f) ? "few" : "many", f->n_layers),
+               -1;
     uint64_t end = LL_HEADER + (uint64_t)ll_tensor_count(f) * LL_ENTRY;
     if (end > m->file_size)
         return ll_fail(err, "%s: %zu bytes, its table of tensors alone needs %" PRIu64 ": cut short?", name,
@@ -529,6 +587,1202 @@ static int ll_parse(llama_model *m, const char *name, llama_error *err) {
     m->config.weight_type = types[m->layers->wq.type];
     m->config.weight_bytes = ll_weight_bytes(m);
     return 0;
+}
+
+/* ==== 2. Number formats =========================================================================
+ * A matrix of a .llama file is cut into tiles of LL_TILE rows, rows beyond the last being zero. In a tile a
+ * line of 64 bytes holds 4 bytes from each of the 16 rows, of the same columns:
+ *
+ *     row 0     row 1     row 2           row 15
+ *     [ 4 B ]   [ 4 B ]   [ 4 B ]   ...   [ 4 B ]      columns 0 to 3, say
+ *     [ 4 B ]   [ 4 B ]   [ 4 B ]   ...   [ 4 B ]      columns 4 to 7
+ *
+ * One read brings the weights that one activation meets in 16 rows, and each row keeps a sum of its own: nothing is
+ * ever added across a line. Decode and prompt read the same bytes, front to back.
+ *
+ *   f32    a line is 1 column
+ *   bf16   a line is 2 columns: the upper half of a float32 each (arXiv:1905.12322); an odd last column is followed
+ *          by zero
+ *   q8     groups of 64 columns with a scale s for each row, value = s * q, q = -127..127.
+ *          A line is 4 columns of int8. The last group is filled up with zeros.
+ *   q4     groups of 32 columns with a scale s, value = s * (q - 8), q = 0..15. A line is 8 columns:
+ *          the low halves of a row's 4 bytes are columns 0 to 3, the high halves 4 to 7.
+ *
+ * Scales are float16 (IEEE 754 binary16). Groups come in pairs, first a line with the 16 scales of the one and
+ * the 16 of the other, then their lines; the last pair may have one group only. So q8 takes 8 + 16 / 64 = 8.25 bits a
+ * weight, q4 4 + 16 / 32 = 4.5.
+ *
+ * llama2.c's files stay as they lie: rows of float32, or int8 rows with scales in an array of their own.
+ */
+enum { LL_TILE = 16, LL_LINE = 64, LL_Q8_GROUP = 64, LL_Q4_GROUP = 32 };
+
+static int ll_groups(int cols, int group) { return (cols + group - 1) / group; }
+
+/* Bytes of one tile: its lines, and for q8 and q4 a line of scales for each pair of groups. */
+static size_t ll_tile_bytes(ll_type type, int cols) {
+    const size_t q8 = (size_t)ll_groups(cols, LL_Q8_GROUP), q4 = (size_t)ll_groups(cols, LL_Q4_GROUP);
+    switch (type) {
+    case LL_F32: return (size_t)cols * LL_LINE;
+    case LL_BF16: return ((size_t)cols + 1) / 2 * LL_LINE;
+    case LL_Q8: return ((q8 + 1) / 2 + q8 * LL_Q8_GROUP / 4) * LL_LINE;
+    case LL_Q4: return ((q4 + 1) / 2 + q4 * LL_Q4_GROUP / 8) * LL_LINE;
+    default: return 0;
+    }
+}
+
+/* Bytes of a matrix, or of a vector, which is one row as it lies; SIZE_MAX if that overflows. */
+static size_t ll_matrix_bytes(ll_type type, int rows, int cols) {
+    if (type == LL_F32_ROWS) return ll_mul(ll_mul((size_t)rows, (size_t)cols), sizeof(float));
+    return ll_mul(((size_t)rows + LL_TILE - 1) / LL_TILE, ll_tile_bytes(type, cols));
+}
+
+/* bf16 is a float32 without its lower 16 bits: the same range, 8 bits of precision. */
+static float ll_from_bf16(uint16_t b) {
+    const ll_bits x = {(uint32_t)b << 16};
+    return x.f;
+}
+
+static uint16_t ll_to_bf16(float f) { /* to nearest, ties to even; nan stays nan */
+    ll_bits x;
+    x.f = f;
+    if (f != f) return (uint16_t)(x.u >> 16 | 64);
+    return (uint16_t)((x.u + 0x7fff + (x.u >> 16 & 1)) >> 16);
+}
+
+/* float16 has 5 bits of exponent, biased by 15, and 10 of fraction; float32 8, by 127, and 23. So the fraction moves by
+ * 13 and the exponent grows by 112. */
+static float ll_from_f16(uint16_t h) {
+    const uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = h & 0x7fff;
+    if (rest < 0x400) return (sign ? -1.0f : 1.0f) * (float)rest / 16777216.0f; /* subnormal: a multiple of 2^-24 */
+    const ll_bits x = {sign | (rest >= 0x7c00 ? 0x7f800000 | rest << 13 : (rest << 13) + (112u << 23))};
+    return x.f;
+}
+
+/* To nearest, ties to even: half of what is cut off is added first, less one if the number is even already. What is
+ * too large becomes infinity, what is too small a multiple of 2^-24. */
+static uint16_t ll_to_f16(float f) {
+    ll_bits x;
+    x.f = f;
+    const uint16_t sign = (uint16_t)(x.u >> 16 & 0x8000);
+    const uint32_t rest = x.u & 0x7fffffff;
+    if (rest > 0x7f800000) return (uint16_t)(sign | 0x7e00);
+    if (rest >= 0x477ff000) return (uint16_t)(sign | 0x7c00);
+    if (rest < 0x38800000) return (uint16_t)(sign | (uint16_t)lrintf(fabsf(f) * 16777216.0f));
+    return (uint16_t)(sign | ((rest - (112u << 23) + 0xfff + (rest >> 13 & 1)) >> 13));
+}
+
+static uint16_t ll_u16(const unsigned char *p) { return (uint16_t)(p[0] | p[1] << 8); }
+
+/* out (cols) = row r of a tile. This function and the picture above are the definition of the formats. */
+static void ll_unpack_tiled(ll_type type, const unsigned char *tile, int r, int cols, float *out) {
+    const unsigned char *row = tile + 4 * r;
+    const int group = type == LL_Q8 ? LL_Q8_GROUP : LL_Q4_GROUP;
+    if (type == LL_F32)
+        for (int k = 0; k < cols; k++) out[k] = ll_f32(row + (size_t)k * LL_LINE);
+    else if (type == LL_BF16)
+        for (int k = 0; k < cols; k++) out[k] = ll_from_bf16(ll_u16(row + (size_t)(k / 2) * LL_LINE + 2 * (k % 2)));
+    else
+        for (int g = 0, k = 0; k < cols; g++) {
+            const float scale = ll_from_f16(ll_u16(tile + (g % 2) * 32 + 2 * r));
+            const unsigned char *q = row + LL_LINE + (g % 2 ? (type == LL_Q8 ? 64 * 16 : 32 * 8) : 0);
+            for (int i = 0; i < group && k < cols; i++, k++)
+                out[k] = type == LL_Q8 ? scale * (float)(signed char)q[i / 4 * LL_LINE + i % 4]
+                                       : scale * (float)((q[i / 8 * LL_LINE + i % 4] >> (i % 8 / 4 * 4) & 15) - 8);
+            if (g % 2) tile += LL_LINE + 2 * (size_t)group * (type == LL_Q8 ? 16 : 8), row = tile + 4 * r;
+        }
+}
+
+/* Values [begin, begin + count) of a tensor of llama2.c's version 2, whose groups may cross rows. */
+static void ll_unpack_q8(const ll_matrix *m, size_t begin, size_t count, float *out) {
+    const signed char *q = (const signed char *)m->data;
+    for (size_t i = begin, end = begin + count; i < end;) {
+        const size_t g = i / m->group, stop = (g + 1) * m->group < end ? (g + 1) * m->group : end;
+        const float scale = ll_f32(m->scales + g * sizeof(float));
+        for (; i < stop; i++) *out++ = (float)q[i] * scale;
+    }
+}
+
+/* out (cols) = row of m. */
+static void ll_unpack_row(const ll_matrix *m, int row, float *out) {
+    const size_t begin = (size_t)row * (size_t)m->cols, count = (size_t)m->cols;
+    if (m->type == LL_F32_ROWS) memcpy(out, (const float *)m->data + begin, count * sizeof(float));
+    else if (m->type == LL_Q8_ROWS) ll_unpack_q8(m, begin, count, out);
+    else
+        ll_unpack_tiled(m->type,
+                        (const unsigned char *)m->data + (size_t)(row / LL_TILE) * ll_tile_bytes(m->type, m->cols),
+                        row % LL_TILE, m->cols, out);
+}
+
+/* ==== 3. Operations =============================================================================
+ * What a forward pass does again and again. The loops here are plain C: they say what is computed, in a few lines each,
+ * and are the definition that all others are tested against. Room 7 computes the same faster, with sums in another
+ * order. Nearly all of the time goes into one of them, a matrix times a matrix:
+ *
+ *     out[t][r] = sum over k of a[t][k] * w[r][k]          t: a token, r: a row of the weights, k: a column
+ *
+ * Each weight is fetched once for a block of tokens, as many as a kernel set can keep sums of. The operations:
+ *
+ *   pack      brings a block's rows x (tokens, n) into the order, and the precision, that tile reads
+ *   tile      out[t][r] (+)= sum over k of a[t][k] * w[r][k]    w is a tile of 16 rows, a a packed block
+ *   pair      the same with two tiles that follow each other; NULL where one is as good
+ *   scores    tile over the key cache: w is 16 positions' keys, f32 or f16 (n, 16), a packed f32
+ *   mix       tile over the value cache, rows of a as they lie, LL_KEYS apart
+ *   unpack    makes an f32 tile of up to 16 rows as they lie, stride apart; those that lack are zero
+ *   half      float32 to float16
+ *   rotate    turns each pair of neighbours by its angle; rope is (n / 2, 2), cosines and sines
+ *   dot       out[r] (+)= sum over k of w[r][k] * x[k]          a few rows as they lie, for one token
+ *   softmax   max = max(max, x), x = e^(x - max), returns the sum of x
+ *   swiglu    a = silu(a) * b, silu(z) = z / (1 + e^-z)         (arXiv:2002.05202)
+ *
+ * What pack makes of t tokens, by the type of the weights:
+ *
+ *   f32      (n, t) float32
+ *   bf16     (n / 2, t, 2) bf16; rounded, but as f32, where there are no instructions for it
+ *   q8, q4   for each group of columns: (t, group) int8; (t) float32, the scales; (t) int32, the sum of the int8 times
+ *            -128 or -8: what must be added where a processor multiplies weights as unsigned bytes, so much too large
+ *
+ * Activations are rounded to int8 for q8 and q4, a scale for each group: its largest magnitude / 127. Products of
+ * integers are exact, so the rounding of weights and of activations is all that is lost.
+ */
+enum {
+    LL_BLOCK = 12, /* most tokens of any set's block */
+    LL_KEYS = 256, /* positions that attention takes at once */
+    LL_ADD = 1,    /* an operation's result is added to out */
+    LL_AHEAD = 2   /* only for pair: fetch the two tiles behind meanwhile */
+};
+
+typedef void ll_pack_fn(void *out, const float *x, size_t stride, int n, int tokens);
+typedef void ll_tile_fn(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add);
+typedef void ll_dot_fn(float *out, const float *w, const float *x, int n, int rows, int add);
+typedef void ll_unpack_fn(float *tile, const float *w, size_t stride, int n, int rows);
+typedef void ll_half_fn(uint16_t *out, const float *x, int n);
+typedef void ll_rotate_fn(float *x, const float *rope, int n);
+typedef float ll_softmax_fn(float *x, int n, float *max);
+typedef void ll_swiglu_fn(float *a, const float *b, int n);
+
+/* The table of operations: one for each kernel set. The forward pass calls nothing of what takes time but through it.
+ */
+typedef struct {
+    ll_pack_fn *pack;
+    ll_tile_fn *tile, *pair;
+    int block; /* tokens, at most LL_BLOCK */
+} ll_product_kernels;
+
+typedef struct {
+    const char *name;
+    ll_product_kernels type[LL_Q4 + 1]; /* from LL_F32 on */
+    ll_tile_fn *scores[2], *mix[2];     /* over a cache of float32, of float16 */
+    ll_unpack_fn *unpack;
+    ll_half_fn *half;
+    ll_rotate_fn *rotate;
+    ll_dot_fn *dot;
+    ll_softmax_fn *softmax;
+    ll_swiglu_fn *swiglu;
+} ll_kernels;
+
+/* The set of that name, or the fastest if name is NULL; NULL if this processor or build has none such. The only door
+ * between what is computed and how fast: it is the last function of the file. */
+static const ll_kernels *ll_find_kernels(const char *name);
+
+/* ---- e^x, softmax, SwiGLU, rotation ---- */
+
+/* e^x to 2 units in the last place, for x clamped to [-87, 88]; nan stays nan. With x = i ln 2 + f, |f| <= ln 2 / 2,
+ * e^x = 2^i e^f: 2^i is a float's exponent bits, e^f a polynomial. Not libm's expf, because many of these are computed
+ * side by side, and because it gives the same bits on every platform. */
+static float ll_exp(float x) {
+    float z = x > -87.0f ? x : -87.0f;
+    z = z < 88.0f ? z : 88.0f;
+    const float y = z * 1.44269504f;
+    const int i = (int)(y + 127.5f) - 127; /* positive before the cast: truncation rounds */
+    const float f = (z - (float)i * 0.693359375f) + (float)i * 2.12194440e-4f; /* ln 2 in two parts */
+    float p = 1.9875691500e-4f;
+    p = p * f + 1.3981999507e-3f;
+    p = p * f + 8.3334519073e-3f;
+    p = p * f + 4.1665795894e-2f;
+    p = p * f + 1.6666665459e-1f;
+    p = p * f + 5.0000001201e-1f;
+    p = p * f * f + f + 1.0f;
+    const ll_bits scale = {(uint32_t)(i + 127) << 23};
+    return x == x ? p * scale.f : x;
+}
+
+/* softmax(x)_i = e^x_i / sum of all e^x. Subtracting the maximum first changes no quotient, and nothing overflows. The
+ * division is left to the caller, who may have more numbers to come, and so a larger maximum. */
+static float ll_softmax_plain(float *x, int n, float *max) {
+    float top = *max, sum = 0;
+    for (int i = 0; i < n; i++) top = x[i] > top ? x[i] : top;
+    for (int i = 0; i < n; i++) x[i] = ll_exp(x[i] - top);
+    for (int i = 0; i < n; i++) sum += x[i];
+    *max = top;
+    return sum;
+}
+
+/* a = silu(a) * b: a soft gate, near 0 for a << 0 and near a for a >> 0, decides how much of b passes. */
+static void ll_swiglu_plain(float *a, const float *b, int n) {
+    for (int i = 0; i < n; i++) a[i] = a[i] / (1.0f + ll_exp(-a[i])) * b[i];
+}
+
+/* A pair (a, b) as the complex number a + ib, times cos + i sin: it turns by the angle and keeps its length. */
+static void ll_rotate_plain(float *x, const float *rope, int n) {
+    for (int i = 0; i + 2 <= n; i += 2) {
+        const float a = x[i], b = x[i + 1], cosine = rope[i], sine = rope[i + 1];
+        x[i] = a * cosine - b * sine;
+        x[i + 1] = a * sine + b * cosine;
+    }
+}
+
+/* ---- f32 ---- */
+
+/* (tokens, n) becomes (n, tokens): what meets one column of weights lies side by side. */
+static void ll_pack_f32(void *out, const float *x, size_t stride, int n, int tokens) {
+    float *a = (float *)out;
+    for (size_t k = 0; k < (size_t)n; k++)
+        for (size_t t = 0; t < (size_t)tokens; t++) *a++ = x[t * stride + k];
+}
+
+/* The tile product; a[t][k] is at a + t * stride + k * step. Eight rows at a time: so many sums a compiler keeps at
+ * hand. */
+static void ll_tile_plain(float *out, size_t out_stride, const float *w, const float *a, size_t step, size_t stride,
+                          int n, int tokens, int add) {
+    for (int t = 0; t < tokens; t++, out += out_stride, a += stride)
+        for (int half = 0; half < LL_TILE; half += 8) {
+            const float *x = a, *line = w + half;
+            float sum[8] = {0};
+            for (int k = 0; k < n; k++, x += step, line += LL_TILE)
+                for (int r = 0; r < 8; r++) sum[r] += *x * line[r];
+            for (int r = 0; r < 8; r++) out[half + r] = add ? out[half + r] + sum[r] : sum[r];
+        }
+}
+
+/* Packed activations, and rows as they lie: for a product with weights or keys, and for one with values. */
+static void ll_tile_f32_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
+    ll_tile_plain(out, out_stride, (const float *)w, (const float *)a, (size_t)tokens, 1, n, tokens, add);
+}
+static void ll_rows_f32_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
+    ll_tile_plain(out, out_stride, (const float *)w, (const float *)a, 1, LL_KEYS, n, tokens, add);
+}
+
+/* Over a float16 cache: some lines become float32, then the same again. */
+static void ll_tile_half_plain(float *out, size_t out_stride, const void *w, const float *a, size_t step, size_t stride,
+                               int n, int tokens, int add) {
+    float lines[16 * LL_TILE];
+    const uint16_t *h = (const uint16_t *)w;
+    for (int k = 0; k < n; k += 16, h += 16 * LL_TILE, a += 16 * step) {
+        const int some = n - k < 16 ? n - k : 16;
+        for (int i = 0; i < some * LL_TILE; i++) lines[i] = ll_from_f16(h[i]);
+        ll_tile_plain(out, out_stride, lines, a, step, stride, some, tokens, k ? 1 : add);
+    }
+}
+
+static void ll_tile_f16_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
+    ll_tile_half_plain(out, out_stride, w, (const float *)a, (size_t)tokens, 1, n, tokens, add);
+}
+static void ll_rows_f16_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
+    ll_tile_half_plain(out, out_stride, w, (const float *)a, 1, LL_KEYS, n, tokens, add);
+}
+
+/* Keys and values become half as many bytes: the cache is read once a token, as the weights are. */
+static void ll_half_plain(uint16_t *out, const float *x, int n) {
+    for (int i = 0; i < n; i++) out[i] = ll_to_f16(x[i]);
+}
+
+/* 16 rows of n become n lines of 16: for weights of llama2.c's files, and for 16 positions' keys. */
+static void ll_unpack_tile_plain(float *tile, const float *w, size_t stride, int n, int rows) {
+    for (int r = 0; r < LL_TILE; r++)
+        for (int k = 0; k < n; k++)
+            tile[(size_t)k * LL_TILE + (size_t)r] = r < rows ? w[(size_t)r * stride + (size_t)k] : 0;
+}
+
+/* One token and rows as they lie in the file. 16 sums, each of every 16th product, because a compiler may not reorder
+ * a sum by itself. */
+static void ll_dot_plain(float *out, const float *w, const float *x, int n, int rows, int add) {
+    for (int r = 0; r < rows; r++, w += n) {
+        float lane[LL_TILE] = {0}, sum = 0;
+        int k = 0;
+        for (; k + LL_TILE <= n; k += LL_TILE)
+            for (int j = 0; j < LL_TILE; j++) lane[j] += w[k + j] * x[k + j];
+        for (; k < n; k++) sum += w[k] * x[k];
+        for (int j = 0; j < LL_TILE; j++) sum += lane[j];
+        out[r] = add ? out[r] + sum : sum;
+    }
+}
+
+/* ---- bf16: both factors are rounded to it, products and sums are float32 ---- */
+
+/* Two columns at a time, since a line holds two; an odd last one is followed by zero. */
+static void ll_pack_bf16(void *out, const float *x, size_t stride, int n, int tokens) {
+    uint16_t *a = (uint16_t *)out;
+    for (size_t k = 0; k < (size_t)n; k += 2)
+        for (size_t t = 0; t < (size_t)tokens; t++) {
+            *a++ = ll_to_bf16(x[t * stride + k]);
+            *a++ = k + 1 < (size_t)n ? ll_to_bf16(x[t * stride + k + 1]) : 0;
+        }
+}
+
+static void ll_tile_bf16_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens,
+                               int add) {
+    for (int t = 0; t < tokens; t++, out += out_stride) {
+        const uint16_t *line = (const uint16_t *)w, *x = (const uint16_t *)a + 2 * t;
+        float sum[LL_TILE] = {0};
+        for (int k = 0; k < n; k += 2, line += 2 * LL_TILE, x += 2 * tokens) {
+            const float x0 = ll_from_bf16(x[0]), x1 = ll_from_bf16(x[1]);
+            for (int r = 0; r < LL_TILE; r++)
+                sum[r] += x0 * ll_from_bf16(line[2 * r]) + x1 * ll_from_bf16(line[2 * r + 1]);
+        }
+        for (int r = 0; r < LL_TILE; r++) out[r] = add ? out[r] + sum[r] : sum[r];
+    }
+}
+
+/* ---- q8 and q4: w = s q and x = s' q' in groups, so that a group's sum of w x is s s' times a sum of integers ---- */
+
+/* Bytes that a token takes when packed for weights of a type, in whichever set takes most. */
+static size_t ll_packed_bytes(ll_type type, int n) {
+    switch (type) {
+    case LL_BF16: return 8 * (((size_t)n + 1) / 2);
+    case LL_Q8: return (size_t)ll_groups(n, LL_Q8_GROUP) * (2 * LL_Q8_GROUP + 8);
+    case LL_Q4: return (size_t)ll_groups(n, LL_Q4_GROUP) * (LL_Q4_GROUP + 8);
+    default: return 4 * (size_t)n;
+    }
+}
+
+/* Whether 127 / max and max / 127 are numbers. */
+static int ll_fits_int8(float max) { return max > 1e-30f && max <= FLT_MAX; }
+
+/* q = round(127 x / max |x|) of n <= group values, zeros behind them; returns the sum of q. Of nan and infinity the
+ * scale is what remains, and next to nothing becomes nothing: 127 / max must not overflow. */
+static int ll_quantize_plain(signed char *q, const float *x, int n, int group, float *scale) {
+    float max = 0;
+    int sum = 0;
+    for (int i = 0; i < n; i++) max = fabsf(x[i]) > max ? fabsf(x[i]) : max;
+    const float inverse = ll_fits_int8(max) ? 127.0f / max : 0;
+    for (int i = 0; i < group; i++) {
+        const float v = i < n ? x[i] * inverse : 0;
+        const float shifted = v + 12582912.0f; /* 1.5 x 2^23: no bits are left behind the point, ties went to even */
+        q[i] = (signed char)(v == v ? shifted - 12582912.0f : 0);
+        sum += q[i];
+    }
+    *scale = max / 127.0f;
+    for (int i = 0; i < n; i++) *scale = x[i] == x[i] ? *scale : x[i];
+    return sum;
+}
+
+/* Token t's n <= group values of one group, into the place for it in a. */
+static void ll_pack_int8_group(unsigned char *a, const float *x, int n, int group, int t, int tokens, int offset) {
+    float scale;
+    const int32_t minus = -offset * ll_quantize_plain((signed char *)a + t * group, x, n, group, &scale);
+    memcpy(a + tokens * group + 4 * t, &scale, 4);
+    memcpy(a + tokens * (group + 4) + 4 * t, &minus, 4);
+}
+
+/* All groups of all tokens; the last group of a row may be short. */
+static void ll_pack_int8(void *out, const float *x, size_t stride, int n, int tokens, int group, int offset) {
+    unsigned char *a = (unsigned char *)out;
+    for (int k = 0; k < n; k += group, a += (size_t)tokens * (size_t)(group + 8))
+        for (int t = 0; t < tokens; t++)
+            ll_pack_int8_group(a, x + (size_t)t * stride + k, n - k < group ? n - k : group, group, t, tokens, offset);
+}
+static void ll_pack_q8(void *out, const float *x, size_t stride, int n, int tokens) {
+    ll_pack_int8(out, x, stride, n, tokens, LL_Q8_GROUP, 128);
+}
+static void ll_pack_q4(void *out, const float *x, size_t stride, int n, int tokens) {
+    ll_pack_int8(out, x, stride, n, tokens, LL_Q4_GROUP, 8);
+}
+
+/* Sixteen dot products of a q8 or q4 group with one token's int8: no sum can leave 32 bits. */
+static void ll_dot_group(int *sum, const unsigned char *q, const signed char *x, int q4) {
+    for (int r = 0; r < LL_TILE; r++) sum[r] = 0;
+    if (q4)
+        for (int line = 0; line < LL_Q4_GROUP / 8; line++, q += LL_LINE, x += 8)
+            for (int r = 0; r < LL_TILE; r++)
+                for (int j = 0; j < 4; j++)
+                    sum[r] += ((q[4 * r + j] & 15) - 8) * x[j] + ((q[4 * r + j] >> 4) - 8) * x[4 + j];
+    else
+        for (int line = 0; line < LL_Q8_GROUP / 4; line++, q += LL_LINE, x += 4)
+            for (int r = 0; r < LL_TILE; r++)
+                for (int j = 0; j < 4; j++) sum[r] += (signed char)q[4 * r + j] * x[j];
+}
+
+/* out[t][r] = sum over groups g of (sum of q q') * (s[r][g] * s'[t][g]) */
+static void ll_tile_groups_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens,
+                                 int add, int q4) {
+    const int group = q4 ? LL_Q4_GROUP : LL_Q8_GROUP, groups = ll_groups(n, group);
+    const size_t group_bytes = q4 ? (size_t)group * 8 : (size_t)group * 16, pair = LL_LINE + 2 * group_bytes;
+    for (int t = 0; t < tokens; t++, out += out_stride) {
+        float sum[LL_TILE] = {0};
+        for (int g = 0; g < groups; g++) {
+            const unsigned char *tile = (const unsigned char *)w + (size_t)(g / 2) * pair, *scales = tile + g % 2 * 32;
+            const unsigned char *x = (const unsigned char *)a + (size_t)g * (size_t)tokens * (size_t)(group + 8);
+            const float scale = ll_f32(x + tokens * group + 4 * t);
+            int dot[LL_TILE];
+            ll_dot_group(dot, tile + LL_LINE + (g % 2 ? group_bytes : 0), (const signed char *)x + t * group, q4);
+            for (int r = 0; r < LL_TILE; r++) sum[r] += (float)dot[r] * (ll_from_f16(ll_u16(scales + 2 * r)) * scale);
+        }
+        for (int r = 0; r < LL_TILE; r++) out[r] = add ? out[r] + sum[r] : sum[r];
+    }
+}
+static void ll_tile_q8_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
+    ll_tile_groups_plain(out, out_stride, w, a, n, tokens, add, 0);
+}
+static void ll_tile_q4_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
+    ll_tile_groups_plain(out, out_stride, w, a, n, tokens, add, 1);
+}
+
+/* clang-format off */
+static const ll_kernels ll_plain = {"plain",
+    {{NULL, NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_plain, NULL, 8}, {ll_pack_bf16, ll_tile_bf16_plain, NULL, 8},
+     {ll_pack_q8, ll_tile_q8_plain, NULL, 8}, {ll_pack_q4, ll_tile_q4_plain, NULL, 8}},
+    {ll_tile_f32_plain, ll_tile_f16_plain}, {ll_rows_f32_plain, ll_rows_f16_plain}, ll_unpack_tile_plain, ll_half_plain,
+    ll_rotate_plain, ll_dot_plain, ll_softmax_plain, ll_swiglu_plain};
+/* clang-format on */
+
+/* ==== 4. Transformer ============================================================================
+ * For each layer, with x (n, dim) the residual stream of n tokens (arXiv:1706.03762, 2302.13971):
+ *
+ *     x += wo . attention(rope(wq . norm(x)), rope(wk . norm(x)), wv . norm(x))
+ *     x += w2 . (silu(w1 . norm(x)) * (w3 . norm(x)))
+ *
+ * and at the end logits = classifier . norm(x). Both parts of a layer only add to x, so what an early layer found is
+ * still there for the last one, next to what came since. The other way round, read from the end of this room: ll_run is
+ * a call, ll_evaluate its chunks of tokens, ll_forward_layer the formulas above, and what stands before is their parts.
+ *
+ * A call's tokens go through in chunks of n_batch, all of them in one parallel region: every thread runs ll_evaluate,
+ * takes its part of each step, and waits at the step's end until all parts are done. Parts are cut so that no value
+ * depends on how many threads there are.
+ *
+ * The kv cache holds the keys of 16 positions, and 16 values of a head, as tiles: attention is then the same two tile
+ * products as everything else.
+ */
+struct llama_context {
+    const llama_model *model;
+    const ll_kernels *kernels;
+    ll_allocator allocator;
+    int (*progress)(void *user, float done);
+    void *user;
+    int n_ctx, n_batch, n_threads, position;
+    int rope_ready;         /* positions whose rotations are computed */
+    volatile int cancelled; /* written by thread 0 before a barrier, read by all after it */
+    /* Rows of activations are padded to whole tiles: a stride is a multiple of LL_TILE. */
+    size_t dim_stride, q_stride, kv_stride, hidden_stride, vocab_stride, head_stride;
+    float *x;              /* (n_batch, dim) residual stream */
+    float *q;              /* (n_batch, n_heads * head_dim) */
+    float *k, *v;          /* (n_batch, n_kv_heads * head_dim) */
+    float *heads;          /* (n_batch, n_heads * head_dim) what attention gives */
+    float *gate, *up;      /* (n_batch, hidden_dim) w1 . x and w3 . x */
+    unsigned char *packed; /* the input of the next product, as its kernel reads it */
+    float *logits;         /* (LL_BLOCK, vocab_size) */
+    float *rope;           /* (n_ctx, head_dim / 2, 2) cosine and sine */
+    int half;              /* 1: the kv cache is float16; with f32 weights it is float32 */
+    unsigned char *keys;   /* (n_layers, n_kv_heads, n_ctx / 16, head_dim, 16) */
+    unsigned char *values; /* (n_layers, n_kv_heads, head_dim / 16, n_ctx, 16) */
+    float *scratch;        /* (n_threads, scratch_stride) */
+    size_t scratch_stride;
+};
+
+/* ---- Threads: who does which part of a step, and when the next one begins ---- */
+
+typedef struct {        /* what the threads of a call share */
+    int arrived, phase; /* threads that wait at the barrier; barriers passed */
+    int taken;          /* parts taken since the last barrier: see ll_next_part */
+} ll_sync;
+
+typedef struct {
+    int id, count; /* this thread, of how many */
+    ll_sync *sync;
+} ll_team;
+
+typedef struct {
+    int begin, end;
+} ll_range;
+
+/* Waits until all threads of the team are here. OpenMP's own barrier soon sleeps, and waking up takes longer
+ * than most steps of a small model; this one spins for some microseconds, then lets others run. */
+static void ll_barrier(ll_team team) {
+    ll_sync *s = team.sync;
+    if (team.count == 1) {
+        s->taken = 0;
+        return;
+    }
+#if defined(__GNUC__) && defined(LL_POSIX)
+    const int phase = __atomic_load_n(&s->phase, __ATOMIC_RELAXED);
+    if (__atomic_add_fetch(&s->arrived, 1, __ATOMIC_ACQ_REL) == team.count) {
+        __atomic_store_n(&s->arrived, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&s->taken, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&s->phase, (phase + 1) & 0xffff, __ATOMIC_RELEASE);
+        return;
+    }
+    for (int spins = 0; __atomic_load_n(&s->phase, __ATOMIC_ACQUIRE) == phase; spins++) {
+#if defined(__x86_64__) || defined(__i386__)
+        if (spins < 1000) __builtin_ia32_pause();
+#endif
+        if (spins >= 1000) sched_yield();
+    }
+#elif defined(_OPENMP)
+#pragma omp barrier
+#pragma omp single
+    s->taken = 0;
+#endif
+}
+
+/* This thread's even part of n pieces of work: the same one for the same n, so that a later step finds in this core's
+ * cache what an earlier one left there. */
+static ll_range ll_own_part(ll_team team, int n) {
+    const ll_range r = {(int)((int64_t)n * team.id / team.count), (int)((int64_t)n * (team.id + 1) / team.count)};
+    return r;
+}
+
+/* An even number, for tiles in pairs, but not less than `least` before the end. */
+static int ll_part_size(int left, int threads, int least) {
+    const int even = (int)((int64_t)left * 3 / 4 / threads) / 2 * 2, some = even > least ? even : least;
+    return threads == 1 || left < some ? left : some;
+}
+
+/* The next part of n pieces of work that no thread has taken since the last barrier: less each time, so that a thread
+ * that the system held up takes less of it and all end together, but long stretches first, because memory is
+ * read best in those. A range that begins at n is the end. */
+static ll_range ll_next_part(ll_team team, int n, int least) {
+    ll_range r;
+#if defined(__GNUC__)
+    r.begin = __atomic_load_n(&team.sync->taken, __ATOMIC_RELAXED);
+    do r.end = r.begin + ll_part_size(n - r.begin, team.count, least);
+    while (!__atomic_compare_exchange_n(&team.sync->taken, &r.begin, r.end, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+#else
+#pragma omp critical(llama_next_part)
+    {
+        r.begin = team.sync->taken;
+        team.sync->taken = r.end = r.begin + ll_part_size(n - r.begin, team.count, least);
+    }
+#endif
+    return r;
+}
+
+/* Memory that only this thread uses, and only within a step. */
+static float *ll_scratch(ll_team team, const llama_context *c) {
+    return c->scratch + (size_t)team.id * c->scratch_stride;
+}
+
+/* ---- Products: out = w . input, for n tokens ----
+ * out[t][r] = sum over k of input[t][k] * w[r][k]. The input was packed in the step before, once for all matrices that
+ * it meets. Threads take tiles of rows; the tokens meet a tile in blocks, while its weights are in the cache.
+ */
+
+typedef struct { /* out (n, w->rows) = packed (n, w->cols) . w, or += */
+    const ll_matrix *w;
+    float *out;
+    size_t stride;
+    int add; /* 0 or LL_ADD */
+} ll_product;
+
+/* Rows as they lie meet a few tokens one at a time: below LL_FEW, making a tile of 16 rows costs more
+ * than it saves. */
+enum { LL_FEW = 4 };
+static int ll_by_rows(const ll_matrix *w, int n) {
+    return (w->type == LL_F32_ROWS || w->type == LL_Q8_ROWS) && n < LL_FEW;
+}
+
+/* Rows as they lie become f32 tiles, so their input is packed as for those. */
+static ll_type ll_packed_type(const ll_matrix *w) {
+    return w->type == LL_F32_ROWS || w->type == LL_Q8_ROWS ? LL_F32 : w->type;
+}
+
+/* n tokens that meet w are cut into the fewest blocks that fit the kernel, as even as can be. */
+static int ll_blocks(const llama_context *c, const ll_matrix *w, int n) {
+    const int block = c->kernels->type[ll_packed_type(w)].block;
+    return ll_by_rows(w, n) ? n : (n + block - 1) / block;
+}
+/* Block b of so many: even, because a last block of one token would take as long as one of several. */
+static ll_range ll_block(int n, int blocks, int b) {
+    const ll_range tokens = {(int)((int64_t)n * b / blocks), (int)((int64_t)n * (b + 1) / blocks)};
+    return tokens;
+}
+
+/* Rows [first, first + LL_TILE) of a product with few tokens and rows as they lie. */
+static void ll_multiply_rows(const llama_context *c, const ll_product *p, int first, int n, float *scratch) {
+    const ll_matrix *w = p->w;
+    const int rows = w->rows - first < LL_TILE ? w->rows - first : LL_TILE;
+    for (int t = 0; t < n; t++) {
+        const float *x = (const float *)(const void *)c->packed + (size_t)t * (size_t)w->cols;
+        float *out = p->out + (size_t)t * p->stride + first;
+        if (w->type == LL_F32_ROWS)
+            c->kernels->dot(out, (const float *)w->data + (size_t)first * (size_t)w->cols, x, w->cols, rows, p->add);
+        else
+            for (int r = 0; r < rows; r++) {
+                ll_unpack_row(w, first + r, scratch);
+                c->kernels->dot(out + r, scratch, x, w->cols, 1, p->add);
+            }
+    }
+}
+
+/* An f32 tile of rows that lie as they are in the file, from row first on. */
+static void ll_make_tile(const llama_context *c, const ll_matrix *w, int first, float *tile, float *rows_scratch) {
+    const int rows = w->rows - first < LL_TILE ? w->rows - first : LL_TILE;
+    const float *from = rows_scratch;
+    if (w->type == LL_F32_ROWS) from = (const float *)w->data + (size_t)first * (size_t)w->cols;
+    else
+        for (int r = 0; r < rows; r++) ll_unpack_row(w, first + r, rows_scratch + (size_t)r * (size_t)w->cols);
+    c->kernels->unpack(tile, from, (size_t)w->cols, w->cols, rows);
+}
+
+/* Rows from first on of a product, of one tile or of two: all blocks of tokens meet them while they are near. */
+static void ll_multiply_tiles(const llama_context *c, const ll_product *p, int first, int tiles, int n,
+                              float *scratch) {
+    const ll_matrix *w = p->w;
+    const int blocks = ll_blocks(c, w, n);
+    const ll_type type = ll_packed_type(w);
+    const size_t tile_bytes = ll_tile_bytes(type, w->cols);
+    const unsigned char *tile = (const unsigned char *)w->data + (size_t)(first / LL_TILE) * tile_bytes;
+    if (type != w->type) {
+        const size_t values = (size_t)LL_TILE * (size_t)w->cols;
+        for (int i = 0; i < tiles; i++)
+            ll_make_tile(c, w, first + i * LL_TILE, scratch + (size_t)i * values, scratch + 2 * values);
+        tile = (const unsigned char *)scratch;
+    }
+    for (int b = 0; b < blocks; b++) {
+        const ll_range t = ll_block(n, blocks, b);
+        float *out = p->out + (size_t)t.begin * p->stride + first;
+        const unsigned char *packed = c->packed + (size_t)t.begin * ll_packed_bytes(type, w->cols);
+        const int ahead = tiles == 2 && b + 3 >= blocks ? LL_AHEAD : 0; /* the last blocks call for the next tiles */
+        (tiles == 2 ? c->kernels->type[type].pair : c->kernels->type[type].tile)(out, p->stride, tile, packed, w->cols,
+                                                                                 t.end - t.begin, p->add | ahead);
+    }
+}
+
+/* A prompt's tiles go in pairs where there is a kernel for two. A few tokens wait for memory, which one
+ * stream of weights reads best. */
+static int ll_tiles_at_once(const llama_context *c, const ll_matrix *w, int n) {
+    return n >= LL_FEW && c->kernels->type[ll_packed_type(w)].pair ? 2 : 1;
+}
+
+/* Tiles [begin, end) of a product, in whichever of the three ways suits its weights and tokens. */
+static void ll_multiply_range(llama_context *c, const ll_product *p, int begin, int end, int n, float *scratch) {
+    const int most = ll_tiles_at_once(c, p->w, n);
+    for (int tile = begin, step; tile < end; tile += step) {
+        step = end - tile < most ? end - tile : most;
+        if (ll_by_rows(p->w, n)) ll_multiply_rows(c, p, tile * LL_TILE, n, scratch);
+        else ll_multiply_tiles(c, p, tile * LL_TILE, step, n, scratch);
+    }
+}
+
+/* Several products of one input, c->packed: their tiles are handed out to the threads as one list. */
+static void ll_multiply(ll_team team, llama_context *c, const ll_product *list, int count, int n) {
+    float *scratch = ll_scratch(team, c);
+    const int least = n < LL_FEW ? 4 : 2; /* a prompt's last tiles take long, a token's are too short to hand out */
+    int tiles = 0;
+    for (int i = 0; i < count; i++) tiles += (list[i].w->rows + LL_TILE - 1) / LL_TILE;
+    for (ll_range r = ll_next_part(team, tiles, least); r.begin < tiles; r = ll_next_part(team, tiles, least))
+        for (int i = 0, before = 0; i < count; i++) {
+            const int here = (list[i].w->rows + LL_TILE - 1) / LL_TILE;
+            ll_multiply_range(c, &list[i], r.begin > before ? r.begin - before : 0,
+                              r.end - before < here ? r.end - before : here, n, scratch);
+            before += here;
+        }
+    ll_barrier(team);
+}
+
+/* ---- The inputs of products: norm(x), the heads' results, silu(gate) * up ---- */
+
+/* RMSNorm (arXiv:1910.07467): out = x / sqrt(mean(x^2) + eps) * weight, one row. Only the length of x is normalised, so
+ * that neither many layers nor large weights make it grow. */
+static void ll_rms_norm(float *out, const float *x, const float *weight, int dim, float eps) {
+    float lane[LL_TILE] = {0}, sum = 0;
+    int i = 0;
+    for (; i + LL_TILE <= dim; i += LL_TILE)
+        for (int j = 0; j < LL_TILE; j++) lane[j] += x[i + j] * x[i + j];
+    for (; i < dim; i++) sum += x[i] * x[i];
+    for (int j = 0; j < LL_TILE; j++) sum += lane[j];
+    const float scale = 1.0f / sqrtf(sum / (float)dim + eps);
+    for (i = 0; i < dim; i++) out[i] = weight[i] * (x[i] * scale);
+}
+
+typedef struct { /* rows of activations, and what is made of them before they are packed */
+    float *x;
+    size_t stride;
+    const float *norm; /* not NULL: their RMSNorm with these weights */
+    const float *up;   /* not NULL: silu(x) * up, in the place of x */
+} ll_input;
+
+/* c->packed = the input as w's kernel reads it. A thread prepares and packs its blocks of tokens one by one, while
+ * they are in its cache: a pass over all of them for each would go through memory. */
+static void ll_pack_input(ll_team team, llama_context *c, const ll_matrix *w, const ll_input *in, int n) {
+    const int blocks = ll_blocks(c, w, n);
+    const ll_type type = ll_packed_type(w);
+    const ll_range own = ll_own_part(team, blocks);
+    float *normed = ll_scratch(team, c);
+    for (int b = own.begin; b < own.end; b++) {
+        const ll_range tokens = ll_block(n, blocks, b);
+        const size_t first = (size_t)tokens.begin, count = (size_t)(tokens.end - tokens.begin);
+        float *x = in->x + first * in->stride;
+        for (size_t t = 0, at = 0; t < count; t++, at += in->stride) {
+            if (in->norm) ll_rms_norm(normed + at, x + at, in->norm, w->cols, c->model->config.norm_eps);
+            if (in->up) c->kernels->swiglu(x + at, in->up + first * in->stride + at, w->cols);
+        }
+        c->kernels->type[type].pack(c->packed + first * ll_packed_bytes(type, w->cols), in->norm ? normed : x,
+                                    in->stride, w->cols, (int)count);
+    }
+    ll_barrier(team);
+}
+
+/* The input of w, and of what else multiplies it, becomes norm(x). */
+static void ll_norm(ll_team team, llama_context *c, float *x, const float *weight, const ll_matrix *w, int n) {
+    const ll_input in = {x, c->dim_stride, weight, NULL};
+    ll_pack_input(team, c, w, &in, n);
+}
+
+/* ... the results of all heads, side by side. */
+static void ll_join_heads(ll_team team, llama_context *c, const ll_matrix *w, int n) {
+    const ll_input in = {c->heads, c->q_stride, NULL, NULL};
+    ll_pack_input(team, c, w, &in, n);
+}
+
+/* ... silu(gate) * up. */
+static void ll_swiglu(ll_team team, llama_context *c, const ll_matrix *w, int n) {
+    const ll_input in = {c->gate, c->hidden_stride, NULL, c->up};
+    ll_pack_input(team, c, w, &in, n);
+}
+
+/* ---- Positions: rotary embedding (arXiv:2104.09864) ----
+ * Pair i of a head's query and key turns by position * rope_frequencies[i], the slower the larger i is. The product of
+ * a query turned by p and a key turned by p' is that of the unturned ones with one of them turned by p - p': so a head
+ * can look for what stands three tokens back, wherever that is. */
+
+/* Cosines and sines of all positions before end, each computed once in the life of a context. */
+static void ll_prepare_rope(llama_context *c, int end) {
+    const int half = c->model->config.head_dim / 2;
+    for (; c->rope_ready < end; c->rope_ready++)
+        for (int i = 0; i < half; i++) {
+            const double angle = (double)c->rope_ready * c->model->rope_frequencies[i];
+            float *out = c->rope + ((size_t)c->rope_ready * (size_t)half + (size_t)i) * 2;
+            out[0] = (float)cos(angle), out[1] = (float)sin(angle);
+        }
+}
+
+/* q and k of this thread's tokens. No barrier: the same thread stores them. */
+static void ll_rotate(ll_team team, llama_context *c, int position, int n) {
+    const llama_config *f = &c->model->config;
+    const size_t head_dim = (size_t)f->head_dim;
+    const ll_range own = ll_own_part(team, n);
+    for (int t = own.begin; t < own.end; t++) {
+        const float *rope = c->rope + ((size_t)position + (size_t)t) * head_dim;
+        float *q = c->q + (size_t)t * c->q_stride, *k = c->k + (size_t)t * c->kv_stride;
+        for (int h = 0; h < f->n_heads; h++) c->kernels->rotate(q + (size_t)h * head_dim, rope, f->head_dim);
+        for (int h = 0; h < f->n_kv_heads; h++) c->kernels->rotate(k + (size_t)h * head_dim, rope, f->head_dim);
+    }
+}
+
+/* ---- The kv cache ----
+ * A token's keys and values depend on it and on those before it only, so they are computed once and kept. For each
+ * layer and kv head, with positions across and the head's numbers down:
+ *
+ *     keys      tiles of 16 positions, (head_dim, 16) each:    q . k for 16 positions is a tile product over head_dim
+ *     values    tiles of 16 numbers, (n_ctx, 16) each:         a . v for 16 numbers is one over the positions
+ */
+
+/* Of one number in the cache. */
+static size_t ll_kv_bytes(const llama_context *c) { return c->half ? sizeof(uint16_t) : sizeof(float); }
+
+/* Where the cache keeps the keys and values of one head. Going back in a text needs no more than a smaller position:
+ * what stands behind it is written over before it is seen. */
+static unsigned char *ll_head_keys(const llama_context *c, int layer, int head) {
+    const llama_config *f = &c->model->config;
+    const size_t positions = ((size_t)c->n_ctx + LL_TILE - 1) / LL_TILE * LL_TILE;
+    return c->keys +
+           ((size_t)layer * (size_t)f->n_kv_heads + (size_t)head) * positions * (size_t)f->head_dim * ll_kv_bytes(c);
+}
+static unsigned char *ll_head_values(const llama_context *c, int layer, int head) {
+    return c->values + ((size_t)layer * (size_t)c->model->config.n_kv_heads + (size_t)head) * (size_t)c->n_ctx *
+                           c->head_stride * ll_kv_bytes(c);
+}
+
+/* Keys of a head for `count` positions from p on, all in one tile, whose other columns may be another thread's. */
+static void ll_store_keys(const llama_context *c, unsigned char *keys, const float *k, size_t p, int count,
+                          float *scratch) {
+    const int head_dim = c->model->config.head_dim;
+    const size_t tile = p / LL_TILE * LL_TILE * (size_t)head_dim;
+    float *floats = (float *)(void *)keys + tile;
+    uint16_t *halves = (uint16_t *)(void *)keys + tile, *row = (uint16_t *)(void *)scratch;
+    if (count == LL_TILE) {
+        c->kernels->unpack(c->half ? scratch : floats, k, c->kv_stride, head_dim, LL_TILE);
+        if (c->half) c->kernels->half(halves, scratch, head_dim * LL_TILE);
+        return;
+    }
+    for (size_t column = p % LL_TILE; count > 0; count--, column++, k += c->kv_stride) {
+        if (c->half) c->kernels->half(row, k, head_dim);
+        for (size_t d = 0; d < (size_t)head_dim; d++)
+            if (c->half) halves[d * LL_TILE + column] = row[d];
+            else floats[d * LL_TILE + column] = k[d];
+    }
+}
+
+/* A head's value at position p. */
+static void ll_store_value(const llama_context *c, unsigned char *values, const float *v, size_t p) {
+    const int head_dim = c->model->config.head_dim;
+    for (int d = 0; d < head_dim; d += LL_TILE, p += (size_t)c->n_ctx) {
+        const int n = head_dim - d < LL_TILE ? head_dim - d : LL_TILE;
+        if (c->half) c->kernels->half((uint16_t *)(void *)values + p * LL_TILE, v + d, n);
+        else memcpy((float *)(void *)values + p * LL_TILE, v + d, (size_t)n * sizeof *v);
+    }
+}
+
+/* k, which is turned already, and v, which needs no position, of this thread's tokens, to their positions: as many at a
+ * time as stand in one tile of keys. */
+static void ll_remember(ll_team team, llama_context *c, int layer, int position, int n) {
+    const llama_config *f = &c->model->config;
+    const ll_range own = ll_own_part(team, n);
+    for (int t = own.begin, count; t < own.end; t += count) {
+        const size_t p = (size_t)position + (size_t)t;
+        count = LL_TILE - (int)(p % LL_TILE);
+        if (count > own.end - t) count = own.end - t;
+        for (int h = 0; h < f->n_kv_heads; h++) {
+            const size_t from = (size_t)t * c->kv_stride + (size_t)h * (size_t)f->head_dim;
+            ll_store_keys(c, ll_head_keys(c, layer, h), c->k + from, p, count, ll_scratch(team, c));
+            for (size_t i = 0; i < (size_t)count; i++)
+                ll_store_value(c, ll_head_values(c, layer, h), c->v + from + i * c->kv_stride, p + i);
+        }
+    }
+    ll_barrier(team);
+}
+
+/* ---- Attention ----
+ * Of a head, for the query q of a token at position i:
+ *
+ *     out = sum over p of a[p] v[p],   a = softmax over p of q . k[p] / sqrt(head_dim),   p = 0 .. i
+ *
+ * p ends at i because a model is trained to predict each token from those before it: what comes later must not be
+ * seen (the causal mask). 1 / sqrt(head_dim) keeps the scores of random vectors at a spread of about 1. Several heads
+ * look at the same keys and values (grouped queries, arXiv:2305.13245), so all queries that share a kv head, those of
+ * different tokens too, go through the cache together, LL_KEYS positions at a time.
+ */
+
+/* Where query i of a kv head stands in a row of all heads: it is that of token i / group, by head i % group of those
+ * that share the kv head. */
+static size_t ll_query_at(const llama_context *c, int kv_head, int group, int i) {
+    const int head = kv_head * group + i % group;
+    return (size_t)(i / group) * c->q_stride + (size_t)head * (size_t)c->model->config.head_dim;
+}
+
+/* Of the n positions from p on, those that query i sees: none after its own token's, which is position + i / group. */
+static int ll_visible(int position, int group, int i, int p, int n) {
+    const int visible = position + i / group + 1 - p;
+    return visible < 0 ? 0 : visible < n ? visible : n;
+}
+
+/* Softmax over all positions in one pass, LL_KEYS at a time (arXiv:1805.02867, 2205.14135). One row of scores becomes
+ * weights e^(score - max). If its maximum is a new one, what was summed with the old one is brought down to it:
+ * e^(s - new) = e^(s - old) * e^(old - new). Only at the end is there a division by the sum of the weights. */
+static void ll_online_softmax(const ll_kernels *kernels, float *score, int visible, int n, float *max, float *sum,
+                              float *out, size_t head_stride) {
+    const float before = *max, total = kernels->softmax(score, visible, max);
+    for (int i = visible; i < n; i++) score[i] = 0;
+    if (*max > before) {
+        const float scale = ll_exp(before - *max);
+        for (size_t d = 0; d < head_stride; d++) out[d] *= scale;
+        *sum *= scale;
+    }
+    *sum += total;
+}
+
+/* Attention of at most LL_BLOCK queries of one kv head. */
+static void ll_attend(llama_context *c, int layer, int head, int position, ll_range queries, float *scratch) {
+    const llama_config *f = &c->model->config;
+    const int group = f->n_heads / f->n_kv_heads, begin = queries.begin, count = queries.end - begin;
+    const int last = position + (queries.end - 1) / group + 1; /* the last query sees the most */
+    const size_t head_dim = (size_t)f->head_dim, stride = c->head_stride, line = LL_TILE * ll_kv_bytes(c);
+    const unsigned char *keys = ll_head_keys(c, layer, head), *values = ll_head_values(c, layer, head);
+    float *q = scratch;                      /* (head_dim, count), packed */
+    float *score = q + head_dim * LL_BLOCK;  /* (count, LL_KEYS) */
+    float *out = score + LL_KEYS * LL_BLOCK; /* (count, head_stride) */
+    float max[LL_BLOCK], sum[LL_BLOCK];      /* of each query's scores so far; of their e^(score - max) */
+    const float scale = 1.0f / sqrtf((float)head_dim);
+    for (int i = 0; i < count; i++) {
+        const float *from = c->q + ll_query_at(c, head, group, begin + i);
+        for (size_t d = 0; d < head_dim; d++) q[d * (size_t)count + (size_t)i] = from[d] * scale;
+        max[i] = -FLT_MAX, sum[i] = 0;
+    }
+    memset(out, 0, (size_t)count * stride * sizeof *out);
+    for (int p = 0; p < last; p += LL_KEYS) {
+        const int n = last - p < LL_KEYS ? last - p : LL_KEYS;
+        for (int i = 0; i < n; i += LL_TILE) /* scores = q . k */
+            c->kernels->scores[c->half](score + i, LL_KEYS, keys + (size_t)(p + i) / LL_TILE * head_dim * line, q,
+                                        f->head_dim, count, 0);
+        for (int i = 0; i < count; i++) /* a = e^(score - max), 0 for what is not to be seen */
+            ll_online_softmax(c->kernels, score + i * LL_KEYS, ll_visible(position, group, begin + i, p, n), n, &max[i],
+                              &sum[i], out + (size_t)i * stride, stride);
+        for (size_t d = 0; d < stride; d += LL_TILE) /* out += a . v */
+            c->kernels->mix[c->half](out + d, stride, values + (d / LL_TILE * (size_t)c->n_ctx + (size_t)p) * line,
+                                     score, n, count, LL_ADD);
+    }
+    for (int i = 0; i < count; i++) {
+        float *to = c->heads + ll_query_at(c, head, group, begin + i);
+        for (size_t d = 0; d < head_dim; d++) to[d] = out[(size_t)i * stride + d] / sum[i];
+    }
+}
+
+/* All heads and tokens, block by block of queries. A later block sees more positions and takes longer, so threads take
+ * what comes next rather than an even part. */
+static void ll_attention(ll_team team, llama_context *c, int layer, int position, int n) {
+    const llama_config *f = &c->model->config;
+    const int queries = n * (f->n_heads / f->n_kv_heads), block = c->kernels->type[LL_F32].block;
+    const int blocks = (queries + block - 1) / block, parts = blocks * f->n_kv_heads;
+    float *scratch = ll_scratch(team, c);
+    for (ll_range r = ll_next_part(team, parts, 1); r.begin < parts; r = ll_next_part(team, parts, 1))
+        for (int i = r.begin; i < r.end; i++) {
+            const int b = i / f->n_kv_heads, head = i % f->n_kv_heads;
+            ll_attend(c, layer, head, position, ll_block(queries, blocks, b), scratch);
+        }
+    ll_barrier(team);
+}
+
+/* ---- The forward pass ---- */
+
+/* One layer, x (n, dim) to x. Every thread of the team runs it. Products have their input from the step before. */
+static void ll_forward_layer(ll_team team, llama_context *c, int layer, int position, int n) {
+    const ll_layer *w = &c->model->layers[layer];
+    const ll_product qkv[] = {
+        {&w->wq, c->q, c->q_stride, 0}, {&w->wk, c->k, c->kv_stride, 0}, {&w->wv, c->v, c->kv_stride, 0}};
+    const ll_product gate_up[] = {{&w->w1, c->gate, c->hidden_stride, 0}, {&w->w3, c->up, c->hidden_stride, 0}};
+    const ll_product o = {&w->wo, c->x, c->dim_stride, LL_ADD}, down = {&w->w2, c->x, c->dim_stride, LL_ADD};
+
+    ll_norm(team, c, c->x, w->attention_norm, &w->wq, n); /* norm(x) */
+    ll_multiply(team, c, qkv, 3, n);                      /* q, k, v = wq, wk, wv . norm(x) */
+    ll_rotate(team, c, position, n);                      /* q, k turn by their positions */
+    ll_remember(team, c, layer, position, n);             /* k, v are there for this and all later tokens */
+    ll_attention(team, c, layer, position, n);            /* softmax(q . k / sqrt(head_dim)) . v, of each head */
+    ll_join_heads(team, c, &w->wo, n);
+    ll_multiply(team, c, &o, 1, n); /* x += wo . heads */
+
+    ll_norm(team, c, c->x, w->ffn_norm, &w->w1, n); /* norm(x) */
+    ll_multiply(team, c, gate_up, 2, n);            /* gate, up = w1, w3 . norm(x) */
+    ll_swiglu(team, c, &w->w2, n);                  /* silu(gate) * up */
+    ll_multiply(team, c, &down, 1, n);              /* x += w2 . (silu(gate) * up) */
+}
+
+/* logits (n, vocab_size) = classifier . norm(x), of the n <= LL_BLOCK rows of x that begin at row first: how well each
+ * token of the vocabulary would follow. Of a prompt only the last row's are wanted. */
+static void ll_classify(ll_team team, llama_context *c, int first, int n) {
+    const ll_product p = {&c->model->classifier, c->logits, c->vocab_stride, 0};
+    ll_norm(team, c, c->x + (size_t)first * c->dim_stride, c->model->final_norm, &c->model->classifier, n);
+    ll_multiply(team, c, &p, 1, n);
+}
+
+/* logprobs[i] of the token that follows row i of x, for count rows. */
+static void ll_score_rows(ll_team team, llama_context *c, const int *next, int count, float *logprobs) {
+    const int block = c->kernels->type[ll_packed_type(&c->model->classifier)].block;
+    for (int first = 0; first < count; first += block) {
+        const int n = count - first < block ? count - first : block;
+        ll_classify(team, c, first, n);
+        const ll_range own = ll_own_part(team, n);
+        for (int t = own.begin; t < own.end; t++)
+            logprobs[first + t] =
+                llama_logprob(c->logits + (size_t)t * c->vocab_stride, c->model->config.vocab_size, next[first + t]);
+        ll_barrier(team);
+    }
+}
+
+/* The whole of a call: n tokens in chunks; then the last one's logits, or with logprobs the probability of
+ * each token's successor. Every thread of the team runs it. */
+static void ll_evaluate(ll_team team, llama_context *c, const int *tokens, int n, float *logprobs) {
+    const llama_config *f = &c->model->config;
+    for (int done = 0; done < n; done += c->n_batch) {
+        const int chunk = n - done < c->n_batch ? n - done : c->n_batch, position = c->position + done;
+        const ll_range own = ll_own_part(team, chunk);
+        for (int t = own.begin; t < own.end; t++) /* x = the embedding's row of each token */
+            ll_unpack_row(&c->model->embedding, tokens[done + t], c->x + (size_t)t * c->dim_stride);
+        if (team.id == 0) ll_prepare_rope(c, position + chunk);
+        for (int l = 0; l < f->n_layers; l++) {
+            if (team.id == 0 && c->progress) { /* the caller may watch, and stop it */
+                const double share = (double)chunk * l / f->n_layers;
+                c->cancelled = c->progress(c->user, (float)((done + share) / n));
+            }
+            ll_barrier(team);
+            if (c->cancelled) return;
+            ll_forward_layer(team, c, l, position, chunk);
+        }
+        if (logprobs) {
+            const int scored = done + chunk < n ? chunk : chunk - 1;
+            ll_score_rows(team, c, tokens + done + 1, scored, logprobs + done);
+        } else if (done + chunk == n) ll_classify(team, c, chunk - 1, 1);
+    }
+}
+
+/* Bytes of weights times tokens below which a second thread costs more in barriers than it brings. */
+enum { LL_SMALL = 8 << 20 };
+
+/* Checks the call, runs it on all threads, and moves the position. What fails leaves the position, and so all that the
+ * context holds, as it was. */
+static int ll_run(llama_context *c, const int *tokens, int n, float *logprobs, llama_error *err) {
+    const int vocab_size = c->model->config.vocab_size;
+    if (n < 1) return ll_fail(err, "%d tokens given, at least 1 needed", n), -1;
+    if (n > c->n_ctx - c->position)
+        return ll_fail(err, "%d tokens do not fit: the context holds %d and %d are taken", n, c->n_ctx, c->position),
+               -1;
+    for (int i = 0; i < n; i++)
+        if (tokens[i] < 0 || tokens[i] >= vocab_size)
+            return ll_fail(err, "token %d of %d is %d, not between 0 and %d", i, n, tokens[i], vocab_size - 1), -1;
+    ll_sync sync = {0, 0, 0};
+    const ll_team alone = {0, 1, &sync};
+    c->cancelled = 0;
+#ifdef _OPENMP
+    if (c->n_threads > 1 && (uint64_t)n * c->model->config.weight_bytes > LL_SMALL) {
+#ifdef KMP_VERSION_MAJOR
+        kmp_set_blocktime(1); /* LLVM's threads would spin for 200 ms after the call; GNU's stop after some */
+#endif
+#pragma omp parallel num_threads(c->n_threads)
+        {
+            const ll_team team = {omp_get_thread_num(), omp_get_num_threads(), &sync};
+            ll_evaluate(team, c, tokens, n, logprobs);
+        }
+    } else
+#endif
+        ll_evaluate(alone, c, tokens, n, logprobs);
+    if (c->cancelled) return ll_fail(err, "cancelled"), -1;
+    c->position += n;
+    return 0;
+}
+
+/* ==== 5. Sampler ================================================================================
+ * Logits become probabilities, p = softmax(logits / temperature), and one token is drawn: below 1 the temperature
+ * favours the likely ones, at 0 the likeliest always wins. Before that come what changes single logits, and the stages
+ * that keep the unlikely tail out, in which a model is least to be trusted (top-k; top-p: arXiv:1904.09751; min-p:
+ * arXiv:2407.01082). Their order is in llama.h.
+ *
+ * Nothing sorts the vocabulary: top-k keeps a heap of the k best so far, and most logits fail to beat the worst of
+ * them; top-p alone takes the best one off a heap of all until it has enough.
+ */
+typedef struct {
+    float logit;
+    int id;
+} ll_candidate;
+
+struct llama_sampler {
+    llama_sampling sampling;
+    ll_allocator allocator;
+    int vocab_size;
+    uint64_t state;
+    int *window;              /* (repeat_window) the last tokens, a ring */
+    int seen;                 /* tokens remembered so far, at most repeat_window */
+    int next;                 /* where the next one goes */
+    float *logits;            /* (vocab_size) a copy to change */
+    ll_candidate *candidates; /* (vocab_size) */
+    unsigned char *repeated;  /* (vocab_size) 1: penalised already */
+};
+
+/* From 0 up to but not 1, in steps of 2^-24. SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number
+ * generators", 2014. */
+static float ll_random(uint64_t *state) {
+    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return (float)((z ^ z >> 31) >> 40) / 16777216.0f;
+}
+
+/* 1 if a ranks before b. Of equals the smaller id does, so that the order is one. */
+static int ll_ranks(ll_candidate a, ll_candidate b) { return a.logit > b.logit || (a.logit == b.logit && a.id < b.id); }
+
+/* Lets heap[i] sink below its children 2i + 1 and 2i + 2 to its place, in O(log n) steps. The root is the best
+ * candidate, or the worst if worst is 1. */
+static void ll_sink(ll_candidate *heap, int n, int i, int worst) {
+    const ll_candidate moving = heap[i];
+    for (int child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && ll_ranks(heap[child + 1], heap[child]) != worst) child++;
+        if (ll_ranks(heap[child], moving) == worst) break;
+        heap[i] = heap[child];
+    }
+    heap[i] = moving;
+}
+
+/* The k best of n logits, best first, into out: O(n + k log k), as long as most logits do not get in. */
+static void ll_top_k(ll_candidate *out, const float *logits, int n, int k) {
+    for (int i = 0; i < k; i++) out[i].logit = logits[i], out[i].id = i;
+    for (int i = k / 2 - 1; i >= 0; i--) ll_sink(out, k, i, 1);
+    for (int i = k; i < n; i++)
+        if (logits[i] > out[0].logit) { /* an equal one has the larger id and loses */
+            out[0].logit = logits[i], out[0].id = i;
+            ll_sink(out, k, 0, 1);
+        }
+    for (int end = k - 1; end > 0; end--) { /* the worst goes last */
+        const ll_candidate worst = out[0];
+        out[0] = out[end], out[end] = worst;
+        ll_sink(out, end, 0, 1);
+    }
+}
+
+/* Keeps the fewest of n candidates whose probabilities sum to p, best first; returns how many. With
+ * sorted 0 they are first made a heap, and the best ones moved to the end of it, then turned round. */
+static int ll_top_p(ll_candidate *list, int n, float p, float max, int sorted) {
+    double total = 0, sum = 0;
+    int kept = 0;
+    for (int i = 0; i < n; i++) total += ll_exp(list[i].logit - max);
+    if (sorted) {
+        while (kept < n && sum < p * total) sum += ll_exp(list[kept++].logit - max);
+        return kept;
+    }
+    for (int i = n / 2 - 1; i >= 0; i--) ll_sink(list, n, i, 0);
+    while (kept < n && sum < p * total) {
+        const ll_candidate best = list[0];
+        sum += ll_exp(best.logit - max);
+        kept++;
+        list[0] = list[n - kept], list[n - kept] = best;
+        ll_sink(list, n - kept, 0, 0);
+    }
+    for (int i = 0; i < kept && i < n - 1 - i; i++) {
+        const ll_candidate swap = list[i];
+        list[i] = list[n - 1 - i], list[n - 1 - i] = swap;
+    }
+    return kept;
+}
+
+/* One of n candidates, each with probability e^(logit / t) / the sum of all: where a random share of the sum falls. */
+static int ll_draw(llama_sampler *s, const ll_candidate *list, int n, float max) {
+    const float t = s->sampling.temperature; /* may be so small that its inverse is infinite */
+    double total = 0, sum = 0;
+    for (int i = 0; i < n; i++) total += ll_exp((list[i].logit - max) / t);
+    const double r = ll_random(&s->state) * total;
+    for (int i = 0; i < n; i++) {
+        sum += ll_exp((list[i].logit - max) / t);
+        if (r < sum) return list[i].id;
+    }
+    return list[n - 1].id;
+}
+
+/* Tokens of the window become less likely, once each (arXiv:1909.05858): a positive logit is divided by the penalty, a
+ * negative one multiplied, so that both fall. */
+static void ll_penalise(llama_sampler *s, float *logits) {
+    for (int i = 0; i < s->seen; i++) {
+        const int id = s->window[i];
+        if (s->repeated[id]) continue;
+        s->repeated[id] = 1;
+        logits[id] = logits[id] > 0 ? logits[id] / s->sampling.repeat_penalty : logits[id] * s->sampling.repeat_penalty;
+    }
+    for (int i = 0; i < s->seen; i++) s->repeated[s->window[i]] = 0;
+}
+
+/* ==== 6. Public functions =======================================================================
+ * What llama.h declares and explains, with what only it needs: files, a context's memory.
+ */
+
+/* ---- Models ----
+ * Read-only once loaded, so that any number of contexts and threads can share one. A file is mapped where the system
+ * can do that: its pages come from the disk when they are first read, and a second program shares them.
+ */
+
+void llama_free(llama_model *m) {
+    if (!m) return;
+    const ll_allocator a = m->allocator;
+#ifdef LL_MMAP
+    if (m->file_owner == LL_MAPPED) munmap((void *)(uintptr_t)m->file, m->file_size);
+#endif
+    if (m->file_owner == LL_READ) ll_release(&a, (void *)(uintptr_t)m->file);
+    ll_release(&a, m->layers);
+    ll_release(&a, m);
+}
+
+/* An empty model that remembers whose memory it lives in. */
+static llama_model *ll_new_model(const llama_options *options, const char *name, llama_error *err) {
+    const ll_allocator a = ll_allocator_of(options);
+    llama_model *m = (llama_model *)ll_alloc(&a, sizeof *m);
+    if (!m) return (llama_model *)ll_fail(err, "%.120s: no memory", name);
+    memset(m, 0, sizeof *m);
+    m->allocator = a;
+    return m;
 }
 
 #ifdef LL_MMAP
@@ -577,403 +1831,336 @@ static int ll_read_file(llama_model *m, const char *path, llama_error *err) {
     return 0;
 }
 
-/* ==== 2. Number formats =========================================================================
- * A matrix of a .llama file is cut into tiles of LL_TILE rows, rows beyond the last being zero. In a tile a
- * line of 64 bytes holds 4 bytes from each of the 16 rows, of the same columns: one load brings the
- * weights that one activation meets in 16 rows, each row has its own lane to sum in, and nothing is added
- * across lanes. Decode and prompt read the same bytes, front to back.
- *
- *   f32    a line is 1 column
- *   bf16   a line is 2 columns: the upper half of a float32 each; an odd last column is followed by zero
- *   q8     groups of 64 columns with a scale s for each row, value = s * q, q = -127..127.
- *          A line is 4 columns of int8. The last group is filled up with zeros.
- *   q4     groups of 32 columns with a scale s, value = s * (q - 8), q = 0..15. A line is 8 columns:
- *          the low halves of a row's 4 bytes are columns 0 to 3, the high halves 4 to 7.
- *
- * Scales are float16 (IEEE 754 binary16). Groups come in pairs, first a line with the 16 scales of the one and
- * the 16 of the other, then their lines; the last pair may have one group only. So q8 takes 8.25 bits a weight,
- * q4 4.5. (bf16 as in arXiv:1905.12322.)
+llama_model *llama_load(const char *path, const llama_options *options, llama_error *err) {
+    llama_model *m = ll_new_model(options, path, err);
+    int result = 1;
+    char name[128]; /* the end of a long path tells more than its beginning */
+    const size_t length = strlen(path);
+    snprintf(name, sizeof name, "%s%s", length > 120 ? "..." : "", length > 120 ? path + length - 120 : path);
+    if (!m) return NULL;
+#ifdef LL_MMAP
+    if (!options || !options->copy) result = ll_map_file(m, path, err);
+#endif
+    if (result == 1) result = ll_read_file(m, path, err);
+    if (!result) result = ll_parse(m, name, err);
+    if (result) llama_free(m), m = NULL;
+    return m;
+}
+
+llama_model *llama_load_memory(const void *data, size_t size, const llama_options *options, llama_error *err) {
+    if ((uintptr_t)data % sizeof(float)) return (llama_model *)ll_fail(err, "memory: data is not aligned to 4 bytes");
+    llama_model *m = ll_new_model(options, "memory", err);
+    if (!m) return NULL;
+    m->file = (const unsigned char *)data, m->file_size = size, m->file_owner = LL_BORROWED;
+    if (ll_parse(m, "memory", err)) llama_free(m), m = NULL;
+    return m;
+}
+
+/* ---- What is known of a model ---- */
+
+const llama_config *llama_get_config(const llama_model *m) { return &m->config; }
+
+const void *llama_get_tokenizer(const llama_model *m, size_t *size) {
+    *size = m->tokenizer_size;
+    return m->tokenizer_size ? m->file + m->tokenizer : NULL;
+}
+
+/* ---- Contexts ----
+ * All memory that a context will ever need is one block: 2 * n_layers * n_kv_heads * head_dim numbers of cache for each
+ * position, and activations for n_batch tokens. Nothing is allocated later, so nothing can fail later.
  */
-enum { LL_TILE = 16, LL_LINE = 64, LL_Q8_GROUP = 64, LL_Q4_GROUP = 32 };
 
-static int ll_groups(int cols, int group) { return (cols + group - 1) / group; }
+/* Takes room for a x b floats at a cache line's boundary. With base NULL it only counts. */
+static float *ll_carve(unsigned char *base, size_t *at, size_t a, size_t b) {
+    const size_t begin = *at, bytes = ll_mul(ll_mul(a, b), sizeof(float));
+    *at = ll_mul(ll_add(ll_add(begin, bytes), 63) / 64, 64);
+    if (ll_add(begin, bytes) == SIZE_MAX) *at = SIZE_MAX;
+    return base ? (float *)(void *)(base + begin) : NULL;
+}
 
-/* Bytes of one tile. */
-static size_t ll_tile_bytes(ll_type type, int cols) {
-    const size_t q8 = (size_t)ll_groups(cols, LL_Q8_GROUP), q4 = (size_t)ll_groups(cols, LL_Q4_GROUP);
-    switch (type) {
-    case LL_F32: return (size_t)cols * LL_LINE;
-    case LL_BF16: return ((size_t)cols + 1) / 2 * LL_LINE;
-    case LL_Q8: return ((q8 + 1) / 2 + q8 * LL_Q8_GROUP / 4) * LL_LINE;
-    case LL_Q4: return ((q4 + 1) / 2 + q4 * LL_Q4_GROUP / 8) * LL_LINE;
-    default: return 0;
+/* Whole tiles: a kernel writes 16 numbers at a time. */
+static size_t ll_pad(int n) { return ((size_t)n + LL_TILE - 1) / LL_TILE * LL_TILE; }
+
+static size_t ll_max(size_t a, size_t b) { return a > b ? a : b; }
+
+/* Lays out all buffers of a context whose numbers are set; returns the bytes that they take. */
+static size_t ll_layout_context(llama_context *c, unsigned char *base) {
+    const llama_config *f = &c->model->config;
+    const size_t n = (size_t)c->n_batch, context = (size_t)c->n_ctx,
+                 layers = ll_mul((size_t)f->n_layers, (size_t)f->n_kv_heads);
+    size_t at = 0;
+    c->dim_stride = ll_pad(f->dim), c->hidden_stride = ll_pad(f->hidden_dim), c->vocab_stride = ll_pad(f->vocab_size);
+    c->q_stride = ll_pad(f->n_heads * f->head_dim), c->kv_stride = ll_pad(f->n_kv_heads * f->head_dim);
+    c->head_stride = ll_pad(f->head_dim);
+    /* Three tiles: of few columns, a packed group takes more than their floats. */
+    const size_t widest = ll_max(ll_max(c->dim_stride, c->q_stride), ll_max(c->hidden_stride, 3 * LL_TILE));
+    c->scratch_stride = ll_max(ll_mul(widest, 3 * LL_TILE), ll_mul(2 * c->head_stride + LL_KEYS, LL_BLOCK));
+    c->x = ll_carve(base, &at, n, c->dim_stride);
+    c->q = ll_carve(base, &at, n, c->q_stride);
+    c->k = ll_carve(base, &at, n, c->kv_stride);
+    c->v = ll_carve(base, &at, n, c->kv_stride);
+    c->heads = ll_carve(base, &at, n, c->q_stride);
+    c->gate = ll_carve(base, &at, n, c->hidden_stride);
+    c->up = ll_carve(base, &at, n, c->hidden_stride);
+    c->packed = (unsigned char *)ll_carve(base, &at, n, widest); /* no type takes more than f32 */
+    c->logits = ll_carve(base, &at, LL_BLOCK, c->vocab_stride);
+    c->rope = ll_carve(base, &at, context, (size_t)f->head_dim);
+    const size_t half = c->half ? 2 : 1; /* numbers to a float's place; keys and values come in sixteens */
+    c->keys = (unsigned char *)ll_carve(base, &at, ll_mul(layers, (size_t)f->head_dim), ll_pad(c->n_ctx) / half);
+    c->values = (unsigned char *)ll_carve(base, &at, ll_mul(layers, c->head_stride / half), context);
+    c->scratch = ll_carve(base, &at, (size_t)c->n_threads, c->scratch_stride);
+    return at;
+}
+
+#ifdef _OPENMP
+/* Cores this process may use. A second thread on a core brings nothing: its arithmetic and its reads are
+ * the same units'. Linux lists a core's threads, the first of them leads. */
+static int ll_cores(void) {
+    const int procs = omp_get_num_procs();
+    int cores = 0;
+#ifdef __linux__
+    for (int i = 0, first; i < 1024; i++) {
+        char path[80];
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", i);
+        FILE *file = fopen(path, "r");
+        if (!file) break;
+        cores += fscanf(file, "%d", &first) == 1 && first == i;
+        fclose(file);
     }
+#endif
+    return cores > 0 && cores < procs ? cores : procs;
+}
+#endif
+
+/* The numbers of a context: options where they are given, defaults where not. */
+static int ll_configure_context(llama_context *c, const llama_model *m, const llama_options *o, llama_error *err) {
+    const llama_options none = {0};
+    if (!o) o = &none;
+    memset(c, 0, sizeof *c);
+    /* A runtime that cannot start its threads ends the process: no number of them that no machine has. */
+    const struct {
+        const char *name;
+        int value, most;
+    } field[] = {{"n_ctx", o->n_ctx, 1 << 28}, {"n_threads", o->n_threads, 1024}, {"n_batch", o->n_batch, 1 << 28}};
+    for (int i = 0; i < 3; i++)
+        if (field[i].value < 0 || field[i].value > field[i].most)
+            return ll_fail(err, "%s is %d, not between 0 and %d", field[i].name, field[i].value, field[i].most), -1;
+    c->model = m;
+    c->half = m->layers->wq.type == LL_BF16 || m->layers->wq.type == LL_Q8 || m->layers->wq.type == LL_Q4;
+    c->kernels = ll_find_kernels(o->kernels);
+    if (!c->kernels)
+        return ll_fail(err, "kernels \"%.20s\" are not to be had on this processor or in this build", o->kernels), -1;
+    c->allocator = ll_allocator_of(o);
+    c->progress = o->progress, c->user = o->user;
+    c->n_ctx = o->n_ctx ? o->n_ctx : m->config.seq_len;
+    c->n_batch = o->n_batch ? o->n_batch : 256;
+    if (c->n_batch > c->n_ctx) c->n_batch = c->n_ctx;
+    if (c->n_batch > INT_MAX / m->config.n_heads) c->n_batch = INT_MAX / m->config.n_heads; /* queries are counted */
+    c->n_threads = 1;
+#ifdef _OPENMP
+    c->n_threads = o->n_threads ? o->n_threads : ll_cores();
+#endif
+    return 0;
 }
 
-static size_t ll_matrix_bytes(ll_type type, int rows, int cols) {
-    if (type == LL_F32_ROWS) return ll_mul(ll_mul((size_t)rows, (size_t)cols), sizeof(float));
-    return ll_mul(((size_t)rows + LL_TILE - 1) / LL_TILE, ll_tile_bytes(type, cols));
+size_t llama_context_bytes(const llama_model *m, const llama_options *options) {
+    llama_context c;
+    return ll_configure_context(&c, m, options, NULL) ? SIZE_MAX : ll_add(ll_layout_context(&c, NULL), 64 + sizeof c);
 }
 
-static float ll_from_bf16(uint16_t b) {
-    const union { uint32_t u; float f; } x = {(uint32_t)b << 16};
-    return x.f;
+llama_context *llama_context_create(const llama_model *m, const llama_options *options, llama_error *err) {
+    llama_context c;
+    if (ll_configure_context(&c, m, options, err)) return NULL;
+    const size_t bytes = llama_context_bytes(m, options);
+    unsigned char *memory = (unsigned char *)ll_alloc(&c.allocator, bytes);
+    if (!memory)
+        return (llama_context *)ll_fail(err, "no memory: a context of %d tokens needs %zu bytes", c.n_ctx, bytes);
+    /* The struct comes first, because release gets the pointer that alloc gave; buffers from the next line on. */
+    unsigned char *base = memory + sizeof c;
+    ll_layout_context(&c, base + (64 - (uintptr_t)base % 64) % 64);
+    memcpy(memory, &c, sizeof c);
+    return (llama_context *)(void *)memory;
 }
 
-static uint16_t ll_to_bf16(float f) { /* to nearest, ties to even; nan stays nan */
-    const union { float f; uint32_t u; } x = {f};
-    if (f != f) return (uint16_t)(x.u >> 16 | 64);
-    return (uint16_t)((x.u + 0x7fff + (x.u >> 16 & 1)) >> 16);
+void llama_context_free(llama_context *c) {
+    if (!c) return;
+    const ll_allocator a = c->allocator;
+    ll_release(&a, c);
 }
 
-static float ll_from_f16(uint16_t h) {
-    const uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = h & 0x7fff;
-    if (rest < 0x400) return (sign ? -1.0f : 1.0f) * (float)rest / 16777216.0f; /* subnormal: a multiple of 2^-24 */
-    const union {
-        uint32_t u;
-        float f;
-    } x = {sign | (rest >= 0x7c00 ? 0x7f800000 | rest << 13 : (rest << 13) + (112u << 23))};
-    return x.f;
+const float *llama_forward(llama_context *c, const int *tokens, int n, llama_error *err) {
+    return ll_run(c, tokens, n, NULL, err) ? NULL : c->logits;
 }
 
-static uint16_t ll_to_f16(float f) { /* to nearest, ties to even; what is too large becomes infinity */
-    const union { float f; uint32_t u; } x = {f};
-    const uint16_t sign = (uint16_t)(x.u >> 16 & 0x8000);
-    const uint32_t rest = x.u & 0x7fffffff;
-    if (rest > 0x7f800000) return (uint16_t)(sign | 0x7e00);
-    if (rest >= 0x477ff000) return (uint16_t)(sign | 0x7c00);
-    if (rest < 0x38800000) return (uint16_t)(sign | (uint16_t)lrintf(fabsf(f) * 16777216.0f));
-    return (uint16_t)(sign | ((rest - (112u << 23) + 0xfff + (rest >> 13 & 1)) >> 13));
+int llama_score(llama_context *c, const int *tokens, int n, float *logprobs, llama_error *err) {
+    return ll_run(c, tokens, n, logprobs, err);
 }
 
-static uint16_t ll_u16(const unsigned char *p) { return (uint16_t)(p[0] | p[1] << 8); }
+int llama_position(const llama_context *c) { return c->position; }
+int llama_context_length(const llama_context *c) { return c->n_ctx; }
+int llama_context_threads(const llama_context *c) { return c->n_threads; }
+const char *llama_context_kernels(const llama_context *c) { return c->kernels->name; }
 
-/* Row r of a tile, cols values. */
-static void ll_unpack_tiled(ll_type type, const unsigned char *tile, int r, int cols, float *out) {
-    const unsigned char *row = tile + 4 * r;
-    const int group = type == LL_Q8 ? LL_Q8_GROUP : LL_Q4_GROUP;
-    if (type == LL_F32)
-        for (int k = 0; k < cols; k++) out[k] = ll_f32(row + (size_t)k * LL_LINE);
-    else if (type == LL_BF16)
-        for (int k = 0; k < cols; k++) out[k] = ll_from_bf16(ll_u16(row + (size_t)(k / 2) * LL_LINE + 2 * (k % 2)));
-    else
-        for (int g = 0, k = 0; k < cols; g++) {
-            const float scale = ll_from_f16(ll_u16(tile + (g % 2) * 32 + 2 * r));
-            const unsigned char *q = row + LL_LINE + (g % 2 ? (type == LL_Q8 ? 64 * 16 : 32 * 8) : 0);
-            for (int i = 0; i < group && k < cols; i++, k++)
-                out[k] = type == LL_Q8 ? scale * (float)(signed char)q[i / 4 * LL_LINE + i % 4]
-                                       : scale * (float)((q[i / 8 * LL_LINE + i % 4] >> (i % 8 / 4 * 4) & 15) - 8);
-            if (g % 2) tile += LL_LINE + 2 * (size_t)group * (type == LL_Q8 ? 16 : 8), row = tile + 4 * r;
-        }
+/* Nothing is moved or cleared: attention looks at positions below c->position only. */
+void llama_rewind(llama_context *c, int position) {
+    c->position = position < 0 ? 0 : position < c->position ? position : c->position;
 }
 
-/* Values [begin, begin + count) of the flat version 2 tensor. */
-static void ll_unpack_q8(const ll_matrix *m, size_t begin, size_t count, float *out) {
-    const signed char *q = (const signed char *)m->data;
-    for (size_t i = begin, end = begin + count; i < end;) {
-        const size_t g = i / m->group, stop = (g + 1) * m->group < end ? (g + 1) * m->group : end;
-        const float scale = ll_f32(m->scales + g * sizeof(float));
-        for (; i < stop; i++) *out++ = (float)q[i] * scale;
-    }
-}
-
-/* out (cols) = row of m. */
-static void ll_unpack_row(const ll_matrix *m, int row, float *out) {
-    const size_t begin = (size_t)row * (size_t)m->cols, count = (size_t)m->cols;
-    if (m->type == LL_F32_ROWS) memcpy(out, (const float *)m->data + begin, count * sizeof(float));
-    else if (m->type == LL_Q8_ROWS) ll_unpack_q8(m, begin, count, out);
-    else
-        ll_unpack_tiled(m->type,
-                        (const unsigned char *)m->data + (size_t)(row / LL_TILE) * ll_tile_bytes(m->type, m->cols),
-                        row % LL_TILE, m->cols, out);
-}
-
-/* ==== 3. Kernels ================================================================================
- * A prompt is a matrix: `tokens` rows of activations meet each weight while it is in a register. The
- * kernels take a block of at most `block` tokens, as many as fit a processor's registers and cache:
- *
- *   pack      brings a block's rows x (tokens, n) into the order, and the precision, that tile reads
- *   tile      out[t][r] (+)= sum over k of a[t][k] * w[r][k]    w is a tile, a a packed block
- *   pair      the same with two tiles that follow each other; NULL where tile fills the registers
- *   scores    tile over the key cache: w is 16 positions' keys, f32 or f16 (n, 16), a packed f32
- *   mix       tile over the value cache, rows of a as they lie, LL_KEYS apart
- *   unpack    makes an f32 tile of up to 16 rows as they lie, stride apart; those that lack are zero
- *   half      float32 to float16
- *   rotate    turns each pair of neighbours by its angle; rope is (n / 2, 2), cosines and sines
- *   dot       out[r] (+)= sum over k of w[r][k] * x[k]          a few rows as they lie, for one token
- *   softmax   max = max(max, x), x = e^(x - max), returns the sum of x
- *   swiglu    a = silu(a) * b, silu(z) = z / (1 + e^-z)         (arXiv:2002.05202)
- *
- * r runs over the LL_TILE rows of a tile. The plain loops say what is computed; the others compute it
- * faster, with sums in another order. What pack makes of t tokens, by the type of the weights:
- *
- *   f32      (n, t) float32
- *   bf16     (n / 2, t, 2) bf16; rounded, but as f32, where there are no instructions for it
- *   q8, q4   for each group of columns: (t, group) int8; (t) float32, the scales; (t) int32, minus the offset of
- *            the weights as the unsigned bytes that x86 multiplies (128, 8) times the sum of the int8.
- *            (For AVX2 and q8 int16 in place of int8: see there.)
- *
- * An activation's scale is its group's largest magnitude / 127. Products of integers are exact.
+/* ---- Samplers ----
+ * A sampler is a state of its own beside a context: a random generator and the last tokens.
  */
-enum {
-    LL_BLOCK = 12, /* most tokens of any set's block */
-    LL_KEYS = 256, /* positions that attention takes at once */
-    LL_ADD = 1,    /* a kernel's result is added to out */
-    LL_AHEAD = 2   /* only for pair: fetch the two tiles behind meanwhile */
-};
 
-typedef void ll_pack_fn(void *out, const float *x, size_t stride, int n, int tokens);
-typedef void ll_tile_fn(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add);
-typedef void ll_dot_fn(float *out, const float *w, const float *x, int n, int rows, int add);
-
-typedef void ll_unpack_fn(float *tile, const float *w, size_t stride, int n, int rows);
-typedef void ll_half_fn(uint16_t *out, const float *x, int n);
-typedef void ll_rotate_fn(float *x, const float *rope, int n);
-typedef float ll_softmax_fn(float *x, int n, float *max);
-typedef void ll_swiglu_fn(float *a, const float *b, int n);
-
-typedef struct {
-    const char *name;
-    struct { ll_pack_fn *pack; ll_tile_fn *tile, *pair; int block; } type[LL_Q4 + 1]; /* from LL_F32 on */
-    ll_tile_fn *scores[2], *mix[2]; /* over a cache of float32, of float16 */
-    ll_unpack_fn *unpack;
-    ll_half_fn *half;
-    ll_rotate_fn *rotate;
-    ll_dot_fn *dot;
-    ll_softmax_fn *softmax;
-    ll_swiglu_fn *swiglu;
-} ll_kernels;
-
-/* e^x to 2 units in the last place, for x clamped to [-87, 88]; nan stays nan. 2^i from the exponent bits,
- * 2^f, |f| <= 1/2, from a polynomial. Not libm's expf, because this one vectorises and gives the same
- * bits on every platform. */
-static float ll_exp(float x) {
-    float z = x > -87.0f ? x : -87.0f;
-    z = z < 88.0f ? z : 88.0f;
-    const float y = z * 1.44269504f;
-    const int i = (int)(y + 127.5f) - 127; /* positive before the cast: truncation rounds */
-    const float f = (z - (float)i * 0.693359375f) + (float)i * 2.12194440e-4f; /* ln 2 in two parts */
-    float p = 1.9875691500e-4f;
-    p = p * f + 1.3981999507e-3f;
-    p = p * f + 8.3334519073e-3f;
-    p = p * f + 4.1665795894e-2f;
-    p = p * f + 1.6666665459e-1f;
-    p = p * f + 5.0000001201e-1f;
-    p = p * f * f + f + 1.0f;
-    const union { uint32_t u; float f; } scale = {(uint32_t)(i + 127) << 23};
-    return x == x ? p * scale.f : x;
+llama_sampling llama_sampling_default(void) {
+    llama_sampling s = {0};
+    s.temperature = 0.8f, s.top_k = 40, s.top_p = 0.95f, s.repeat_penalty = 1, s.repeat_window = 64;
+    return s;
 }
 
-/* Bytes that a token takes when packed for weights of a type, in whichever set takes most. */
-static size_t ll_packed_bytes(ll_type type, int n) {
-    switch (type) {
-    case LL_BF16: return 8 * (((size_t)n + 1) / 2);
-    case LL_Q8: return (size_t)ll_groups(n, LL_Q8_GROUP) * (2 * LL_Q8_GROUP + 8);
-    case LL_Q4: return (size_t)ll_groups(n, LL_Q4_GROUP) * (LL_Q4_GROUP + 8);
-    default: return 4 * (size_t)n;
+llama_sampler *llama_sampler_create(const llama_model *m, const llama_sampling *sampling, const llama_options *options,
+                                    llama_error *err) {
+    const llama_sampling o = sampling ? *sampling : llama_sampling_default();
+    const struct {
+        const char *name, *range;
+        double value;
+        int ok;
+    } field[] = {
+        {"temperature", "0 or more", o.temperature, o.temperature >= 0 && o.temperature <= FLT_MAX},
+        {"top_k", "0 or more", o.top_k, o.top_k >= 0},
+        {"top_p", "above 0 and at most 1", o.top_p, o.top_p > 0 && o.top_p <= 1},
+        {"min_p", "between 0 and 1", o.min_p, o.min_p >= 0 && o.min_p <= 1},
+        {"repeat_penalty", "above 0", o.repeat_penalty, o.repeat_penalty > 0 && o.repeat_penalty <= FLT_MAX},
+        {"repeat_window", "between 0 and 2^28", o.repeat_window, o.repeat_window >= 0 && o.repeat_window <= 1 << 28}};
+    for (size_t i = 0; i < sizeof field / sizeof *field; i++)
+        if (!field[i].ok)
+            return (llama_sampler *)ll_fail(err, "%s is %g, not %s", field[i].name, field[i].value, field[i].range);
+    const ll_allocator a = ll_allocator_of(options);
+    const size_t n = (size_t)m->config.vocab_size, window = (size_t)o.repeat_window;
+    /* One block: the struct, then arrays in falling order of their items' alignment. */
+    const size_t bytes = ll_add(sizeof(llama_sampler), ll_add(ll_mul(n, sizeof(ll_candidate) + sizeof(float) + 1),
+                                                              ll_mul(window, sizeof(int))));
+    llama_sampler *s = (llama_sampler *)ll_alloc(&a, bytes);
+    if (!s) return (llama_sampler *)ll_fail(err, "no memory: a sampler needs %zu bytes", bytes);
+    memset(s, 0, bytes);
+    s->sampling = o, s->allocator = a, s->vocab_size = m->config.vocab_size, s->state = o.seed;
+    s->candidates = (ll_candidate *)(void *)(s + 1);
+    s->logits = (float *)(void *)(s->candidates + n);
+    s->window = (int *)(void *)(s->logits + n);
+    s->repeated = (unsigned char *)(s->window + window);
+    return s;
+}
+
+void llama_sampler_free(llama_sampler *s) {
+    if (!s) return;
+    const ll_allocator a = s->allocator;
+    ll_release(&a, s);
+}
+
+void llama_sampler_accept(llama_sampler *s, int token) {
+    const int window = s->sampling.repeat_window;
+    if (!window || token < 0 || token >= s->vocab_size) return;
+    s->window[s->next] = token;
+    s->next = (s->next + 1) % window;
+    if (s->seen < window) s->seen++;
+}
+
+/* The likeliest token, which -infinity is not, and which nan and +infinity, signs of broken weights, cannot be; -1 with
+ * a message if there is none. */
+static int ll_best(const float *logits, int n, llama_error *err) {
+    int best = 0;
+    for (int i = 0; i < n; i++) {
+        if (!(logits[i] <= FLT_MAX))
+            return ll_fail(err, "the logit of token %d is %g: the model's weights are damaged or overflow", i,
+                           (double)logits[i]),
+                   -1;
+        if (logits[i] > logits[best]) best = i;
     }
+    if (!(logits[best] >= -FLT_MAX)) return ll_fail(err, "no token is allowed: every logit is -infinity"), -1;
+    return best;
 }
 
-static void ll_pack_f32(void *out, const float *x, size_t stride, int n, int tokens) {
-    float *a = (float *)out;
-    for (size_t k = 0; k < (size_t)n; k++)
-        for (size_t t = 0; t < (size_t)tokens; t++) *a++ = x[t * stride + k];
-}
-
-static void ll_pack_bf16(void *out, const float *x, size_t stride, int n, int tokens) {
-    uint16_t *a = (uint16_t *)out;
-    for (size_t k = 0; k < (size_t)n; k += 2)
-        for (size_t t = 0; t < (size_t)tokens; t++) {
-            *a++ = ll_to_bf16(x[t * stride + k]);
-            *a++ = k + 1 < (size_t)n ? ll_to_bf16(x[t * stride + k + 1]) : 0;
-        }
-}
-
-static int ll_fits_int8(float max) { return max > 1e-30f && max <= FLT_MAX; }
-
-/* Rounds n <= group values to int8, zeros behind them; returns their sum. */
-static int ll_quantize_plain(signed char *q, const float *x, int n, int group, float *scale) {
-    float max = 0;
-    int sum = 0;
-    for (int i = 0; i < n; i++) max = fabsf(x[i]) > max ? fabsf(x[i]) : max;
-    /* Of nan and infinity the scale is what remains, and next to nothing becomes nothing: 127 / max must not overflow.
-     */
-    const float inverse = ll_fits_int8(max) ? 127.0f / max : 0;
-    for (int i = 0; i < group; i++) {
-        const float v = i < n ? x[i] * inverse : 0;
-        const float shifted = v + 12582912.0f; /* 1.5 x 2^23: no bits are left behind the point, ties went to even */
-        q[i] = (signed char)(v == v ? shifted - 12582912.0f : 0);
-        sum += q[i];
+int llama_sample(llama_sampler *s, const float *logits, llama_error *err) {
+    const llama_sampling *o = &s->sampling;
+    const int n = s->vocab_size, penalise = o->repeat_penalty != 1 && s->seen;
+    if (o->adjust || penalise) { /* on a copy: the logits belong to the context */
+        memcpy(s->logits, logits, (size_t)n * sizeof *logits);
+        if (o->adjust) o->adjust(o->user, s->logits, n);
+        if (penalise) ll_penalise(s, s->logits);
+        logits = s->logits;
     }
-    *scale = max / 127.0f;
-    for (int i = 0; i < n; i++) if (x[i] != x[i]) *scale = x[i];
-    return sum;
-}
-
-/* Token t's n <= group values of one group, into the place for it in a. */
-static void ll_pack_int8_group(unsigned char *a, const float *x, int n, int group, int t, int tokens, int offset) {
-    float scale;
-    const int32_t minus = -offset * ll_quantize_plain((signed char *)a + t * group, x, n, group, &scale);
-    memcpy(a + tokens * group + 4 * t, &scale, 4);
-    memcpy(a + tokens * (group + 4) + 4 * t, &minus, 4);
-}
-
-static void ll_pack_int8(void *out, const float *x, size_t stride, int n, int tokens, int group, int offset) {
-    unsigned char *a = (unsigned char *)out;
-    for (int k = 0; k < n; k += group, a += (size_t)tokens * (size_t)(group + 8))
-        for (int t = 0; t < tokens; t++)
-            ll_pack_int8_group(a, x + (size_t)t * stride + k, n - k < group ? n - k : group, group, t, tokens, offset);
-}
-static void ll_pack_q8(void *out, const float *x, size_t stride, int n, int tokens) {
-    ll_pack_int8(out, x, stride, n, tokens, LL_Q8_GROUP, 128);
-}
-static void ll_pack_q4(void *out, const float *x, size_t stride, int n, int tokens) {
-    ll_pack_int8(out, x, stride, n, tokens, LL_Q4_GROUP, 8);
-}
-
-/* Eight sums at a time: what compilers keep in registers and vectorise. */
-static void ll_tile_plain(float *out, size_t out_stride, const float *w, const float *a, size_t step, size_t stride,
-                          int n, int tokens, int add) {
-    for (int t = 0; t < tokens; t++, out += out_stride, a += stride)
-        for (int half = 0; half < LL_TILE; half += 8) {
-            const float *x = a, *line = w + half;
-            float sum[8] = {0};
-            for (int k = 0; k < n; k++, x += step, line += LL_TILE)
-                for (int r = 0; r < 8; r++) sum[r] += *x * line[r];
-            for (int r = 0; r < 8; r++) out[half + r] = add ? out[half + r] + sum[r] : sum[r];
-        }
-}
-
-static void ll_tile_f32_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
-    ll_tile_plain(out, out_stride, (const float *)w, (const float *)a, (size_t)tokens, 1, n, tokens, add);
-}
-
-static void ll_rows_f32_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
-    ll_tile_plain(out, out_stride, (const float *)w, (const float *)a, 1, LL_KEYS, n, tokens, add);
-}
-
-/* Over a float16 cache: some lines become float32, then the same again. */
-static void ll_tile_half_plain(float *out, size_t out_stride, const void *w, const float *a, size_t step, size_t stride,
-                               int n, int tokens, int add) {
-    float lines[16 * LL_TILE];
-    const uint16_t *h = (const uint16_t *)w;
-    for (int k = 0; k < n; k += 16, h += 16 * LL_TILE, a += 16 * step) {
-        const int some = n - k < 16 ? n - k : 16;
-        for (int i = 0; i < some * LL_TILE; i++) lines[i] = ll_from_f16(h[i]);
-        ll_tile_plain(out, out_stride, lines, a, step, stride, some, tokens, k ? 1 : add);
+    int best = ll_best(logits, n, err);
+    if (best < 0) return -1;
+    if (o->temperature > 0) {
+        const float max = logits[best];
+        ll_candidate *list = s->candidates;
+        const int ranked = o->top_k > 0 && o->top_k < n; /* else all are candidates, in the order of their ids */
+        int kept = 0;
+        if (ranked) ll_top_k(list, logits, n, kept = o->top_k);
+        else
+            for (; kept < n; kept++) list[kept].logit = logits[kept], list[kept].id = kept;
+        if (o->top_p < 1) kept = ll_top_p(list, kept, o->top_p, max, ranked);
+        int left = 0;
+        for (int i = 0; i < kept; i++) /* -infinity has probability 0, and is below any other bound */
+            if (list[i].logit >= -FLT_MAX && ll_exp(list[i].logit - max) >= o->min_p) list[left++] = list[i];
+        best = ll_draw(s, list, left, max);
     }
+    llama_sampler_accept(s, best);
+    return best;
 }
 
-static void ll_tile_f16_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
-    ll_tile_half_plain(out, out_stride, w, (const float *)a, (size_t)tokens, 1, n, tokens, add);
+/* log softmax(logits)[token] = logits[token] - log of the sum of e^logits, the maximum taken out of the sum. */
+float llama_logprob(const float *logits, int vocab_size, int token) {
+    float max = logits[0];
+    double sum = 0;
+    for (int i = 1; i < vocab_size; i++) max = logits[i] > max ? logits[i] : max;
+    for (int i = 0; i < vocab_size; i++) sum += ll_exp(logits[i] - max);
+    return (float)(logits[token] - max - log(sum));
 }
 
-static void ll_rows_f16_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
-    ll_tile_half_plain(out, out_stride, w, (const float *)a, 1, LL_KEYS, n, tokens, add);
-}
+/* ==== 7. Fast kernels ===========================================================================
+ * Here a reader may stop: all that is computed has been said. What follows computes it again, faster.
+ *
+ * What all processors share. A processor multiplies many numbers at a time, in registers of 16, 32 or 64 bytes, and
+ * waits for memory most of all. So
+ *
+ * - tiles: a line of a tile fills registers with the same columns of 16 rows. Multiplied by one activation of each
+ *   column, they add to 16 sums that stay in registers from the first column to the last; nothing is ever added across
+ *   a register, which would take longer than the products.
+ * - blocks: several tokens meet a line while it is there, as many as there are registers to sum in. Then multiplying
+ *   takes longer than loading, and a product runs at the speed of the multipliers.
+ * - pairs: where loads still are what it waits for, two tiles share each activation that is brought.
+ * - groups: q8 and q4 multiply integers, of which a register holds four times as many; scales come in once a group.
+ *
+ * One instance of a kernel for each number of tokens, since only constants can say which sum stays in which register:
+ * TOKENS and other names in capitals are constants wherever a kernel is inlined. A set is a table in the order of
+ * ll_plain; ll_find_kernels, at the end, chooses one when the program runs.
+ */
+#if !defined(LLAMA_NO_SIMD) && defined(__x86_64__) && defined(__GNUC__)
+#define LL_X86
+#include <cpuid.h>
+#include <immintrin.h>
+#if defined(__clang__) ? __clang_major__ >= 13 : __GNUC__ >= 11
+#define LL_AVX_VNNI __attribute__((target("avxvnni,avx2,fma,f16c")))
+#endif
+#endif
 
-static void ll_half_plain(uint16_t *out, const float *x, int n) {
-    for (int i = 0; i < n; i++) out[i] = ll_to_f16(x[i]);
-}
-
-static void ll_unpack_tile_plain(float *tile, const float *w, size_t stride, int n, int rows) {
-    for (int r = 0; r < LL_TILE; r++)
-        for (int k = 0; k < n; k++)
-            tile[(size_t)k * LL_TILE + (size_t)r] = r < rows ? w[(size_t)r * stride + (size_t)k] : 0;
-}
-
-static void ll_rotate_plain(float *x, const float *rope, int n) {
-    for (int i = 0; i + 2 <= n; i += 2) {
-        const float a = x[i], b = x[i + 1], cosine = rope[i], sine = rope[i + 1];
-        x[i] = a * cosine - b * sine;
-        x[i + 1] = a * sine + b * cosine;
-    }
-}
-
-static void ll_tile_bf16_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens,
-                               int add) {
-    for (int t = 0; t < tokens; t++, out += out_stride) {
-        const uint16_t *line = (const uint16_t *)w, *x = (const uint16_t *)a + 2 * t;
-        float sum[LL_TILE] = {0};
-        for (int k = 0; k < n; k += 2, line += 2 * LL_TILE, x += 2 * tokens) {
-            const float x0 = ll_from_bf16(x[0]), x1 = ll_from_bf16(x[1]);
-            for (int r = 0; r < LL_TILE; r++)
-                sum[r] += x0 * ll_from_bf16(line[2 * r]) + x1 * ll_from_bf16(line[2 * r + 1]);
-        }
-        for (int r = 0; r < LL_TILE; r++) out[r] = add ? out[r] + sum[r] : sum[r];
-    }
-}
-
-/* Sixteen dot products of a q8 or q4 group with one token's int8. */
-static void ll_dot_group(int *sum, const unsigned char *q, const signed char *x, int q4) {
-    for (int r = 0; r < LL_TILE; r++) sum[r] = 0;
-    if (q4)
-        for (int line = 0; line < LL_Q4_GROUP / 8; line++, q += LL_LINE, x += 8)
-            for (int r = 0; r < LL_TILE; r++)
-                for (int j = 0; j < 4; j++)
-                    sum[r] += ((q[4 * r + j] & 15) - 8) * x[j] + ((q[4 * r + j] >> 4) - 8) * x[4 + j];
-    else
-        for (int line = 0; line < LL_Q8_GROUP / 4; line++, q += LL_LINE, x += 4)
-            for (int r = 0; r < LL_TILE; r++)
-                for (int j = 0; j < 4; j++) sum[r] += (signed char)q[4 * r + j] * x[j];
-}
-
-static void ll_tile_groups_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens,
-                                 int add, int q4) {
-    const int group = q4 ? LL_Q4_GROUP : LL_Q8_GROUP, groups = ll_groups(n, group);
-    const size_t group_bytes = q4 ? (size_t)group * 8 : (size_t)group * 16, pair = LL_LINE + 2 * group_bytes;
-    for (int t = 0; t < tokens; t++, out += out_stride) {
-        float sum[LL_TILE] = {0};
-        for (int g = 0; g < groups; g++) {
-            const unsigned char *tile = (const unsigned char *)w + (size_t)(g / 2) * pair, *scales = tile + g % 2 * 32;
-            const unsigned char *x = (const unsigned char *)a + (size_t)g * (size_t)tokens * (size_t)(group + 8);
-            const float scale = ll_f32(x + tokens * group + 4 * t);
-            int dot[LL_TILE];
-            ll_dot_group(dot, tile + LL_LINE + (g % 2 ? group_bytes : 0), (const signed char *)x + t * group, q4);
-            for (int r = 0; r < LL_TILE; r++) sum[r] += (float)dot[r] * (ll_from_f16(ll_u16(scales + 2 * r)) * scale);
-        }
-        for (int r = 0; r < LL_TILE; r++) out[r] = add ? out[r] + sum[r] : sum[r];
-    }
-}
-static void ll_tile_q8_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
-    ll_tile_groups_plain(out, out_stride, w, a, n, tokens, add, 0);
-}
-static void ll_tile_q4_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
-    ll_tile_groups_plain(out, out_stride, w, a, n, tokens, add, 1);
-}
-
-static void ll_dot_plain(float *out, const float *w, const float *x, int n, int rows, int add) {
-    for (int r = 0; r < rows; r++, w += n) {
-        float lane[LL_TILE] = {0}, sum = 0; /* lanes let a compiler vectorise without reordering sums */
-        int k = 0;
-        for (; k + LL_TILE <= n; k += LL_TILE)
-            for (int j = 0; j < LL_TILE; j++) lane[j] += w[k + j] * x[k + j];
-        for (; k < n; k++) sum += w[k] * x[k];
-        for (int j = 0; j < LL_TILE; j++) sum += lane[j];
-        out[r] = add ? out[r] + sum : sum;
-    }
-}
-
-static float ll_softmax_plain(float *x, int n, float *max) {
-    float top = *max, sum = 0;
-    for (int i = 0; i < n; i++) top = x[i] > top ? x[i] : top;
-    for (int i = 0; i < n; i++) x[i] = ll_exp(x[i] - top);
-    for (int i = 0; i < n; i++) sum += x[i];
-    *max = top;
-    return sum;
-}
-
-static void ll_swiglu_plain(float *a, const float *b, int n) {
-    for (int i = 0; i < n; i++) a[i] = a[i] / (1.0f + ll_exp(-a[i])) * b[i];
-}
-
-static const ll_kernels ll_plain = {"plain",
-    {{NULL, NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_plain, NULL, 8}, {ll_pack_bf16, ll_tile_bf16_plain, NULL, 8},
-     {ll_pack_q8, ll_tile_q8_plain, NULL, 8}, {ll_pack_q4, ll_tile_q4_plain, NULL, 8}},
-    {ll_tile_f32_plain, ll_tile_f16_plain}, {ll_rows_f32_plain, ll_rows_f16_plain}, ll_unpack_tile_plain, ll_half_plain,
-    ll_rotate_plain, ll_dot_plain, ll_softmax_plain, ll_swiglu_plain};
+#if !defined(LLAMA_NO_SIMD) && defined(__aarch64__) && defined(__ARM_NEON) && defined(__GNUC__)
+#define LL_NEON
+#include <arm_neon.h>
+#ifdef __linux__
+#include <sys/auxv.h>
+#endif
+#endif
 
 #if defined(LL_X86) || defined(LL_NEON)
+#define LL_INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define LL_UNROLL(...) _Pragma("clang loop unroll(full)") for (__VA_ARGS__)
+#define LL_ROLLED(...) _Pragma("clang loop unroll(disable)") for (__VA_ARGS__)
+#else
+#define LL_UNROLL(...) _Pragma("GCC unroll 16") for (__VA_ARGS__)
+#define LL_ROLLED(...) _Pragma("GCC unroll 1") for (__VA_ARGS__)
+#endif
+
 /* Rounded to bf16 and kept as float32, so that all sets compute the same: (n, t), an odd n filled up. */
 static void ll_pack_bf16_as_f32(void *out, const float *x, size_t stride, int n, int tokens) {
     uint32_t *a = (uint32_t *)out;
@@ -984,6 +2171,7 @@ static void ll_pack_bf16_as_f32(void *out, const float *x, size_t stride, int n,
 
 /* Makes a ll_tile_fn of a kernel for a constant number of tokens: one instance for each number. A and B are
  * the kernel's other constants. */
+/* clang-format off */
 #define LL_CASE(kernel, A, B, T) case T: kernel(out, out_stride, w, a, n, add, A, B, T); break;
 #define LL_CASES_4(kernel, A, B)                                                                \
     LL_CASE(kernel, A, B, 1) LL_CASE(kernel, A, B, 2) LL_CASE(kernel, A, B, 3) LL_CASE(kernel, A, B, 4)
@@ -995,24 +2183,16 @@ static void ll_pack_bf16_as_f32(void *out, const float *x, size_t stride, int n,
     target static void name(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) { \
         switch (tokens) { cases(kernel, A, B) }                                                 \
     }
+/* clang-format on */
 #endif
 
 #ifdef LL_X86
-#define LL_INLINE static inline __attribute__((always_inline))
 #define LL_AVX2 __attribute__((target("avx2,fma,f16c")))
 #define LL_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")))
 #define LL_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,avx2,fma,f16c")))
-#ifdef __clang__
-#define LL_UNROLL _Pragma("clang loop unroll(full)")
-#define LL_ROLLED _Pragma("clang loop unroll(disable)")
-#else
-#define LL_UNROLL _Pragma("GCC unroll 16")
-#define LL_ROLLED _Pragma("GCC unroll 1")
-#endif
 
 /* ---- AVX-512 with VNNI ----
- * TOKENS and other names in capitals are constants wherever a kernel is inlined: the sums live in
- * registers, and a line of weights is loaded once for all tokens. An activation is a 32-bit broadcast from
+ * An activation is a 32-bit broadcast from
  * memory. A processor loads two registers a cycle and multiplies two: with one tile, T tokens need T + 1
  * loads for T products, and loads are what it waits for. A pair of tiles uses each broadcast twice: for
  * 2 x 6 sums (q8, q4, which need as many again for the group) 8 loads, for 2 x 12 (f32, bf16) 14. That made
@@ -1043,38 +2223,40 @@ LL_INLINE LL_AVX512 void ll_tile_avx512(float *out, size_t out_stride, const voi
     const float *a = (const float *)packed;
     __m512 c[4][LL_BLOCK];
     size_t k = 0;
-    LL_UNROLL for (int u = 0; u < 4; u++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[u][t] = _mm512_setzero_ps();
+    LL_UNROLL(int u = 0; u < 4; u++)
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[u][t] = _mm512_setzero_ps();
     if (TOKENS <= 2)
         for (; k + 4 <= (size_t)n; k += 4, a += 4 * step)
-            LL_UNROLL for (size_t u = 0; u < 4; u++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[u][t] =
-                _mm512_fmadd_ps(ll_line_avx512(w, k + u, HALF), _mm512_set1_ps(a[u * step + t * stride]), c[u][t]);
+            LL_UNROLL(size_t u = 0; u < 4; u++)
+                LL_UNROLL(size_t t = 0; t < TOKENS; t++)
+                    c[u][t] = _mm512_fmadd_ps(ll_line_avx512(w, k + u, HALF), _mm512_set1_ps(a[u * step + t * stride]),
+                                              c[u][t]);
     for (; k < (size_t)n; k++, a += step) {
         const __m512 v = ll_line_avx512(w, k, HALF);
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[0][t] =
-            _mm512_fmadd_ps(v, _mm512_set1_ps(a[t * stride]), c[0][t]);
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[0][t] = _mm512_fmadd_ps(v, _mm512_set1_ps(a[t * stride]), c[0][t]);
     }
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) {
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride) {
         if (TOKENS <= 2) c[0][t] = _mm512_add_ps(_mm512_add_ps(c[0][t], c[1][t]), _mm512_add_ps(c[2][t], c[3][t]));
         ll_store_avx512(out, c[0][t], add);
     }
 }
 
 LL_INLINE LL_AVX512 void ll_pair_avx512(float *out, size_t out_stride, const void *w, const void *packed, int n,
-                                            int add, const int UNUSED, const int UNUSED2, const size_t TOKENS) {
+                                        int add, const int UNUSED, const int UNUSED2, const size_t TOKENS) {
     const float *w0 = (const float *)w, *w1 = w0 + (size_t)n * LL_TILE, *a = (const float *)packed;
     __m512 c[LL_BLOCK], d[LL_BLOCK];
     (void)UNUSED, (void)UNUSED2;
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = d[t] = _mm512_setzero_ps();
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t] = d[t] = _mm512_setzero_ps();
     for (int k = 0; k < n; k++, a += TOKENS, w0 += LL_TILE, w1 += LL_TILE) {
         const __m512 v0 = _mm512_loadu_ps(w0), v1 = _mm512_loadu_ps(w1);
         if (add & LL_AHEAD) ll_prefetch_pair(w0, (size_t)n * LL_LINE);
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
             const __m512 x = _mm512_set1_ps(a[t]);
             c[t] = _mm512_fmadd_ps(v0, x, c[t]);
             d[t] = _mm512_fmadd_ps(v1, x, d[t]);
         }
     }
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) {
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride) {
         ll_store_avx512(out, c[t], add & LL_ADD);
         ll_store_avx512(out + LL_TILE, d[t], add & LL_ADD);
     }
@@ -1098,31 +2280,30 @@ LL_INLINE LL_AVX512 void ll_group_avx512(__m512 sum[2][LL_BLOCK], const unsigned
     const size_t GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP;
     const __m512i low = _mm512_set1_epi8(15), high = _mm512_set1_epi8(-16), sign = _mm512_set1_epi8(-128);
     __m512i c[2][LL_BLOCK];
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
         c[0][t] = ll_word_avx512(a + TOKENS * (GROUP + 4) + 4 * t);
         c[1][t] = TILES == 2 ? c[0][t] : _mm512_setzero_si512();
     }
-    LL_UNROLL for (size_t k = 0; k < GROUP / 4; k++) { /* four columns; of q4, half a line */
+    LL_UNROLL(size_t k = 0; k < GROUP / 4; k++) { /* four columns; of q4, half a line */
         const size_t line = (Q4 ? k / 2 : k) * LL_LINE, HIGH = Q4 && TILES == 1 && k % 2;
         __m512i v[2];
-        LL_UNROLL for (size_t i = 0; i < TILES; i++) {
+        LL_UNROLL(size_t i = 0; i < TILES; i++) {
             v[i] = _mm512_loadu_si512(q + i * next + line);
             if (!Q4) v[i] = _mm512_xor_si512(v[i], sign);
             else if (HIGH) v[i] = _mm512_and_si512(v[i], high);
             else v[i] = _mm512_and_si512(k % 2 ? _mm512_srli_epi16(v[i], 4) : v[i], low);
         }
         if (TILES == 2 && ahead && (!Q4 || k % 2)) ll_prefetch_pair(q + line, next);
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
             const __m512i x = ll_word_avx512(a + t * GROUP + 4 * k);
-            LL_UNROLL for (size_t i = 0; i < TILES; i++)
-                c[i + HIGH][t] = _mm512_dpbusd_epi32(c[i + HIGH][t], v[i], x);
+            LL_UNROLL(size_t i = 0; i < TILES; i++) c[i + HIGH][t] = _mm512_dpbusd_epi32(c[i + HIGH][t], v[i], x);
         }
     }
-    if (Q4 && TILES == 1) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[0][t] =
-        _mm512_add_epi32(c[0][t], _mm512_srai_epi32(c[1][t], 4));
-    LL_UNROLL for (size_t i = 0; i < TILES; i++) {
+    if (Q4 && TILES == 1)
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[0][t] = _mm512_add_epi32(c[0][t], _mm512_srai_epi32(c[1][t], 4));
+    LL_UNROLL(size_t i = 0; i < TILES; i++) {
         const __m512 s = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(scale + i * next)));
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
             const __m512 x = _mm512_castsi512_ps(ll_word_avx512(a + TOKENS * GROUP + 4 * t));
             sum[i][t] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(c[i][t]), s), x, sum[i][t]);
         }
@@ -1135,13 +2316,13 @@ LL_INLINE LL_AVX512 void ll_groups_avx512(float *out, size_t out_stride, const v
     const size_t next = ll_tile_bytes(Q4 ? LL_Q4 : LL_Q8, n);
     const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;
     __m512 sum[2][LL_BLOCK];
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[0][t] = sum[1][t] = _mm512_setzero_ps();
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) sum[0][t] = sum[1][t] = _mm512_setzero_ps();
     for (int left = ll_groups(n, (int)GROUP); left > 0; left -= 2, w += LL_LINE + 2 * BYTES) /* two groups, or a last */
-        LL_UNROLL for (size_t g = 0; g < 2; g++, a += TOKENS * (GROUP + 8))
+        LL_UNROLL(size_t g = 0; g < 2; g++, a += TOKENS * (GROUP + 8))
             if ((int)g < left)
                 ll_group_avx512(sum, w + 32 * g, w + LL_LINE + g * BYTES, next, a, add & LL_AHEAD, Q4, TILES, TOKENS);
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) LL_UNROLL for (size_t i = 0; i < TILES; i++)
-        ll_store_avx512(out + i * LL_TILE, sum[i][t], add & LL_ADD);
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride)
+        LL_UNROLL(size_t i = 0; i < TILES; i++) ll_store_avx512(out + i * LL_TILE, sum[i][t], add & LL_ADD);
 }
 
 /* bf16 without instructions for it: two columns of a line become float32 by a shift and a mask. */
@@ -1150,15 +2331,15 @@ LL_INLINE LL_AVX512 void ll_bf16_avx512(float *out, size_t out_stride, const voi
     const float *a = (const float *)packed;
     __m512 c[LL_BLOCK];
     (void)UNUSED, (void)UNUSED2;
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm512_setzero_ps();
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t] = _mm512_setzero_ps();
     for (size_t k = 0; k < ((size_t)n + 1) / 2; k++, a += 2 * TOKENS) {
         const __m512i v = _mm512_loadu_si512((const unsigned char *)w + k * LL_LINE);
         const __m512 even = _mm512_castsi512_ps(_mm512_slli_epi32(v, 16));
         const __m512 odd = _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(-65536)));
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm512_fmadd_ps(even, _mm512_set1_ps(a[t]), c[t]);
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm512_fmadd_ps(odd, _mm512_set1_ps(a[TOKENS + t]), c[t]);
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t] = _mm512_fmadd_ps(even, _mm512_set1_ps(a[t]), c[t]);
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t] = _mm512_fmadd_ps(odd, _mm512_set1_ps(a[TOKENS + t]), c[t]);
     }
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) ll_store_avx512(out, c[t], add);
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride) ll_store_avx512(out, c[t], add);
 }
 
 /* With few tokens the sums of four lines stay apart, as in ll_tile_avx512. */
@@ -1168,15 +2349,16 @@ LL_INLINE LL_AVX512_BF16 void ll_bf16_native(float *out, size_t out_stride, cons
     const unsigned char *a = (const unsigned char *)packed;
     __m512 c[4][LL_BLOCK];
     (void)UNUSED, (void)UNUSED2;
-    LL_UNROLL for (int u = 0; u < 4; u++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[u][t] = _mm512_setzero_ps();
+    LL_UNROLL(int u = 0; u < 4; u++)
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[u][t] = _mm512_setzero_ps();
     for (size_t k = 0; k < lines; k += UNROLL, a += 4 * TOKENS * UNROLL)
-        LL_UNROLL for (size_t u = 0; u < UNROLL; u++) {
+        LL_UNROLL(size_t u = 0; u < UNROLL; u++) {
             if (k + u >= lines) break;
             const __m512bh v = (__m512bh)_mm512_loadu_si512((const unsigned char *)w + (k + u) * LL_LINE);
-            LL_UNROLL for (size_t t = 0; t < TOKENS; t++)
+            LL_UNROLL(size_t t = 0; t < TOKENS; t++)
                 c[u][t] = _mm512_dpbf16_ps(c[u][t], v, (__m512bh)ll_word_avx512(a + 4 * (u * TOKENS + t)));
         }
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) {
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride) {
         if (TOKENS <= 2) c[0][t] = _mm512_add_ps(_mm512_add_ps(c[0][t], c[1][t]), _mm512_add_ps(c[2][t], c[3][t]));
         ll_store_avx512(out, c[0][t], add);
     }
@@ -1189,17 +2371,17 @@ LL_INLINE LL_AVX512_BF16 void ll_bf16_pair_native(float *out, size_t out_stride,
     const unsigned char *w0 = (const unsigned char *)w, *w1 = w0 + lines * LL_LINE, *a = (const unsigned char *)packed;
     __m512 c[LL_BLOCK], d[LL_BLOCK];
     (void)UNUSED, (void)UNUSED2;
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = d[t] = _mm512_setzero_ps();
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t] = d[t] = _mm512_setzero_ps();
     for (size_t k = 0; k < lines; k++, a += 4 * TOKENS, w0 += LL_LINE, w1 += LL_LINE) {
         const __m512bh v0 = (__m512bh)_mm512_loadu_si512(w0), v1 = (__m512bh)_mm512_loadu_si512(w1);
         if (add & LL_AHEAD) ll_prefetch_pair(w0, lines * LL_LINE);
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
             const __m512bh x = (__m512bh)ll_word_avx512(a + 4 * t);
             c[t] = _mm512_dpbf16_ps(c[t], v0, x);
             d[t] = _mm512_dpbf16_ps(d[t], v1, x);
         }
     }
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) {
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride) {
         ll_store_avx512(out, c[t], add & LL_ADD);
         ll_store_avx512(out + LL_TILE, d[t], add & LL_ADD);
     }
@@ -1208,19 +2390,21 @@ LL_INLINE LL_AVX512_BF16 void ll_bf16_pair_native(float *out, size_t out_stride,
 /* 16 rows of 16 words become 16 columns: four rounds that each exchange half of a row with its partner's. */
 LL_INLINE LL_AVX512 void ll_transpose_avx512(__m512i r[16]) {
     __m512i s[16];
-    LL_UNROLL for (int i = 0; i < 16; i += 2) {
+    LL_UNROLL(int i = 0; i < 16; i += 2) {
         s[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
         s[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
     }
-    LL_UNROLL for (int i = 0; i < 16; i += 4) LL_UNROLL for (int j = 0; j < 2; j++) {
-        r[i + 2 * j] = _mm512_unpacklo_epi64(s[i + j], s[i + j + 2]);
-        r[i + 2 * j + 1] = _mm512_unpackhi_epi64(s[i + j], s[i + j + 2]);
-    }
-    LL_UNROLL for (int i = 0; i < 16; i += 8) LL_UNROLL for (int j = 0; j < 4; j++) {
-        s[i + j] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0x88);
-        s[i + j + 4] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0xdd);
-    }
-    LL_UNROLL for (int j = 0; j < 8; j++) {
+    LL_UNROLL(int i = 0; i < 16; i += 4)
+        LL_UNROLL(int j = 0; j < 2; j++) {
+            r[i + 2 * j] = _mm512_unpacklo_epi64(s[i + j], s[i + j + 2]);
+            r[i + 2 * j + 1] = _mm512_unpackhi_epi64(s[i + j], s[i + j + 2]);
+        }
+    LL_UNROLL(int i = 0; i < 16; i += 8)
+        LL_UNROLL(int j = 0; j < 4; j++) {
+            s[i + j] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0x88);
+            s[i + j + 4] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0xdd);
+        }
+    LL_UNROLL(int j = 0; j < 8; j++) {
         r[j] = _mm512_shuffle_i32x4(s[j], s[j + 8], 0x88);
         r[j + 8] = _mm512_shuffle_i32x4(s[j], s[j + 8], 0xdd);
     }
@@ -1232,10 +2416,11 @@ LL_AVX512 static void ll_pack_f32_avx512(void *out, const float *x, size_t strid
     float *a = (float *)out;
     for (int k = 0; k < n; k += 16) {
         __m512i r[16];
-        LL_UNROLL for (int t = 0; t < 16; t++) r[t] =
-            t < tokens ? _mm512_maskz_loadu_epi32(ll_mask(n - k), x + (size_t)t * stride + k) : _mm512_setzero_si512();
+        LL_UNROLL(int t = 0; t < 16; t++)
+            r[t] = t < tokens ? _mm512_maskz_loadu_epi32(ll_mask(n - k), x + (size_t)t * stride + k)
+                              : _mm512_setzero_si512();
         ll_transpose_avx512(r);
-        LL_UNROLL for (int i = 0; i < 16; i++, a += tokens)
+        LL_UNROLL(int i = 0; i < 16; i++, a += tokens)
             if (k + i < n) _mm512_mask_storeu_epi32(a, ll_mask(tokens), r[i]);
     }
 }
@@ -1243,10 +2428,11 @@ LL_AVX512 static void ll_pack_f32_avx512(void *out, const float *x, size_t strid
 LL_AVX512 static void ll_unpack_tile_avx512(float *tile, const float *w, size_t stride, int n, int rows) {
     for (int k = 0; k < n; k += 16, tile += 16 * LL_TILE) {
         __m512i r[16];
-        LL_UNROLL for (int i = 0; i < 16; i++) r[i] =
-            i < rows ? _mm512_maskz_loadu_epi32(ll_mask(n - k), w + (size_t)i * stride + k) : _mm512_setzero_si512();
+        LL_UNROLL(int i = 0; i < 16; i++)
+            r[i] = i < rows ? _mm512_maskz_loadu_epi32(ll_mask(n - k), w + (size_t)i * stride + k)
+                            : _mm512_setzero_si512();
         ll_transpose_avx512(r);
-        LL_UNROLL for (int i = 0; i < 16; i++)
+        LL_UNROLL(int i = 0; i < 16; i++)
             if (k + i < n) _mm512_storeu_si512(tile + i * LL_TILE, r[i]);
     }
 }
@@ -1256,7 +2442,7 @@ LL_AVX512_BF16 static void ll_pack_bf16_native(void *out, const float *x, size_t
     for (int k = 0; k < n; k += 32) {
         const int pairs = (n - k + 1) / 2;
         __m512i r[16];
-        LL_UNROLL for (int t = 0; t < 16; t++) {
+        LL_UNROLL(int t = 0; t < 16; t++) {
             const float *from = x + (size_t)t * stride + k;
             r[t] = _mm512_setzero_si512();
             if (t < tokens)
@@ -1265,7 +2451,7 @@ LL_AVX512_BF16 static void ll_pack_bf16_native(void *out, const float *x, size_t
                                                     _mm512_maskz_loadu_ps(ll_mask(n - k), from));
         }
         ll_transpose_avx512(r);
-        LL_UNROLL for (int i = 0; i < 16; i++, a += tokens)
+        LL_UNROLL(int i = 0; i < 16; i++, a += tokens)
             if (i < pairs) _mm512_mask_storeu_epi32(a, ll_mask(tokens), r[i]);
     }
 }
@@ -1279,15 +2465,16 @@ LL_INLINE LL_AVX512 void ll_pack_int8_avx512(void *out, const float *x, size_t s
         for (int t = 0; t < tokens; t++) {
             const float *from = x + (size_t)t * stride + k;
             __m512i top = _mm512_setzero_si512(), sum = top; /* bits of magnitudes order as they do, nan above all */
-            LL_UNROLL for (int i = 0; i < GROUP; i += 16) top =
-                _mm512_max_epi32(top, _mm512_and_si512(_mm512_loadu_si512(from + i), _mm512_set1_epi32(0x7fffffff)));
-            const union { int bits; float f; } largest = {_mm512_reduce_max_epi32(top)};
+            LL_UNROLL(int i = 0; i < GROUP; i += 16)
+                top = _mm512_max_epi32(top,
+                                       _mm512_and_si512(_mm512_loadu_si512(from + i), _mm512_set1_epi32(0x7fffffff)));
+            const ll_bits largest = {(uint32_t)_mm512_reduce_max_epi32(top)};
             const float max = largest.f, scale = max / 127.0f;
             if (!ll_fits_int8(max)) {
                 ll_pack_int8_group(a, from, GROUP, GROUP, t, tokens, offset);
                 continue;
             }
-            LL_UNROLL for (int i = 0; i < GROUP; i += 16) {
+            LL_UNROLL(int i = 0; i < GROUP; i += 16) {
                 const __m512i q =
                     _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(from + i), _mm512_set1_ps(127.0f / max)));
                 sum = _mm512_add_epi32(sum, q);
@@ -1319,36 +2506,36 @@ LL_INLINE LL_AVX2 void ll_tile_avx2(float *out, size_t out_stride, const void *w
     const size_t step = ROWS ? 1 : TOKENS, stride = ROWS ? LL_KEYS : 1;
     const float *a = (const float *)packed;
     __m256 c[LL_BLOCK][2];
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t][0] = c[t][1] = _mm256_setzero_ps();
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t][0] = c[t][1] = _mm256_setzero_ps();
     for (size_t k = 0; k < (size_t)n; k++, a += step) {
         const __m256 lo = ll_half_line_avx2(w, 2 * k, HALF), hi = ll_half_line_avx2(w, 2 * k + 1, HALF);
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
             const __m256 b = _mm256_broadcast_ss(a + t * stride);
             c[t][0] = _mm256_fmadd_ps(lo, b, c[t][0]);
             c[t][1] = _mm256_fmadd_ps(hi, b, c[t][1]);
         }
     }
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) LL_UNROLL for (int h = 0; h < 2; h++)
-        _mm256_storeu_ps(out + 8 * h, add ? _mm256_add_ps(c[t][h], _mm256_loadu_ps(out + 8 * h)) : c[t][h]);
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride)
+        LL_UNROLL(int h = 0; h < 2; h++)
+            _mm256_storeu_ps(out + 8 * h, add ? _mm256_add_ps(c[t][h], _mm256_loadu_ps(out + 8 * h)) : c[t][h]);
 }
 
 LL_INLINE LL_AVX2 void ll_bf16_avx2(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
                                     const int UNUSED, const int UNUSED2, const size_t TOKENS) {
     (void)UNUSED, (void)UNUSED2;
-    LL_UNROLL for (size_t h = 0; h < 2; h++) { /* 8 rows at a time, or the registers would not do */
+    LL_UNROLL(size_t h = 0; h < 2; h++) { /* 8 rows at a time, or the registers would not do */
         const float *a = (const float *)packed;
         __m256 c[LL_BLOCK];
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] = _mm256_setzero_ps();
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t] = _mm256_setzero_ps();
         for (size_t k = 0; k < ((size_t)n + 1) / 2; k++, a += 2 * TOKENS) {
             const __m256i v = _mm256_loadu_si256((const __m256i *)w + 2 * k + h);
             const __m256 even = _mm256_castsi256_ps(_mm256_slli_epi32(v, 16));
             const __m256 odd = _mm256_castsi256_ps(_mm256_and_si256(v, _mm256_set1_epi32(-65536)));
-            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] =
-                _mm256_fmadd_ps(even, _mm256_broadcast_ss(a + t), c[t]);
-            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t] =
-                _mm256_fmadd_ps(odd, _mm256_broadcast_ss(a + TOKENS + t), c[t]);
+            LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t] = _mm256_fmadd_ps(even, _mm256_broadcast_ss(a + t), c[t]);
+            LL_UNROLL(size_t t = 0; t < TOKENS; t++)
+                c[t] = _mm256_fmadd_ps(odd, _mm256_broadcast_ss(a + TOKENS + t), c[t]);
         }
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
             float *o = out + t * out_stride + 8 * h;
             _mm256_storeu_ps(o, add ? _mm256_add_ps(c[t], _mm256_loadu_ps(o)) : c[t]);
         }
@@ -1369,21 +2556,21 @@ LL_INLINE LL_AVX2 void ll_group_avx2(__m256i c[][6], const unsigned char *q, con
                                      const size_t FIRST, const size_t HALVES, const size_t TOKENS) {
     const size_t LINES = Q4 ? LL_Q4_GROUP / 8 : LL_Q8_GROUP / 4;
     const __m256i low = _mm256_set1_epi8(15);
-    LL_UNROLL for (size_t h = 0; h < HALVES; h++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[h][t] =
-        _mm256_setzero_si256();
-    LL_ROLLED for (size_t k = 0; k < LINES; k++)
-        LL_UNROLL for (size_t h = 0; h < HALVES; h++) {
+    LL_UNROLL(size_t h = 0; h < HALVES; h++)
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[h][t] = _mm256_setzero_si256();
+    LL_ROLLED(size_t k = 0; k < LINES; k++)
+        LL_UNROLL(size_t h = 0; h < HALVES; h++) {
             const __m256i v = _mm256_loadu_si256((const __m256i *)(q + k * LL_LINE) + FIRST + h);
             if (Q4) {
                 const __m256i lo = _mm256_and_si256(v, low), hi = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
-                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+                LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
                     const unsigned char *x = a + t * LL_Q4_GROUP + 8 * k;
                     c[h][t] = _mm256_add_epi16(c[h][t], _mm256_maddubs_epi16(lo, ll_word_avx2(x)));
                     c[h][t] = _mm256_add_epi16(c[h][t], _mm256_maddubs_epi16(hi, ll_word_avx2(x + 4)));
                 }
             } else {
                 const __m256i odd = _mm256_srai_epi16(v, 8), even = _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8);
-                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+                LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
                     const unsigned char *x = a + t * 2 * LL_Q8_GROUP + 8 * k;
                     c[h][t] = _mm256_add_epi32(c[h][t], _mm256_madd_epi16(even, ll_word_avx2(x)));
                     c[h][t] = _mm256_add_epi32(c[h][t], _mm256_madd_epi16(odd, ll_word_avx2(x + 4)));
@@ -1399,17 +2586,17 @@ LL_INLINE LL_AVX2 void ll_groups_avx2(float *out, size_t out_stride, const void 
     const size_t HALVES = TOKENS <= 3 ? 2 : 1; /* few tokens leave registers for both halves in one pass */
     const __m256i ones = _mm256_set1_epi16(1);
     (void)UNUSED;
-    LL_UNROLL for (size_t first = 0; first < 2; first += HALVES) {
+    LL_UNROLL(size_t first = 0; first < 2; first += HALVES) {
         const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;
         __m256 sum[2][6];
         __m256i c[2][6];
-        LL_UNROLL for (size_t h = 0; h < HALVES; h++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[h][t] =
-            _mm256_setzero_ps();
+        LL_UNROLL(size_t h = 0; h < HALVES; h++)
+            LL_UNROLL(size_t t = 0; t < TOKENS; t++) sum[h][t] = _mm256_setzero_ps();
         for (int g = 0, groups = ll_groups(n, (int)GROUP); g < groups; g++, a += TOKENS * (VALUES + 8)) {
             ll_group_avx2(c, w + LL_LINE + (g & 1 ? BYTES : 0), a, Q4, first, HALVES, TOKENS);
-            LL_UNROLL for (size_t h = 0; h < HALVES; h++) {
+            LL_UNROLL(size_t h = 0; h < HALVES; h++) {
                 const __m256 s = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(w + (g & 1) * 32) + first + h));
-                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+                LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
                     const __m256i minus = ll_word_avx2(a + TOKENS * (VALUES + 4) + 4 * t);
                     const __m256i dot = Q4 ? _mm256_add_epi32(_mm256_madd_epi16(c[h][t], ones), minus) : c[h][t];
                     const __m256 scale = _mm256_castsi256_ps(ll_word_avx2(a + TOKENS * VALUES + 4 * t));
@@ -1418,26 +2605,28 @@ LL_INLINE LL_AVX2 void ll_groups_avx2(float *out, size_t out_stride, const void 
             }
             if (g & 1) w += LL_LINE + 2 * BYTES;
         }
-        LL_UNROLL for (size_t h = 0; h < HALVES; h++) LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
-            float *o = out + t * out_stride + 8 * (first + h);
-            _mm256_storeu_ps(o, add ? _mm256_add_ps(sum[h][t], _mm256_loadu_ps(o)) : sum[h][t]);
-        }
+        LL_UNROLL(size_t h = 0; h < HALVES; h++)
+            LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
+                float *o = out + t * out_stride + 8 * (first + h);
+                _mm256_storeu_ps(o, add ? _mm256_add_ps(sum[h][t], _mm256_loadu_ps(o)) : sum[h][t]);
+            }
     }
 }
 
 LL_INLINE LL_AVX2 void ll_transpose_avx2(__m256 r[8]) {
     __m256 s[8];
-    LL_UNROLL for (int i = 0; i < 8; i += 2) s[i] = _mm256_unpacklo_ps(r[i], r[i + 1]),
-                                             s[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-    LL_UNROLL for (int i = 0; i < 8; i += 4) LL_UNROLL for (int j = 0; j < 2; j++) {
-        r[i + 2 * j] = _mm256_shuffle_ps(s[i + j], s[i + j + 2], 0x44);
-        r[i + 2 * j + 1] = _mm256_shuffle_ps(s[i + j], s[i + j + 2], 0xee);
-    }
-    LL_UNROLL for (int j = 0; j < 4; j++) {
+    LL_UNROLL(int i = 0; i < 8; i += 2)
+        s[i] = _mm256_unpacklo_ps(r[i], r[i + 1]), s[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    LL_UNROLL(int i = 0; i < 8; i += 4)
+        LL_UNROLL(int j = 0; j < 2; j++) {
+            r[i + 2 * j] = _mm256_shuffle_ps(s[i + j], s[i + j + 2], 0x44);
+            r[i + 2 * j + 1] = _mm256_shuffle_ps(s[i + j], s[i + j + 2], 0xee);
+        }
+    LL_UNROLL(int j = 0; j < 4; j++) {
         s[j] = _mm256_permute2f128_ps(r[j], r[j + 4], 0x20);
         s[j + 4] = _mm256_permute2f128_ps(r[j], r[j + 4], 0x31);
     }
-    LL_UNROLL for (int j = 0; j < 8; j++) r[j] = s[j];
+    LL_UNROLL(int j = 0; j < 8; j++) r[j] = s[j];
 }
 
 LL_AVX2 static void ll_unpack_tile_avx2(float *tile, const float *w, size_t stride, int n, int rows) {
@@ -1445,10 +2634,10 @@ LL_AVX2 static void ll_unpack_tile_avx2(float *tile, const float *w, size_t stri
     for (int k = 0; k < whole; k += 8, tile += 8 * LL_TILE)
         for (int h = 0; h < LL_TILE; h += 8) {
             __m256 r[8];
-            LL_UNROLL for (int i = 0; i < 8; i++) r[i] =
-                h + i < rows ? _mm256_loadu_ps(w + (size_t)(h + i) * stride + k) : _mm256_setzero_ps();
+            LL_UNROLL(int i = 0; i < 8; i++)
+                r[i] = h + i < rows ? _mm256_loadu_ps(w + (size_t)(h + i) * stride + k) : _mm256_setzero_ps();
             ll_transpose_avx2(r);
-            LL_UNROLL for (int i = 0; i < 8; i++) _mm256_storeu_ps(tile + i * LL_TILE + h, r[i]);
+            LL_UNROLL(int i = 0; i < 8; i++) _mm256_storeu_ps(tile + i * LL_TILE + h, r[i]);
         }
     for (int k = whole; k < n; k++, tile += LL_TILE)
         for (int i = 0; i < LL_TILE; i++) tile[i] = i < rows ? w[(size_t)i * stride + (size_t)k] : 0;
@@ -1463,7 +2652,7 @@ LL_INLINE LL_AVX2 void ll_pack_int8_avx2(void *out, const float *x, size_t strid
     for (int k = 0; k < n; k += GROUP, a += (size_t)tokens * (size_t)(values + 8))
         for (int t = 0; t < tokens; t++) {
             const float *from = x + (size_t)t * stride + k;
-            union { int bits; float f; } max = {0};
+            ll_bits max = {0};
             float scale;
             int sum = 0, lane[8];
             __m256i top = _mm256_setzero_si256(); /* bits of magnitudes order as they do, nan above all */
@@ -1472,14 +2661,14 @@ LL_INLINE LL_AVX2 void ll_pack_int8_avx2(void *out, const float *x, size_t strid
                                        _mm256_and_si256(_mm256_loadu_si256((const __m256i *)(const void *)(from + i)),
                                                         _mm256_set1_epi32(0x7fffffff)));
             _mm256_storeu_si256((__m256i *)(void *)lane, top);
-            for (int i = 0; i < 8; i++) max.bits = lane[i] > max.bits ? lane[i] : max.bits;
+            for (int i = 0; i < 8; i++) max.u = (uint32_t)lane[i] > max.u ? (uint32_t)lane[i] : max.u;
             if (n - k < GROUP || !ll_fits_int8(max.f))
                 sum = ll_quantize_plain(q, from, n - k < GROUP ? n - k : GROUP, GROUP, &scale);
             else {
                 const __m256 inverse = _mm256_set1_ps(127.0f / max.f);
                 __m256i total = _mm256_setzero_si256();
                 int part[8];
-                LL_UNROLL for (int i = 0; i < GROUP; i += 8) {
+                LL_UNROLL(int i = 0; i < GROUP; i += 8) {
                     const __m256i v = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(from + i), inverse));
                     const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
                     total = _mm256_add_epi32(total, v);
@@ -1491,7 +2680,7 @@ LL_INLINE LL_AVX2 void ll_pack_int8_avx2(void *out, const float *x, size_t strid
             }
             const int32_t minus = -offset * sum;
             if (WIDE)
-                LL_UNROLL for (int i = 0; i < GROUP; i += 8) {
+                LL_UNROLL(int i = 0; i < GROUP; i += 8) {
                     const __m128i w = _mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *)(q + i)));
                     _mm_storeu_si128((__m128i *)(a + t * values + 2 * i),
                                      _mm_shufflehi_epi16(_mm_shufflelo_epi16(w, 0xd8), 0xd8));
@@ -1519,35 +2708,35 @@ LL_INLINE LL_AVX_VNNI void ll_groups_avx_vnni(float *out, size_t out_stride, con
     const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;
     __m256 sum[2][4];
     (void)UNUSED;
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[0][t] = sum[1][t] = _mm256_setzero_ps();
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) sum[0][t] = sum[1][t] = _mm256_setzero_ps();
     for (int g = 0, groups = ll_groups(n, (int)GROUP); g < groups; g++, a += TOKENS * (GROUP + 8)) {
         const unsigned char *q = w + LL_LINE + (g & 1 ? BYTES : 0);
         __m256i c[2][4];
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[0][t] = c[1][t] =
-            ll_word_avx2(a + TOKENS * (GROUP + 4) + 4 * t);
-        LL_UNROLL for (size_t k = 0; k < GROUP / 4; k++) {
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[0][t] = c[1][t] = ll_word_avx2(a + TOKENS * (GROUP + 4) + 4 * t);
+        LL_UNROLL(size_t k = 0; k < GROUP / 4; k++) {
             __m256i v[2];
-            LL_UNROLL for (size_t h = 0; h < 2; h++) {
+            LL_UNROLL(size_t h = 0; h < 2; h++) {
                 v[h] = _mm256_loadu_si256((const __m256i *)(q + (Q4 ? k / 2 : k) * LL_LINE) + h);
                 v[h] = !Q4 ? _mm256_xor_si256(v[h], sign)
                            : _mm256_and_si256(k % 2 ? _mm256_srli_epi16(v[h], 4) : v[h], low);
             }
-            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+            LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
                 const __m256i x = ll_word_avx2(a + t * GROUP + 4 * k);
-                LL_UNROLL for (size_t h = 0; h < 2; h++) c[h][t] = _mm256_dpbusd_avx_epi32(c[h][t], v[h], x);
+                LL_UNROLL(size_t h = 0; h < 2; h++) c[h][t] = _mm256_dpbusd_avx_epi32(c[h][t], v[h], x);
             }
         }
-        LL_UNROLL for (size_t h = 0; h < 2; h++) {
+        LL_UNROLL(size_t h = 0; h < 2; h++) {
             const __m256 s = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(w + (g & 1) * 32) + h));
-            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+            LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
                 const __m256 x = _mm256_castsi256_ps(ll_word_avx2(a + TOKENS * GROUP + 4 * t));
                 sum[h][t] = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(c[h][t]), s), x, sum[h][t]);
             }
         }
         if (g & 1) w += LL_LINE + 2 * BYTES;
     }
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) LL_UNROLL for (size_t h = 0; h < 2; h++)
-        _mm256_storeu_ps(out + 8 * h, add ? _mm256_add_ps(sum[h][t], _mm256_loadu_ps(out + 8 * h)) : sum[h][t]);
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride)
+        LL_UNROLL(size_t h = 0; h < 2; h++)
+            _mm256_storeu_ps(out + 8 * h, add ? _mm256_add_ps(sum[h][t], _mm256_loadu_ps(out + 8 * h)) : sum[h][t]);
 }
 LL_AVX2 static void ll_pack_q8_avx_vnni(void *out, const float *x, size_t stride, int n, int tokens) {
     ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q8_GROUP, 0, 128);
@@ -1585,54 +2774,34 @@ LL_INLINE LL_AVX2 __m128 ll_sum4(__m256 a, __m256 b, __m256 c, __m256 d) {
     return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
 }
 
-/* Four rows at a time share the loads of x. A last row or two are summed again from the row above, so
- * that there is no second loop for them; rows of a tile never overlap another's. */
-LL_INLINE LL_AVX512 __m256 ll_fold(__m512 v) {
-    return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
-}
-
-LL_AVX512 static void ll_dot_avx512(float *out, const float *w, const float *x, int n, int rows, int add) {
-    const __mmask16 tail = (__mmask16)((1u << (n % 16)) - 1);
-    for (int r = 0; r < rows; r += 4) {
-        const float *row[4];
-        __m512 c[4];
-        LL_UNROLL for (int j = 0; j < 4; j++) {
-            row[j] = w + (size_t)(r + j < rows ? r + j : rows - 1) * (size_t)n;
-            c[j] = _mm512_setzero_ps();
-        }
-        int k = 0;
-        for (; k + 16 <= n; k += 16) {
-            const __m512 b = _mm512_loadu_ps(x + k);
-            LL_UNROLL for (int j = 0; j < 4; j++) c[j] = _mm512_fmadd_ps(_mm512_loadu_ps(row[j] + k), b, c[j]);
-        }
-        if (tail) {
-            const __m512 b = _mm512_maskz_loadu_ps(tail, x + k);
-            LL_UNROLL for (int j = 0; j < 4; j++) c[j] =
-                _mm512_fmadd_ps(_mm512_maskz_loadu_ps(tail, row[j] + k), b, c[j]);
-        }
-        float sum[4];
-        _mm_storeu_ps(sum, ll_sum4(ll_fold(c[0]), ll_fold(c[1]), ll_fold(c[2]), ll_fold(c[3])));
-        for (int j = 0; j < 4 && r + j < rows; j++) out[r + j] = add ? out[r + j] + sum[j] : sum[j];
-    }
-}
-
+/* Four rows at a time share the loads of x, and 16 columns are two registers, for AVX-512 too: rows as they lie wait
+ * for memory. A last row or two are summed again from the row above, so that there is no second loop for them; rows of
+ * a tile never overlap another's. */
 LL_AVX2 static void ll_dot_avx2(float *out, const float *w, const float *x, int n, int rows, int add) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     for (int r = 0; r < rows; r += 4) {
         const float *row[4];
-        __m256 c[4];
-        LL_UNROLL for (int j = 0; j < 4; j++) {
+        __m256 c[4][2];
+        LL_UNROLL(int j = 0; j < 4; j++) {
             row[j] = w + (size_t)(r + j < rows ? r + j : rows - 1) * (size_t)n;
-            c[j] = _mm256_setzero_ps();
+            c[j][0] = c[j][1] = _mm256_setzero_ps();
         }
         int k = 0;
-        for (; k + 8 <= n; k += 8) {
-            const __m256 b = _mm256_loadu_ps(x + k);
-            LL_UNROLL for (int j = 0; j < 4; j++) c[j] = _mm256_fmadd_ps(_mm256_loadu_ps(row[j] + k), b, c[j]);
+        for (; k + 16 <= n; k += 16)
+            LL_UNROLL(int h = 0; h < 2; h++) {
+                const __m256 b = _mm256_loadu_ps(x + k + 8 * h);
+                LL_UNROLL(int j = 0; j < 4; j++)
+                    c[j][h] = _mm256_fmadd_ps(_mm256_loadu_ps(row[j] + k + 8 * h), b, c[j][h]);
+            }
+        for (int h = 0; h < 2 && k < n; h++, k += 8) { /* the last columns */
+            const __m256i there = _mm256_cmpgt_epi32(_mm256_set1_epi32(n - k), lane);
+            const __m256 b = _mm256_maskload_ps(x + k, there);
+            LL_UNROLL(int j = 0; j < 4; j++)
+                c[j][h] = _mm256_fmadd_ps(_mm256_maskload_ps(row[j] + k, there), b, c[j][h]);
         }
         float sum[4];
-        _mm_storeu_ps(sum, ll_sum4(c[0], c[1], c[2], c[3]));
-        for (; k < n; k++)
-            for (int j = 0; j < 4; j++) sum[j] += row[j][k] * x[k];
+        LL_UNROLL(int j = 0; j < 4; j++) c[j][0] = _mm256_add_ps(c[j][0], c[j][1]);
+        _mm_storeu_ps(sum, ll_sum4(c[0][0], c[1][0], c[2][0], c[3][0]));
         for (int j = 0; j < 4 && r + j < rows; j++) out[r + j] = add ? out[r + j] + sum[j] : sum[j];
     }
 }
@@ -1755,6 +2924,7 @@ LL_AVX2 static void ll_half_avx2(uint16_t *out, const float *x, int n) {
     ll_half_plain(out + whole, x + whole, n - whole);
 }
 
+/* clang-format off */
 static const ll_kernels ll_avx2 = {"avx2",
     {{NULL, NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_avx2, NULL, 6}, {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6},
      {ll_pack_q8_avx2, ll_tile_q8_avx2, NULL, 6}, {ll_pack_q4_avx2, ll_tile_q4_avx2, NULL, 6}},
@@ -1772,14 +2942,15 @@ static const ll_kernels ll_avx512 = {"avx512",
      {ll_pack_bf16_as_f32, ll_tile_bf16_avx512, NULL, 12}, {ll_pack_q8_avx512, ll_tile_q8_avx512, ll_pair_q8_avx512, 6},
      {ll_pack_q4_avx512, ll_tile_q4_avx512, ll_pair_q4_avx512, 6}},
     {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_rows_f32_avx512, ll_rows_f16_avx512}, ll_unpack_tile_avx512,
-    ll_half_avx2, ll_rotate_avx512, ll_dot_avx512, ll_softmax_avx512, ll_swiglu_avx512};
+    ll_half_avx2, ll_rotate_avx512, ll_dot_avx2, ll_softmax_avx512, ll_swiglu_avx512};
 static const ll_kernels ll_avx512_bf16 = {"avx512bf16",
     {{NULL, NULL, NULL, 0}, {ll_pack_f32_avx512, ll_tile_f32_avx512, ll_pair_f32_avx512, 12},
      {ll_pack_bf16_native, ll_tile_bf16_native, ll_pair_bf16_native, 12},
      {ll_pack_q8_avx512, ll_tile_q8_avx512, ll_pair_q8_avx512, 6},
      {ll_pack_q4_avx512, ll_tile_q4_avx512, ll_pair_q4_avx512, 6}},
     {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_rows_f32_avx512, ll_rows_f16_avx512}, ll_unpack_tile_avx512,
-    ll_half_avx2, ll_rotate_avx512, ll_dot_avx512, ll_softmax_avx512, ll_swiglu_avx512};
+    ll_half_avx2, ll_rotate_avx512, ll_dot_avx2, ll_softmax_avx512, ll_swiglu_avx512};
+/* clang-format on */
 #endif
 
 #ifdef LL_NEON
@@ -1787,13 +2958,10 @@ static const ll_kernels ll_avx512_bf16 = {"avx512bf16",
  * A line is four registers of four rows. The dot-product extension (ARMv8.2) multiplies 16 signed bytes by
  * four of one token, taken from a lane, and adds fours: no offset is needed. Without it bytes are multiplied
  * to 16 bits and added in pairs. Eight rows at a time for integers, or 32 registers would not do. */
-#define LL_INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
 #define LL_DOTPROD __attribute__((target("dotprod")))
-#define LL_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define LL_DOTPROD __attribute__((target("arch=armv8.2-a+dotprod")))
-#define LL_UNROLL _Pragma("GCC unroll 16")
 #endif
 
 LL_INLINE float32x4_t ll_quarter_neon(const void *w, size_t k, const int HALF) {
@@ -1806,15 +2974,17 @@ LL_INLINE void ll_tile_neon(float *out, size_t out_stride, const void *w, const 
     const size_t step = ROWS ? 1 : TOKENS, stride = ROWS ? LL_KEYS : 1;
     const float *a = (const float *)packed;
     float32x4_t c[6][4];
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) LL_UNROLL for (int i = 0; i < 4; i++) c[t][i] = vdupq_n_f32(0);
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++)
+        LL_UNROLL(int i = 0; i < 4; i++) c[t][i] = vdupq_n_f32(0);
     for (size_t k = 0; k < (size_t)n; k++, a += step) {
         float32x4_t v[4];
-        LL_UNROLL for (size_t i = 0; i < 4; i++) v[i] = ll_quarter_neon(w, 4 * k + i, HALF);
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) LL_UNROLL for (int i = 0; i < 4; i++) c[t][i] =
-            vfmaq_n_f32(c[t][i], v[i], a[t * stride]);
+        LL_UNROLL(size_t i = 0; i < 4; i++) v[i] = ll_quarter_neon(w, 4 * k + i, HALF);
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++)
+            LL_UNROLL(int i = 0; i < 4; i++) c[t][i] = vfmaq_n_f32(c[t][i], v[i], a[t * stride]);
     }
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++, out += out_stride) LL_UNROLL for (int i = 0; i < 4; i++)
-        vst1q_f32(out + 4 * i, add ? vaddq_f32(c[t][i], vld1q_f32(out + 4 * i)) : c[t][i]);
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride)
+        LL_UNROLL(int i = 0; i < 4; i++)
+            vst1q_f32(out + 4 * i, add ? vaddq_f32(c[t][i], vld1q_f32(out + 4 * i)) : c[t][i]);
 }
 
 LL_INLINE void ll_bf16_neon(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
@@ -1823,19 +2993,20 @@ LL_INLINE void ll_bf16_neon(float *out, size_t out_stride, const void *w, const 
     for (size_t h = 0; h < 2; h++) {
         const float *a = (const float *)packed;
         float32x4_t c[6][2];
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t][0] = c[t][1] = vdupq_n_f32(0);
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t][0] = c[t][1] = vdupq_n_f32(0);
         for (size_t k = 0; k < ((size_t)n + 1) / 2; k++, a += 2 * TOKENS)
-            LL_UNROLL for (size_t i = 0; i < 2; i++) {
+            LL_UNROLL(size_t i = 0; i < 2; i++) {
                 const uint32x4_t v = vld1q_u32((const uint32_t *)w + 16 * k + 8 * h + 4 * i);
                 const float32x4_t even = vreinterpretq_f32_u32(vshlq_n_u32(v, 16));
                 const float32x4_t odd = vreinterpretq_f32_u32(vandq_u32(v, vdupq_n_u32(0xffff0000u)));
-                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t][i] =
-                    vfmaq_n_f32(vfmaq_n_f32(c[t][i], even, a[t]), odd, a[TOKENS + t]);
+                LL_UNROLL(size_t t = 0; t < TOKENS; t++)
+                    c[t][i] = vfmaq_n_f32(vfmaq_n_f32(c[t][i], even, a[t]), odd, a[TOKENS + t]);
             }
-        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) LL_UNROLL for (size_t i = 0; i < 2; i++) {
-            float *o = out + t * out_stride + 8 * h + 4 * i;
-            vst1q_f32(o, add ? vaddq_f32(c[t][i], vld1q_f32(o)) : c[t][i]);
-        }
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++)
+            LL_UNROLL(size_t i = 0; i < 2; i++) {
+                float *o = out + t * out_stride + 8 * h + 4 * i;
+                vst1q_f32(o, add ? vaddq_f32(c[t][i], vld1q_f32(o)) : c[t][i]);
+            }
     }
 }
 
@@ -1857,10 +3028,10 @@ LL_INLINE void ll_end_group_neon(float32x4_t sum[][2], int32x4_t c[][2], const u
     const uint16x8_t half = vld1q_u16((const uint16_t *)(const void *)scales);
     const float32x4_t s[2] = {vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(half))),
                               vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(half)))};
-    LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
         const float scale = ll_f32(activation_scale + 4 * t);
-        LL_UNROLL for (size_t i = 0; i < 2; i++) sum[t][i] =
-            vfmaq_f32(sum[t][i], vcvtq_f32_s32(c[t][i]), vmulq_n_f32(s[i], scale));
+        LL_UNROLL(size_t i = 0; i < 2; i++)
+            sum[t][i] = vfmaq_f32(sum[t][i], vcvtq_f32_s32(c[t][i]), vmulq_n_f32(s[i], scale));
     }
 }
 
@@ -1873,18 +3044,19 @@ LL_INLINE void ll_end_group_neon(float32x4_t sum[][2], int32x4_t c[][2], const u
         for (size_t h = 0; h < 2; h++) {                                                                               \
             const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;                  \
             float32x4_t sum[6][2];                                                                                     \
-            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) sum[t][0] = sum[t][1] = vdupq_n_f32(0);                      \
+            LL_UNROLL(size_t t = 0; t < TOKENS; t++) sum[t][0] = sum[t][1] = vdupq_n_f32(0);                           \
             for (int g = 0, groups = ll_groups(n, (int)GROUP); g < groups; g++, a += TOKENS * (GROUP + 8)) {           \
                 const unsigned char *q = w + LL_LINE + (g & 1 ? LINES * LL_LINE : 0) + 32 * h;                         \
                 int32x4_t c[6][2];                                                                                     \
-                LL_UNROLL for (size_t t = 0; t < TOKENS; t++) c[t][0] = c[t][1] = vdupq_n_s32(0);                      \
-                for (size_t k = 0; k < LINES; k++) LL_UNROLL for (size_t i = 0; i < 2; i++) {                          \
+                LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t][0] = c[t][1] = vdupq_n_s32(0);                           \
+                for (size_t k = 0; k < LINES; k++)                                                                     \
+                    LL_UNROLL(size_t i = 0; i < 2; i++) {                                                              \
                         const uint8x16_t v = vld1q_u8(q + k * LL_LINE + 16 * i);                                       \
                         const int8x16_t eight = vdupq_n_s8(8);                                                         \
                         const int8x16_t lo = Q4 ? vsubq_s8(vreinterpretq_s8_u8(vandq_u8(v, vdupq_n_u8(15))), eight)    \
                                                 : vreinterpretq_s8_u8(v);                                              \
                         const int8x16_t hi = vsubq_s8(vreinterpretq_s8_u8(vshrq_n_u8(v, 4)), eight);                   \
-                        LL_UNROLL for (size_t t = 0; t < TOKENS; t++) {                                                \
+                        LL_UNROLL(size_t t = 0; t < TOKENS; t++) {                                                     \
                             const unsigned char *x = a + t * GROUP + (Q4 ? 8 : 4) * k;                                 \
                             c[t][i] = DOT4(c[t][i], lo, ll_word_neon(x));                                              \
                             if (Q4) c[t][i] = DOT4(c[t][i], hi, ll_word_neon(x + 4));                                  \
@@ -1893,10 +3065,11 @@ LL_INLINE void ll_end_group_neon(float32x4_t sum[][2], int32x4_t c[][2], const u
                 ll_end_group_neon(sum, c, w + (g & 1) * 32 + 16 * h, a + TOKENS * GROUP, TOKENS);                      \
                 if (g & 1) w += LL_LINE + 2 * LINES * LL_LINE;                                                         \
             }                                                                                                          \
-            LL_UNROLL for (size_t t = 0; t < TOKENS; t++) LL_UNROLL for (size_t i = 0; i < 2; i++) {                   \
-                float *o = out + t * out_stride + 8 * h + 4 * i;                                                       \
-                vst1q_f32(o, add ? vaddq_f32(sum[t][i], vld1q_f32(o)) : sum[t][i]);                                    \
-            }                                                                                                          \
+            LL_UNROLL(size_t t = 0; t < TOKENS; t++)                                                                   \
+                LL_UNROLL(size_t i = 0; i < 2; i++) {                                                                  \
+                    float *o = out + t * out_stride + 8 * h + 4 * i;                                                   \
+                    vst1q_f32(o, add ? vaddq_f32(sum[t][i], vld1q_f32(o)) : sum[t][i]);                                \
+                }                                                                                                      \
         }                                                                                                              \
     }
 LL_GROUPS_NEON(ll_groups_neon, , ll_dot4_neon)
@@ -1907,8 +3080,7 @@ static void ll_dot_neon(float *out, const float *w, const float *x, int n, int r
         float32x4_t c[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
         int k = 0;
         for (; k + 16 <= n; k += 16)
-            LL_UNROLL for (int i = 0; i < 4; i++) c[i] =
-                vfmaq_f32(c[i], vld1q_f32(w + k + 4 * i), vld1q_f32(x + k + 4 * i));
+            LL_UNROLL(int i = 0; i < 4; i++) c[i] = vfmaq_f32(c[i], vld1q_f32(w + k + 4 * i), vld1q_f32(x + k + 4 * i));
         float sum = vaddvq_f32(vaddq_f32(vaddq_f32(c[0], c[1]), vaddq_f32(c[2], c[3])));
         for (; k < n; k++) sum += w[k] * x[k];
         out[r] = add ? out[r] + sum : sum;
@@ -1981,6 +3153,7 @@ LL_TILE_FN(ll_tile_q4_neon, , LL_CASES_6, ll_groups_neon, 1, 0)
 LL_TILE_FN(ll_tile_q8_neon_dot, LL_DOTPROD, LL_CASES_6, ll_groups_neon_dot, 0, 0)
 LL_TILE_FN(ll_tile_q4_neon_dot, LL_DOTPROD, LL_CASES_6, ll_groups_neon_dot, 1, 0)
 
+/* clang-format off */
 static const ll_kernels ll_neon = {"neon",
     {{NULL, NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6}, {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6},
      {ll_pack_q8, ll_tile_q8_neon, NULL, 6}, {ll_pack_q4, ll_tile_q4_neon, NULL, 6}},
@@ -1991,6 +3164,7 @@ static const ll_kernels ll_neon_dot = {"neondot",
      {ll_pack_q8, ll_tile_q8_neon_dot, NULL, 6}, {ll_pack_q4, ll_tile_q4_neon_dot, NULL, 6}},
     {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_rows_f32_neon, ll_rows_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
     ll_rotate_neon, ll_dot_neon, ll_softmax_neon, ll_swiglu_neon};
+/* clang-format on */
 #endif
 
 /* The set of that name, or the fastest if name is NULL; NULL if this processor or build has none such. */
@@ -2030,926 +3204,6 @@ static const ll_kernels *ll_find_kernels(const char *name) {
 #endif
     return !name || !strcmp(name, ll_plain.name) ? &ll_plain : NULL;
 }
-
-/* ==== 4. Transformer ============================================================================
- * For each layer l, with x (n, dim) the residual stream of n tokens (arXiv:2302.13971):
- *
- *     x += wo . attention(rope(wq . norm(x)), rope(wk . norm(x)), wv . norm(x))
- *     x += w2 . (silu(w1 . norm(x)) * (w3 . norm(x)))
- *
- * and at the end logits = classifier . norm(x). A call's tokens go through in chunks of n_batch, all of
- * them in one parallel region: every thread runs ll_evaluate, takes its share of each step, and waits at
- * a barrier where a step needs what the others made. Shares are cut so that no value depends on how many
- * threads there are.
- *
- * The kv cache holds the keys of 16 positions, and 16 values of a head, as tiles: attention is then the
- * same two tile products as everything else, with no sum across lanes.
- */
-typedef struct {
-    int arrived, phase; /* threads that wait at the barrier; barriers passed */
-    int taken;          /* of the work since the last barrier: see ll_deal */
-} ll_meeting;
-
-typedef struct {
-    int id, count; /* this thread, of how many */
-    ll_meeting *meeting;
-} ll_team;
-
-typedef struct {
-    int begin, end;
-} ll_range;
-
-struct llama_context {
-    const llama_model *model;
-    const ll_kernels *kernels;
-    ll_allocator allocator;
-    int (*progress)(void *user, float done);
-    void *user;
-    int n_ctx, n_batch, n_threads, position;
-    int rope_ready; /* positions whose rotations are computed */
-    volatile int cancelled; /* written by thread 0 before a barrier, read by all after it */
-    /* Rows of activations are padded to whole tiles: a stride is a multiple of LL_TILE. */
-    size_t dim_stride, q_stride, kv_stride, hidden_stride, vocab_stride, head_stride;
-    float *x;       /* (n_batch, dim) residual stream */
-    float *q;       /* (n_batch, n_heads * head_dim) */
-    float *k, *v;   /* (n_batch, n_kv_heads * head_dim) */
-    float *mixed;   /* (n_batch, n_heads * head_dim) what attention gives */
-    float *h1, *h3; /* (n_batch, hidden_dim) */
-    unsigned char *packed; /* the input of the next product, as its kernel reads it: ll_pack */
-    float *logits;  /* (LL_BLOCK, vocab_size) */
-    float *rope;    /* (n_ctx, head_dim / 2, 2) cosine and sine */
-    int half;       /* 1: the kv cache is float16; with f32 weights it is float32 */
-    unsigned char *keys;   /* (n_layers, n_kv_heads, n_ctx / 16, head_dim, 16) */
-    unsigned char *values; /* (n_layers, n_kv_heads, head_dim / 16, n_ctx, 16) */
-    float *scratch; /* (n_threads, scratch_stride) */
-    size_t scratch_stride;
-};
-
-/* Waits until all threads of the team are here. OpenMP's own barrier soon sleeps, and waking up takes longer
- * than most steps of a small model; this one spins for some microseconds, then lets others run. */
-static void ll_barrier(ll_team team) {
-    ll_meeting *m = team.meeting;
-    if (team.count == 1) {
-        m->taken = 0;
-        return;
-    }
-#if defined(__GNUC__) && defined(LL_POSIX)
-    const int phase = __atomic_load_n(&m->phase, __ATOMIC_RELAXED);
-    if (__atomic_add_fetch(&m->arrived, 1, __ATOMIC_ACQ_REL) == team.count) {
-        __atomic_store_n(&m->arrived, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&m->taken, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&m->phase, (phase + 1) & 0xffff, __ATOMIC_RELEASE);
-        return;
-    }
-    for (int spins = 0; __atomic_load_n(&m->phase, __ATOMIC_ACQUIRE) == phase; spins++) {
-#if defined(LL_X86)
-        if (spins < 1000) _mm_pause();
-#endif
-        if (spins >= 1000) sched_yield();
-    }
-#elif defined(_OPENMP)
-#pragma omp barrier
-#pragma omp single
-    m->taken = 0;
-#endif
-}
-
-/* An even number, for tiles in pairs, but not less than `least` before the end. */
-static int ll_portion(int left, int threads, int least) {
-    const int even = (int)((int64_t)left * 3 / 4 / threads) / 2 * 2, some = even > least ? even : least;
-    return threads == 1 || left < some ? left : some;
-}
-
-/* Some of the n pieces of work between two barriers, for whichever thread comes: less each time, so that one
- * that the system held up takes less of it and all end together, but long stretches first, because memory is
- * read best in those. A range that begins at n is the end. */
-static ll_range ll_deal(ll_team team, int n, int least) {
-    ll_range r;
-#if defined(__GNUC__)
-    r.begin = __atomic_load_n(&team.meeting->taken, __ATOMIC_RELAXED);
-    do r.end = r.begin + ll_portion(n - r.begin, team.count, least);
-    while (!__atomic_compare_exchange_n(&team.meeting->taken, &r.begin, r.end, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-#else
-#pragma omp critical(llama_deal)
-    {
-        r.begin = team.meeting->taken;
-        team.meeting->taken = r.end = r.begin + ll_portion(n - r.begin, team.count, least);
-    }
-#endif
-    return r;
-}
-
-static float *ll_scratch(ll_team team, const llama_context *c) {
-    return c->scratch + (size_t)team.id * c->scratch_stride;
-}
-
-static ll_range ll_share(ll_team team, int n) {
-    const ll_range r = {(int)((int64_t)n * team.id / team.count), (int)((int64_t)n * (team.id + 1) / team.count)};
-    return r;
-}
-
-/* Rows as they lie meet a few tokens one at a time: below LL_FEW, making a tile of 16 rows costs more
- * than it saves. */
-enum { LL_FEW = 4 };
-static int ll_by_rows(const ll_matrix *w, int n) {
-    return (w->type == LL_F32_ROWS || w->type == LL_Q8_ROWS) && n < LL_FEW;
-}
-
-static ll_type ll_packed_type(const ll_matrix *w) {
-    return w->type == LL_F32_ROWS || w->type == LL_Q8_ROWS ? LL_F32 : w->type;
-}
-
-/* n tokens that meet w are cut into the fewest blocks that fit the kernel, as even as can be. */
-static int ll_blocks(const llama_context *c, const ll_matrix *w, int n) {
-    const int block = c->kernels->type[ll_packed_type(w)].block;
-    return ll_by_rows(w, n) ? n : (n + block - 1) / block;
-}
-static ll_range ll_block(int n, int blocks, int b) {
-    const ll_range tokens = {(int)((int64_t)n * b / blocks), (int)((int64_t)n * (b + 1) / blocks)};
-    return tokens;
-}
-
-typedef struct { /* out (n, w->rows) = packed (n, w->cols) . w, or += */
-    const ll_matrix *w;
-    float *out;
-    size_t stride;
-    int add;
-} ll_product;
-
-/* Rows [first, first + LL_TILE) of a product with few tokens and rows as they lie. */
-static void ll_multiply_rows(const llama_context *c, const ll_product *p, int first, int n, float *scratch) {
-    const ll_matrix *w = p->w;
-    const int rows = w->rows - first < LL_TILE ? w->rows - first : LL_TILE;
-    for (int t = 0; t < n; t++) {
-        const float *x = (const float *)(const void *)c->packed + (size_t)t * (size_t)w->cols;
-        float *out = p->out + (size_t)t * p->stride + first;
-        if (w->type == LL_F32_ROWS)
-            c->kernels->dot(out, (const float *)w->data + (size_t)first * (size_t)w->cols, x, w->cols, rows, p->add);
-        else
-            for (int r = 0; r < rows; r++) {
-                ll_unpack_row(w, first + r, scratch);
-                c->kernels->dot(out + r, scratch, x, w->cols, 1, p->add);
-            }
-    }
-}
-
-/* An f32 tile of rows that lie as they are in the file, from row first on. */
-static void ll_make_tile(const llama_context *c, const ll_matrix *w, int first, float *tile, float *rows_scratch) {
-    const int rows = w->rows - first < LL_TILE ? w->rows - first : LL_TILE;
-    const float *from = rows_scratch;
-    if (w->type == LL_F32_ROWS) from = (const float *)w->data + (size_t)first * (size_t)w->cols;
-    else
-        for (int r = 0; r < rows; r++) ll_unpack_row(w, first + r, rows_scratch + (size_t)r * (size_t)w->cols);
-    c->kernels->unpack(tile, from, (size_t)w->cols, w->cols, rows);
-}
-
-/* Rows from first on of a product, of one tile or of two. */
-static void ll_multiply_tiles(const llama_context *c, const ll_product *p, int first, int tiles, int n,
-                              float *scratch) {
-    const ll_matrix *w = p->w;
-    const int blocks = ll_blocks(c, w, n);
-    const ll_type type = ll_packed_type(w);
-    const size_t tile_bytes = ll_tile_bytes(type, w->cols);
-    const unsigned char *tile = (const unsigned char *)w->data + (size_t)(first / LL_TILE) * tile_bytes;
-    if (type != w->type) {
-        const size_t values = (size_t)LL_TILE * (size_t)w->cols;
-        for (int i = 0; i < tiles; i++)
-            ll_make_tile(c, w, first + i * LL_TILE, scratch + (size_t)i * values, scratch + 2 * values);
-        tile = (const unsigned char *)scratch;
-    }
-    for (int b = 0; b < blocks; b++) {
-        const ll_range t = ll_block(n, blocks, b);
-        float *out = p->out + (size_t)t.begin * p->stride + first;
-        const unsigned char *packed = c->packed + (size_t)t.begin * ll_packed_bytes(type, w->cols);
-        const int ahead = tiles == 2 && b + 3 >= blocks ? LL_AHEAD : 0;
-        (tiles == 2 ? c->kernels->type[type].pair : c->kernels->type[type].tile)(out, p->stride, tile, packed, w->cols,
-                                                                                 t.end - t.begin, p->add | ahead);
-    }
-}
-
-/* A prompt's tiles go in pairs where there is a kernel for two. A few tokens wait for memory, which one
- * stream of weights reads best. */
-static int ll_tiles_at_once(const llama_context *c, const ll_matrix *w, int n) {
-    return n >= LL_FEW && c->kernels->type[ll_packed_type(w)].pair ? 2 : 1;
-}
-
-/* Tiles [begin, end) of a product. */
-static void ll_multiply_range(llama_context *c, const ll_product *p, int begin, int end, int n, float *scratch) {
-    const int most = ll_tiles_at_once(c, p->w, n);
-    for (int tile = begin, step; tile < end; tile += step) {
-        step = end - tile < most ? end - tile : most;
-        if (ll_by_rows(p->w, n)) ll_multiply_rows(c, p, tile * LL_TILE, n, scratch);
-        else ll_multiply_tiles(c, p, tile * LL_TILE, step, n, scratch);
-    }
-}
-
-/* Several products of one input: their tiles are dealt out as one list. */
-static void ll_multiply(ll_team team, llama_context *c, const ll_product *list, int count, int n) {
-    float *scratch = ll_scratch(team, c);
-    const int least = n < LL_FEW ? 4 : 2; /* a prompt's last tiles take long, a token's are too short to deal out */
-    int tiles = 0;
-    for (int i = 0; i < count; i++) tiles += (list[i].w->rows + LL_TILE - 1) / LL_TILE;
-    for (ll_range r = ll_deal(team, tiles, least); r.begin < tiles; r = ll_deal(team, tiles, least))
-        for (int i = 0, before = 0; i < count; i++) {
-            const int here = (list[i].w->rows + LL_TILE - 1) / LL_TILE;
-            ll_multiply_range(c, &list[i], r.begin > before ? r.begin - before : 0,
-                              r.end - before < here ? r.end - before : here, n, scratch);
-            before += here;
-        }
-}
-
-/* out = x / rms(x) * weight (arXiv:1910.07467), one row. */
-static void ll_norm(float *out, const float *x, const float *weight, int dim, float eps) {
-    float lane[LL_TILE] = {0}, sum = 0;
-    int i = 0;
-    for (; i + LL_TILE <= dim; i += LL_TILE)
-        for (int j = 0; j < LL_TILE; j++) lane[j] += x[i + j] * x[i + j];
-    for (; i < dim; i++) sum += x[i] * x[i];
-    for (int j = 0; j < LL_TILE; j++) sum += lane[j];
-    const float scale = 1.0f / sqrtf(sum / (float)dim + eps);
-    for (i = 0; i < dim; i++) out[i] = weight[i] * (x[i] * scale);
-}
-
-typedef struct { /* a product's input, a row a token */
-    float *x;
-    size_t stride;
-    const float *norm;  /* not NULL: of x first the norm, with these weights */
-    const float *times; /* not NULL: x is first replaced by silu(x) * times */
-} ll_input;
-
-/* c->packed = the input as w's kernel reads it. Every thread prepares and packs its blocks one by one, while
- * they are in its cache. */
-static void ll_pack(ll_team team, llama_context *c, const ll_matrix *w, const ll_input *in, int n) {
-    const int blocks = ll_blocks(c, w, n);
-    const ll_type type = ll_packed_type(w);
-    const ll_range own = ll_share(team, blocks);
-    float *normed = ll_scratch(team, c);
-    for (int b = own.begin; b < own.end; b++) {
-        const ll_range tokens = ll_block(n, blocks, b);
-        const size_t first = (size_t)tokens.begin, count = (size_t)(tokens.end - tokens.begin);
-        float *x = in->x + first * in->stride;
-        for (size_t t = 0, at = 0; t < count; t++, at += in->stride) {
-            if (in->norm) ll_norm(normed + at, x + at, in->norm, w->cols, c->model->config.norm_eps);
-            if (in->times) c->kernels->swiglu(x + at, in->times + first * in->stride + at, w->cols);
-        }
-        c->kernels->type[type].pack(c->packed + first * ll_packed_bytes(type, w->cols), in->norm ? normed : x,
-                                    in->stride, w->cols, (int)count);
-    }
-}
-
-/* The rotations (arXiv:2104.09864) of all positions before end, each computed once in the life of a context:
- * pair i of a head turns by an angle that grows with the position, the faster the smaller i. */
-static void ll_prepare_rope(llama_context *c, int end) {
-    const int half = c->model->config.head_dim / 2;
-    for (; c->rope_ready < end; c->rope_ready++)
-        for (int i = 0; i < half; i++) {
-            const double angle = (double)c->rope_ready * c->model->rope_frequencies[i];
-            float *out = c->rope + ((size_t)c->rope_ready * (size_t)half + (size_t)i) * 2;
-            out[0] = (float)cos(angle), out[1] = (float)sin(angle);
-        }
-}
-
-static size_t ll_kv_bytes(const llama_context *c) { return c->half ? sizeof(uint16_t) : sizeof(float); }
-
-/* Where the cache keeps the keys and values of one head. */
-static unsigned char *ll_head_keys(const llama_context *c, int layer, int head) {
-    const llama_config *f = &c->model->config;
-    const size_t positions = ((size_t)c->n_ctx + LL_TILE - 1) / LL_TILE * LL_TILE;
-    return c->keys +
-           ((size_t)layer * (size_t)f->n_kv_heads + (size_t)head) * positions * (size_t)f->head_dim * ll_kv_bytes(c);
-}
-static unsigned char *ll_head_values(const llama_context *c, int layer, int head) {
-    return c->values + ((size_t)layer * (size_t)c->model->config.n_kv_heads + (size_t)head) * (size_t)c->n_ctx *
-                           c->head_stride * ll_kv_bytes(c);
-}
-
-/* Keys of a head for `count` positions from p on, all in one tile, whose other columns may be another thread's. */
-static void ll_store_keys(const llama_context *c, unsigned char *keys, const float *k, size_t p, int count,
-                          float *scratch) {
-    const int head_dim = c->model->config.head_dim;
-    const size_t tile = p / LL_TILE * LL_TILE * (size_t)head_dim;
-    float *floats = (float *)(void *)keys + tile;
-    uint16_t *halves = (uint16_t *)(void *)keys + tile, *row = (uint16_t *)(void *)scratch;
-    if (count == LL_TILE) {
-        c->kernels->unpack(c->half ? scratch : floats, k, c->kv_stride, head_dim, LL_TILE);
-        if (c->half) c->kernels->half(halves, scratch, head_dim * LL_TILE);
-        return;
-    }
-    for (size_t column = p % LL_TILE; count > 0; count--, column++, k += c->kv_stride) {
-        if (c->half) c->kernels->half(row, k, head_dim);
-        for (size_t d = 0; d < (size_t)head_dim; d++)
-            if (c->half) halves[d * LL_TILE + column] = row[d];
-            else floats[d * LL_TILE + column] = k[d];
-    }
-}
-
-/* A head's value at position p. */
-static void ll_store_value(const llama_context *c, unsigned char *values, const float *v, size_t p) {
-    const int head_dim = c->model->config.head_dim;
-    for (int d = 0; d < head_dim; d += LL_TILE, p += (size_t)c->n_ctx) {
-        const int n = head_dim - d < LL_TILE ? head_dim - d : LL_TILE;
-        if (c->half) c->kernels->half((uint16_t *)(void *)values + p * LL_TILE, v + d, n);
-        else memcpy((float *)(void *)values + p * LL_TILE, v + d, (size_t)n * sizeof *v);
-    }
-}
-
-/* Rotates q and k of the tokens in own, and stores k and v at their positions. */
-static void ll_remember(llama_context *c, int layer, int position, ll_range own, float *scratch) {
-    const llama_config *f = &c->model->config;
-    const size_t head_dim = (size_t)f->head_dim;
-    for (int t = own.begin; t < own.end; t++) {
-        const float *rope = c->rope + ((size_t)position + (size_t)t) * head_dim;
-        float *q = c->q + (size_t)t * c->q_stride, *k = c->k + (size_t)t * c->kv_stride;
-        for (int h = 0; h < f->n_heads; h++) c->kernels->rotate(q + (size_t)h * head_dim, rope, f->head_dim);
-        for (int h = 0; h < f->n_kv_heads; h++) c->kernels->rotate(k + (size_t)h * head_dim, rope, f->head_dim);
-    }
-    for (int t = own.begin, count; t < own.end; t += count) {
-        const size_t p = (size_t)position + (size_t)t;
-        count = LL_TILE - (int)(p % LL_TILE);
-        if (count > own.end - t) count = own.end - t;
-        for (int h = 0; h < f->n_kv_heads; h++) {
-            const size_t from = (size_t)t * c->kv_stride + (size_t)h * head_dim;
-            ll_store_keys(c, ll_head_keys(c, layer, h), c->k + from, p, count, scratch);
-            for (size_t i = 0; i < (size_t)count; i++)
-                ll_store_value(c, ll_head_values(c, layer, h), c->v + from + i * c->kv_stride, p + i);
-        }
-    }
-}
-
-/* One row of scores becomes weights e^(score - max), and what was summed so far is scaled to the new
- * maximum: softmax over all positions in one pass, LL_KEYS at a time (arXiv:1805.02867, 2205.14135). */
-static void ll_softmax_step(const ll_kernels *kernels, float *score, int valid, int n, float *max, float *sum,
-                            float *mixed, size_t head_stride) {
-    const float before = *max, total = kernels->softmax(score, valid, max);
-    for (int i = valid; i < n; i++) score[i] = 0;
-    if (*max > before) {
-        const float scale = ll_exp(before - *max);
-        for (size_t d = 0; d < head_stride; d++) mixed[d] *= scale;
-        *sum *= scale;
-    }
-    *sum += total;
-}
-
-/* Attention of some queries to the head that they share. Query i is token i / group, head i % group of the
- * group; it sees the positions up to its own. */
-static void ll_attend(llama_context *c, int layer, int head, int position, ll_range queries, float *scratch) {
-    const llama_config *f = &c->model->config;
-    const int group = f->n_heads / f->n_kv_heads, begin = queries.begin, count = queries.end - begin;
-    const int last = position + (queries.end - 1) / group + 1;
-    const size_t head_dim = (size_t)f->head_dim, stride = c->head_stride;
-    float *q = scratch, *score = q + head_dim * LL_BLOCK, *mixed = score + LL_KEYS * LL_BLOCK;
-    float max[LL_BLOCK], sum[LL_BLOCK];
-    const float scale = 1.0f / sqrtf((float)head_dim);
-    const unsigned char *keys = ll_head_keys(c, layer, head), *values = ll_head_values(c, layer, head);
-    const size_t line = LL_TILE * ll_kv_bytes(c);
-    for (int i = 0; i < count; i++) {
-        const float *from = c->q + (size_t)((begin + i) / group) * c->q_stride +
-                            (size_t)(head * group + (begin + i) % group) * head_dim;
-        for (size_t d = 0; d < head_dim; d++) q[d * (size_t)count + (size_t)i] = from[d] * scale;
-        max[i] = -FLT_MAX, sum[i] = 0;
-    }
-    memset(mixed, 0, (size_t)count * stride * sizeof *mixed);
-    for (int p = 0; p < last; p += LL_KEYS) {
-        const int n = last - p < LL_KEYS ? last - p : LL_KEYS;
-        for (int i = 0; i < n; i += LL_TILE)
-            c->kernels->scores[c->half](score + i, LL_KEYS, keys + (size_t)(p + i) / LL_TILE * head_dim * line, q,
-                                        f->head_dim, count, 0);
-        for (int i = 0; i < count; i++) {
-            const int left = position + (begin + i) / group + 1 - p;
-            ll_softmax_step(c->kernels, score + i * LL_KEYS, left < 0 ? 0 : left < n ? left : n, n, &max[i], &sum[i],
-                            mixed + (size_t)i * stride, stride);
-        }
-        for (size_t d = 0; d < stride; d += LL_TILE)
-            c->kernels->mix[c->half](mixed + d, stride, values + (d / LL_TILE * (size_t)c->n_ctx + (size_t)p) * line,
-                                     score, n, count, 1);
-    }
-    for (int i = 0; i < count; i++) {
-        float *out = c->mixed + (size_t)((begin + i) / group) * c->q_stride +
-                     (size_t)(head * group + (begin + i) % group) * head_dim;
-        for (size_t d = 0; d < head_dim; d++) out[d] = mixed[(size_t)i * stride + d] / sum[i];
-    }
-}
-
-/* All heads and tokens. */
-static void ll_attention(ll_team team, llama_context *c, int layer, int position, int n) {
-    const llama_config *f = &c->model->config;
-    const int queries = n * (f->n_heads / f->n_kv_heads), block = c->kernels->type[LL_F32].block;
-    const int blocks = (queries + block - 1) / block, parts = blocks * f->n_kv_heads;
-    float *scratch = ll_scratch(team, c);
-    for (ll_range r = ll_deal(team, parts, 1); r.begin < parts; r = ll_deal(team, parts, 1))
-        for (int i = r.begin; i < r.end; i++) {
-            const int b = i / f->n_kv_heads, head = i % f->n_kv_heads;
-            ll_attend(c, layer, head, position, ll_block(queries, blocks, b), scratch);
-        }
-}
-
-/* One layer, x (n, dim) to x. Every thread of the team runs it. */
-static void ll_forward_layer(ll_team team, llama_context *c, int layer, int position, int n) {
-    const ll_layer *w = &c->model->layers[layer];
-    const ll_input x = {c->x, c->dim_stride, w->attention_norm, NULL};
-    ll_pack(team, c, &w->wq, &x, n);
-    ll_barrier(team);
-    const ll_product qkv[] = {
-        {&w->wq, c->q, c->q_stride, 0}, {&w->wk, c->k, c->kv_stride, 0}, {&w->wv, c->v, c->kv_stride, 0}};
-    ll_multiply(team, c, qkv, 3, n);
-    ll_barrier(team);
-    ll_remember(c, layer, position, ll_share(team, n), ll_scratch(team, c));
-    ll_barrier(team);
-    ll_attention(team, c, layer, position, n);
-    ll_barrier(team);
-    const ll_input mixed = {c->mixed, c->q_stride, NULL, NULL};
-    ll_pack(team, c, &w->wo, &mixed, n);
-    ll_barrier(team);
-    const ll_product o[] = {{&w->wo, c->x, c->dim_stride, 1}};
-    ll_multiply(team, c, o, 1, n);
-    ll_barrier(team);
-
-    const ll_input middle = {c->x, c->dim_stride, w->ffn_norm, NULL};
-    ll_pack(team, c, &w->w1, &middle, n);
-    ll_barrier(team);
-    const ll_product h[] = {{&w->w1, c->h1, c->hidden_stride, 0}, {&w->w3, c->h3, c->hidden_stride, 0}};
-    ll_multiply(team, c, h, 2, n);
-    ll_barrier(team);
-    const ll_input gated = {c->h1, c->hidden_stride, NULL, c->h3};
-    ll_pack(team, c, &w->w2, &gated, n);
-    ll_barrier(team);
-    const ll_product down[] = {{&w->w2, c->x, c->dim_stride, 1}};
-    ll_multiply(team, c, down, 1, n);
-    ll_barrier(team);
-}
-
-/* logits (n, vocab_size) of the n <= LL_BLOCK rows of x that begin at row first. */
-static void ll_classify(ll_team team, llama_context *c, int first, int n) {
-    const ll_product p[] = {{&c->model->classifier, c->logits, c->vocab_stride, 0}};
-    const ll_input x = {c->x + (size_t)first * c->dim_stride, c->dim_stride, c->model->final_norm, NULL};
-    ll_pack(team, c, &c->model->classifier, &x, n);
-    ll_barrier(team);
-    ll_multiply(team, c, p, 1, n);
-    ll_barrier(team);
-}
-
-/* logprobs[i] of the token that follows row i of x, for count rows. */
-static void ll_score_rows(ll_team team, llama_context *c, const int *next, int count, float *logprobs) {
-    const int block = c->kernels->type[ll_packed_type(&c->model->classifier)].block;
-    for (int first = 0; first < count; first += block) {
-        const int n = count - first < block ? count - first : block;
-        ll_classify(team, c, first, n);
-        const ll_range own = ll_share(team, n);
-        for (int t = own.begin; t < own.end; t++)
-            logprobs[first + t] =
-                llama_logprob(c->logits + (size_t)t * c->vocab_stride, c->model->config.vocab_size, next[first + t]);
-        ll_barrier(team);
-    }
-}
-
-/* The whole of a call: n tokens in chunks; then the last one's logits, or with logprobs the probability of
- * each token's successor. Every thread of the team runs it. */
-static void ll_evaluate(ll_team team, llama_context *c, const int *tokens, int n, float *logprobs) {
-    const llama_config *f = &c->model->config;
-    for (int done = 0; done < n; done += c->n_batch) {
-        const int chunk = n - done < c->n_batch ? n - done : c->n_batch, position = c->position + done;
-        const ll_range own = ll_share(team, chunk);
-        for (int t = own.begin; t < own.end; t++)
-            ll_unpack_row(&c->model->embedding, tokens[done + t], c->x + (size_t)t * c->dim_stride);
-        if (team.id == 0) ll_prepare_rope(c, position + chunk);
-        for (int l = 0; l < f->n_layers; l++) {
-            if (team.id == 0 && c->progress) {
-                const double share = (double)chunk * l / f->n_layers;
-                c->cancelled = c->progress(c->user, (float)((done + share) / n));
-            }
-            ll_barrier(team);
-            if (c->cancelled) return;
-            ll_forward_layer(team, c, l, position, chunk);
-        }
-        if (logprobs) {
-            const int scored = done + chunk < n ? chunk : chunk - 1;
-            ll_score_rows(team, c, tokens + done + 1, scored, logprobs + done);
-        } else if (done + chunk == n)
-            ll_classify(team, c, chunk - 1, 1);
-    }
-}
-
-/* Bytes of weights times tokens below which a second thread costs more in barriers than it brings. */
-enum { LL_SMALL = 8 << 20 };
-
-/* Checks the call, runs it on all threads, and moves the position. */
-static int ll_run(llama_context *c, const int *tokens, int n, float *logprobs, llama_error *err) {
-    const int vocab_size = c->model->config.vocab_size;
-    if (n < 1) return ll_fail(err, "%d tokens given, at least 1 needed", n), -1;
-    if (n > c->n_ctx - c->position)
-        return ll_fail(err, "%d tokens do not fit: the context holds %d and %d are taken", n, c->n_ctx, c->position),
-               -1;
-    for (int i = 0; i < n; i++)
-        if (tokens[i] < 0 || tokens[i] >= vocab_size)
-            return ll_fail(err, "token %d of %d is %d, not between 0 and %d", i, n, tokens[i], vocab_size - 1), -1;
-    ll_meeting meeting = {0, 0, 0};
-    const ll_team alone = {0, 1, &meeting};
-    c->cancelled = 0;
-#ifdef _OPENMP
-    if (c->n_threads > 1 && (uint64_t)n * c->model->config.weight_bytes > LL_SMALL) {
-#ifdef KMP_VERSION_MAJOR
-        kmp_set_blocktime(1); /* LLVM's threads would spin for 200 ms after the call; GNU's stop after some */
-#endif
-#pragma omp parallel num_threads(c->n_threads)
-        {
-            const ll_team team = {omp_get_thread_num(), omp_get_num_threads(), &meeting};
-            ll_evaluate(team, c, tokens, n, logprobs);
-        }
-    } else
-#endif
-        ll_evaluate(alone, c, tokens, n, logprobs);
-    if (c->cancelled) return ll_fail(err, "cancelled"), -1;
-    c->position += n;
-    return 0;
-}
-
-/* Takes room for a x b floats at a cache line's boundary. With base NULL it only counts. */
-static float *ll_carve(unsigned char *base, size_t *at, size_t a, size_t b) {
-    const size_t begin = *at, bytes = ll_mul(ll_mul(a, b), sizeof(float));
-    *at = ll_mul(ll_add(ll_add(begin, bytes), 63) / 64, 64);
-    if (ll_add(begin, bytes) == SIZE_MAX) *at = SIZE_MAX;
-    return base ? (float *)(void *)(base + begin) : NULL;
-}
-
-static size_t ll_pad(int n) { return ((size_t)n + LL_TILE - 1) / LL_TILE * LL_TILE; }
-
-static size_t ll_max(size_t a, size_t b) { return a > b ? a : b; }
-
-/* Lays out all buffers of a context whose numbers are set; returns the bytes that they take. */
-static size_t ll_layout_context(llama_context *c, unsigned char *base) {
-    const llama_config *f = &c->model->config;
-    const size_t n = (size_t)c->n_batch, context = (size_t)c->n_ctx,
-                 layers = ll_mul((size_t)f->n_layers, (size_t)f->n_kv_heads);
-    size_t at = 0;
-    c->dim_stride = ll_pad(f->dim), c->hidden_stride = ll_pad(f->hidden_dim), c->vocab_stride = ll_pad(f->vocab_size);
-    c->q_stride = ll_pad(f->n_heads * f->head_dim), c->kv_stride = ll_pad(f->n_kv_heads * f->head_dim);
-    c->head_stride = ll_pad(f->head_dim);
-    /* Three tiles: of few columns, a packed group takes more than their floats. */
-    const size_t widest = ll_max(ll_max(c->dim_stride, c->q_stride), ll_max(c->hidden_stride, 3 * LL_TILE));
-    c->scratch_stride = ll_max(ll_mul(widest, 3 * LL_TILE), ll_mul(2 * c->head_stride + LL_KEYS, LL_BLOCK));
-    c->x = ll_carve(base, &at, n, c->dim_stride);
-    c->q = ll_carve(base, &at, n, c->q_stride);
-    c->k = ll_carve(base, &at, n, c->kv_stride);
-    c->v = ll_carve(base, &at, n, c->kv_stride);
-    c->mixed = ll_carve(base, &at, n, c->q_stride);
-    c->h1 = ll_carve(base, &at, n, c->hidden_stride);
-    c->h3 = ll_carve(base, &at, n, c->hidden_stride);
-    c->packed = (unsigned char *)ll_carve(base, &at, n, widest); /* no type takes more than f32 */
-    c->logits = ll_carve(base, &at, LL_BLOCK, c->vocab_stride);
-    c->rope = ll_carve(base, &at, context, (size_t)f->head_dim);
-    const size_t half = c->half ? 2 : 1; /* values to a float's place; keys and values come in sixteens */
-    c->keys = (unsigned char *)ll_carve(base, &at, ll_mul(layers, (size_t)f->head_dim), ll_pad(c->n_ctx) / half);
-    c->values = (unsigned char *)ll_carve(base, &at, ll_mul(layers, c->head_stride / half), context);
-    c->scratch = ll_carve(base, &at, (size_t)c->n_threads, c->scratch_stride);
-    return at;
-}
-
-#ifdef _OPENMP
-/* Cores this process may use. A second thread on a core brings nothing: its arithmetic and its reads are
- * the same units'. Linux lists a core's threads, the first of them leads. */
-static int ll_cores(void) {
-    const int procs = omp_get_num_procs();
-    int cores = 0;
-#ifdef __linux__
-    for (int i = 0, first; i < 1024; i++) {
-        char path[80];
-        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", i);
-        FILE *file = fopen(path, "r");
-        if (!file) break;
-        cores += fscanf(file, "%d", &first) == 1 && first == i;
-        fclose(file);
-    }
-#endif
-    return cores > 0 && cores < procs ? cores : procs;
-}
-#endif
-
-/* The numbers of a context: options where they are given, defaults where not. */
-static int ll_configure_context(llama_context *c, const llama_model *m, const llama_options *o, llama_error *err) {
-    const llama_options none = {0};
-    if (!o) o = &none;
-    memset(c, 0, sizeof *c);
-    /* A runtime that cannot start its threads ends the process: no number of them that no machine has. */
-    const struct { const char *name; int value, most; } field[] = {
-        {"n_ctx", o->n_ctx, 1 << 28}, {"n_threads", o->n_threads, 1024}, {"n_batch", o->n_batch, 1 << 28}};
-    for (int i = 0; i < 3; i++)
-        if (field[i].value < 0 || field[i].value > field[i].most)
-            return ll_fail(err, "%s is %d, not between 0 and %d", field[i].name, field[i].value, field[i].most), -1;
-    c->model = m;
-    c->half = m->layers->wq.type == LL_BF16 || m->layers->wq.type == LL_Q8 || m->layers->wq.type == LL_Q4;
-    c->kernels = ll_find_kernels(o->kernels);
-    if (!c->kernels)
-        return ll_fail(err, "kernels \"%.20s\" are not to be had on this processor or in this build", o->kernels), -1;
-    c->allocator = ll_allocator_of(o);
-    c->progress = o->progress, c->user = o->user;
-    c->n_ctx = o->n_ctx ? o->n_ctx : m->config.seq_len;
-    c->n_batch = o->n_batch ? o->n_batch : 256;
-    if (c->n_batch > c->n_ctx) c->n_batch = c->n_ctx;
-    if (c->n_batch > INT_MAX / m->config.n_heads) c->n_batch = INT_MAX / m->config.n_heads; /* queries are counted */
-    c->n_threads = 1;
-#ifdef _OPENMP
-    c->n_threads = o->n_threads ? o->n_threads : ll_cores();
-#endif
-    return 0;
-}
-
-/* ==== 5. Sampler ================================================================================
- * The stages and their order are in llama.h. Nothing sorts the vocabulary: top-k keeps a heap of the k
- * best so far, and most logits fail to beat the worst of them; top-p alone takes the best one off a
- * heap of all until it has enough.
- */
-typedef struct {
-    float logit;
-    int id;
-} ll_candidate;
-
-struct llama_sampler {
-    llama_sampling sampling;
-    ll_allocator allocator;
-    int vocab_size;
-    uint64_t state;
-    int *window;  /* (repeat_window) the last tokens, a ring */
-    int seen;     /* tokens remembered so far, at most repeat_window */
-    int next;     /* where the next one goes */
-    float *logits;            /* (vocab_size) a copy to change */
-    ll_candidate *candidates; /* (vocab_size) */
-    unsigned char *repeated;  /* (vocab_size) 1: penalised already */
-};
-
-/* SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014. */
-static float ll_random(uint64_t *state) {
-    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return (float)((z ^ z >> 31) >> 40) / 16777216.0f;
-}
-
-/* 1 if a ranks before b. */
-static int ll_ranks(ll_candidate a, ll_candidate b) { return a.logit > b.logit || (a.logit == b.logit && a.id < b.id); }
-
-/* Lets heap[i] sink to its place. The root is the best candidate, or the worst if worst is 1. */
-static void ll_sink(ll_candidate *heap, int n, int i, int worst) {
-    const ll_candidate moving = heap[i];
-    for (int child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && ll_ranks(heap[child + 1], heap[child]) != worst) child++;
-        if (ll_ranks(heap[child], moving) == worst) break;
-        heap[i] = heap[child];
-    }
-    heap[i] = moving;
-}
-
-/* The k best of n logits, best first, into out. */
-static void ll_top_k(ll_candidate *out, const float *logits, int n, int k) {
-    for (int i = 0; i < k; i++) out[i].logit = logits[i], out[i].id = i;
-    for (int i = k / 2 - 1; i >= 0; i--) ll_sink(out, k, i, 1);
-    for (int i = k; i < n; i++)
-        if (logits[i] > out[0].logit) { /* an equal one has the larger id and loses */
-            out[0].logit = logits[i], out[0].id = i;
-            ll_sink(out, k, 0, 1);
-        }
-    for (int end = k - 1; end > 0; end--) { /* the worst goes last */
-        const ll_candidate worst = out[0];
-        out[0] = out[end], out[end] = worst;
-        ll_sink(out, end, 0, 1);
-    }
-}
-
-/* Keeps the fewest of n candidates whose probabilities sum to p, best first; returns how many. With
- * sorted 0 they are first made a heap, and the best ones moved to the end of it, then turned round. */
-static int ll_top_p(ll_candidate *list, int n, float p, float max, int sorted) {
-    double total = 0, sum = 0;
-    int kept = 0;
-    for (int i = 0; i < n; i++) total += ll_exp(list[i].logit - max);
-    if (sorted) {
-        while (kept < n && sum < p * total) sum += ll_exp(list[kept++].logit - max);
-        return kept;
-    }
-    for (int i = n / 2 - 1; i >= 0; i--) ll_sink(list, n, i, 0);
-    while (kept < n && sum < p * total) {
-        const ll_candidate best = list[0];
-        sum += ll_exp(best.logit - max);
-        kept++;
-        list[0] = list[n - kept], list[n - kept] = best;
-        ll_sink(list, n - kept, 0, 0);
-    }
-    for (int i = 0; i < kept && i < n - 1 - i; i++) {
-        const ll_candidate swap = list[i];
-        list[i] = list[n - 1 - i], list[n - 1 - i] = swap;
-    }
-    return kept;
-}
-
-static int ll_draw(llama_sampler *s, const ll_candidate *list, int n, float max) {
-    const float t = s->sampling.temperature; /* may be so small that its inverse is infinite */
-    double total = 0, sum = 0;
-    for (int i = 0; i < n; i++) total += ll_exp((list[i].logit - max) / t);
-    const double r = ll_random(&s->state) * total;
-    for (int i = 0; i < n; i++) {
-        sum += ll_exp((list[i].logit - max) / t);
-        if (r < sum) return list[i].id;
-    }
-    return list[n - 1].id;
-}
-
-static void ll_penalise(llama_sampler *s, float *logits) {
-    for (int i = 0; i < s->seen; i++) {
-        const int id = s->window[i];
-        if (s->repeated[id]) continue;
-        s->repeated[id] = 1;
-        logits[id] = logits[id] > 0 ? logits[id] / s->sampling.repeat_penalty : logits[id] * s->sampling.repeat_penalty;
-    }
-    for (int i = 0; i < s->seen; i++) s->repeated[s->window[i]] = 0;
-}
-
-/* ==== 6. Public functions ======================================================================= */
-
-void llama_free(llama_model *m) {
-    if (!m) return;
-    const ll_allocator a = m->allocator;
-#ifdef LL_MMAP
-    if (m->file_owner == LL_MAPPED) munmap((void *)(uintptr_t)m->file, m->file_size);
-#endif
-    if (m->file_owner == LL_READ) ll_release(&a, (void *)(uintptr_t)m->file);
-    ll_release(&a, m->layers);
-    ll_release(&a, m);
-}
-
-static llama_model *ll_new_model(const llama_options *options, const char *name, llama_error *err) {
-    const ll_allocator a = ll_allocator_of(options);
-    llama_model *m = (llama_model *)ll_alloc(&a, sizeof *m);
-    if (!m) return (llama_model *)ll_fail(err, "%.120s: no memory", name);
-    memset(m, 0, sizeof *m);
-    m->allocator = a;
-    return m;
-}
-
-llama_model *llama_load(const char *path, const llama_options *options, llama_error *err) {
-    llama_model *m = ll_new_model(options, path, err);
-    int result = 1;
-    char name[128]; /* the end of a long path tells more than its beginning */
-    const size_t length = strlen(path);
-    snprintf(name, sizeof name, "%s%s", length > 120 ? "..." : "", length > 120 ? path + length - 120 : path);
-    if (!m) return NULL;
-#ifdef LL_MMAP
-    if (!options || !options->copy) result = ll_map_file(m, path, err);
-#endif
-    if (result == 1) result = ll_read_file(m, path, err);
-    if (!result) result = ll_parse(m, name, err);
-    if (result) llama_free(m), m = NULL;
-    return m;
-}
-
-llama_model *llama_load_memory(const void *data, size_t size, const llama_options *options, llama_error *err) {
-    if ((uintptr_t)data % sizeof(float)) return (llama_model *)ll_fail(err, "memory: data is not aligned to 4 bytes");
-    llama_model *m = ll_new_model(options, "memory", err);
-    if (!m) return NULL;
-    m->file = (const unsigned char *)data, m->file_size = size, m->file_owner = LL_BORROWED;
-    if (ll_parse(m, "memory", err)) llama_free(m), m = NULL;
-    return m;
-}
-
-const llama_config *llama_get_config(const llama_model *m) { return &m->config; }
-
-const void *llama_get_tokenizer(const llama_model *m, size_t *size) {
-    *size = m->tokenizer_size;
-    return m->tokenizer_size ? m->file + m->tokenizer : NULL;
-}
-
-size_t llama_context_bytes(const llama_model *m, const llama_options *options) {
-    llama_context c;
-    return ll_configure_context(&c, m, options, NULL) ? SIZE_MAX : ll_add(ll_layout_context(&c, NULL), 64 + sizeof c);
-}
-
-llama_context *llama_context_create(const llama_model *m, const llama_options *options, llama_error *err) {
-    llama_context c;
-    if (ll_configure_context(&c, m, options, err)) return NULL;
-    const size_t bytes = llama_context_bytes(m, options);
-    unsigned char *memory = (unsigned char *)ll_alloc(&c.allocator, bytes);
-    if (!memory)
-        return (llama_context *)ll_fail(err, "no memory: a context of %d tokens needs %zu bytes", c.n_ctx, bytes);
-    /* The struct comes first, because release gets the pointer that alloc gave; buffers from the next line on. */
-    unsigned char *base = memory + sizeof c;
-    ll_layout_context(&c, base + (64 - (uintptr_t)base % 64) % 64);
-    memcpy(memory, &c, sizeof c);
-    return (llama_context *)(void *)memory;
-}
-
-void llama_context_free(llama_context *c) {
-    if (!c) return;
-    const ll_allocator a = c->allocator;
-    ll_release(&a, c);
-}
-
-const float *llama_forward(llama_context *c, const int *tokens, int n, llama_error *err) {
-    return ll_run(c, tokens, n, NULL, err) ? NULL : c->logits;
-}
-
-int llama_score(llama_context *c, const int *tokens, int n, float *logprobs, llama_error *err) {
-    return ll_run(c, tokens, n, logprobs, err);
-}
-
-int llama_position(const llama_context *c) { return c->position; }
-int llama_context_length(const llama_context *c) { return c->n_ctx; }
-int llama_context_threads(const llama_context *c) { return c->n_threads; }
-const char *llama_context_kernels(const llama_context *c) { return c->kernels->name; }
-
-void llama_rewind(llama_context *c, int position) {
-    c->position = position < 0 ? 0 : position < c->position ? position : c->position;
-}
-
-llama_sampling llama_sampling_default(void) {
-    llama_sampling s = {0};
-    s.temperature = 0.8f, s.top_k = 40, s.top_p = 0.95f, s.repeat_penalty = 1, s.repeat_window = 64;
-    return s;
-}
-
-llama_sampler *llama_sampler_create(const llama_model *m, const llama_sampling *sampling, const llama_options *options,
-                                    llama_error *err) {
-    const llama_sampling o = sampling ? *sampling : llama_sampling_default();
-    const struct { const char *name, *range; double value; int ok; } field[] = {
-        {"temperature", "0 or more", o.temperature, o.temperature >= 0 && o.temperature <= FLT_MAX},
-        {"top_k", "0 or more", o.top_k, o.top_k >= 0},
-        {"top_p", "above 0 and at most 1", o.top_p, o.top_p > 0 && o.top_p <= 1},
-        {"min_p", "between 0 and 1", o.min_p, o.min_p >= 0 && o.min_p <= 1},
-        {"repeat_penalty", "above 0", o.repeat_penalty, o.repeat_penalty > 0 && o.repeat_penalty <= FLT_MAX},
-        {"repeat_window", "between 0 and 2^28", o.repeat_window, o.repeat_window >= 0 && o.repeat_window <= 1 << 28}};
-    for (size_t i = 0; i < sizeof field / sizeof *field; i++)
-        if (!field[i].ok)
-            return (llama_sampler *)ll_fail(err, "%s is %g, not %s", field[i].name, field[i].value, field[i].range);
-    const ll_allocator a = ll_allocator_of(options);
-    const size_t n = (size_t)m->config.vocab_size, window = (size_t)o.repeat_window;
-    /* One block: the struct, then arrays in falling order of their items' alignment. */
-    const size_t bytes = ll_add(sizeof(llama_sampler), ll_add(ll_mul(n, sizeof(ll_candidate) + sizeof(float) + 1),
-                                                              ll_mul(window, sizeof(int))));
-    llama_sampler *s = (llama_sampler *)ll_alloc(&a, bytes);
-    if (!s) return (llama_sampler *)ll_fail(err, "no memory: a sampler needs %zu bytes", bytes);
-    memset(s, 0, bytes);
-    s->sampling = o, s->allocator = a, s->vocab_size = m->config.vocab_size, s->state = o.seed;
-    s->candidates = (ll_candidate *)(void *)(s + 1);
-    s->logits = (float *)(void *)(s->candidates + n);
-    s->window = (int *)(void *)(s->logits + n);
-    s->repeated = (unsigned char *)(s->window + window);
-    return s;
-}
-
-void llama_sampler_free(llama_sampler *s) {
-    if (!s) return;
-    const ll_allocator a = s->allocator;
-    ll_release(&a, s);
-}
-
-void llama_sampler_accept(llama_sampler *s, int token) {
-    const int window = s->sampling.repeat_window;
-    if (!window || token < 0 || token >= s->vocab_size) return;
-    s->window[s->next] = token;
-    s->next = (s->next + 1) % window;
-    if (s->seen < window) s->seen++;
-}
-
-int llama_sample(llama_sampler *s, const float *logits, llama_error *err) {
-    const llama_sampling *o = &s->sampling;
-    const int n = s->vocab_size, penalise = o->repeat_penalty != 1 && s->seen;
-    if (o->adjust || penalise) {
-        memcpy(s->logits, logits, (size_t)n * sizeof *logits);
-        if (o->adjust) o->adjust(o->user, s->logits, n);
-        if (penalise) ll_penalise(s, s->logits);
-        logits = s->logits;
-    }
-    int best = 0;
-    for (int i = 0; i < n; i++) {
-        if (!(logits[i] <= FLT_MAX)) /* -infinity is a forbidden token; nan and +infinity are broken weights */
-            return ll_fail(err, "the logit of token %d is %g: the model's weights are damaged or overflow", i,
-                           (double)logits[i]),
-                   -1;
-        if (logits[i] > logits[best]) best = i;
-    }
-    const float max = logits[best];
-    if (!(max >= -FLT_MAX)) return ll_fail(err, "no token is allowed: every logit is -infinity"), -1;
-    if (o->temperature > 0) {
-        ll_candidate *list = s->candidates;
-        const int ranked = o->top_k > 0 && o->top_k < n;
-        int kept = 0;
-        if (ranked) ll_top_k(list, logits, n, kept = o->top_k);
-        else
-            for (; kept < n; kept++) list[kept].logit = logits[kept], list[kept].id = kept;
-        if (o->top_p < 1) kept = ll_top_p(list, kept, o->top_p, max, ranked);
-        int left = 0;
-        for (int i = 0; i < kept; i++) /* -infinity has probability 0, and is below any other bound */
-            if (list[i].logit >= -FLT_MAX && ll_exp(list[i].logit - max) >= o->min_p) list[left++] = list[i];
-        best = ll_draw(s, list, left, max);
-    }
-    llama_sampler_accept(s, best);
-    return best;
-}
-
-float llama_logprob(const float *logits, int vocab_size, int token) {
-    float max = logits[0];
-    double sum = 0;
-    for (int i = 1; i < vocab_size; i++) max = logits[i] > max ? logits[i] : max;
-    for (int i = 0; i < vocab_size; i++) sum += ll_exp(logits[i] - max);
-    return (float)(logits[token] - max - log(sum));
-}
-
 #undef LL_EACH_LAYER
 #undef LL_POSIX
 #undef LL_MMAP
