@@ -58,41 +58,42 @@ typedef struct {
 
 /* What a model is. Names and meaning are those of the Llama papers (arXiv:2302.13971, 2307.09288). */
 typedef struct {
-    int dim;                  /* width of the residual stream */
-    int hidden_dim;           /* width of the feed-forward layer */
+    int dim;        /* width of the residual stream */
+    int hidden_dim; /* width of the feed-forward layer */
     int n_layers;
-    int n_heads;              /* query heads */
-    int n_kv_heads;           /* key and value heads; n_heads / n_kv_heads queries share one (arXiv:2305.13245) */
-    int head_dim;             /* width of one head; n_heads * head_dim need not be dim */
+    int n_heads;    /* query heads */
+    int n_kv_heads; /* key and value heads; n_heads / n_kv_heads queries share one (arXiv:2305.13245) */
+    int head_dim;   /* width of one head; n_heads * head_dim need not be dim */
     int vocab_size;
-    int seq_len;              /* the longest context the model was trained for, in tokens */
-    int shared_classifier;    /* 1: the classifier is the embedding */
-    float norm_eps;           /* RMSNorm's epsilon */
-    float rope_theta;         /* rotary base */
-    const char *format;       /* "llama2.c version 0", ... */
-    const char *weight_type;  /* "f32", ... */
-    uint64_t weight_bytes;    /* bytes of weights that one token reads */
+    int seq_len;             /* the longest context the model was trained for, in tokens */
+    int shared_classifier;   /* 1: the classifier is the embedding */
+    float norm_eps;          /* RMSNorm's epsilon */
+    float rope_theta;        /* rotary base */
+    const char *format;      /* "llama2.c version 0", ... */
+    const char *weight_type; /* "f32", ... */
+    uint64_t weight_bytes;   /* bytes of weights that one token reads */
 } llama_config;
 
 /* Options; NULL or all zero means the defaults. The allocator serves whatever it is passed to for
  * its whole life; it may be called from the calling thread only. */
 typedef struct {
-    void *(*alloc)(void *user, size_t size);  /* NULL: malloc; must align as malloc does */
-    void (*release)(void *user, void *p);     /* NULL: free; never called with NULL */
+    void *(*alloc)(void *user, size_t size); /* NULL: malloc; must align as malloc does */
+    void (*release)(void *user, void *p);    /* NULL: free; never called with NULL */
     /* llama_load: */
-    int copy;      /* 1: read the file into memory instead of mapping it. A mapped file must not be
-                      written or cut while it is in use: on most systems that ends the process. */
+    int copy; /* 1: read the file into memory instead of mapping it. A mapped file must not be
+                 written or cut while it is in use: on most systems that ends the process. */
     /* llama_context_create: */
     int n_ctx;     /* length of the context in tokens; 0: the model's seq_len. May exceed seq_len. */
     int n_threads; /* 0: one per core; at most 1024; ignored without OpenMP */
     int n_batch;   /* most tokens evaluated at once; 0: 256. Memory grows with it. */
-    const char *kernels; /* the set of inner loops: "plain", "avx2", "avxvnni", "avx512", "avx512bf16", "neon", "neondot";
-                            NULL: the fastest that this processor has. Sets round differently in the last bits. */
+    /* The set of inner loops: "plain", "avx2", "avxvnni", "avx512", "avx512bf16", "neon", "neondot"; NULL: the fastest
+       that this processor has. Sets round differently in the last bits. */
+    const char *kernels;
     /* Called by the thread in llama_forward or llama_score, at least once a layer, with the share of
      * the call's work that is done, 0..1. Return nonzero to cancel: the call then fails and the
      * context is as it was before. */
     int (*progress)(void *user, float done);
-    void *user;    /* passed to alloc, release and progress */
+    void *user; /* passed to alloc, release and progress */
 } llama_options;
 
 /* ---- Model ---- */
@@ -103,8 +104,7 @@ LLAMA_API llama_model *llama_load(const char *path, const llama_options *options
 
 /* The same from size bytes at data, which are used in place and must stay valid and unchanged until
  * llama_free. data must be aligned to 4 bytes; 64 is faster. */
-LLAMA_API llama_model *llama_load_memory(const void *data, size_t size, const llama_options *options,
-                                         llama_error *err);
+LLAMA_API llama_model *llama_load_memory(const void *data, size_t size, const llama_options *options, llama_error *err);
 
 /* Frees a model after all of its contexts. NULL is allowed. */
 LLAMA_API void llama_free(llama_model *model);
@@ -120,8 +120,7 @@ LLAMA_API const void *llama_get_tokenizer(const llama_model *model, size_t *size
 
 /* An empty sequence. The model must outlive it. All memory is allocated here, none later. NULL on
  * failure; a context too large for memory is refused with the number of bytes. */
-LLAMA_API llama_context *llama_context_create(const llama_model *model, const llama_options *options,
-                                              llama_error *err);
+LLAMA_API llama_context *llama_context_create(const llama_model *model, const llama_options *options, llama_error *err);
 LLAMA_API void llama_context_free(llama_context *context); /* NULL is allowed */
 
 /* Bytes that llama_context_create would allocate with these options; SIZE_MAX if that overflows. */
@@ -135,8 +134,7 @@ LLAMA_API const float *llama_forward(llama_context *context, const int *tokens, 
 
 /* Like llama_forward, for scoring: logprobs[i], 0 <= i < n-1, becomes the natural logarithm of the
  * probability of tokens[i+1] given all before it. Returns 0, or -1 on failure as above. */
-LLAMA_API int llama_score(llama_context *context, const int *tokens, int n, float *logprobs,
-                          llama_error *err);
+LLAMA_API int llama_score(llama_context *context, const int *tokens, int n, float *logprobs, llama_error *err);
 
 LLAMA_API int llama_position(const llama_context *context);       /* tokens in the sequence */
 LLAMA_API int llama_context_length(const llama_context *context); /* tokens it can hold */
@@ -169,7 +167,7 @@ typedef struct {
     int repeat_window;    /* >= 0, in tokens */
     uint64_t seed;
     void (*adjust)(void *user, float *logits, int vocab_size); /* NULL: none */
-    void *user;           /* passed to adjust */
+    void *user;                                                /* passed to adjust */
 } llama_sampling;
 
 /* temperature 0.8, top_k 40, top_p 0.95, the rest off, repeat_window 64, seed 0. */

@@ -56,7 +56,8 @@ TOKENIZER_API void tokenizer_free(tokenizer *t); /* NULL is allowed */
 
 enum { TOKENIZER_SENTENCEPIECE = 1, TOKENIZER_BYTE_LEVEL }; /* kinds */
 
-enum {                      /* types of pieces, numbered as in .model and GGUF files */
+/* Types of pieces, numbered as in .model and GGUF files. */
+enum {
     TOKENIZER_NORMAL = 1,
     TOKENIZER_UNKNOWN,      /* SENTENCEPIECE has exactly one */
     TOKENIZER_CONTROL,      /* a special token: text never becomes one unless TOKENIZER_SPECIAL asks for it */
@@ -69,7 +70,7 @@ enum {                      /* types of pieces, numbered as in .model and GGUF f
 typedef struct {
     const char *text; /* SENTENCEPIECE: with U+2581 for a space; BYTE_LEVEL: the bytes themselves */
     size_t size;
-    float score;      /* SENTENCEPIECE: the highest is merged first */
+    float score; /* SENTENCEPIECE: the highest is merged first */
     int type;
 } tokenizer_piece;
 
@@ -77,15 +78,15 @@ typedef struct {
     int kind;
     const tokenizer_piece *pieces; /* (n_pieces) by id */
     int n_pieces;
-    const int (*merges)[2];        /* BYTE_LEVEL: (n_merges) ids of left and right, the first merged first; */
-    int n_merges;                  /* left + right is a piece too */
-    int bos;                       /* the id that starts a text; -1: none */
-    int add_bos;                   /* 1: a text starts with it */
-    const int *ends;               /* (n_ends) ids that end a text or a turn, the main one (eos) first; up to 64 */
+    const int (*merges)[2]; /* BYTE_LEVEL: (n_merges) ids of left and right, the first merged first; */
+    int n_merges;           /* left + right is a piece too */
+    int bos;                /* the id that starts a text; -1: none */
+    int add_bos;            /* 1: a text starts with it */
+    const int *ends;        /* (n_ends) ids that end a text or a turn, the main one (eos) first; up to 64 */
     int n_ends;
-    int chat_template;             /* a TOKENIZER_LLAMA2.. below; 0: none */
+    int chat_template;                              /* a TOKENIZER_LLAMA2.. below; 0: none */
     int add_dummy_prefix, remove_extra_whitespaces; /* SENTENCEPIECE */
-    int ignore_merges;             /* BYTE_LEVEL: a word that is a piece is taken whole, whatever the merges say */
+    int ignore_merges; /* BYTE_LEVEL: a word that is a piece is taken whole, whatever the merges say */
     /* Not NULL: a SENTENCEPIECE tokenizer whose pieces and rules come first; then only pieces, bos, add_bos,
      * ends (none: its own) and chat_template of these parts count. */
     const tokenizer *base;
@@ -131,8 +132,8 @@ TOKENIZER_API size_t tokenizer_bound(const tokenizer *t, size_t size);
  * text back, byte for byte, with byte-level BPE; with SentencePiece if there are byte pieces and the vocabulary
  * does not normalise its text, with one exception: the character U+2581, which stands for a space in pieces,
  * comes back as a space. */
-TOKENIZER_API ptrdiff_t tokenizer_encode(const tokenizer *t, const char *text, size_t size, int flags,
-                                         int *ids, size_t capacity, tokenizer_error *err);
+TOKENIZER_API ptrdiff_t tokenizer_encode(const tokenizer *t, const char *text, size_t size, int flags, int *ids,
+                                         size_t capacity, tokenizer_error *err);
 
 /* The bytes of token id as they continue a text in which previous stands before it (-1: id is the
  * first). *size becomes their number; they may hold zeros, need not end at a character's end, and stay
