@@ -934,9 +934,7 @@ static void tk_close_turn(tk_chat *c, tk_bytes text) {
         if (text.size == 0 || text.p[text.size - 1] != ' ') tk_say(c, " ", 1);
         tk_say_eos(c);
         break;
-    case TOKENIZER_LLAMA3:
-        tk_say_marker(c, "<|eot_id|>");
-        break;
+    case TOKENIZER_LLAMA3: tk_say_marker(c, "<|eot_id|>"); break;
     case TOKENIZER_CHATML:
         tk_say_marker(c, "<|im_end|>");
         tk_say_string(c, "\n");
@@ -945,9 +943,7 @@ static void tk_close_turn(tk_chat *c, tk_bytes text) {
         tk_say_eos(c);
         tk_say_string(c, "\n");
         break;
-    case TOKENIZER_MISTRAL:
-        tk_say_eos(c);
-        break;
+    case TOKENIZER_MISTRAL: tk_say_eos(c); break;
     }
 }
 
