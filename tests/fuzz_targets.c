@@ -194,7 +194,7 @@ static jmp_buf fuzz_exit_to;
 static int fuzz_status; /* that the program ended with */
 static FILE *fuzz_null; /* where it prints */
 
-static void fuzz_exit(int status) {
+__attribute__((noreturn)) static void fuzz_exit(int status) {
     fuzz_status = status;
     longjmp(fuzz_exit_to, 1);
 }

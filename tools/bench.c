@@ -100,17 +100,16 @@ static void fill_matrix(unsigned char *p, int type, const inside_tensor *t) {
         for (size_t at = 0; at < tile_bytes; at += 4) {
             state = state * 6364136223846793005u + 1442695040888963407u;
             const float x = ((float)(state >> 40) / 16777216.0f - 0.5f) * 0.04f;
-            const uint32_t bits = bits_of_float(x) >> 16, pair = bits | (bits ^ 0x8000) << 16; /* bf16 of x and -x */
-            put_uint(tile + at,
-                     type == INSIDE_F32    ? bits_of_float(x)
-                     : type == INSIDE_BF16 ? pair
-                                           : (uint32_t)(state >> 32),
-                     4);
+            const uint32_t half = bits_of_float(x) >> 16;
+            uint32_t word = (uint32_t)(state >> 32);
+            if (type == INSIDE_F32) word = bits_of_float(x);
+            if (type == INSIDE_BF16) word = half | (half ^ 0x8000) << 16; /* x and -x */
+            put_uint(tile + at, word, 4);
         }
         const size_t pair = INSIDE_LINE * (type == INSIDE_Q8 ? 33 : 9); /* a line of scales, then two groups */
         for (size_t at = 0; type >= INSIDE_Q8 && at < tile_bytes; at += pair)
             for (size_t k = 0; k < INSIDE_LINE; k += 2)
-                put_uint(tile + at + k, inside_f16(type == INSIDE_Q8 ? 1.5e-4f : 2.5e-3f), 2);
+                put_uint(tile + at + k, inside_to_f16(type == INSIDE_Q8 ? 1.5e-4f : 2.5e-3f), 2);
     }
 }
 
@@ -262,12 +261,12 @@ static const char help[] = "usage: bench MODEL | --shape NAME [options]\n"
                            "  --kernels SET   plain, avx2, avxvnni, avx512, avx512bf16, neon (default: the fastest)\n"
                            "  --json          one JSON object instead of the table\n";
 
-/* The words of this program for whatever is wrong. */
+/* Most options here are letters without a name. */
 static void wrong(option_fault fault, const option *o, const char *argument) {
-    char name[24] = "";
-    if (o) snprintf(name, sizeof name, o->name ? "--%s" : "-%s", o->name ? o->name : (const char[]){o->letter, 0});
+    char letter[] = {o ? o->letter : 0, 0};
     if (o && o->kind == WHOLE && (fault == OPTION_BAD_NUMBER || fault == OPTION_NEEDS_VALUE))
-        misuse("%s takes a number from %.0f to %.0f", name, o->low, o->high);
+        misuse("%s%s takes a number from %.0f to %.0f", o->name ? "--" : "-", o->name ? o->name : letter, o->low,
+               o->high);
     misuse("bad option or value at %.60s", argument);
 }
 

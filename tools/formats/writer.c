@@ -41,7 +41,7 @@ static float writer_largest(const float *x, int n) {
  * left, the scale is rounded up, or the largest value would be cut by many steps. */
 static uint16_t writer_quantize_q8(const float *x, int n, signed char *q) {
     const float max = writer_largest(x, n);
-    uint16_t half = inside_f16(max / 127.0f);
+    uint16_t half = inside_to_f16(max / 127.0f);
     if (!(max <= FLT_MAX)) return WRITER_NAN;
     if (half < 0x400 && 127.0f * float_of_f16(half) < max) half++;
     const float scale = float_of_f16(half), inverse = scale > 0 ? 1.0f / scale : 0;
@@ -80,7 +80,7 @@ static uint16_t writer_quantize_q4(const float *from, int n, signed char *q) {
         const float gain = writer_gain_q4(x, (i % 2 ? -1.0f : 1.0f) * (6.0f + 0.5f * (float)half_steps) / max, &scale);
         if (gain > most) most = gain, best = scale;
     }
-    const uint16_t half = inside_f16(best);
+    const uint16_t half = inside_to_f16(best);
     const float scale = float_of_f16(half), inverse = scale != 0 ? 1.0f / scale : 0;
     for (int i = 0; i < INSIDE_Q4_GROUP; i++) q[i] = (signed char)writer_round(x[i] * inverse, -8, 7);
     return half;
@@ -111,7 +111,7 @@ static void writer_encode_tile(int type, const float *rows, int count, int cols,
         if (r >= count) break;
         for (int k = 0; type == INSIDE_F32 && k < cols; k++) put_f32(tile + (size_t)k * INSIDE_LINE + 4 * r, x[k]);
         for (int k = 0; type == INSIDE_BF16 && k < cols; k++)
-            put_uint(tile + (size_t)(k / 2) * INSIDE_LINE + 4 * r + 2 * (k % 2), inside_bf16(x[k]), 2);
+            put_uint(tile + (size_t)(k / 2) * INSIDE_LINE + 4 * r + 2 * (k % 2), inside_to_bf16(x[k]), 2);
         if (type == INSIDE_Q8 || type == INSIDE_Q4) writer_encode_groups(type, x, cols, r, tile);
     }
 }

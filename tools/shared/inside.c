@@ -40,8 +40,8 @@ inside_tensor inside_tensor_at(const llama_config *f, int i) {
 size_t inside_tile_bytes(int type, int cols) { return ll_tile_bytes((ll_type)type, cols); }
 size_t inside_matrix_bytes(int type, int rows, int cols) { return ll_matrix_bytes((ll_type)type, rows, cols); }
 
-uint16_t inside_f16(float f) { return ll_to_f16(f); }
-uint16_t inside_bf16(float f) { return ll_to_bf16(f); }
+uint16_t inside_to_f16(float f) { return ll_to_f16(f); }
+uint16_t inside_to_bf16(float f) { return ll_to_bf16(f); }
 
 void inside_decode_tile(int type, const unsigned char *tile, int r, int cols, float *out) {
     ll_unpack_tiled((ll_type)type, tile, r, cols, out);

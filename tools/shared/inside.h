@@ -31,8 +31,8 @@ inside_tensor inside_tensor_at(const llama_config *f, int i);
 size_t inside_tile_bytes(int type, int cols);
 size_t inside_matrix_bytes(int type, int rows, int cols);
 
-uint16_t inside_f16(float f); /* to nearest, ties to even */
-uint16_t inside_bf16(float f);
+uint16_t inside_to_f16(float f); /* to nearest, ties to even */
+uint16_t inside_to_bf16(float f);
 
 /* out (cols) = row r of a tile. */
 void inside_decode_tile(int type, const unsigned char *tile, int r, int cols, float *out);
