@@ -118,6 +118,18 @@ $(BUILD)/tests/host: tests/host.cpp llama.h tokenizer.h $(BUILD)/libllama.a
 	    $(CC) -x c++ -std=c++98 -fno-exceptions -Wall -Wextra -Wpedantic $(filter-out -std=%,$(CFLAGS)) -c -o $@.o $< && \
 	    $(LINK) -o $@ $@.o $(BUILD)/libllama.a $(LDFLAGS) $(LIBS); fi
 
+# The implementations inside C++, as 98 and as 20: all of it checked with warnings as errors, then run, with the plain
+# kernels, which compile sooner. Where the compiler cannot do that the test is skipped.
+$(BUILD)/tests/header_only_cpp%: tests/header_only.cpp $(wildcard llama.[ch] tokenizer.[ch]) tests/test.h $(BUILD)/flags
+	@if echo 'int main() { return 0; }' | $(CC) -x c++ -std=c++$* -fsyntax-only - 2>/dev/null; then set -ex; \
+	    $(CC) -x c++ -std=c++$* -Wall -Wextra -Werror -fsyntax-only $<; \
+	    $(CC) -x c++ -std=c++$* -fno-exceptions -Wall -Wextra $(OPENMP_FLAGS) $(filter-out -std=%,$(CFLAGS)) \
+	        -DLLAMA_NO_SIMD -c -o $@.o $<; \
+	    $(LINK) -o $@ $@.o $(LDFLAGS) $(LIBS); \
+	else \
+	    printf '%s\n' '#!/bin/sh' 'echo "skipped: C++$*: the compiler has none"' \
+	        'echo "0 passed, 0 failed, 1 skipped"' > $@ && chmod +x $@; fi
+
 # ---- Libraries ----
 
 ifeq ($(shell uname -s),Darwin)
@@ -141,32 +153,34 @@ $(OUT)$(SHARED): $(BUILD)/pic/llama.o $(BUILD)/pic/tokenizer.o
 	$(LINK) $(SHARED_FLAGS) -o $@ $^ $(LDFLAGS) $(LIBS)
 
 # The program is installed as llama-c: "run" says too little outside this directory, and llama-run is
-# already a program of llama.cpp.
+# already a program of llama.cpp. The headers have a directory of their own, since others too have a tokenizer.h; and
+# what is linked through pkg-config finds the library again, wherever PREFIX is.
 PROGRAM := llama-c
-INSTALLED := bin/$(PROGRAM) share/llama.c/austen.llama include/llama.h include/tokenizer.h lib/libllama.a lib/$(SHARED_REAL) \
+INSTALLED := bin/$(PROGRAM) share/llama.c/austen.llama include/llama.c/llama.h include/llama.c/tokenizer.h lib/libllama.a lib/$(SHARED_REAL) \
     lib/$(SHARED_NAME) lib/$(SHARED) lib/pkgconfig/llama.pc
 
 install: all lib
-	mkdir -p "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/include" "$(DESTDIR)$(PREFIX)/lib/pkgconfig" \
+	mkdir -p "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/include/llama.c" "$(DESTDIR)$(PREFIX)/lib/pkgconfig" \
 	    "$(DESTDIR)$(PREFIX)/share/llama.c"
 	install -m 755 $(OUT)run "$(DESTDIR)$(PREFIX)/bin/$(PROGRAM)"
 	install -m 644 tools/model/austen.llama "$(DESTDIR)$(PREFIX)/share/llama.c/austen.llama"
-	install -m 644 llama.h tokenizer.h "$(DESTDIR)$(PREFIX)/include"
+	install -m 644 llama.h tokenizer.h "$(DESTDIR)$(PREFIX)/include/llama.c"
 	install -m 644 $(OUT)libllama.a "$(DESTDIR)$(PREFIX)/lib"
 	install -m 755 $(OUT)$(SHARED) "$(DESTDIR)$(PREFIX)/lib/$(SHARED_REAL)"
 	ln -sf $(SHARED_REAL) "$(DESTDIR)$(PREFIX)/lib/$(SHARED_NAME)"
 	ln -sf $(SHARED_NAME) "$(DESTDIR)$(PREFIX)/lib/$(SHARED)"
 	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' 'Name: llama' \
 	    'Description: runs Llama-family language models on a CPU' 'Version: $(VERSION)' \
-	    'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lllama' 'Libs.private: $(LIBS) $(OPENMP_FLAGS)' \
+	    'Cflags: -I$${includedir}/llama.c' 'Libs: -L$${libdir} -Wl,-rpath,$${libdir} -lllama' 'Libs.private: $(LIBS) $(OPENMP_FLAGS)' \
 	    > "$(DESTDIR)$(PREFIX)/lib/pkgconfig/llama.pc"
 
 uninstall:
-	cd "$(DESTDIR)$(PREFIX)" && rm -f $(INSTALLED) && rmdir share/llama.c
+	cd "$(DESTDIR)$(PREFIX)" && rm -f $(INSTALLED) && rmdir share/llama.c include/llama.c
 
 # ---- Tests ----
 
-PROGRAMS := $(TESTS) $(BUILD)/tests/header_only $(NO_MMAP_TESTS)
+PROGRAMS := $(TESTS) $(BUILD)/tests/header_only $(BUILD)/tests/header_only_cpp98 $(BUILD)/tests/header_only_cpp20 \
+    $(NO_MMAP_TESTS)
 test: all $(PROGRAMS) $(HELPERS)
 	@BUILD=$(BUILD) RUN=./$(OUT)run TOOLS=./$(OUT)tools sh tests/run_tests.sh $(PROGRAMS) $(wildcard tests/test_*.sh)
 

@@ -147,6 +147,8 @@ typedef struct { /* the caller's allocator, or malloc and free */
     void *user;
 } ll_allocator;
 
+typedef enum { LL_BORROWED, LL_MAPPED, LL_READ } ll_owner; /* whose a file's bytes are: who frees them, and how */
+
 struct llama_model {
     llama_config config;
     ll_layer *layers;
@@ -158,12 +160,13 @@ struct llama_model {
     ll_allocator allocator;
     const unsigned char *file; /* what the weights point into */
     size_t file_size;
-    enum { LL_BORROWED, LL_MAPPED, LL_READ } file_owner; /* whose it is: who frees it, and how */
+    ll_owner file_owner;
 };
 
-/* Writes the message, with control characters masked: file names are hostile too. Returns NULL. */
-static void *ll_fail(llama_error *err, const char *format, ...) {
+/* Writes code and message, with control characters masked: file names are hostile too. Returns NULL. */
+static void *ll_fail(llama_error *err, int code, const char *format, ...) {
     if (err) {
+        err->code = code;
         va_list args;
         va_start(args, format);
         vsnprintf(err->text, sizeof err->text, format, args);
@@ -255,19 +258,24 @@ static int ll_check_config(const llama_config *f, const char *name, llama_error 
     /* 2^28 keeps a row padded to a tile, or a head's pair of halves, well inside an int. */
     for (int i = 0; i < 8; i++)
         if (value[i] < 1 || value[i] > 1 << 28)
-            return ll_fail(err, "%s: %s is %d, not between 1 and %d: not a checkpoint, or a damaged one", name,
-                           names[i], value[i], 1 << 28),
+            return ll_fail(err, LLAMA_BAD_FILE,
+                           "%s: %s is %d, not between 1 and %d: not a checkpoint, or a damaged one", name, names[i],
+                           value[i], 1 << 28),
                    -1;
-    if (f->head_dim % 2) return ll_fail(err, "%s: head_dim is %d, not even", name, f->head_dim), -1;
+    if (f->head_dim % 2) return ll_fail(err, LLAMA_BAD_FILE, "%s: head_dim is %d, not even", name, f->head_dim), -1;
     if (f->n_heads % f->n_kv_heads)
-        return ll_fail(err, "%s: n_heads %d is no multiple of n_kv_heads %d", name, f->n_heads, f->n_kv_heads), -1;
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: n_heads %d is no multiple of n_kv_heads %d", name, f->n_heads,
+                       f->n_kv_heads),
+               -1;
     if (ll_mul((size_t)f->n_heads, (size_t)f->head_dim) > 1 << 28)
-        return ll_fail(err, "%s: n_heads %d x head_dim %d is too large", name, f->n_heads, f->head_dim), -1;
-    if (f->n_layers > 1 << 24) return ll_fail(err, "%s: n_layers is %d, more than %d", name, f->n_layers, 1 << 24), -1;
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: n_heads %d x head_dim %d is too large", name, f->n_heads, f->head_dim),
+               -1;
+    if (f->n_layers > 1 << 24)
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: n_layers is %d, more than %d", name, f->n_layers, 1 << 24), -1;
     if (!(f->norm_eps >= 0 && f->norm_eps <= 1))
-        return ll_fail(err, "%s: norm_eps is %g, not between 0 and 1", name, (double)f->norm_eps), -1;
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: norm_eps is %g, not between 0 and 1", name, (double)f->norm_eps), -1;
     if (!(f->rope_theta > 0 && f->rope_theta <= FLT_MAX))
-        return ll_fail(err, "%s: rope_theta is %g, not above 0", name, (double)f->rope_theta), -1;
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: rope_theta is %g, not above 0", name, (double)f->rope_theta), -1;
     return 0;
 }
 
@@ -276,7 +284,7 @@ static int ll_read_config(llama_config *f, const unsigned char *p, const char *n
     f->dim = ll_i32(p), f->hidden_dim = ll_i32(p + 4), f->n_layers = ll_i32(p + 8), f->n_heads = ll_i32(p + 12);
     f->n_kv_heads = ll_i32(p + 16), f->vocab_size = ll_i32(p + 20), f->seq_len = ll_i32(p + 24);
     if (f->dim > 0 && f->dim <= 1 << 28 && f->n_heads > 0 && f->dim % f->n_heads) /* else ll_check_config says more */
-        return ll_fail(err, "%s: dim %d is no multiple of n_heads %d", name, f->dim, f->n_heads), -1;
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: dim %d is no multiple of n_heads %d", name, f->dim, f->n_heads), -1;
     f->head_dim = f->n_heads > 0 ? f->dim / f->n_heads : 1;
     f->norm_eps = 1e-5f;
     f->rope_theta = 10000.0f;
@@ -329,10 +337,11 @@ static void ll_layout_v1(llama_model *m, ll_reader *r, size_t group) {
 static int ll_check_group(const llama_config *f, int group, const char *name, llama_error *err) {
     const int q = f->n_heads * f->head_dim, kv = f->n_kv_heads * f->head_dim;
     const int rows[] = {f->vocab_size, q, kv, f->hidden_dim};
-    if (group < 1) return ll_fail(err, "%s: group size is %d, not 1 or more", name, group), -1;
+    if (group < 1) return ll_fail(err, LLAMA_BAD_FILE, "%s: group size is %d, not 1 or more", name, group), -1;
     for (int i = 0; i < 4; i++)
         if (ll_mul((size_t)rows[i], (size_t)f->dim) % (size_t)group)
-            return ll_fail(err, "%s: group size %d does not divide a tensor of %d x %d", name, group, rows[i], f->dim),
+            return ll_fail(err, LLAMA_BAD_FILE, "%s: group size %d does not divide a tensor of %d x %d", name, group,
+                           rows[i], f->dim),
                    -1;
     return 0;
 }
@@ -383,7 +392,7 @@ static int ll_new_layers(llama_model *m, int frequencies, const char *name, llam
     const llama_config *f = &m->config;
     const size_t bytes = ll_mul((size_t)f->n_layers, sizeof(ll_layer));
     m->layers = (ll_layer *)ll_alloc(&m->allocator, ll_add(bytes, (size_t)frequencies * sizeof(float)));
-    if (!m->layers) return ll_fail(err, "%s: no memory for %d layers", name, f->n_layers), -1;
+    if (!m->layers) return ll_fail(err, LLAMA_NO_MEMORY, "%s: no memory for %d layers", name, f->n_layers), -1;
     float *frequency = (float *)(void *)(m->layers + f->n_layers);
     for (int i = 0; i < frequencies; i++) frequency[i] = (float)pow(f->rope_theta, -2.0 * i / f->head_dim);
     m->rope_frequencies = frequency;
@@ -409,17 +418,19 @@ static int ll_parse_llama2c(llama_model *m, const char *name, llama_error *err) 
     ll_reader r = {m->file, m->file_size, 28};
     const unsigned char *p = r.data;
     int version = 0, group = 0;
-    if (r.size < 28) return ll_fail(err, "%s: %zu bytes are too few for a checkpoint's header", name, r.size), -1;
+    if (r.size < 28)
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: %zu bytes are too few for a checkpoint's header", name, r.size), -1;
     if (ll_u32(p) == 0x616b3432) { /* "24ka" */
-        if (r.size < 256) return ll_fail(err, "%s: %zu bytes, shorter than the 256-byte header", name, r.size), -1;
+        if (r.size < 256)
+            return ll_fail(err, LLAMA_BAD_FILE, "%s: %zu bytes, shorter than the 256-byte header", name, r.size), -1;
         version = ll_i32(p + 4);
         if (version != 1 && version != 2)
-            return ll_fail(err, "%s: version is %d, known are 0, 1 and 2", name, version), -1;
+            return ll_fail(err, LLAMA_BAD_FILE, "%s: version is %d, known are 0, 1 and 2", name, version), -1;
         r.at = 256;
     }
     if (ll_read_config(f, version ? p + 8 : p, name, err)) return -1;
     if (version) {
-        if (p[36] > 1) return ll_fail(err, "%s: shared_classifier is %d, not 0 or 1", name, p[36]), -1;
+        if (p[36] > 1) return ll_fail(err, LLAMA_BAD_FILE, "%s: shared_classifier is %d, not 0 or 1", name, p[36]), -1;
         f->shared_classifier = p[36];
     } else {
         f->shared_classifier = f->vocab_size > 0; /* a negative size says that it is not */
@@ -431,10 +442,11 @@ static int ll_parse_llama2c(llama_model *m, const char *name, llama_error *err) 
         if (ll_check_group(f, group, name, err)) return -1;
     }
     const size_t implied = ll_implied_size(f, version, group);
-    if (implied == SIZE_MAX) return ll_fail(err, "%s: the header implies more bytes than memory can address", name), -1;
+    if (implied == SIZE_MAX)
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: the header implies more bytes than memory can address", name), -1;
     if (implied != r.size)
-        return ll_fail(err, "%s: the file has %zu bytes, its header implies %zu%s", name, r.size, implied,
-                       implied > r.size ? ": cut short?" : ""),
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: the file has %zu bytes, its header implies %zu%s", name, r.size,
+                       implied, implied > r.size ? ": cut short?" : ""),
                -1;
     if (ll_new_layers(m, f->head_dim / 2, name, err)) return -1;
     if (version) ll_layout_v1(m, &r, (size_t)group);
@@ -487,22 +499,27 @@ static const void *ll_read_tensor(llama_model *m, int i, uint64_t *end, ll_type 
     const unsigned char *p = m->file + LL_HEADER + (size_t)i * LL_ENTRY;
     char got[33] = {0};
     memcpy(got, p, 32);
-    if (memcmp(p, want.name, 32)) return ll_fail(err, "%s: tensor %d is \"%s\", not \"%s\"", name, i, got, want.name);
+    if (memcmp(p, want.name, 32))
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: tensor %d is \"%s\", not \"%s\"", name, i, got, want.name);
     const uint32_t code = ll_u32(p + 32), rows = ll_u32(p + 36), cols = ll_u32(p + 40);
     const uint64_t offset = ll_u64(p + 48), size = ll_u64(p + 56);
     if (want.vector ? code != LL_F32_ROWS : code < LL_F32 || code > LL_Q4)
-        return ll_fail(err, "%s: tensor %s has type %" PRIu32 ", not %s", name, got, code,
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: tensor %s has type %" PRIu32 ", not %s", name, got, code,
                        want.vector ? "0" : "1 to 4");
     if (rows != (uint32_t)want.rows || cols != (uint32_t)want.cols)
-        return ll_fail(err, "%s: tensor %s is %" PRIu32 " x %" PRIu32 ", the header implies %d x %d", name, got, rows,
-                       cols, want.rows, want.cols);
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: tensor %s is %" PRIu32 " x %" PRIu32 ", the header implies %d x %d",
+                       name, got, rows, cols, want.rows, want.cols);
     const size_t bytes = ll_matrix_bytes((ll_type)code, want.rows, want.cols);
     if (size != bytes)
-        return ll_fail(err, "%s: tensor %s has size %" PRIu64 ", its type and shape imply %zu", name, got, size, bytes);
-    if (offset % 64) return ll_fail(err, "%s: tensor %s has offset %" PRIu64 ", no multiple of 64", name, got, offset);
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: tensor %s has size %" PRIu64 ", its type and shape imply %zu", name,
+                       got, size, bytes);
+    if (offset % 64)
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: tensor %s has offset %" PRIu64 ", no multiple of 64", name, got,
+                       offset);
     if (offset < *end || offset > m->file_size || size > m->file_size - offset)
-        return ll_fail(err, "%s: tensor %s takes bytes %" PRIu64 " + %" PRIu64 ", allowed are %" PRIu64 " to %zu%s",
-                       name, got, offset, size, *end, m->file_size, offset < *end ? "" : ": cut short?");
+        return ll_fail(err, LLAMA_BAD_FILE,
+                       "%s: tensor %s takes bytes %" PRIu64 " + %" PRIu64 ", allowed are %" PRIu64 " to %zu%s", name,
+                       got, offset, size, *end, m->file_size, offset < *end ? "" : ": cut short?");
     *end = offset + size;
     *type = (ll_type)code;
     return m->file + (size_t)offset;
@@ -527,11 +544,14 @@ static int ll_read_table(llama_model *m, uint64_t end, const char *name, llama_e
         if (t.vector) *vector[k] = (const float *)data;
         else *matrix[k] = read;
         if (k == 12 && (w->wk.type != w->wq.type || w->wv.type != w->wq.type || w->w3.type != w->w1.type))
-            return ll_fail(err, "%s: layer %d: the types of wq, wk, wv, or of w1, w3, differ", name, l), -1;
+            return ll_fail(err, LLAMA_BAD_FILE, "%s: layer %d: the types of wq, wk, wv, or of w1, w3, differ", name, l),
+                   -1;
     }
     if (f->shared_classifier) m->classifier = m->embedding;
     if (end != m->file_size)
-        return ll_fail(err, "%s: the file has %zu bytes, its tensors end at %" PRIu64, name, m->file_size, end), -1;
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: the file has %zu bytes, its tensors end at %" PRIu64, name,
+                       m->file_size, end),
+               -1;
     return 0;
 }
 
@@ -540,11 +560,16 @@ static int ll_parse_llama(llama_model *m, const char *name, llama_error *err) {
     llama_config *f = &m->config;
     const unsigned char *p = m->file;
     if (m->file_size < LL_HEADER)
-        return ll_fail(err, "%s: %zu bytes, shorter than the %d-byte header", name, m->file_size, LL_HEADER), -1;
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: %zu bytes, shorter than the %d-byte header", name, m->file_size,
+                       LL_HEADER),
+               -1;
     if (ll_u32(p + 8) != 1)
-        return ll_fail(err, "%s: version of the format is %" PRIu32 ", known is 1", name, ll_u32(p + 8)), -1;
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: version of the format is %" PRIu32 ", known is 1", name,
+                       ll_u32(p + 8)),
+               -1;
     if (ll_u32(p + 12) > 1)
-        return ll_fail(err, "%s: shared_classifier is %" PRIu32 ", not 0 or 1", name, ll_u32(p + 12)), -1;
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: shared_classifier is %" PRIu32 ", not 0 or 1", name, ll_u32(p + 12)),
+               -1;
     int *const field[] = {&f->dim,        &f->hidden_dim, &f->n_layers,   &f->n_heads,
                           &f->n_kv_heads, &f->head_dim,   &f->vocab_size, &f->seq_len};
     for (int i = 0; i < 8; i++) *field[i] = ll_i32(p + 16 + 4 * i);
@@ -552,18 +577,18 @@ static int ll_parse_llama(llama_model *m, const char *name, llama_error *err) {
     f->norm_eps = ll_f32(p + 48), f->rope_theta = ll_f32(p + 52);
     if (ll_check_config(f, name, err)) return -1;
     if (ll_u32(p + 72) != (uint32_t)ll_tensor_count(f))
-        return ll_fail(err, "%s: %" PRIu32 " tensors are too %s for %d layers", name, ll_u32(p + 72),
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: %" PRIu32 " tensors are too %s for %d layers", name, ll_u32(p + 72),
                        ll_u32(p + 72) < (uint32_t)ll_tensor_count(f) ? "few" : "many", f->n_layers),
                -1;
     uint64_t end = LL_HEADER + (uint64_t)ll_tensor_count(f) * LL_ENTRY;
     if (end > m->file_size)
-        return ll_fail(err, "%s: %zu bytes, its table of tensors alone needs %" PRIu64 ": cut short?", name,
-                       m->file_size, end),
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: %zu bytes, its table of tensors alone needs %" PRIu64 ": cut short?",
+                       name, m->file_size, end),
                -1;
     const uint64_t tokenizer = ll_u64(p + 56), size = ll_u64(p + 64);
     if (size) {
         if (tokenizer < end || tokenizer > m->file_size || size > m->file_size - tokenizer)
-            return ll_fail(err,
+            return ll_fail(err, LLAMA_BAD_FILE,
                            "%s: the tokenizer takes bytes %" PRIu64 " + %" PRIu64 ", allowed are %" PRIu64 " to %zu",
                            name, tokenizer, size, end, m->file_size),
                    -1;
@@ -578,11 +603,12 @@ static int ll_parse_llama(llama_model *m, const char *name, llama_error *err) {
 /* Fills m from m->file. name is for messages. */
 static int ll_parse(llama_model *m, const char *name, llama_error *err) {
     static const char *const types[] = {"f32", "f32", "bf16", "q8", "q4", "int8"};
-    if (!ll_is_little_endian()) return ll_fail(err, "%s: checkpoints need a little-endian processor", name), -1;
+    if (!ll_is_little_endian())
+        return ll_fail(err, LLAMA_BAD_FILE, "%s: checkpoints need a little-endian processor", name), -1;
     const int ours = m->file_size >= 8 && !memcmp(m->file, ll_magic, 8);
     if (ours ? ll_parse_llama(m, name, err) : ll_parse_llama2c(m, name, err)) {
         const char *other = ll_other_format(m->file, m->file_size); /* only now: any bytes may begin a good header */
-        return other ? ll_fail(err, "%s: not a checkpoint but %s", name, other), -1 : -1;
+        return other ? ll_fail(err, LLAMA_BAD_FILE, "%s: not a checkpoint but %s", name, other), -1 : -1;
     }
     m->config.weight_type = types[m->layers->wq.type];
     m->config.weight_bytes = ll_weight_bytes(m);
@@ -1059,6 +1085,7 @@ struct llama_context {
     int (*progress)(void *user, float done);
     void *user;
     int n_ctx, n_batch, n_threads, position;
+    int logits_at;          /* the position that logits belong to; 0: none */
     int rope_ready;         /* positions whose rotations are computed */
     volatile int cancelled; /* written by thread 0 before a barrier, read by all after it */
     /* Rows of activations are padded to whole tiles: a stride is a multiple of LL_TILE. */
@@ -1599,7 +1626,8 @@ static void ll_evaluate(ll_team team, llama_context *c, const int *tokens, int n
         if (logprobs) {
             const int scored = done + chunk < n ? chunk : chunk - 1;
             ll_score_rows(team, c, tokens + done + 1, scored, logprobs + done);
-        } else if (done + chunk == n) ll_classify(team, c, chunk - 1, 1);
+        }
+        if (done + chunk == n) ll_classify(team, c, chunk - 1, 1);
     }
 }
 
@@ -1610,16 +1638,19 @@ enum { LL_SMALL = 8 << 20 };
  * context holds, as it was. */
 static int ll_run(llama_context *c, const int *tokens, int n, float *logprobs, llama_error *err) {
     const int vocab_size = c->model->config.vocab_size;
-    if (n < 1) return ll_fail(err, "%d tokens given, at least 1 needed", n), -1;
+    if (n < 1) return ll_fail(err, LLAMA_BAD_TOKEN, "%d tokens given, at least 1 needed", n), -1;
     if (n > c->n_ctx - c->position)
-        return ll_fail(err, "%d tokens do not fit: the context holds %d and %d are taken", n, c->n_ctx, c->position),
+        return ll_fail(err, LLAMA_NO_ROOM, "%d tokens do not fit: the context holds %d and %d are taken", n, c->n_ctx,
+                       c->position),
                -1;
     for (int i = 0; i < n; i++)
         if (tokens[i] < 0 || tokens[i] >= vocab_size)
-            return ll_fail(err, "token %d of %d is %d, not between 0 and %d", i, n, tokens[i], vocab_size - 1), -1;
+            return ll_fail(err, LLAMA_BAD_TOKEN, "token %d of %d is %d, not between 0 and %d", i, n, tokens[i],
+                           vocab_size - 1),
+                   -1;
     ll_sync sync = {0, 0, 0};
     const ll_team alone = {0, 1, &sync};
-    c->cancelled = 0;
+    c->cancelled = c->logits_at = 0;
 #ifdef _OPENMP
     if (c->n_threads > 1 && (uint64_t)n * c->model->config.weight_bytes > LL_SMALL) {
 #ifdef KMP_VERSION_MAJOR
@@ -1633,8 +1664,8 @@ static int ll_run(llama_context *c, const int *tokens, int n, float *logprobs, l
     } else
 #endif
         ll_evaluate(alone, c, tokens, n, logprobs);
-    if (c->cancelled) return ll_fail(err, "cancelled"), -1;
-    c->position += n;
+    if (c->cancelled) return ll_fail(err, LLAMA_CANCELLED, "cancelled"), -1;
+    c->logits_at = c->position += n;
     return 0;
 }
 
@@ -1652,13 +1683,15 @@ typedef struct {
     int id;
 } ll_candidate;
 
+enum { LL_HISTORY = 1024 }; /* tokens that a sampler can go back and still know its window */
+
 struct llama_sampler {
     llama_sampling sampling;
     ll_allocator allocator;
     int vocab_size;
     uint64_t state;
-    int *window;              /* (repeat_window) the last tokens, a ring */
-    int seen;                 /* tokens remembered so far, at most repeat_window */
+    int *history;             /* (capacity) the last tokens, a ring; the window and LL_HISTORY before it */
+    int capacity, seen;       /* how many there may be, and are */
     int next;                 /* where the next one goes */
     float *logits;            /* (vocab_size) a copy to change */
     ll_candidate *candidates; /* (vocab_size) */
@@ -1746,13 +1779,14 @@ static int ll_draw(llama_sampler *s, const ll_candidate *list, int n, float max)
 /* Tokens of the window become less likely, once each (arXiv:1909.05858): a positive logit is divided by the penalty, a
  * negative one multiplied, so that both fall. */
 static void ll_penalise(llama_sampler *s, float *logits) {
-    for (int i = 0; i < s->seen; i++) {
-        const int id = s->window[i];
+    const int window = s->seen < s->sampling.repeat_window ? s->seen : s->sampling.repeat_window;
+    for (int i = 1; i <= window; i++) {
+        const int id = s->history[(s->next - i + s->capacity) % s->capacity];
         if (s->repeated[id]) continue;
         s->repeated[id] = 1;
         logits[id] = logits[id] > 0 ? logits[id] / s->sampling.repeat_penalty : logits[id] * s->sampling.repeat_penalty;
     }
-    for (int i = 0; i < s->seen; i++) s->repeated[s->window[i]] = 0;
+    for (int i = 1; i <= window; i++) s->repeated[s->history[(s->next - i + s->capacity) % s->capacity]] = 0;
 }
 
 /* ==== 6. Public functions =======================================================================
@@ -1779,7 +1813,7 @@ void llama_free(llama_model *m) {
 static llama_model *ll_new_model(const llama_options *options, const char *name, llama_error *err) {
     const ll_allocator a = ll_allocator_of(options);
     llama_model *m = (llama_model *)ll_alloc(&a, sizeof *m);
-    if (!m) return (llama_model *)ll_fail(err, "%.120s: no memory", name);
+    if (!m) return (llama_model *)ll_fail(err, LLAMA_NO_MEMORY, "%.120s: no memory", name);
     memset(m, 0, sizeof *m);
     m->allocator = a;
     return m;
@@ -1790,7 +1824,7 @@ static llama_model *ll_new_model(const llama_options *options, const char *name,
 static int ll_map_file(llama_model *m, const char *path, llama_error *err) {
     int fd = open(path, O_RDONLY), result = 1;
     struct stat st;
-    if (fd < 0) return ll_fail(err, "%.120s: cannot open: %s", path, strerror(errno)), -1;
+    if (fd < 0) return ll_fail(err, LLAMA_BAD_FILE, "%.120s: cannot open: %s", path, strerror(errno)), -1;
     if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size > 0 && (uint64_t)st.st_size < SIZE_MAX) {
         void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
         if (p != MAP_FAILED)
@@ -1805,7 +1839,7 @@ static int ll_map_file(llama_model *m, const char *path, llama_error *err) {
  * any size where long has 32 bits. The buffer doubles, at least to what the file says of its size. */
 static int ll_read_file(llama_model *m, const char *path, llama_error *err) {
     FILE *file = fopen(path, "rb");
-    if (!file) return ll_fail(err, "%.120s: cannot open: %s", path, strerror(errno)), -1;
+    if (!file) return ll_fail(err, LLAMA_BAD_FILE, "%.120s: cannot open: %s", path, strerror(errno)), -1;
     long end = fseek(file, 0, SEEK_END) ? -1 : ftell(file);
     rewind(file);
     size_t capacity = end > 0 && end < LONG_MAX ? (size_t)end + 1 : 1 << 20, size = 0;
@@ -1826,8 +1860,8 @@ static int ll_read_file(llama_model *m, const char *path, llama_error *err) {
     const int failed = ferror(file), why = errno;
     fclose(file);
     m->file = data, m->file_size = size, m->file_owner = LL_READ;
-    if (!data) return ll_fail(err, "%.120s: no memory for %zu bytes", path, capacity), -1;
-    if (failed) return ll_fail(err, "%.120s: cannot read: %s", path, strerror(why)), -1;
+    if (!data) return ll_fail(err, LLAMA_NO_MEMORY, "%.120s: no memory for %zu bytes", path, capacity), -1;
+    if (failed) return ll_fail(err, LLAMA_BAD_FILE, "%.120s: cannot read: %s", path, strerror(why)), -1;
     return 0;
 }
 
@@ -1848,7 +1882,8 @@ llama_model *llama_load(const char *path, const llama_options *options, llama_er
 }
 
 llama_model *llama_load_memory(const void *data, size_t size, const llama_options *options, llama_error *err) {
-    if ((uintptr_t)data % sizeof(float)) return (llama_model *)ll_fail(err, "memory: data is not aligned to 4 bytes");
+    if ((uintptr_t)data % sizeof(float))
+        return (llama_model *)ll_fail(err, LLAMA_BAD_OPTION, "memory: data is not aligned to 4 bytes");
     llama_model *m = ll_new_model(options, "memory", err);
     if (!m) return NULL;
     m->file = (const unsigned char *)data, m->file_size = size, m->file_owner = LL_BORROWED;
@@ -1934,9 +1969,10 @@ static int ll_cores(void) {
 
 /* The numbers of a context: options where they are given, defaults where not. */
 static int ll_configure_context(llama_context *c, const llama_model *m, const llama_options *o, llama_error *err) {
-    const llama_options none = {0};
-    if (!o) o = &none;
+    llama_options none;
+    memset(&none, 0, sizeof none);
     memset(c, 0, sizeof *c);
+    if (!o) o = &none;
     /* A runtime that cannot start its threads ends the process: no number of them that no machine has. */
     const struct {
         const char *name;
@@ -1944,12 +1980,16 @@ static int ll_configure_context(llama_context *c, const llama_model *m, const ll
     } field[] = {{"n_ctx", o->n_ctx, 1 << 28}, {"n_threads", o->n_threads, 1024}, {"n_batch", o->n_batch, 1 << 28}};
     for (int i = 0; i < 3; i++)
         if (field[i].value < 0 || field[i].value > field[i].most)
-            return ll_fail(err, "%s is %d, not between 0 and %d", field[i].name, field[i].value, field[i].most), -1;
+            return ll_fail(err, LLAMA_BAD_OPTION, "%s is %d, not between 0 and %d", field[i].name, field[i].value,
+                           field[i].most),
+                   -1;
     c->model = m;
     c->half = m->layers->wq.type == LL_BF16 || m->layers->wq.type == LL_Q8 || m->layers->wq.type == LL_Q4;
     c->kernels = ll_find_kernels(o->kernels);
     if (!c->kernels)
-        return ll_fail(err, "kernels \"%.20s\" are not to be had on this processor or in this build", o->kernels), -1;
+        return ll_fail(err, LLAMA_BAD_OPTION, "kernels \"%.20s\" are not to be had on this processor or in this build",
+                       o->kernels),
+               -1;
     c->allocator = ll_allocator_of(o);
     c->progress = o->progress, c->user = o->user;
     c->n_ctx = o->n_ctx ? o->n_ctx : m->config.seq_len;
@@ -1974,7 +2014,8 @@ llama_context *llama_context_create(const llama_model *m, const llama_options *o
     const size_t bytes = llama_context_bytes(m, options);
     unsigned char *memory = (unsigned char *)ll_alloc(&c.allocator, bytes);
     if (!memory)
-        return (llama_context *)ll_fail(err, "no memory: a context of %d tokens needs %zu bytes", c.n_ctx, bytes);
+        return (llama_context *)ll_fail(err, LLAMA_NO_MEMORY, "no memory: a context of %d tokens needs %zu bytes",
+                                        c.n_ctx, bytes);
     /* The struct comes first, because release gets the pointer that alloc gave; buffers from the next line on. */
     unsigned char *base = memory + sizeof c;
     ll_layout_context(&c, base + (64 - (uintptr_t)base % 64) % 64);
@@ -1990,6 +2031,10 @@ void llama_context_free(llama_context *c) {
 
 const float *llama_forward(llama_context *c, const int *tokens, int n, llama_error *err) {
     return ll_run(c, tokens, n, NULL, err) ? NULL : c->logits;
+}
+
+const float *llama_logits(const llama_context *c) {
+    return c->logits_at && c->logits_at == c->position ? c->logits : NULL;
 }
 
 int llama_score(llama_context *c, const int *tokens, int n, float *logprobs, llama_error *err) {
@@ -2011,8 +2056,27 @@ void llama_rewind(llama_context *c, int position) {
  */
 
 llama_sampling llama_sampling_default(void) {
-    llama_sampling s = {0};
+    llama_sampling s;
+    memset(&s, 0, sizeof s);
     s.temperature = 0.8f, s.top_k = 40, s.top_p = 0.95f, s.repeat_penalty = 1, s.repeat_window = 64;
+    return s;
+}
+
+/* One block: the struct, then arrays in falling order of their items' alignment. */
+static llama_sampler *ll_new_sampler(int vocab_size, const llama_sampling *o, const llama_options *options,
+                                     llama_error *err) {
+    const ll_allocator a = ll_allocator_of(options);
+    const size_t n = (size_t)vocab_size, capacity = o->repeat_window ? (size_t)o->repeat_window + LL_HISTORY : 0;
+    const size_t bytes = ll_add(sizeof(llama_sampler), ll_add(ll_mul(n, sizeof(ll_candidate) + sizeof(float) + 1),
+                                                              ll_mul(capacity, sizeof(int))));
+    llama_sampler *s = (llama_sampler *)ll_alloc(&a, bytes);
+    if (!s) return (llama_sampler *)ll_fail(err, LLAMA_NO_MEMORY, "no memory: a sampler needs %zu bytes", bytes);
+    memset(s, 0, bytes);
+    s->sampling = *o, s->allocator = a, s->vocab_size = vocab_size, s->capacity = (int)capacity, s->state = o->seed;
+    s->candidates = (ll_candidate *)(void *)(s + 1);
+    s->logits = (float *)(void *)(s->candidates + n);
+    s->history = (int *)(void *)(s->logits + n);
+    s->repeated = (unsigned char *)(s->history + capacity);
     return s;
 }
 
@@ -2023,29 +2087,25 @@ llama_sampler *llama_sampler_create(const llama_model *m, const llama_sampling *
         const char *name, *range;
         double value;
         int ok;
-    } field[] = {
-        {"temperature", "0 or more", o.temperature, o.temperature >= 0 && o.temperature <= FLT_MAX},
-        {"top_k", "0 or more", o.top_k, o.top_k >= 0},
-        {"top_p", "above 0 and at most 1", o.top_p, o.top_p > 0 && o.top_p <= 1},
-        {"min_p", "between 0 and 1", o.min_p, o.min_p >= 0 && o.min_p <= 1},
-        {"repeat_penalty", "above 0", o.repeat_penalty, o.repeat_penalty > 0 && o.repeat_penalty <= FLT_MAX},
-        {"repeat_window", "between 0 and 2^28", o.repeat_window, o.repeat_window >= 0 && o.repeat_window <= 1 << 28}};
+    } field[] = {{"temperature", "0 or more", o.temperature, o.temperature >= 0 && o.temperature <= FLT_MAX},
+                 {"top_k", "0 or more", (double)o.top_k, o.top_k >= 0},
+                 {"top_p", "above 0 and at most 1", o.top_p, o.top_p > 0 && o.top_p <= 1},
+                 {"min_p", "between 0 and 1", o.min_p, o.min_p >= 0 && o.min_p <= 1},
+                 {"repeat_penalty", "above 0", o.repeat_penalty, o.repeat_penalty > 0 && o.repeat_penalty <= FLT_MAX},
+                 {"repeat_window", "between 0 and 2^28", (double)o.repeat_window,
+                  o.repeat_window >= 0 && o.repeat_window <= 1 << 28}};
     for (size_t i = 0; i < sizeof field / sizeof *field; i++)
         if (!field[i].ok)
-            return (llama_sampler *)ll_fail(err, "%s is %g, not %s", field[i].name, field[i].value, field[i].range);
-    const ll_allocator a = ll_allocator_of(options);
-    const size_t n = (size_t)m->config.vocab_size, window = (size_t)o.repeat_window;
-    /* One block: the struct, then arrays in falling order of their items' alignment. */
-    const size_t bytes = ll_add(sizeof(llama_sampler), ll_add(ll_mul(n, sizeof(ll_candidate) + sizeof(float) + 1),
-                                                              ll_mul(window, sizeof(int))));
-    llama_sampler *s = (llama_sampler *)ll_alloc(&a, bytes);
-    if (!s) return (llama_sampler *)ll_fail(err, "no memory: a sampler needs %zu bytes", bytes);
-    memset(s, 0, bytes);
-    s->sampling = o, s->allocator = a, s->vocab_size = m->config.vocab_size, s->state = o.seed;
-    s->candidates = (ll_candidate *)(void *)(s + 1);
-    s->logits = (float *)(void *)(s->candidates + n);
-    s->window = (int *)(void *)(s->logits + n);
-    s->repeated = (unsigned char *)(s->window + window);
+            return (llama_sampler *)ll_fail(err, LLAMA_BAD_OPTION, "%s is %g, not %s", field[i].name, field[i].value,
+                                            field[i].range);
+    return ll_new_sampler(m->config.vocab_size, &o, options, err);
+}
+
+llama_sampler *llama_sampler_copy(const llama_sampler *from, const llama_options *options, llama_error *err) {
+    llama_sampler *s = ll_new_sampler(from->vocab_size, &from->sampling, options, err);
+    if (!s) return NULL;
+    s->state = from->state, s->seen = from->seen, s->next = from->next;
+    memcpy(s->history, from->history, (size_t)s->capacity * sizeof *s->history);
     return s;
 }
 
@@ -2056,11 +2116,22 @@ void llama_sampler_free(llama_sampler *s) {
 }
 
 void llama_sampler_accept(llama_sampler *s, int token) {
-    const int window = s->sampling.repeat_window;
-    if (!window || token < 0 || token >= s->vocab_size) return;
-    s->window[s->next] = token;
-    s->next = (s->next + 1) % window;
-    if (s->seen < window) s->seen++;
+    if (!s->capacity || token < 0 || token >= s->vocab_size) return;
+    s->history[s->next] = token;
+    s->next = (s->next + 1) % s->capacity;
+    if (s->seen < s->capacity) s->seen++;
+}
+
+void llama_sampler_rewind(llama_sampler *s, int n) {
+    if (n < 0 || !s->capacity) return;
+    if (n > s->seen) n = s->seen;
+    s->seen -= n;
+    s->next = (s->next - n + s->capacity) % s->capacity;
+}
+
+void llama_sampler_reset(llama_sampler *s) {
+    s->seen = s->next = 0;
+    s->state = s->sampling.seed;
 }
 
 /* The likeliest token, which -infinity is not, and which nan and +infinity, signs of broken weights, cannot be; -1 with
@@ -2069,12 +2140,14 @@ static int ll_best(const float *logits, int n, llama_error *err) {
     int best = 0;
     for (int i = 0; i < n; i++) {
         if (!(logits[i] <= FLT_MAX))
-            return ll_fail(err, "the logit of token %d is %g: the model's weights are damaged or overflow", i,
+            return ll_fail(err, LLAMA_BAD_LOGITS,
+                           "the logit of token %d is %g: the model's weights are damaged or overflow", i,
                            (double)logits[i]),
                    -1;
         if (logits[i] > logits[best]) best = i;
     }
-    if (!(logits[best] >= -FLT_MAX)) return ll_fail(err, "no token is allowed: every logit is -infinity"), -1;
+    if (!(logits[best] >= -FLT_MAX))
+        return ll_fail(err, LLAMA_BAD_LOGITS, "no token is allowed: every logit is -infinity"), -1;
     return best;
 }
 

@@ -52,8 +52,20 @@ typedef struct llama_model llama_model;     /* weights and configuration, read-o
 typedef struct llama_context llama_context; /* one sequence: its kv cache and activations */
 typedef struct llama_sampler llama_sampler; /* picks a token from logits */
 
-typedef struct {
-    char text[256]; /* one line without a newline, always terminated; untouched on success */
+/* What went wrong, for a program. */
+enum {
+    LLAMA_BAD_FILE = 1, /* it cannot be opened or read, is damaged, or is no checkpoint */
+    LLAMA_NO_MEMORY,
+    LLAMA_BAD_TOKEN,  /* an id that is not of the vocabulary, or no id at all */
+    LLAMA_NO_ROOM,    /* the context is full */
+    LLAMA_CANCELLED,  /* by llama_options.progress */
+    LLAMA_BAD_OPTION, /* out of its range, or not to be had on this processor */
+    LLAMA_BAD_LOGITS  /* nan or +infinity, or every token forbidden: there is nothing to draw */
+};
+
+typedef struct {    /* untouched on success */
+    int code;       /* one of the above */
+    char text[256]; /* for people: one line without a newline, always terminated */
 } llama_error;
 
 /* What a model is. Names and meaning are those of the Llama papers (arXiv:2302.13971, 2307.09288). */
@@ -133,8 +145,13 @@ LLAMA_API size_t llama_context_bytes(const llama_model *model, const llama_optio
 LLAMA_API const float *llama_forward(llama_context *context, const int *tokens, int n, llama_error *err);
 
 /* Like llama_forward, for scoring: logprobs[i], 0 <= i < n-1, becomes the natural logarithm of the
- * probability of tokens[i+1] given all before it. Returns 0, or -1 on failure as above. */
+ * probability of tokens[i+1] given all before it. Returns 0, or -1 on failure as above. The logits after the last token
+ * are there too, for llama_logits. */
 LLAMA_API int llama_score(llama_context *context, const int *tokens, int n, float *logprobs, llama_error *err);
+
+/* The logits (vocab_size) after the last token of the sequence, as llama_forward returned them; NULL if there are none:
+ * the sequence is empty, was rewound, or a call failed. */
+LLAMA_API const float *llama_logits(const llama_context *context);
 
 LLAMA_API int llama_position(const llama_context *context);       /* tokens in the sequence */
 LLAMA_API int llama_context_length(const llama_context *context); /* tokens it can hold */
@@ -185,6 +202,19 @@ LLAMA_API int llama_sample(llama_sampler *sampler, const float *logits, llama_er
 
 /* Remembers a token that was not sampled, one of the prompt's say, for the repetition penalty. */
 LLAMA_API void llama_sampler_accept(llama_sampler *sampler, int token);
+
+/* Forgets the last n tokens, sampled or accepted, when the context they went into is rewound by n. The penalty then
+ * sees the window of that time, if n is at most 1024; beyond that it sees what is left. The random generator goes on.
+ */
+LLAMA_API void llama_sampler_rewind(llama_sampler *sampler, int n);
+
+/* As it was when it was created: no tokens, the generator at its seed. */
+LLAMA_API void llama_sampler_reset(llama_sampler *sampler);
+
+/* A second sampler in the same state, which then goes its own way; options give the allocator only and may be NULL.
+ * NULL without memory. */
+LLAMA_API llama_sampler *llama_sampler_copy(const llama_sampler *sampler, const llama_options *options,
+                                            llama_error *err);
 
 /* The natural logarithm of the probability that softmax(logits) gives token; 0 <= token < vocab_size. */
 LLAMA_API float llama_logprob(const float *logits, int vocab_size, int token);

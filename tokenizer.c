@@ -51,6 +51,7 @@
 #include "tokenizer.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -251,9 +252,10 @@ static uint32_t tk_u32(const char *p) {
     return u[0] | (uint32_t)u[1] << 8 | (uint32_t)u[2] << 16 | (uint32_t)u[3] << 24;
 }
 
-/* Writes one line of text to err, whatever the arguments hold, and returns 0 for the caller to return. */
-static int tk_fail(tokenizer_error *err, const char *format, ...) {
+/* Writes code and one line of text to err, whatever the arguments hold, and returns 0 for the caller to return. */
+static int tk_fail(tokenizer_error *err, int code, const char *format, ...) {
     if (!err) return 0;
+    err->code = code;
     va_list args;
     va_start(args, format);
     vsnprintf(err->text, sizeof err->text, format, args);
@@ -278,7 +280,7 @@ static int tk_size(size_t a, size_t b, size_t c, size_t *out) {
 static void *tk_alloc(const tokenizer_allocator *m, size_t count, size_t each, tokenizer_error *err) {
     size_t size = 0;
     void *p = tk_size(count, each, 0, &size) ? m->alloc(m->user, size ? size : 1) : NULL;
-    if (!p) tk_fail(err, "no memory for %zu x %zu bytes", count, each);
+    if (!p) tk_fail(err, TOKENIZER_NO_MEMORY, "no memory for %zu x %zu bytes", count, each);
     return p;
 }
 
@@ -363,20 +365,28 @@ static size_t tk_normal_step(const tokenizer *t, const char *p, size_t n, const 
     return used;
 }
 
+/* What the text is a part of. */
+typedef enum {
+    TK_WHOLE,
+    TK_INNER, /* it goes on where another ended, and may not be the last: no spaces are put or taken away at its ends */
+    TK_LAST   /* it goes on and ends */
+} tk_part;
+
 /* Writes the normalised text to out; where out only counts, spaces at the end that will go count too.
- * Stops early at more than TK_MAX_TEXT. A text that continues another gets no space in front and keeps its own. */
-static void tk_normalize(const tokenizer *t, const char *p, size_t size, int continues, tk_out *out) {
+ * Stops early at more than TK_MAX_TEXT. */
+static void tk_normalize(const tokenizer *t, const char *p, size_t size, tk_part part, tk_out *out) {
+    const int begins = part == TK_WHOLE, ends = part != TK_INNER;
     const char *space = t->escape_spaces ? TK_SPACE : " ", *end = p + size, *to;
     size_t n_space = strlen(space), n, used;
-    if (t->remove_extra_spaces && !continues)
+    if (t->remove_extra_spaces && begins)
         for (; p < end; p += used) {
             used = tk_normal_step(t, p, (size_t)(end - p), &to, &n);
             if (n != 1 || *to != ' ') break;
         }
     if (p == end) return;
 
-    if (t->dummy_prefix && !t->space_is_suffix && !continues) tk_write(out, space, n_space);
-    int after_space = t->remove_extra_spaces && !continues;
+    if (t->dummy_prefix && !t->space_is_suffix && begins) tk_write(out, space, n_space);
+    int after_space = t->remove_extra_spaces && begins;
     for (; p < end && out->n <= TK_MAX_TEXT; p += used) {
         used = tk_normal_step(t, p, (size_t)(end - p), &to, &n);
         while (after_space && n && *to == ' ') to++, n--;
@@ -384,9 +394,9 @@ static void tk_normalize(const tokenizer *t, const char *p, size_t size, int con
         after_space = t->remove_extra_spaces && to[n - 1] == ' ';
         tk_write_spaced(out, to, n, " ", space);
     }
-    if (t->remove_extra_spaces && out->p) /* also those that the text holds as U+2581, as SentencePiece does */
+    if (t->remove_extra_spaces && ends && out->p) /* also those that it holds as U+2581, as SentencePiece does */
         while (out->n >= n_space && memcmp(out->p + out->n - n_space, space, n_space) == 0) out->n -= n_space;
-    if (t->dummy_prefix && t->space_is_suffix) tk_write(out, space, n_space);
+    if (t->dummy_prefix && t->space_is_suffix && ends) tk_write(out, space, n_space);
 }
 
 /* ==== 4. Splitting ==============================================================================
@@ -581,7 +591,7 @@ typedef struct {
     int *ids;
     size_t capacity, n_ids;
     int after_unknown;
-    int continues; /* the text continues what came before it */
+    tk_part part;
     tokenizer_error *err;
 } tk_encoder;
 
@@ -593,8 +603,8 @@ static int tk_reserve(tk_encoder *e, size_t n) {
     if (n < 64) n = 64;
     tk_release(&t->memory, e->symbols);
     tk_release(&t->memory, e->heap);
-    e->symbols = tk_alloc(&t->memory, n, sizeof *e->symbols, e->err);
-    e->heap = e->symbols ? tk_alloc(&t->memory, 2 * n, sizeof *e->heap, e->err) : NULL;
+    e->symbols = (tk_symbol *)tk_alloc(&t->memory, n, sizeof *e->symbols, e->err);
+    e->heap = e->symbols ? (tk_pair *)tk_alloc(&t->memory, 2 * n, sizeof *e->heap, e->err) : NULL;
     e->max_symbols = e->heap ? n : 0;
     return e->heap != NULL;
 }
@@ -711,7 +721,7 @@ static int tk_encode_normal(tk_encoder *e) {
     }
     if (!tk_reserve(e, (size_t)longest)) return 0;
     if (t->has_unused && !e->left_half) {
-        e->left_half = tk_alloc(&t->memory, (size_t)t->n_pieces, sizeof *e->left_half, e->err);
+        e->left_half = (int32_t *)tk_alloc(&t->memory, (size_t)t->n_pieces, sizeof *e->left_half, e->err);
         if (!e->left_half) return 0;
         memset(e->left_half, 0, (size_t)t->n_pieces * sizeof *e->left_half);
     }
@@ -727,12 +737,13 @@ static int tk_encode_normal(tk_encoder *e) {
 static int tk_encode_sentencepiece(tk_encoder *e, tk_bytes text) {
     const tokenizer *t = e->t;
     tk_out counted = {NULL, 0}, normal = {NULL, 0};
-    tk_normalize(t, text.p, text.size, e->continues, &counted);
-    if (counted.n > TK_MAX_TEXT) return tk_fail(e->err, "a text of %zu bytes is too long", text.size);
+    tk_normalize(t, text.p, text.size, e->part, &counted);
+    if (counted.n > TK_MAX_TEXT)
+        return tk_fail(e->err, TOKENIZER_BAD_TEXT, "a text of %zu bytes is too long", text.size);
     if (counted.n == 0) return 1;
-    normal.p = tk_alloc(&t->memory, counted.n, 1, e->err);
+    normal.p = (char *)tk_alloc(&t->memory, counted.n, 1, e->err);
     if (!normal.p) return 0;
-    tk_normalize(t, text.p, text.size, e->continues, &normal);
+    tk_normalize(t, text.p, text.size, e->part, &normal);
     e->text = (tk_bytes){normal.p, normal.n};
     int ok = normal.n == 0 || tk_encode_normal(e);
     tk_release(&t->memory, normal.p);
@@ -753,7 +764,8 @@ static int tk_encode_word(tk_encoder *e, size_t start, size_t n) {
 }
 
 static int tk_encode_byte_level(tk_encoder *e, tk_bytes text) {
-    if (text.size > TK_MAX_TEXT) return tk_fail(e->err, "a text of %zu bytes is too long", text.size);
+    if (text.size > TK_MAX_TEXT)
+        return tk_fail(e->err, TOKENIZER_BAD_TEXT, "a text of %zu bytes is too long", text.size);
     const char *p = text.p, *end = p + text.size;
     e->text = text;
     while (p < end) {
@@ -783,12 +795,20 @@ static int tk_encode(tk_encoder *e, tk_bytes text, int special) {
         if (id >= 0) {
             if (at > start && !tk_encode_plain(e, (tk_bytes){text.p + start, at - start})) return 0;
             tk_emit(e, (int)id);
-            e->continues = e->after_unknown = 0;
+            e->part = TK_WHOLE;
+            e->after_unknown = 0;
             start = at + (size_t)t->pieces[id].size;
         }
         at = id >= 0 ? start : at + 1;
     }
     return start == text.size || tk_encode_plain(e, (tk_bytes){text.p + start, text.size - start});
+}
+
+static tk_encoder tk_begin(const tokenizer *t, int *ids, size_t capacity, tokenizer_error *err) {
+    tk_encoder e;
+    memset(&e, 0, sizeof e);
+    e.t = t, e.ids = ids, e.capacity = capacity, e.err = err;
+    return e;
 }
 
 /* What encoding returns; frees the scratch. */
@@ -814,6 +834,25 @@ TOKENIZER_API const char *tokenizer_decode(const tokenizer *t, int previous, int
                memcmp(p->text, TK_SPACE, 3) == 0;
     *size = (size_t)(p->surface_size - skip);
     return p->surface + skip;
+}
+
+/* The last three bytes may begin a character. It is one that can still become whole if its first byte wants more, and
+ * its second, where that is narrower, is no sign of another form of a shorter character, of half a surrogate pair, or
+ * of what lies beyond Unicode. */
+TOKENIZER_API size_t tokenizer_whole(const char *bytes, size_t size) {
+    for (size_t n = 1; n <= 3 && n <= size; n++) {
+        const unsigned char *u = (const unsigned char *)bytes + (size - n);
+        if ((u[0] & 0xC0) == 0x80) continue;
+        size_t wanted = u[0] < 0xC2 ? 1 : u[0] < 0xE0 ? 2 : u[0] < 0xF0 ? 3 : u[0] < 0xF5 ? 4 : 1;
+        int low = u[0] == 0xE0   ? 0xA0
+                  : u[0] == 0xF0 ? 0x90
+                                 : 0x80,
+            high = u[0] == 0xED   ? 0x9F
+                   : u[0] == 0xF4 ? 0x8F
+                                  : 0xBF;
+        return n >= wanted || (n > 1 && (u[1] < low || u[1] > high)) ? size : size - n;
+    }
+    return size;
 }
 
 /* ==== 8. Chat templates =========================================================================
@@ -866,7 +905,8 @@ static void tk_say_special(tk_chat *c, int id) {
     if (!c->text.p) return;
     tk_flush(c);
     tk_emit(&c->e, id);
-    c->e.continues = c->e.after_unknown = 0;
+    c->e.part = TK_WHOLE;
+    c->e.after_unknown = 0;
 }
 
 /* A template's marker. Returns 1 if it is a special token. */
@@ -987,7 +1027,7 @@ static void tk_say_chat(tk_chat *c, const tokenizer_message *messages, int n, in
     const tokenizer *t = c->e.t;
     int begins = c->chat_template == TOKENIZER_LLAMA3 || c->chat_template == TOKENIZER_MISTRAL ||
                  (c->chat_template != TOKENIZER_LLAMA2 && t->add_bos);
-    c->e.continues = first > 0;
+    c->e.part = first > 0 ? TK_LAST : TK_WHOLE;
     c->after_special = 0;
     if (first == 0 && begins && t->bos >= 0) tk_say_special(c, t->bos);
     if (first > 0) tk_close_turn(c, (tk_bytes){messages[first - 1].text, messages[first - 1].size});
@@ -999,21 +1039,23 @@ static void tk_say_chat(tk_chat *c, const tokenizer_message *messages, int n, in
 /* llama2 and mistral know only a system message at the start, then user and assistant in turn. */
 static int tk_check_chat(int chat_template, const tokenizer_message *messages, int n, int first, tokenizer_error *err) {
     int strict = chat_template == TOKENIZER_LLAMA2 || chat_template == TOKENIZER_MISTRAL, expected = TOKENIZER_USER;
-    if (first < 0 || first > n) return tk_fail(err, "first message %d of %d", first, n);
+    if (first < 0 || first > n) return tk_fail(err, TOKENIZER_BAD_OPTION, "first message %d of %d", first, n);
     for (int i = 0; i < n; i++) {
         int role = messages[i].role;
         if (role < TOKENIZER_SYSTEM || role > TOKENIZER_ASSISTANT)
-            return tk_fail(err, "message %d has role %d", i, role);
+            return tk_fail(err, TOKENIZER_BAD_OPTION, "message %d has role %d", i, role);
         if (!strict || (i == 0 && role == TOKENIZER_SYSTEM)) continue;
         if (role != expected)
-            return tk_fail(err, "message %d is the %s's; %s needs the %s's there", i, tk_roles[role],
-                           tokenizer_template_name(chat_template), tk_roles[expected]);
+            return tk_fail(err, TOKENIZER_BAD_OPTION, "message %d is the %s's; %s needs the %s's there", i,
+                           tk_roles[role], tokenizer_template_name(chat_template), tk_roles[expected]);
         expected = role == TOKENIZER_USER ? TOKENIZER_ASSISTANT : TOKENIZER_USER;
     }
     if (first > 0 && messages[first - 1].role != TOKENIZER_ASSISTANT)
-        return tk_fail(err, "message %d, before the first to render, is not the assistant's", first - 1);
+        return tk_fail(err, TOKENIZER_BAD_OPTION, "message %d, before the first to render, is not the assistant's",
+                       first - 1);
     if (strict && (n == 0 || messages[n - 1].role == TOKENIZER_SYSTEM))
-        return tk_fail(err, "%s needs a message of the user's", tokenizer_template_name(chat_template));
+        return tk_fail(err, TOKENIZER_BAD_OPTION, "%s needs a message of the user's",
+                       tokenizer_template_name(chat_template));
     return 1;
 }
 
@@ -1031,6 +1073,13 @@ TOKENIZER_API void tokenizer_free(tokenizer *t) {
 }
 
 TOKENIZER_API int tokenizer_vocab_size(const tokenizer *t) { return (int)t->n_pieces; }
+
+TOKENIZER_API int tokenizer_get_piece(const tokenizer *t, int id, tokenizer_piece *piece) {
+    if (id < 0 || id >= t->n_pieces) return 0;
+    const tk_piece *p = &t->pieces[id];
+    piece->text = p->text, piece->size = (size_t)p->size, piece->score = p->score, piece->type = p->type;
+    return 1;
+}
 
 TOKENIZER_API int tokenizer_find(const tokenizer *t, const char *text, size_t size) {
     int32_t id = tk_find(t, text, size, 1);
@@ -1054,7 +1103,8 @@ TOKENIZER_API size_t tokenizer_bound(const tokenizer *t, size_t size) {
 
 TOKENIZER_API ptrdiff_t tokenizer_encode(const tokenizer *t, const char *text, size_t size, int flags, int *ids,
                                          size_t capacity, tokenizer_error *err) {
-    tk_encoder e = {.t = t, .ids = ids, .capacity = capacity, .err = err};
+    tk_encoder e = tk_begin(t, ids, capacity, err);
+    e.part = flags & TOKENIZER_CONTINUE ? TK_INNER : TK_WHOLE;
     if ((flags & TOKENIZER_BOS) && t->add_bos && t->bos >= 0) tk_emit(&e, t->bos);
     return tk_finish(&e, size == 0 || tk_encode(&e, (tk_bytes){text, size}, flags & TOKENIZER_SPECIAL));
 }
@@ -1075,13 +1125,16 @@ TOKENIZER_API int tokenizer_template(const tokenizer *t) { return t->chat_templa
 
 TOKENIZER_API ptrdiff_t tokenizer_encode_chat(const tokenizer *t, int chat_template, const tokenizer_message *messages,
                                               int n, int first, int *ids, size_t capacity, tokenizer_error *err) {
-    tk_chat c = {.e = {.t = t, .ids = ids, .capacity = capacity, .err = err}};
+    tk_chat c;
+    memset(&c, 0, sizeof c);
+    c.e = tk_begin(t, ids, capacity, err);
     c.chat_template = chat_template ? chat_template : t->chat_template;
     if (!tokenizer_template_name(c.chat_template))
-        return tk_fail(err, "chat template %d: there is none of that number", c.chat_template), -1;
+        return tk_fail(err, TOKENIZER_BAD_OPTION, "chat template %d: there is none of that number", c.chat_template),
+               -1;
     if (!tk_check_chat(c.chat_template, messages, n, first, err)) return -1;
     tk_say_chat(&c, messages, n, first);
-    c.text.p = tk_alloc(&t->memory, c.text.n, 1, err);
+    c.text.p = (char *)tk_alloc(&t->memory, c.text.n, 1, err);
     if (!c.text.p) return -1;
     c.text.n = 0;
     tk_say_chat(&c, messages, n, first);
@@ -1130,14 +1183,18 @@ static int tk_shown(size_t n) { return n < 40 ? (int)n : 40; }
 static int tk_add_piece(tk_loader *l, tk_bytes text, int plain, uint32_t score_bits, int type) {
     tokenizer *t = l->t;
     int id = (int)t->n_pieces++;
-    if (type < TOKENIZER_NORMAL || type > TOKENIZER_BYTE) return tk_fail(l->err, "piece %d has type %d", id, type);
-    if (text.size == 0 && type != TOKENIZER_UNUSED) return tk_fail(l->err, "piece %d is empty", id);
-    if ((score_bits & 0x7F800000u) == 0x7F800000u) return tk_fail(l->err, "piece %d: the score is not a number", id);
+    if (type < TOKENIZER_NORMAL || type > TOKENIZER_BYTE)
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d has type %d", id, type);
+    if (text.size == 0 && type != TOKENIZER_UNUSED) return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d is empty", id);
+    if ((score_bits & 0x7F800000u) == 0x7F800000u)
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d: the score is not a number", id);
     tk_out *out = &t->bytes;
-    if (text.size > TK_MAX_PIECE) return tk_fail(l->err, "piece %d has %zu bytes: too many", id, text.size);
-    if (out->n > TK_MAX_FILE * 4 || (size_t)id >= TK_MAX_FILE) return tk_fail(l->err, "piece %d: too many", id);
+    if (text.size > TK_MAX_PIECE)
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d has %zu bytes: too many", id, text.size);
+    if (out->n > TK_MAX_FILE * 4 || (size_t)id >= TK_MAX_FILE)
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d: too many", id);
 
-    tk_piece p = {.type = type};
+    tk_piece p = {NULL, NULL, 0, 0, 0, type};
     memcpy(&p.score, &score_bits, sizeof p.score);
     size_t start = out->n;
     if (t->kind == TOKENIZER_BYTE_LEVEL) {
@@ -1157,18 +1214,20 @@ static int tk_add_piece(tk_loader *l, tk_bytes text, int plain, uint32_t score_b
 static int tk_add_merge(tk_loader *l, int64_t left, int64_t right) {
     tokenizer *t = l->t;
     int32_t rank = t->n_merges++;
-    if (rank >= TK_MAX_MERGES) return tk_fail(l->err, "more than %d merges", TK_MAX_MERGES);
+    if (rank >= TK_MAX_MERGES) return tk_fail(l->err, TOKENIZER_BAD_FILE, "more than %d merges", TK_MAX_MERGES);
     if (left < 0 || left >= t->n_pieces || right < 0 || right >= t->n_pieces)
-        return tk_fail(l->err, "merge %d: no pieces %.0f and %.0f", (int)rank, (double)left, (double)right);
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "merge %d: no pieces %.0f and %.0f", (int)rank, (double)left,
+                       (double)right);
     if (t->merges) t->merges[rank] = (tk_merge){(int32_t)left, (int32_t)right, rank, -1};
     return 1;
 }
 
 static int tk_add_end(tk_loader *l, int id) {
     tokenizer *t = l->t;
-    if (t->n_ends == TK_MAX_ENDS) return tk_fail(l->err, "more than %d ids end a text", TK_MAX_ENDS);
+    if (t->n_ends == TK_MAX_ENDS)
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "more than %d ids end a text", TK_MAX_ENDS);
     if (id < 0 || id >= t->n_pieces)
-        return tk_fail(l->err, "end id %d: the vocabulary has %d pieces", id, (int)t->n_pieces);
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "end id %d: the vocabulary has %d pieces", id, (int)t->n_pieces);
     t->ends[t->n_ends++] = id;
     return 1;
 }
@@ -1199,12 +1258,14 @@ static int tk_assign_byte(tk_loader *l, int id) {
     tk_piece *p = &t->pieces[id];
     int shown = tk_shown((size_t)p->size), byte = tk_byte_of(p);
     char c = (char)byte;
-    if (t->kind == TOKENIZER_BYTE_LEVEL) return tk_fail(l->err, "piece %d is of type BYTE", id);
+    if (t->kind == TOKENIZER_BYTE_LEVEL) return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d is of type BYTE", id);
     if (!t->byte_fallback)
-        return tk_fail(l->err, "piece %d is of type BYTE, but trainer_spec.byte_fallback is false", id);
-    if (byte < 0) return tk_fail(l->err, "piece %d, \"%.*s\", names no byte", id, shown, p->text);
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d is of type BYTE, but trainer_spec.byte_fallback is false",
+                       id);
+    if (byte < 0) return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d, \"%.*s\", names no byte", id, shown, p->text);
     if (t->byte_ids[byte] >= 0)
-        return tk_fail(l->err, "piece %d, %.*s, is also piece %d", id, shown, p->text, t->byte_ids[byte]);
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d, %.*s, is also piece %d", id, shown, p->text,
+                       t->byte_ids[byte]);
     t->byte_ids[byte] = id;
     p->surface = tk_write(&t->bytes, &c, 1);
     p->surface_size = 1;
@@ -1219,8 +1280,8 @@ static int tk_assign_text(tk_loader *l, int id) {
     if (p->type == TOKENIZER_UNUSED) t->has_unused = 1;
     if (p->type == TOKENIZER_USER_DEFINED) t->n_user++;
     if (p->type == TOKENIZER_USER_DEFINED && p->size > TK_MAX_MATCH)
-        return tk_fail(l->err, "piece %d is of type USER_DEFINED and %d bytes long, more than %d", id, (int)p->size,
-                       TK_MAX_MATCH);
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d is of type USER_DEFINED and %d bytes long, more than %d",
+                       id, (int)p->size, TK_MAX_MATCH);
     if (t->kind == TOKENIZER_SENTENCEPIECE) tk_mark_adjacent(t, p);
     return 1;
 }
@@ -1233,7 +1294,9 @@ static int tk_assign(tk_loader *l) {
     for (int id = 0; id < (int)t->n_pieces; id++) {
         tk_piece *p = &t->pieces[id];
         if (p->type == TOKENIZER_UNKNOWN) {
-            if (t->unk >= 0) return tk_fail(l->err, "piece %d is of type UNKNOWN, and so is piece %d", id, t->unk);
+            if (t->unk >= 0)
+                return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d is of type UNKNOWN, and so is piece %d", id,
+                               t->unk);
             t->unk = id;
             p->surface = tk_write(&t->bytes, l->unk_surface.p, l->unk_surface.size);
             p->surface_size = (int32_t)l->unk_surface.size;
@@ -1247,8 +1310,8 @@ static int tk_assign(tk_loader *l) {
         if (!tk_is_reserved(t, p) && p->size > 0 && !tk_assign_text(l, id)) return 0;
     }
     if (t->kind == TOKENIZER_BYTE_LEVEL) return 1;
-    if (t->unk < 0) return tk_fail(l->err, "no piece is of type UNKNOWN");
-    if (t->byte_fallback && n_bytes < 256) return tk_fail(l->err, "%d byte pieces of 256", n_bytes);
+    if (t->unk < 0) return tk_fail(l->err, TOKENIZER_BAD_FILE, "no piece is of type UNKNOWN");
+    if (t->byte_fallback && n_bytes < 256) return tk_fail(l->err, TOKENIZER_BAD_FILE, "%d byte pieces of 256", n_bytes);
     return 1;
 }
 
@@ -1285,7 +1348,7 @@ static int tk_check_distinct(tk_loader *l, size_t n_slots) {
     for (size_t i = 1; i < n_slots; i++) {
         if (tk_compare_slots(t, t->slots[i - 1], t->slots[i], 1)) continue;
         int32_t a = t->slots[i - 1].id, b = t->slots[i].id;
-        return tk_fail(l->err, "piece %d, \"%.*s\", is also piece %d", (int)(a > b ? a : b),
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d, \"%.*s\", is also piece %d", (int)(a > b ? a : b),
                        tk_shown((size_t)t->pieces[a].size), t->pieces[a].text, (int)(a < b ? a : b));
     }
     return 1;
@@ -1326,10 +1389,10 @@ static int tk_index(tk_loader *l) {
     size_t n = (size_t)t->n_pieces, n_buckets;
     for (t->bucket_bits = 4; n >> t->bucket_bits; t->bucket_bits++) continue;
     n_buckets = (size_t)1 << t->bucket_bits;
-    t->user = tk_alloc(&t->memory, (size_t)t->n_user, sizeof *t->user, l->err);
-    t->special = t->user ? tk_alloc(&t->memory, (size_t)t->n_special, sizeof *t->special, l->err) : NULL;
-    t->buckets = t->special ? tk_alloc(&t->memory, n_buckets + 2, sizeof *t->buckets, l->err) : NULL;
-    t->slots = t->buckets ? tk_alloc(&t->memory, n, sizeof *t->slots, l->err) : NULL;
+    t->user = (int32_t *)tk_alloc(&t->memory, (size_t)t->n_user, sizeof *t->user, l->err);
+    t->special = t->user ? (int32_t *)tk_alloc(&t->memory, (size_t)t->n_special, sizeof *t->special, l->err) : NULL;
+    t->buckets = t->special ? (uint32_t *)tk_alloc(&t->memory, n_buckets + 2, sizeof *t->buckets, l->err) : NULL;
+    t->slots = t->buckets ? (tk_slot *)tk_alloc(&t->memory, n, sizeof *t->slots, l->err) : NULL;
     if (!t->slots) return 0;
 
     tk_list(t, t->user, TOKENIZER_USER_DEFINED);
@@ -1347,9 +1410,9 @@ static int tk_load_map(tk_loader *l) {
     if (map.size == 0) return 1;
     uint32_t size = map.size >= 4 ? tk_u32(map.p) : 0;
     if (size == 0 || size % 4 || size > map.size - 4 || map.size - 4 == size || map.p[map.size - 1])
-        return tk_fail(l->err, "normalizer_spec.precompiled_charsmap: %zu bytes with a trie of %lu", map.size,
-                       (unsigned long)size);
-    t->map = tk_alloc(&t->memory, map.size, 1, l->err);
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "normalizer_spec.precompiled_charsmap: %zu bytes with a trie of %lu",
+                       map.size, (unsigned long)size);
+    t->map = (char *)tk_alloc(&t->memory, map.size, 1, l->err);
     if (!t->map) return 0;
     memcpy(t->map, map.p, map.size);
     t->map_size = map.size;
@@ -1360,7 +1423,8 @@ static int tk_load_map(tk_loader *l) {
         if (n > longest) longest = n;
     }
     if (longest > TK_MAX_MATCH)
-        return tk_fail(l->err, "normalizer_spec.precompiled_charsmap has a rule of %zu bytes, more than %d", longest,
+        return tk_fail(l->err, TOKENIZER_BAD_FILE,
+                       "normalizer_spec.precompiled_charsmap has a rule of %zu bytes, more than %d", longest,
                        TK_MAX_MATCH);
     t->growth *= longest;
     return 1;
@@ -1391,7 +1455,8 @@ static int tk_resolve_merges(tk_loader *l, char *joined) {
         tk_merge *m = &t->merges[i];
         const tk_piece *a = &t->pieces[m->left], *b = &t->pieces[m->right];
         if (tk_is_reserved(t, a) || tk_is_reserved(t, b))
-            return tk_fail(l->err, "merge %d: pieces %d and %d are not both text", (int)i, (int)m->left, (int)m->right);
+            return tk_fail(l->err, TOKENIZER_BAD_FILE, "merge %d: pieces %d and %d are not both text", (int)i,
+                           (int)m->left, (int)m->right);
         for (int32_t id = last; id < last + 2 && m->id < 0; id++)
             if (tk_is_joined(t, id, a, b)) m->id = id;
         if (m->id < 0 && a->size <= t->longest - b->size) {
@@ -1400,8 +1465,8 @@ static int tk_resolve_merges(tk_loader *l, char *joined) {
             m->id = tk_find(t, joined, (size_t)(a->size + b->size), 0);
         }
         if (m->id < 0)
-            return tk_fail(l->err, "merge %d: pieces %d and %d joined are no piece", (int)i, (int)m->left,
-                           (int)m->right);
+            return tk_fail(l->err, TOKENIZER_BAD_FILE, "merge %d: pieces %d and %d joined are no piece", (int)i,
+                           (int)m->left, (int)m->right);
         last = m->id;
     }
     return 1;
@@ -1415,13 +1480,14 @@ static int tk_load_merges(tk_loader *l) {
     for (int i = 0; i < 256; i++) {
         char c = (char)i;
         t->byte_ids[i] = (int)tk_find(t, &c, 1, 0);
-        if (t->byte_ids[i] < 0) return tk_fail(l->err, "no piece is the byte 0x%02X", (unsigned)i);
+        if (t->byte_ids[i] < 0) return tk_fail(l->err, TOKENIZER_BAD_FILE, "no piece is the byte 0x%02X", (unsigned)i);
     }
-    char *joined = tk_alloc(&t->memory, (size_t)t->longest, 1, l->err);
+    char *joined = (char *)tk_alloc(&t->memory, (size_t)t->longest, 1, l->err);
     int ok = joined && tk_resolve_merges(l, joined);
     tk_release(&t->memory, joined);
-    t->first_merge = ok ? tk_alloc(&t->memory, (size_t)t->n_pieces + 2, sizeof *t->first_merge, l->err) : NULL;
-    tk_merge *by_right = t->first_merge ? tk_alloc(&t->memory, n, sizeof *by_right, l->err) : NULL;
+    t->first_merge =
+        ok ? (uint32_t *)tk_alloc(&t->memory, (size_t)t->n_pieces + 2, sizeof *t->first_merge, l->err) : NULL;
+    tk_merge *by_right = t->first_merge ? (tk_merge *)tk_alloc(&t->memory, n, sizeof *by_right, l->err) : NULL;
     if (!by_right) return 0;
     tk_sort_merges(t->merges, by_right, t->n_merges, t->first_merge, t->n_pieces, 0);
     tk_sort_merges(by_right, t->merges, t->n_merges, t->first_merge, t->n_pieces, 1);
@@ -1429,7 +1495,7 @@ static int tk_load_merges(tk_loader *l) {
     for (size_t i = 1; i < n; i++) {
         const tk_merge *a = &t->merges[i - 1], *b = &t->merges[i];
         if (a->left == b->left && a->right == b->right)
-            return tk_fail(l->err, "merge %d is also merge %d", (int)b->rank, (int)a->rank);
+            return tk_fail(l->err, TOKENIZER_BAD_FILE, "merge %d is also merge %d", (int)b->rank, (int)a->rank);
     }
     return 1;
 }
@@ -1457,20 +1523,21 @@ static int tk_read_bin(tk_loader *l) {
     uint32_t longest = tk_u32(p);
     for (p += 4; p < end;) {
         int id = (int)l->t->n_pieces;
-        if (end - p < 8) return tk_fail(l->err, "piece %d is cut off: the file ends in its score or length", id);
+        if (end - p < 8)
+            return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d is cut off: the file ends in its score or length", id);
         uint32_t score = tk_u32(p), size = tk_u32(p + 4);
         p += 8;
         if (size > longest)
-            return tk_fail(l->err, "piece %d has length %.0f, but max_token_length is %.0f", id,
+            return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d has length %.0f, but max_token_length is %.0f", id,
                            size > INT32_MAX ? size - 4294967296.0 : size, (double)longest);
         if (size > (size_t)(end - p))
-            return tk_fail(l->err, "piece %d has length %.0f, but the file ends after %.0f", id, (double)size,
-                           (double)(end - p));
+            return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d has length %.0f, but the file ends after %.0f", id,
+                           (double)size, (double)(end - p));
         tk_bytes text = {p, size};
         if (id == 1 && !tk_equal(text, "\n<s>\n") && !tk_equal(text, "<s>"))
-            return tk_fail(l->err, "piece 1 is \"%.*s\", not <s>", tk_shown(size), p);
+            return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece 1 is \"%.*s\", not <s>", tk_shown(size), p);
         if (id == 2 && !tk_equal(text, "\n</s>\n") && !tk_equal(text, "</s>"))
-            return tk_fail(l->err, "piece 2 is \"%.*s\", not </s>", tk_shown(size), p);
+            return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece 2 is \"%.*s\", not </s>", tk_shown(size), p);
         int type = id == 0 ? TOKENIZER_UNKNOWN : id <= 2 ? TOKENIZER_CONTROL : TOKENIZER_NORMAL;
         if (size == 6 && memcmp(p, "<0x", 3) == 0 && p[5] == '>') type = TOKENIZER_BYTE, l->t->byte_fallback = 1;
         if (id == 1) l->bos = text = tk_string("<s>"); /* the exporter put newlines around it */
@@ -1478,7 +1545,8 @@ static int tk_read_bin(tk_loader *l) {
         if (!tk_add_piece(l, text, 1, score, type)) return 0;
         p += size;
     }
-    if (l->t->n_pieces < 3) return tk_fail(l->err, "%d pieces: <unk>, <s> and </s> are missing", (int)l->t->n_pieces);
+    if (l->t->n_pieces < 3)
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "%d pieces: <unk>, <s> and </s> are missing", (int)l->t->n_pieces);
     return 1;
 }
 
@@ -1526,7 +1594,7 @@ static int tk_next_field(tk_bytes *in, tk_field *f) {
 }
 
 static int tk_want(tk_loader *l, const tk_field *f, int wire, const char *what) {
-    return f->wire == wire || tk_fail(l->err, "%s has wire type %d, not %d", what, f->wire, wire);
+    return f->wire == wire || tk_fail(l->err, TOKENIZER_BAD_FILE, "%s has wire type %d, not %d", what, f->wire, wire);
 }
 
 static int tk_read_piece(tk_loader *l, tk_bytes in) {
@@ -1537,14 +1605,14 @@ static int tk_read_piece(tk_loader *l, tk_bytes in) {
     uint64_t score = 0, type = TOKENIZER_NORMAL;
     while (in.size) {
         tk_field f;
-        if (!tk_next_field(&in, &f)) return tk_fail(l->err, "%s: malformed or cut off", what);
+        if (!tk_next_field(&in, &f)) return tk_fail(l->err, TOKENIZER_BAD_FILE, "%s: malformed or cut off", what);
         if (f.number <= 3 && !tk_want(l, &f, wires[f.number], what)) return 0;
         if (f.number == 1) text = f.bytes;
         if (f.number == 2) score = f.value;
         if (f.number == 3) type = f.value;
     }
     if (type < TOKENIZER_NORMAL || type > TOKENIZER_BYTE)
-        return tk_fail(l->err, "%s has type %.0f", what, (double)type);
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "%s has type %.0f", what, (double)type);
     return tk_add_piece(l, text, 0, (uint32_t)score, (int)type);
 }
 
@@ -1570,7 +1638,8 @@ static int tk_read_spec(tk_loader *l, uint32_t spec, tk_bytes in) {
     };
     tk_field f;
     while (in.size) {
-        if (!tk_next_field(&in, &f)) return tk_fail(l->err, "field %d is malformed or cut off", (int)spec);
+        if (!tk_next_field(&in, &f))
+            return tk_fail(l->err, TOKENIZER_BAD_FILE, "field %d is malformed or cut off", (int)spec);
         for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
             if (known[i].spec != spec || known[i].number != f.number) continue;
             if (!tk_want(l, &f, known[i].value ? 0 : 2, known[i].name)) return 0;
@@ -1587,17 +1656,18 @@ static int tk_read_model(tk_loader *l) {
     tk_field f;
     while (in.size) {
         double at = (double)(in.p - l->file.p);
-        if (!tk_next_field(&in, &f)) return tk_fail(l->err, "malformed or cut off at byte %.0f", at);
+        if (!tk_next_field(&in, &f))
+            return tk_fail(l->err, TOKENIZER_BAD_FILE, "malformed or cut off at byte %.0f", at);
         if (f.number > 5 || f.number == 4) continue;
         if (!tk_want(l, &f, 2, "a part of a SentencePiece model")) return 0;
         if (!(f.number == 1 ? tk_read_piece(l, f.bytes) : tk_read_spec(l, f.number, f.bytes))) return 0;
     }
     if (l->model_type != 2)
-        return tk_fail(l->err, "trainer_spec.model_type is %d (%s), only 2 (BPE) is supported", l->model_type,
-                       names[l->model_type > 0 && l->model_type < 5 ? l->model_type : 0]);
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "trainer_spec.model_type is %d (%s), only 2 (BPE) is supported",
+                       l->model_type, names[l->model_type > 0 && l->model_type < 5 ? l->model_type : 0]);
     if (l->denormalizer.size)
-        return tk_fail(l->err, "denormalizer_spec.precompiled_charsmap of %zu bytes is not supported",
-                       l->denormalizer.size);
+        return tk_fail(l->err, TOKENIZER_BAD_FILE,
+                       "denormalizer_spec.precompiled_charsmap of %zu bytes is not supported", l->denormalizer.size);
     if (l->bos.size == 0) l->bos = tk_string("<s>");
     if (l->eos.size == 0) l->eos = tk_string("</s>");
     return 1;
@@ -1642,18 +1712,21 @@ static int *tk_flag(tokenizer *t, int i) {
 
 static int tk_read_flat_header(tk_loader *l, uint32_t *field) {
     tokenizer *t = l->t;
-    if (l->file.size < sizeof tk_magic + 4 * TK_N_FIELDS) return tk_fail(l->err, "cut off: %zu bytes", l->file.size);
+    if (l->file.size < sizeof tk_magic + 4 * TK_N_FIELDS)
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "cut off: %zu bytes", l->file.size);
     for (int i = 0; i < TK_N_FIELDS; i++) field[i] = tk_u32(l->file.p + sizeof tk_magic + 4 * i);
-    if (field[TK_VERSION] != 1) return tk_fail(l->err, "version %lu, not 1", (unsigned long)field[TK_VERSION]);
+    if (field[TK_VERSION] != 1)
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "version %lu, not 1", (unsigned long)field[TK_VERSION]);
     uint64_t size = sizeof tk_magic + 4 * TK_N_FIELDS + 4 * (uint64_t)field[TK_N_ENDS] +
                     8 * (uint64_t)field[TK_N_PIECES] + 8 * (uint64_t)field[TK_N_MERGES] + field[TK_MAP_SIZE] +
                     field[TK_UNK_SIZE];
     if (size > l->file.size)
-        return tk_fail(l->err, "cut off: %zu bytes, but %lu ends, %lu pieces and %lu merges", l->file.size,
-                       (unsigned long)field[TK_N_ENDS], (unsigned long)field[TK_N_PIECES],
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "cut off: %zu bytes, but %lu ends, %lu pieces and %lu merges",
+                       l->file.size, (unsigned long)field[TK_N_ENDS], (unsigned long)field[TK_N_PIECES],
                        (unsigned long)field[TK_N_MERGES]);
     if (field[TK_TEMPLATE] > TK_N_TEMPLATES)
-        return tk_fail(l->err, "chat template %lu of %d", (unsigned long)field[TK_TEMPLATE], TK_N_TEMPLATES);
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "chat template %lu of %d", (unsigned long)field[TK_TEMPLATE],
+                       TK_N_TEMPLATES);
     t->kind = field[TK_KIND] > TOKENIZER_BYTE_LEVEL ? 0 : (int)field[TK_KIND];
     t->chat_template = (int)field[TK_TEMPLATE];
     for (int i = 0; tk_flag(t, i); i++) *tk_flag(t, i) = field[TK_FLAGS] >> i & 1;
@@ -1669,13 +1742,13 @@ static int tk_read_flat(tk_loader *l) {
     size_t left = l->file.size - (size_t)(text - l->file.p);
     for (uint32_t id = 0; id < field[TK_N_PIECES]; id++) {
         uint32_t head = tk_u32(pieces + 8 * id), size = head & 0xFFFFFF;
-        if (size > left) return tk_fail(l->err, "piece %lu is cut off", (unsigned long)id);
+        if (size > left) return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %lu is cut off", (unsigned long)id);
         if (head >> 24 == TOKENIZER_BYTE) l->t->byte_fallback = 1;
         if (!tk_add_piece(l, (tk_bytes){text, size}, 0, tk_u32(pieces + 8 * id + 4), (int)(head >> 24))) return 0;
         text += size;
         left -= size;
     }
-    if (left) return tk_fail(l->err, "%zu bytes too many after the last piece", left);
+    if (left) return tk_fail(l->err, TOKENIZER_BAD_FILE, "%zu bytes too many after the last piece", left);
     for (uint32_t i = 0; i < field[TK_N_MERGES]; i++)
         if (!tk_add_merge(l, tk_u32(merges + 8 * i), tk_u32(merges + 8 * i + 4))) return 0;
     for (uint32_t i = 0; i < field[TK_N_ENDS]; i++)
@@ -1694,17 +1767,16 @@ static void tk_write_u32(tk_out *out, uint32_t x) {
 static void tk_save(const tokenizer *t, tk_out *out) {
     const tk_piece *unknown = t->unk >= 0 ? &t->pieces[t->unk] : NULL;
     size_t unknown_size = unknown && t->kind == TOKENIZER_SENTENCEPIECE ? (size_t)unknown->surface_size : 0;
-    uint32_t field[TK_N_FIELDS] = {
-        [TK_VERSION] = 1,
-        [TK_KIND] = (uint32_t)t->kind,
-        [TK_TEMPLATE] = (uint32_t)t->chat_template,
-        [TK_BOS] = (uint32_t)t->bos,
-        [TK_N_ENDS] = (uint32_t)t->n_ends,
-        [TK_N_PIECES] = (uint32_t)t->n_pieces,
-        [TK_N_MERGES] = (uint32_t)t->n_merges,
-        [TK_MAP_SIZE] = (uint32_t)t->map_size,
-        [TK_UNK_SIZE] = (uint32_t)unknown_size,
-    };
+    uint32_t field[TK_N_FIELDS] = {0};
+    field[TK_VERSION] = 1;
+    field[TK_KIND] = (uint32_t)t->kind;
+    field[TK_TEMPLATE] = (uint32_t)t->chat_template;
+    field[TK_BOS] = (uint32_t)t->bos;
+    field[TK_N_ENDS] = (uint32_t)t->n_ends;
+    field[TK_N_PIECES] = (uint32_t)t->n_pieces;
+    field[TK_N_MERGES] = (uint32_t)t->n_merges;
+    field[TK_MAP_SIZE] = (uint32_t)t->map_size;
+    field[TK_UNK_SIZE] = (uint32_t)unknown_size;
     for (int i = 0; tk_flag((tokenizer *)t, i); i++)
         field[TK_FLAGS] |= (uint32_t)(*tk_flag((tokenizer *)t, i) != 0) << i;
     tk_write(out, tk_magic, sizeof tk_magic);
@@ -1730,7 +1802,8 @@ static void tk_save(const tokenizer *t, tk_out *out) {
 /* What the parts take over from another tokenizer. */
 static int tk_read_base(tk_loader *l, const tokenizer *base) {
     tokenizer *t = l->t;
-    if (base->kind != TOKENIZER_SENTENCEPIECE) return tk_fail(l->err, "the base is no SENTENCEPIECE tokenizer");
+    if (base->kind != TOKENIZER_SENTENCEPIECE)
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "the base is no SENTENCEPIECE tokenizer");
     t->kind = base->kind;
     t->byte_fallback = base->byte_fallback;
     t->dummy_prefix = base->dummy_prefix;
@@ -1772,7 +1845,7 @@ static int tk_read_parts(tk_loader *l) {
     t->bos = parts->bos;
     t->add_bos = parts->add_bos != 0;
     if (t->chat_template < 0 || t->chat_template > TK_N_TEMPLATES)
-        return tk_fail(l->err, "chat template %d of %d", t->chat_template, TK_N_TEMPLATES);
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "chat template %d of %d", t->chat_template, TK_N_TEMPLATES);
     if (parts->base && !tk_read_base(l, parts->base)) return 0;
     for (int i = 0; i < parts->n_pieces; i++) {
         const tokenizer_piece *p = &parts->pieces[i];
@@ -1806,7 +1879,7 @@ static tk_reader *tk_find_reader(tk_loader *l) {
     if (size >= sizeof tk_magic && memcmp(p, tk_magic, sizeof tk_magic) == 0) return tk_read_flat;
     if (size >= 4 && p[2] == 0 && p[3] == 0) return tk_read_bin;
     if (size >= 3 && p[0] == 0x0A && p[2] != 0) return tk_read_model;
-    tk_fail(l->err, "neither a tokenizer.bin nor a SentencePiece .model; it starts with \"%.*s\"",
+    tk_fail(l->err, TOKENIZER_BAD_FILE, "neither a tokenizer.bin nor a SentencePiece .model; it starts with \"%.*s\"",
             size < 20 ? (int)size : 20, p);
     return NULL;
 }
@@ -1816,20 +1889,22 @@ static int tk_load(tk_loader *l, tk_reader *reader, int vocab_size) {
     tokenizer *t = l->t;
     if (!reader(l)) return 0;
     if (t->kind != TOKENIZER_SENTENCEPIECE && t->kind != TOKENIZER_BYTE_LEVEL)
-        return tk_fail(l->err, "kind %d, not SENTENCEPIECE or BYTE_LEVEL", t->kind);
-    if (t->n_pieces == 0) return tk_fail(l->err, "no pieces");
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "kind %d, not SENTENCEPIECE or BYTE_LEVEL", t->kind);
+    if (t->n_pieces == 0) return tk_fail(l->err, TOKENIZER_BAD_FILE, "no pieces");
     if (vocab_size && vocab_size != t->n_pieces)
-        return tk_fail(l->err, "%d pieces, but the model has a vocab_size of %d", (int)t->n_pieces, vocab_size);
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "%d pieces, but the model has a vocab_size of %d", (int)t->n_pieces,
+                       vocab_size);
     if (t->bos < -1 || t->bos >= t->n_pieces)
-        return tk_fail(l->err, "bos id %d: the vocabulary has %d pieces", t->bos, (int)t->n_pieces);
-    if (t->n_merges && t->kind != TOKENIZER_BYTE_LEVEL) return tk_fail(l->err, "%d merges", (int)t->n_merges);
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "bos id %d: the vocabulary has %d pieces", t->bos, (int)t->n_pieces);
+    if (t->n_merges && t->kind != TOKENIZER_BYTE_LEVEL)
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "%d merges", (int)t->n_merges);
 
-    t->pieces = tk_alloc(&t->memory, (size_t)t->n_pieces, sizeof *t->pieces, l->err);
+    t->pieces = (tk_piece *)tk_alloc(&t->memory, (size_t)t->n_pieces, sizeof *t->pieces, l->err);
     if (!t->pieces) return 0;
     /* tk_assign writes a surface of one byte for each byte piece, and that of the unknown piece */
-    t->bytes.p = tk_alloc(&t->memory, t->bytes.n + 256 + l->unk_surface.size, 1, l->err);
+    t->bytes.p = (char *)tk_alloc(&t->memory, t->bytes.n + 256 + l->unk_surface.size, 1, l->err);
     if (!t->bytes.p) return 0;
-    t->merges = tk_alloc(&t->memory, (size_t)t->n_merges, sizeof *t->merges, l->err);
+    t->merges = (tk_merge *)tk_alloc(&t->memory, (size_t)t->n_merges, sizeof *t->merges, l->err);
     if (!t->merges) return 0;
     t->n_pieces = t->n_merges = t->n_ends = 0;
     t->bytes.n = 0;
@@ -1837,12 +1912,50 @@ static int tk_load(tk_loader *l, tk_reader *reader, int vocab_size) {
     return t->kind == TOKENIZER_BYTE_LEVEL ? tk_load_merges(l) : tk_load_map(l);
 }
 
+/* ---- A .llama file: a model, and inside it a tokenizer ----
+ *
+ * It begins with the magic "llama.c\n"; bytes 56 and 64 are, in every version of the format, the tokenizer's offset and
+ * size, both uint64 and little-endian. Size 0: there is none.
+ */
+
+enum { TK_INSIDE = 72 }; /* where those end */
+
+static int tk_is_llama(tk_bytes file) { return file.size >= 8 && memcmp(file.p, "llama.c\n", 8) == 0; }
+
+/* Where the tokenizer lies in the file of which head is the beginning; whether the file is as long is not checked. */
+static int tk_find_inside(tk_bytes head, uint64_t *offset, size_t *size, tokenizer_error *err) {
+    if (head.size < TK_INSIDE)
+        return tk_fail(err, TOKENIZER_BAD_FILE, "cut off: %zu bytes, fewer than a .llama file's header has", head.size);
+    uint64_t bytes = tk_u32(head.p + 64) | (uint64_t)tk_u32(head.p + 68) << 32;
+    *offset = tk_u32(head.p + 56) | (uint64_t)tk_u32(head.p + 60) << 32;
+    if (bytes == 0) return tk_fail(err, TOKENIZER_BAD_FILE, "the tokenizer's size is 0: this .llama file holds none");
+    if (bytes > TK_MAX_FILE)
+        return tk_fail(err, TOKENIZER_BAD_FILE, "the tokenizer's size is %" PRIu64 ", more than %zu", bytes,
+                       TK_MAX_FILE);
+    if (*offset < TK_INSIDE)
+        return tk_fail(err, TOKENIZER_BAD_FILE, "the tokenizer's offset is %" PRIu64 ", inside the header", *offset);
+    *size = (size_t)bytes;
+    return 1;
+}
+
+static int tk_fail_beyond(tokenizer_error *err, uint64_t offset, size_t size) {
+    return tk_fail(err, TOKENIZER_BAD_FILE, "the tokenizer takes bytes %" PRIu64 " + %zu, beyond the file's end",
+                   offset, size);
+}
+
 /* Loads a file. Those of others name bos and eos by their text. */
 static int tk_load_file(tk_loader *l, int vocab_size) {
     tokenizer *t = l->t;
-    if (l->file.size == 0) return tk_fail(l->err, "the file is empty");
+    if (l->file.size == 0) return tk_fail(l->err, TOKENIZER_BAD_FILE, "the file is empty");
+    if (tk_is_llama(l->file)) {
+        uint64_t offset = 0;
+        size_t size = 0, all = l->file.size;
+        if (!tk_find_inside(l->file, &offset, &size, l->err)) return 0;
+        if (offset > all || size > all - offset) return tk_fail_beyond(l->err, offset, size);
+        l->file = (tk_bytes){l->file.p + (size_t)offset, size};
+    }
     if (l->file.size > TK_MAX_FILE)
-        return tk_fail(l->err, "more than %zu bytes: too many for a tokenizer", TK_MAX_FILE);
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "more than %zu bytes: too many for a tokenizer", TK_MAX_FILE);
     tk_reader *reader = tk_find_reader(l);
     if (!reader) return 0;
     if (reader == tk_read_bin) t->remove_extra_spaces = 0; /* as in Llama's own tokenizers */
@@ -1853,22 +1966,65 @@ static int tk_load_file(tk_loader *l, int vocab_size) {
     return eos < 0 || tk_add_end(l, eos);
 }
 
-/* The whole of a file that may be a pipe, in a buffer that grows with what really comes. */
-static char *tk_read_file(const char *path, const tokenizer_allocator *m, size_t *size, tokenizer_error *err) {
-    errno = 0;
-    FILE *file = fopen(path, "rb");
-    if (!file) return tk_fail(err, "cannot open: %s", errno ? strerror(errno) : "unknown reason"), NULL;
-    size_t capacity = 1 << 16;
-    char *data = tk_alloc(m, capacity, 1, err);
-    *size = 0;
-    while (data && (*size += fread(data + *size, 1, capacity - *size, file)) == capacity && *size <= TK_MAX_FILE) {
-        char *larger = tk_alloc(m, capacity *= 2, 1, err);
+/* Moves file on by n bytes, which may be gigabytes: where it can seek it does, in steps that fit into a long, and reads
+ * the last byte of each to see that it is there. A pipe is read. */
+static int tk_skip_bytes(FILE *file, uint64_t n) {
+    for (int seeks = 1; n > 0; n--) {
+        long step = n < 1 << 30 ? (long)n - 1 : (1 << 30) - 1;
+        if (seeks && step > 0) {
+            seeks = fseek(file, step, SEEK_CUR) == 0;
+            if (seeks) n -= (uint64_t)step;
+        }
+        if (getc(file) == EOF) return 0;
+    }
+    return 1;
+}
+
+/* What is left of file, but no more than limit bytes together with head, which comes first: in a buffer that grows with
+ * what really comes. */
+static char *tk_read_rest(FILE *file, tk_bytes head, size_t limit, const tokenizer_allocator *m, size_t *size,
+                          tokenizer_error *err) {
+    size_t capacity = limit < 1 << 16 ? limit : 1 << 16;
+    char *data = (char *)tk_alloc(m, capacity, 1, err);
+    if (data && head.size) memcpy(data, head.p, head.size);
+    *size = head.size;
+    while (data && (*size += fread(data + *size, 1, capacity - *size, file)) == capacity && *size < limit) {
+        capacity = capacity > limit / 2 ? limit : 2 * capacity;
+        char *larger = (char *)tk_alloc(m, capacity, 1, err);
         if (larger) memcpy(larger, data, *size);
         tk_release(m, data);
         data = larger;
     }
-    if (data && ferror(file)) {
-        tk_fail(err, "cannot read: %s", errno ? strerror(errno) : "unknown reason");
+    return data;
+}
+
+/* The whole of a file that may be a pipe, or of a .llama file the tokenizer. */
+static char *tk_read_file(const char *path, const tokenizer_allocator *m, size_t *size, tokenizer_error *err) {
+    char start[TK_INSIDE], *data = NULL;
+    tk_bytes head = {start, 0};
+    uint64_t offset = 0;
+    errno = 0;
+    FILE *file = fopen(path, "rb");
+    if (!file) {
+        tk_fail(err, TOKENIZER_BAD_FILE, "cannot open: %s", errno ? strerror(errno) : "unknown reason");
+        return NULL;
+    }
+    head.size = fread(start, 1, sizeof start, file);
+    if (!tk_is_llama(head)) {
+        data = tk_read_rest(file, head, TK_MAX_FILE + 1, m, size, err);
+    } else if (tk_find_inside(head, &offset, size, err)) {
+        size_t want = *size;
+        head.size = 0;
+        if (!tk_skip_bytes(file, offset - TK_INSIDE)) tk_fail_beyond(err, offset, want);
+        else data = tk_read_rest(file, head, want, m, size, err);
+        if (data && *size < want) {
+            tk_fail_beyond(err, offset, want);
+            tk_release(m, data);
+            data = NULL;
+        }
+    }
+    if (ferror(file)) {
+        tk_fail(err, TOKENIZER_BAD_FILE, "cannot read: %s", errno ? strerror(errno) : "unknown reason");
         tk_release(m, data);
         data = NULL;
     }
@@ -1879,52 +2035,59 @@ static char *tk_read_file(const char *path, const tokenizer_allocator *m, size_t
 static void *tk_std_alloc(void *user, size_t size) { return (void)user, malloc(size); }
 static void tk_std_release(void *user, void *p) { (void)user, free(p); }
 
-/* From a file in memory or from parts. The values set first hold for a .model that says nothing of them. */
-static tokenizer *tk_make(tk_loader *l, int vocab_size, const tokenizer_allocator *allocator) {
-    tokenizer_allocator m = {tk_std_alloc, tk_std_release, NULL};
-    if (allocator) m = *allocator;
-    tokenizer *t = l->t = tk_alloc(&m, 1, sizeof *t, l->err);
+static tokenizer_allocator tk_allocator_of(const tokenizer_allocator *allocator) {
+    tokenizer_allocator standard = {tk_std_alloc, tk_std_release, NULL};
+    return allocator ? *allocator : standard;
+}
+
+/* From a file in memory or, if they are given, from parts. The values set first hold for a .model that says nothing of
+ * them. */
+static tokenizer *tk_make(tk_bytes file, const tokenizer_parts *parts, int vocab_size,
+                          const tokenizer_allocator *allocator, tokenizer_error *err) {
+    tokenizer_allocator m = tk_allocator_of(allocator);
+    tokenizer *t = (tokenizer *)tk_alloc(&m, 1, sizeof *t, err);
+    tk_loader l;
     if (!t) return NULL;
+    memset(&l, 0, sizeof l);
+    l.t = t, l.err = err, l.file = file, l.parts = parts;
     memset(t, 0, sizeof *t);
     t->memory = m;
     t->kind = TOKENIZER_SENTENCEPIECE;
     t->bos = t->unk = -1;
     t->add_bos = t->dummy_prefix = t->remove_extra_spaces = t->escape_spaces = 1;
-    l->model_type = 1;
-    l->unk_surface = tk_string(" \xE2\x81\x87 ");
-    if (l->parts ? tk_load(l, tk_read_parts, 0) : tk_load_file(l, vocab_size)) return t;
+    l.model_type = 1;
+    l.unk_surface = tk_string(" \xE2\x81\x87 ");
+    if (parts ? tk_load(&l, tk_read_parts, 0) : tk_load_file(&l, vocab_size)) return t;
     tokenizer_free(t);
     return NULL;
 }
 
 TOKENIZER_API tokenizer *tokenizer_create(const tokenizer_parts *parts, const tokenizer_allocator *allocator,
                                           tokenizer_error *err) {
-    tk_loader l = {.parts = parts, .err = err};
-    return tk_make(&l, 0, allocator);
+    return tk_make(tk_string(""), parts, 0, allocator, err);
 }
 
 TOKENIZER_API tokenizer *tokenizer_load_memory(const void *data, size_t size, int vocab_size,
                                                const tokenizer_allocator *allocator, tokenizer_error *err) {
-    tk_loader l = {.file = {data, size}, .err = err};
-    return tk_make(&l, vocab_size, allocator);
+    tk_bytes file = {(const char *)data, size};
+    return tk_make(file, NULL, vocab_size, allocator, err);
 }
 
 TOKENIZER_API tokenizer *tokenizer_load(const char *path, int vocab_size, const tokenizer_allocator *allocator,
                                         tokenizer_error *err) {
-    tokenizer_allocator m = {tk_std_alloc, tk_std_release, NULL};
-    tokenizer_error reason = {""};
+    tokenizer_allocator m = tk_allocator_of(allocator);
+    tokenizer_error reason = {0, ""};
     size_t size = 0;
-    if (allocator) m = *allocator;
     char *data = tk_read_file(path, &m, &size, &reason);
     tokenizer *t = data ? tokenizer_load_memory(data, size, vocab_size, allocator, &reason) : NULL;
     tk_release(&m, data);
     size_t n = strlen(path); /* of a very long path the end says more */
-    if (!t) tk_fail(err, "%s%s: %s", n > 120 ? "..." : "", n > 120 ? path + n - 120 : path, reason.text);
+    if (!t) tk_fail(err, reason.code, "%s%s: %s", n > 120 ? "..." : "", n > 120 ? path + n - 120 : path, reason.text);
     return t;
 }
 
 TOKENIZER_API size_t tokenizer_save(const tokenizer *t, void *out, size_t capacity) {
-    tk_out counted = {NULL, 0}, written = {out, 0};
+    tk_out counted = {NULL, 0}, written = {(char *)out, 0};
     tk_save(t, &counted);
     if (counted.n <= capacity) tk_save(t, &written);
     return counted.n;

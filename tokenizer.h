@@ -1,13 +1,13 @@
 /* tokenizer.h - text to token ids and back: SentencePiece's BPE, and Llama 3's byte-level BPE. C99, no
  * dependencies.
  *
- * Compile tokenizer.c beside your program, or write in exactly one C source file
+ * Compile tokenizer.c beside your program, or write in exactly one C or C++ source file
  *
  *     #define TOKENIZER_IMPLEMENTATION
  *     #include "tokenizer.h"
  *
  * Promises: no function here exits, aborts, prints, reads the environment or keeps a global state.
- * What fails says so by its return value and writes one line to err->text; err may be NULL. A
+ * What fails says so by its return value and writes a code and one line of text to err, which may be NULL. A
  * tokenizer is read-only once loaded: any number of threads may share it.
  *
  * Compile-time switch: TOKENIZER_API, linkage of the public functions (default: extern).
@@ -27,8 +27,17 @@ extern "C" {
 
 typedef struct tokenizer tokenizer;
 
-typedef struct {
-    char text[256]; /* one line without a newline, always terminated; untouched on success */
+/* What went wrong, for a program. */
+enum {
+    TOKENIZER_BAD_FILE = 1, /* it cannot be opened or read, is damaged, or is no tokenizer; or parts that make none */
+    TOKENIZER_NO_MEMORY,
+    TOKENIZER_BAD_TEXT,  /* too long */
+    TOKENIZER_BAD_OPTION /* no such template, or messages in an order that it does not know */
+};
+
+typedef struct {    /* untouched on success */
+    int code;       /* one of the above */
+    char text[256]; /* for people: one line without a newline, always terminated */
 } tokenizer_error;
 
 /* Memory for the tokenizer and for the scratch of each tokenizer_encode. NULL: malloc and free. */
@@ -38,10 +47,10 @@ typedef struct {
     void *user;
 } tokenizer_allocator;
 
-/* Loads a llama2.c tokenizer.bin, a SentencePiece .model of type BPE, or the flat form that tokenizer_save
- * writes and .llama files hold; which one it is shows from its bytes. vocab_size is the model's, or 0 to
- * take the file's own: a tokenizer.bin does not say how many pieces it holds, so with 0 they are counted to
- * the end of the file, and otherwise a different number is an error. NULL on failure. Free with
+/* Loads a llama2.c tokenizer.bin, a SentencePiece .model of type BPE, the flat form that tokenizer_save writes, or
+ * that of a .llama file, of which only the tokenizer is read; which one it is shows from its bytes. vocab_size is the
+ * model's, or 0 to take the file's own: a tokenizer.bin does not say how many pieces it holds, so with 0 they are
+ * counted to the end of the file, and otherwise a different number is an error. NULL on failure. Free with
  * tokenizer_free. */
 TOKENIZER_API tokenizer *tokenizer_load(const char *path, int vocab_size, const tokenizer_allocator *allocator,
                                         tokenizer_error *err);
@@ -105,6 +114,11 @@ TOKENIZER_API size_t tokenizer_save(const tokenizer *t, void *out, size_t capaci
 
 TOKENIZER_API int tokenizer_vocab_size(const tokenizer *t);
 
+/* Piece id as tokenizer_create takes it, of any type. Returns 1, or 0 for an id outside of the vocabulary, and leaves
+ * *piece alone then. Its text is the tokenizer's, not terminated, may hold zeros, and stays valid until tokenizer_free;
+ * what is shown of it in a text is tokenizer_decode's to say. */
+TOKENIZER_API int tokenizer_get_piece(const tokenizer *t, int id, tokenizer_piece *piece);
+
 /* The id of the piece with these bytes, special tokens included ("<|eot_id|>"), or -1. */
 TOKENIZER_API int tokenizer_find(const tokenizer *t, const char *text, size_t size);
 
@@ -115,18 +129,29 @@ TOKENIZER_API int tokenizer_bos(const tokenizer *t);
 TOKENIZER_API int tokenizer_is_end(const tokenizer *t, int id);
 
 enum {
-    TOKENIZER_BOS = 1,    /* put the id that starts a text first, unless the tokenizer's file says not to */
-    TOKENIZER_SPECIAL = 2 /* names of special tokens in the text become those: for texts that programmers
-                             write, such as templates; never for what a user typed */
+    TOKENIZER_BOS = 1,     /* put the id that starts a text first, unless the tokenizer's file says not to */
+    TOKENIZER_SPECIAL = 2, /* names of special tokens in the text become those: for texts that programmers
+                              write, such as templates; never for what a user typed */
+    TOKENIZER_CONTINUE = 4 /* the text goes on where another ended: see below */
 };
+
+/* What becomes of spaces. BYTE_LEVEL keeps all and puts none anywhere. SENTENCEPIECE, as its vocabulary says,
+ *   - puts one in front of a text that is not empty (most do; a few put it behind): "ing" becomes " ing";
+ *   - takes away those at the ends and makes one of several (remove_extra_whitespaces; Llama's do not). Of a text of
+ *     spaces alone nothing is left then, not even the one in front.
+ * With TOKENIZER_CONTINUE none is put anywhere, and those at the ends stay, of several in a row one if the vocabulary
+ * says so. "Go" and then "ing" are a "Going", "Go" and " on" a "Go on". It may go with TOKENIZER_BOS. Of a text that
+ * TOKENIZER_SPECIAL splits, only what comes before the first special token continues.
+ *
+ * No piece reaches from one part of a text into the next, so the ids are not always those of the whole. */
 
 /* Most ids that tokenizer_encode can make of size bytes, bos included; SIZE_MAX if that overflows. */
 TOKENIZER_API size_t tokenizer_bound(const tokenizer *t, size_t size);
 
-/* Encodes size bytes of text (any bytes: what is no UTF-8 becomes byte pieces) with flags from the enum
- * above. Without TOKENIZER_SPECIAL "<s>" is three characters and never a control token. Writes at most capacity ids
- * and returns how many there are, which may be more (capacity 0 counts; ids may then be NULL); -1 on
- * failure (no memory, or a text of gigabytes). Time is O(n log n).
+/* Encodes size bytes of text (any bytes: what is no UTF-8 becomes byte pieces) with a sum of the flags above. Without
+ * TOKENIZER_SPECIAL "<s>" is three characters and never a control token. Writes at most capacity ids and returns how
+ * many there are, which may be more (capacity 0 counts; ids may then be NULL); -1 on failure (no memory, or a text of
+ * gigabytes). Time is O(n log n).
  *
  * The ids are exactly those of SentencePiece, or of Llama 3's tokenizer, for any UTF-8. Decoding gives every
  * text back, byte for byte, with byte-level BPE; with SentencePiece if there are byte pieces and the vocabulary
@@ -141,6 +166,11 @@ TOKENIZER_API ptrdiff_t tokenizer_encode(const tokenizer *t, const char *text, s
  * token gives what the file says it looks like, or " \xE2\x81\x87 ". The one space that encoding puts before
  * a text is taken off after bos or -1. */
 TOKENIZER_API const char *tokenizer_decode(const tokenizer *t, int previous, int id, size_t *size);
+
+/* How many of the first bytes of a text that comes in parts can be shown: all, but for a UTF-8 character at the end
+ * that is not whole yet, up to three bytes. (An emoji may take four tokens.) Bytes that can never become UTF-8 are not
+ * held back. */
+TOKENIZER_API size_t tokenizer_whole(const char *bytes, size_t size);
 
 /* ---- Chat ---- */
 

@@ -6,14 +6,16 @@
 enum { MAX_PROMPT = 1000, MAX_NEW = 100 };
 
 int main(int argc, char **argv) {
-    if (argc != 4) return fprintf(stderr, "usage: example MODEL TOKENIZER PROMPT\n"), 2;
+    if (argc != 3 && argc != 4) return fprintf(stderr, "usage: example MODEL [TOKENIZER] PROMPT\n"), 2;
+    const char *prompt = argv[argc - 1];
 
     /* A model and its tokenizer may be shared by threads; a context is one conversation's memory. */
     llama_error err;
     tokenizer_error terr;
     llama_model *model = llama_load(argv[1], NULL, &err);
     if (!model) return fprintf(stderr, "%s\n", err.text), 1;
-    tokenizer *tokens = tokenizer_load(argv[2], llama_get_config(model)->vocab_size, NULL, &terr);
+    /* Without TOKENIZER argv[argc - 2] is MODEL: a .llama file holds its own. */
+    tokenizer *tokens = tokenizer_load(argv[argc - 2], llama_get_config(model)->vocab_size, NULL, &terr);
     if (!tokens) return fprintf(stderr, "%s\n", terr.text), 1;
     llama_context *context = llama_context_create(model, NULL, &err);
     llama_sampler *sampler = llama_sampler_create(model, NULL, NULL, &err);
@@ -21,7 +23,7 @@ int main(int argc, char **argv) {
 
     /* Text to ids. The count may be more than there was room for. */
     int ids[MAX_PROMPT];
-    ptrdiff_t n = tokenizer_encode(tokens, argv[3], strlen(argv[3]), TOKENIZER_BOS, ids, MAX_PROMPT, &terr);
+    ptrdiff_t n = tokenizer_encode(tokens, prompt, strlen(prompt), TOKENIZER_BOS, ids, MAX_PROMPT, &terr);
     if (n < 1 || n > MAX_PROMPT) return fprintf(stderr, "the prompt does not fit\n"), 1;
 
     /* The whole prompt at once, then one token after the other. */

@@ -179,6 +179,11 @@ static void fuzz_flat_seeds(fuzz_add *add, void *user) {
         if (i < 2) fuzz_make_model(&b, i, !i);
         fuzz_make_flat(&b, i < 2 ? tokenizer_load_memory(b.p, b.n, 0, NULL, NULL) : fuzz_byte_level());
         add(user, b.p, b.n);
+        if (i == 1) { /* and inside a .llama file, of which a tokenizer needs only this much */
+            memmove(b.p + 72, b.p, b.n), memset(b.p, 0, 72), memcpy(b.p, "llama.c\n", 8);
+            b.p[56] = 72, b.p[64] = (unsigned char)b.n, b.p[65] = (unsigned char)(b.n >> 8);
+            add(user, b.p, b.n + 72);
+        }
     }
 }
 
@@ -209,7 +214,7 @@ static void fuzz_v2_seeds(fuzz_add *add, void *user) { fuzz_checkpoint_seeds(2, 
 /* The same converted, one with a tokenizer. */
 static void fuzz_llama_seeds(int type, fuzz_add *add, void *user) {
     static fuzz_bytes flat;
-    llama_error err = {""};
+    llama_error err = {0, ""};
     fuzz_make_bin(&flat, 0);
     fuzz_make_flat(&flat, tokenizer_load_memory(flat.p, flat.n, 0, NULL, NULL));
     for (int variant = 0; variant < 2; variant++) {

@@ -243,16 +243,19 @@ static size_t fuzz_plain_spaces(unsigned char *p, size_t n) {
     return out;
 }
 
-static void fuzz_check_decoded(const tokenizer *t, const int *ids, size_t n_ids, const unsigned char *text, size_t n) {
+/* before: what stands before the first id, or -1. */
+static void fuzz_check_decoded(const tokenizer *t, int before, const int *ids, size_t n_ids, const unsigned char *text,
+                               size_t n) {
     size_t total = 0, size, capacity = 1;
-    for (size_t i = 0; i < n_ids; i++) tokenizer_decode(t, i ? ids[i - 1] : -1, ids[i], &size), capacity += size;
+    for (size_t i = 0; i < n_ids; i++) tokenizer_decode(t, i ? ids[i - 1] : before, ids[i], &size), capacity += size;
     fuzz_allow(capacity + n, 2, 64);
     unsigned char *decoded = malloc(capacity), *wanted = malloc(n + 1);
     for (size_t i = 0; decoded && i < n_ids; i++) {
-        const char *p = tokenizer_decode(t, i ? ids[i - 1] : -1, ids[i], &size);
+        const char *p = tokenizer_decode(t, i ? ids[i - 1] : before, ids[i], &size);
         memcpy(decoded + total, p, size);
         total += size;
     }
+    if (decoded) FUZZ_CHECK(tokenizer_whole((const char *)decoded, total) + 3 >= total);
     if (decoded && wanted && fuzz_is_lossless(t)) {
         memcpy(wanted, text, n);
         if (t->kind == TOKENIZER_SENTENCEPIECE) {
@@ -280,7 +283,7 @@ static void fuzz_allow_encoding(const tokenizer *t, size_t size) {
 
 static void fuzz_encode(const tokenizer *t, const unsigned char *text, size_t n, int flags) {
     const char *p = (const char *)text;
-    tokenizer_error why = {""};
+    tokenizer_error why = {0, ""};
     fuzz_allow_encoding(t, n);
     const ptrdiff_t count = tokenizer_encode(t, p, n, flags, NULL, 0, &why);
     FUZZ_MUST(count >= 0);
@@ -296,7 +299,8 @@ static void fuzz_encode(const tokenizer *t, const unsigned char *text, size_t n,
         FUZZ_MUST(again == count && fuzz_are_ids(t, ids, count));
         if (again == count && !(flags & TOKENIZER_SPECIAL)) {
             const int bos = count && (flags & TOKENIZER_BOS) && t->add_bos && ids[0] == tokenizer_bos(t);
-            fuzz_check_decoded(t, ids + bos, (size_t)(count - bos), text, n);
+            const int before = flags & TOKENIZER_CONTINUE ? tokenizer_bos(t) + 1 : -1; /* any but bos */
+            fuzz_check_decoded(t, before, ids + bos, (size_t)(count - bos), text, n);
         }
     }
     free(ids);
@@ -315,7 +319,7 @@ static void fuzz_encode_chat(const tokenizer *t, const unsigned char *text, size
     if (system) messages[0].role = TOKENIZER_SYSTEM;
     const int template = (int)(n / 2 % (TOKENIZER_MISTRAL + 1)); /* 0: the tokenizer's own */
     for (int first = 0; first < 4; first++) {
-        tokenizer_error why = {""};
+        tokenizer_error why = {0, ""};
         fuzz_allow_encoding(t, n + 400);
         const ptrdiff_t count = tokenizer_encode_chat(t, template, messages, 3 + !system, first, ids, 64, &why);
         if (count < 0) fuzz_refused(why.text);
@@ -335,7 +339,7 @@ static void *fuzz_save(const tokenizer *t, size_t *size) {
 /* What is saved loads, and is saved as the same bytes. */
 static void fuzz_save_again(const tokenizer *t) {
     size_t size, size_again;
-    tokenizer_error why = {""};
+    tokenizer_error why = {0, ""};
     void *saved = fuzz_save(t, &size);
     fuzz_allow(size, 64, 1 << 17);
     tokenizer *loaded = saved ? tokenizer_load_memory(saved, size, tokenizer_vocab_size(t), NULL, &why) : NULL;
@@ -355,7 +359,7 @@ static void fuzz_use_tokenizer(const tokenizer *t, const unsigned char *text, si
     const int vocab_size = tokenizer_vocab_size(t);
     FUZZ_CHECK(vocab_size > 0 && tokenizer_bos(t) >= -1 && tokenizer_bos(t) < vocab_size);
     FUZZ_CHECK(!tokenizer_is_end(t, -1) && !tokenizer_is_end(t, vocab_size));
-    for (int flags = 0; flags <= (TOKENIZER_BOS | TOKENIZER_SPECIAL); flags++) {
+    for (int flags = 0; flags <= (TOKENIZER_BOS | TOKENIZER_SPECIAL | TOKENIZER_CONTINUE); flags++) {
         fuzz_encode(t, fixed, sizeof fixed - 1, flags);
         fuzz_encode(t, text, n, flags);
     }
@@ -363,12 +367,16 @@ static void fuzz_use_tokenizer(const tokenizer *t, const unsigned char *text, si
     for (int id = -1; id <= vocab_size; id++) {
         const char *p = tokenizer_decode(t, id % 3 ? -1 : id, id, &size);
         for (size_t i = 0; i < size; i++) (void)*(const volatile char *)(p + i);
+        tokenizer_piece piece;
+        const int found = tokenizer_get_piece(t, id, &piece);
+        FUZZ_CHECK(found == (id >= 0 && id < vocab_size));
+        if (found && piece.size) FUZZ_CHECK(tokenizer_find(t, piece.text, piece.size) >= 0);
     }
     fuzz_save_again(t);
 }
 
 static int fuzz_tokenizer(const unsigned char *data, size_t size) {
-    tokenizer_error why = {""};
+    tokenizer_error why = {0, ""};
     fuzz_allow(size, 64, 1 << 17);
     tokenizer *t = tokenizer_load_memory(data, size, 0, NULL, &why);
     if (!t) return fuzz_refused(why.text);
@@ -387,7 +395,7 @@ static void fuzz_forward(const llama_model *m, size_t size) {
     const int vocab_size = llama_get_config(m)->vocab_size, last = vocab_size - 1;
     const int tokens[7] = {0, last, 1 % vocab_size, last / 2, last, 0, last};
     float logprobs[2];
-    llama_error why = {""};
+    llama_error why = {0, ""};
     llama_sampling sampling = llama_sampling_default();
     sampling.repeat_penalty = 1.1f, sampling.repeat_window = 4;
     fuzz_allow(size, 4096, 1 << 20);
@@ -411,7 +419,7 @@ static void fuzz_forward(const llama_model *m, size_t size) {
 static void fuzz_use_model(const llama_model *m, const void *data, size_t size) {
     size_t n;
     const void *own = llama_get_tokenizer(m, &n);
-    tokenizer_error why = {""};
+    tokenizer_error why = {0, ""};
     fuzz_forward(m, size);
     fuzz_allow(n, 64, 1 << 17);
     tokenizer *t = own ? tokenizer_load_memory(own, n, llama_get_config(m)->vocab_size, NULL, &why) : NULL;
@@ -427,7 +435,7 @@ static int fuzz_rows(void *user, enum tensor tensor, int layer, int first, int c
 
 /* Converts what a reader has opened, in memory, and loads that. Returns 1 if the reader has, and so frees s. */
 static int fuzz_convert(llama_source *s, const unsigned char *input, size_t size, const llama_error *why) {
-    llama_error err = {""};
+    llama_error err = {0, ""};
     void *data;
     size_t n;
     if (!s) return fuzz_refused(why->text);
@@ -454,7 +462,7 @@ static int fuzz_convert(llama_source *s, const unsigned char *input, size_t size
 }
 
 static int fuzz_checkpoint(const unsigned char *data, size_t size) {
-    llama_error why = {""};
+    llama_error why = {0, ""};
     fuzz_allow(size, 16, 1 << 13);
     llama_model *m = llama_load_memory(data, size, NULL, &why);
     if (!m) return fuzz_refused(why.text);
@@ -468,7 +476,7 @@ static int fuzz_checkpoint(const unsigned char *data, size_t size) {
 }
 
 static int fuzz_gguf(const unsigned char *data, size_t size) {
-    llama_error why = {""};
+    llama_error why = {0, ""};
     fuzz_put_file("model.gguf", data, size);
     fuzz_allow(size, 64, 1 << 21);
     return fuzz_convert(source_open_gguf("model.gguf", &why), data, size, &why);
@@ -498,7 +506,7 @@ static void fuzz_check_nodes(const json_text *j) {
 }
 
 static int fuzz_json(const unsigned char *data, size_t size) {
-    llama_error why = {""};
+    llama_error why = {0, ""};
     json_text j;
     json_index index;
     fuzz_allow(size, 256, 1 << 14);
@@ -534,7 +542,7 @@ static void fuzz_open_directory(const unsigned char *data, size_t size) {
 enum { FUZZ_HF_CONSTANT = 1 << 24 };
 
 static int fuzz_hf(const unsigned char *data, size_t size) {
-    llama_error why = {""};
+    llama_error why = {0, ""};
     fuzz_open_directory(data, size);
     fuzz_allow(size, 256, FUZZ_HF_CONSTANT);
     return fuzz_convert(source_open_hf("hf", &why), data, size, &why);
@@ -542,8 +550,8 @@ static int fuzz_hf(const unsigned char *data, size_t size) {
 
 /* The tokenizer alone, for as many rows as config.json says, but no more than a small file's embedding has. */
 static int fuzz_hf_tokenizer(const unsigned char *data, size_t size) {
-    llama_error why = {""};
-    tokenizer_error token_why = {""};
+    llama_error why = {0, ""};
+    tokenizer_error token_why = {0, ""};
     llama_source s = {.config = {.vocab_size = 0}};
     json_text config;
     uint64_t rows = 0;
@@ -571,9 +579,9 @@ static int fuzz_hf_tokenizer(const unsigned char *data, size_t size) {
 static llama_model *fuzz_small_model(void);
 
 static int fuzz_options(const unsigned char *data, size_t size) {
-    fuzz_allow(size, 1, 1 << 10);
+    fuzz_allow(size, 1, 1 << 13);
     char *volatile text = malloc(size + 1), *argv[64] = {"run"};
-    llama_error why = {""};
+    llama_error why = {0, ""};
     int argc = 1;
     if (!text) return 0;
     if (size) memcpy(text, data, size);
@@ -605,7 +613,7 @@ static int fuzz_options(const unsigned char *data, size_t size) {
  * ------------------------------------------------------------------------------------------------- */
 
 static int fuzz_train_state(const unsigned char *data, size_t size) {
-    llama_error why = {""};
+    llama_error why = {0, ""};
     train_state s;
     fuzz_allow(size, 1, 1 << 10);
     unsigned char *copy = malloc(size + 1);

@@ -85,7 +85,7 @@ static vocabulary *new_llama3(void) {
 }
 
 static tokenizer *create(const vocabulary *v) {
-    tokenizer_error err = {""};
+    tokenizer_error err = {0, ""};
     tokenizer *t = tokenizer_create(&v->parts, NULL, &err);
     if (!t) printf("not created: %s\n", err.text);
     CHECK(t != NULL);
@@ -370,10 +370,110 @@ static void test_special(void) {
 /* --- What is refused --- */
 
 static void refuses(const char *why, const tokenizer_parts *parts) {
-    tokenizer_error err = {""};
+    tokenizer_error err = {0, ""};
     tokenizer *t = tokenizer_create(parts, NULL, &err);
+    CHECK(err.code == TOKENIZER_BAD_FILE);
     if (!CHECK(!t && strstr(err.text, why))) printf("  wanted \"%s\", got \"%s\"\n", why, err.text);
     tokenizer_free(t);
+}
+
+/* A byte-level vocabulary whose bytes come behind these pieces. */
+static tokenizer *behind(const tokenizer_piece *first, int n, const int (*merges)[2], int n_merges, int ignore_merges) {
+    static tokenizer_piece pieces[300];
+    static char bytes[256];
+    tokenizer_parts parts = {.kind = TOKENIZER_BYTE_LEVEL, .pieces = pieces, .n_pieces = n + 256, .bos = -1};
+    tokenizer_error err = {0, ""};
+    parts.merges = merges, parts.n_merges = n_merges, parts.ignore_merges = ignore_merges;
+    for (int i = 0; i < n; i++) pieces[i] = first[i];
+    for (int i = 0; i < 256; i++) {
+        bytes[i] = (char)i;
+        pieces[n + i] = (tokenizer_piece){&bytes[i], 1, 0, TOKENIZER_NORMAL};
+    }
+    tokenizer *t = tokenizer_create(&parts, NULL, &err);
+    CHECK_TEXT(err.text, "");
+    return t;
+}
+
+static void test_piece_zero(void) {
+    TEST("piece 0 is a piece like others: made by a merge, special, user-defined, a word") {
+        static const tokenizer_piece ab = {"ab", 2, 0, TOKENIZER_NORMAL}, name = {"<x>", 3, 0, TOKENIZER_CONTROL};
+        static const tokenizer_piece user = {"ab", 2, 0, TOKENIZER_USER_DEFINED};
+        static const int merge[][2] = {{1 + 'a', 1 + 'b'}, {0, 1 + 'c'}};
+        tokenizer *t = behind(&ab, 1, merge, 1, 0);
+        CHECK_TEXT(encoded(t, "ab", 0), "0");
+        CHECK_TEXT(encoded(t, "xabab", 0), "121 0 0");
+        CHECK(tokenizer_find(t, "ab", 2) == 0);
+        tokenizer_free(t);
+        t = behind(&ab, 1, NULL, 0, 1);
+        CHECK_TEXT(encoded(t, "ab", 0), "0");
+        CHECK_TEXT(encoded(t, "abab", 0), "98 99 98 99");
+        tokenizer_free(t);
+        t = behind(&name, 1, NULL, 0, 0);
+        CHECK_TEXT(encoded(t, "a<x>b", TOKENIZER_SPECIAL), "98 0 99");
+        CHECK(tokenizer_find(t, "<x>", 3) == 0);
+        tokenizer_free(t);
+        t = behind(&user, 1, NULL, 0, 0);
+        CHECK_TEXT(encoded(t, "cabc", 0), "100 0 100");
+        tokenizer_free(t);
+        /* The piece before the one that a merge makes is not tried for it, nor one behind the last. */
+        static const tokenizer_piece two[] = {{"abc", 3, 0, TOKENIZER_NORMAL}, {"ab", 2, 0, TOKENIZER_NORMAL}};
+        static const int both[][2] = {{2 + 'a', 2 + 'b'}, {1, 2 + 'c'}};
+        t = behind(two, 2, both, 2, 0);
+        CHECK_TEXT(encoded(t, "abcab", 0), "0 1");
+        tokenizer_free(t);
+    }
+    TEST("piece 0 of SentencePiece: made by a merge, a byte") {
+        static tokenizer_piece pieces[300];
+        static char names[256][8];
+        static const tokenizer_piece rest[] = {{"ab", 2, -1, TOKENIZER_NORMAL},
+                                               {"<unk>", 5, 0, TOKENIZER_UNKNOWN},
+                                               {"a", 1, -2, TOKENIZER_NORMAL},
+                                               {"b", 1, -3, TOKENIZER_NORMAL}};
+        tokenizer_parts parts = {.kind = TOKENIZER_SENTENCEPIECE, .pieces = rest, .n_pieces = 4, .bos = -1};
+        tokenizer *t = tokenizer_create(&parts, NULL, NULL);
+        CHECK_TEXT(encoded(t, "aabb", 0), "2 0 3");
+        tokenizer_free(t);
+        for (int i = 0; i < 256; i++) {
+            sprintf(names[i], "<0x%02X>", (unsigned)i);
+            pieces[i] = (tokenizer_piece){names[i], 6, 0, TOKENIZER_BYTE};
+        }
+        memcpy(pieces + 256, rest, sizeof rest);
+        parts.pieces = pieces, parts.n_pieces = 260;
+        t = tokenizer_create(&parts, NULL, NULL);
+        CHECK_TEXT(encoded_n(t, "a\0", 2, 0), "258 0");
+        tokenizer_free(t);
+    }
+}
+
+/* What is looked for at each character is at most 1000 bytes long. */
+static void test_max_match(void) {
+    static char text[1002];
+    tokenizer_piece p = {text, 1000, 0, TOKENIZER_CONTROL};
+    memset(text, 'x', 1001);
+    TEST("special tokens of 1000 bytes are found in a text, longer ones by name only") {
+        for (p.size = 999; p.size <= 1001; p.size++) {
+            tokenizer *t = behind(&p, 1, NULL, 0, 0);
+            CHECK(tokenizer_find(t, text, p.size) == 0);
+            ptrdiff_t n = tokenizer_encode(t, text, p.size, TOKENIZER_SPECIAL, NULL, 0, NULL);
+            CHECK(n == (p.size <= 1000 ? 1 : 1001));
+            tokenizer_free(t);
+        }
+    }
+    TEST("user-defined pieces may have 1000 bytes, and no more") {
+        p.type = TOKENIZER_USER_DEFINED, p.size = 1000;
+        tokenizer *t = behind(&p, 1, NULL, 0, 0);
+        CHECK(tokenizer_encode(t, text, 1000, 0, NULL, 0, NULL) == 1);
+        CHECK(tokenizer_encode(t, text, 999, 0, NULL, 0, NULL) == 999);
+        tokenizer_free(t);
+        tokenizer_piece pieces[] = {{"<unk>", 5, 0, TOKENIZER_UNKNOWN}, p};
+        tokenizer_parts parts = {.kind = TOKENIZER_SENTENCEPIECE, .pieces = pieces, .n_pieces = 2, .bos = -1};
+        pieces[1].size = 1001;
+        refuses("piece 1 is of type USER_DEFINED and 1001 bytes long, more than 1000", &parts);
+        pieces[1].size = 1000;
+        t = tokenizer_create(&parts, NULL, NULL);
+        CHECK_TEXT(encoded_n(t, text, 1000, 0), "1");
+        tokenizer_free(t);
+    }
 }
 
 static void test_refused(void) {
@@ -387,6 +487,9 @@ static void test_refused(void) {
         p->bos = 258, refuses("bos id 258", p), p->bos = -2, refuses("bos id -2", p), *p = good;
         v->ends[0] = 258, p->n_ends = 1, refuses("end id 258", p), v->ends[0] = -1, refuses("end id -1", p), *p = good;
         p->ends = many, p->n_ends = 65, refuses("more than 64", p), *p = good;
+        p->ends = many, p->n_ends = 64;
+        tokenizer *most = tokenizer_create(p, NULL, NULL);
+        CHECK(most != NULL), tokenizer_free(most), *p = good;
         p->chat_template = 6, refuses("template 6", p), p->chat_template = -1, refuses("template -1", p), *p = good;
         p->n_pieces = 0, refuses("no pieces", p), p->n_pieces = 255, refuses("no piece is the byte 0xAD", p), *p = good;
     }
@@ -400,13 +503,26 @@ static void test_refused(void) {
         p->merges = special, refuses("not both text", p);
         p->merges = twice, p->n_merges = 2, refuses("merge 1 is also merge 0", p);
         p->kind = TOKENIZER_SENTENCEPIECE, refuses("2 merges", p), *p = good;
+        enum { MOST = 1 << 22 };
+        int(*zeros)[2] = calloc(MOST + 1, sizeof *zeros);
+        if (!CHECK(zeros)) exit(1);
+        p->merges = (const int(*)[2])zeros;
+        p->n_merges = MOST, refuses("merge 0: pieces 0 and 0 joined are no piece", p);
+        p->n_merges = MOST + 1, refuses("more than 4194304 merges", p), *p = good;
+        free(zeros);
     }
     TEST("refused: pieces that cannot be") {
         tokenizer_piece *piece = &v->piece[256], saved = *piece;
         piece->type = 0, refuses("piece 256 has type 0", p), piece->type = 7, refuses("piece 256 has type 7", p);
         piece->type = TOKENIZER_BYTE, refuses("piece 256 is of type BYTE", p), *piece = saved;
         piece->size = 0, refuses("piece 256 is empty", p), piece->size = 1, refuses("is also piece 64", p);
-        piece->size = (size_t)1 << 24, refuses("too many", p), *piece = saved;
+        char *text = calloc(1, 1 << 24);
+        if (!CHECK(text)) exit(1);
+        piece->size = (size_t)1 << 24, piece->text = text, refuses("piece 256 has 16777216 bytes: too many", p);
+        piece->size--;
+        tokenizer *largest = tokenizer_create(p, NULL, NULL);
+        CHECK(largest && tokenizer_find(largest, text, piece->size) == 256);
+        tokenizer_free(largest), free(text), *piece = saved;
         piece->score = (float)NAN, refuses("score is not a number", p), *piece = saved;
         p->kind = TOKENIZER_SENTENCEPIECE, refuses("no piece is of type UNKNOWN", p), *p = good;
         tokenizer *base = create(v);
@@ -443,7 +559,7 @@ static tokenizer *new_sentencepiece(int all) {
                              .ends = &eos,
                              .n_ends = 1,
                              .add_dummy_prefix = 1};
-    tokenizer_error err = {""};
+    tokenizer_error err = {0, ""};
     tokenizer *t = tokenizer_create(&parts, NULL, &err), *base = t;
     if (all) {
         parts = (tokenizer_parts){
@@ -481,7 +597,7 @@ static unsigned char *save(const tokenizer *t, size_t *size) {
 
 static tokenizer *reload(const tokenizer *t) {
     size_t size, again;
-    tokenizer_error err = {""};
+    tokenizer_error err = {0, ""};
     unsigned char *p = save(t, &size);
     tokenizer *u = tokenizer_load_memory(p, size, tokenizer_vocab_size(t), NULL, &err);
     CHECK_TEXT(err.text, "");
@@ -523,6 +639,17 @@ static void test_flat(void) {
         CHECK_TEXT(encoded(u, "[INST]ab", TOKENIZER_SPECIAL), "8 7");
         tokenizer_free(t), tokenizer_free(u);
     }
+    TEST("flat: many numbers and few bytes of text") {
+        static const int ends[64] = {0};
+        static tokenizer_piece pieces[101];
+        tokenizer_parts parts = {.kind = TOKENIZER_SENTENCEPIECE, .pieces = pieces, .n_pieces = 101, .bos = -1};
+        for (int i = 0; i < 101; i++) pieces[i] = (tokenizer_piece){"", 0, 0, TOKENIZER_UNUSED};
+        pieces[100] = (tokenizer_piece){"u", 1, 0, TOKENIZER_UNKNOWN};
+        parts.ends = ends, parts.n_ends = 64;
+        tokenizer *t = tokenizer_create(&parts, NULL, NULL), *u = t ? reload(t) : NULL;
+        CHECK(u && tokenizer_vocab_size(u) == 101 && tokenizer_is_end(u, 0));
+        tokenizer_free(t), tokenizer_free(u);
+    }
     TEST("flat: too small a buffer is left alone") {
         tokenizer *t = new_sentencepiece(0);
         char p[4] = "abc";
@@ -531,7 +658,7 @@ static void test_flat(void) {
     }
     TEST("flat: another version is refused") {
         tokenizer *t = new_sentencepiece(0);
-        tokenizer_error err = {""};
+        tokenizer_error err = {0, ""};
         size_t size;
         unsigned char *p = save(t, &size);
         p[8] = 2;
@@ -539,9 +666,47 @@ static void test_flat(void) {
         CHECK_TEXT(err.text, "version 2, not 1");
         free(p), tokenizer_free(t);
     }
+    TEST("flat: numbers, and what is said of them") {
+        static const struct {
+            size_t at; /* of a field */
+            uint32_t value;
+            const char *why;
+        } bad[] = {
+            {8, 0, "version 0, not 1"},
+            {8, 0xFFFFFFFF, "version 4294967295, not 1"},
+            {12, 0, "kind 0, not SENTENCEPIECE or BYTE_LEVEL"},
+            {12, 3, "kind 0, not SENTENCEPIECE or BYTE_LEVEL"},
+            {20, 6, "chat template 6 of 5"},
+            {24, 8, "bos id 8: the vocabulary has 8 pieces"},
+            {24, 0x80000000, "bos id 2147483647: the vocabulary has 8 pieces"},
+            {24, 0xFFFFFFFE, "bos id 2147483647: the vocabulary has 8 pieces"},
+            {32, 0xFFFFFFFF, "cut off: 147 bytes, but 1 ends, 4294967295 pieces and 0 merges"},
+            {32, 7, "13 bytes too many after the last piece"},
+            {48, 8, "end id 8: the vocabulary has 8 pieces"},
+            {48, 0xFFFFFFFF, "end id -1: the vocabulary has 8 pieces"},
+        };
+        tokenizer *t = new_sentencepiece(0);
+        size_t size;
+        unsigned char *p = save(t, &size);
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+            unsigned char *copy = malloc(size);
+            tokenizer_error err = {0, ""};
+            memcpy(copy, p, size);
+            for (int k = 0; k < 4; k++) copy[bad[i].at + (size_t)k] = (unsigned char)(bad[i].value >> 8 * k);
+            CHECK(!tokenizer_load_memory(copy, size, 0, NULL, &err));
+            CHECK_TEXT(err.text, bad[i].why);
+            free(copy);
+        }
+        tokenizer_error err = {0, ""};
+        CHECK(!tokenizer_load_memory(p, 47, 0, NULL, &err));
+        CHECK_TEXT(err.text, "cut off: 47 bytes");
+        CHECK(!tokenizer_load_memory(p, 48, 0, NULL, &err));
+        CHECK_TEXT(err.text, "cut off: 48 bytes, but 1 ends, 8 pieces and 0 merges");
+        free(p), tokenizer_free(t);
+    }
     TEST("flat: the wrong number of pieces") {
         tokenizer *t = new_sentencepiece(0);
-        tokenizer_error err = {""};
+        tokenizer_error err = {0, ""};
         size_t size;
         unsigned char *p = save(t, &size);
         CHECK(!tokenizer_load_memory(p, size, 9, NULL, &err));
@@ -568,7 +733,7 @@ static void test_damaged(void) {
         TEST(kind ? "flat: every prefix of a SentencePiece is refused"
                   : "flat: every prefix of a byte-level is refused") {
             for (size_t n = 0; n < size; n++) {
-                tokenizer_error err = {""};
+                tokenizer_error err = {0, ""};
                 unsigned char *exact = malloc(n ? n : 1);
                 memcpy(exact, p, n);
                 CHECK(!tokenizer_load_memory(exact, n, 0, NULL, &err) && err.text[0]);
@@ -635,9 +800,10 @@ static void test_allocations(void) {
         for (int fail_at = 0; !done && fail_at < 100; fail_at++) {
             counter c = {0, 0, fail_at};
             tokenizer_allocator a = {counted_alloc, counted_release, &c};
-            tokenizer_error err = {""};
+            tokenizer_error err = {0, ""};
             done = live(v, &a, flat, size, &err);
             CHECK(c.live == 0 && (done ? c.calls <= fail_at : strstr(err.text, "no memory for ") != NULL));
+            CHECK(err.code == (done ? 0 : TOKENIZER_NO_MEMORY));
         }
         CHECK(done);
         free(flat);
@@ -681,6 +847,8 @@ int main(void) {
     test_llama3();
     test_against_naive();
     test_special();
+    test_piece_zero();
+    test_max_match();
     test_refused();
     test_sentencepiece();
     test_flat();

@@ -21,7 +21,7 @@ enum { BOS = 256, EOS, BEGIN, HEADER, HEADER_END, EOT, IM_START, IM_END, INST, I
 static tokenizer *create_with(int kind, int bos, int add_bos, int eos, int instruct) {
     static tokenizer_piece pieces[1024];
     static char text[256][8];
-    tokenizer_error err = {""};
+    tokenizer_error err = {0, ""};
     int n = 0;
     for (int i = 0; i < 256; i++, n++) {
         if (kind == TOKENIZER_BYTE_LEVEL) text[i][0] = (char)i;
@@ -73,7 +73,7 @@ static const char *show(const tokenizer *t, const int *ids, ptrdiff_t n) {
 
 static const char *rendered(const tokenizer *t, const char *name, const tokenizer_message *m, int n, int first) {
     int ids[2048];
-    tokenizer_error err = {""};
+    tokenizer_error err = {0, ""};
     ptrdiff_t count = tokenizer_encode_chat(t, tokenizer_template_find(name), m, n, first, ids, 2048, &err);
     CHECK_TEXT(err.text, "");
     CHECK(count >= 0 && tokenizer_encode_chat(t, tokenizer_template_find(name), m, n, first, NULL, 0, NULL) == count);
@@ -121,6 +121,42 @@ static void test_texts(void) {
     TEST("mistral") {
         CHECK_TEXT(RENDERED(t, "mistral", SYS("Be brief."), USER(" Hi"), BOT(" Hello."), USER("Why?")),
                    "<s>[INST] Be brief.\n\n Hi [/INST] Hello.</s>[INST] Why? [/INST]");
+    }
+    TEST("which template takes white space off which end of whose text") {
+        const tokenizer_message m[] = {SYS("\n s \n"), USER("\n u \n"), BOT("\n a \n"), USER("\n v \n")};
+        CHECK_TEXT(rendered(t, "llama2", m, 4, 0),
+                   "<s>[INST] <<SYS>>\n\n s \n\n<</SYS>>\n\n\n u [/INST] a </s><s>[INST] v [/INST]");
+        CHECK_TEXT(rendered(t, "mistral", m, 4, 0),
+                   "<s>[INST] \n s \n\n\n\n u \n [/INST] a \n</s>[INST] \n v \n [/INST]");
+        CHECK_TEXT(rendered(llama3, "llama3", m, 3, 0),
+                   "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\ns<|eot_id|>"
+                   "<|start_header_id|>user<|end_header_id|>\n\nu<|eot_id|>"
+                   "<|start_header_id|>assistant<|end_header_id|>\n\na<|eot_id|>");
+        CHECK_TEXT(rendered(chatml, "chatml", m, 3, 0),
+                   "<|im_start|>system\n\n s \n<|im_end|>\n<|im_start|>user\n\n u \n<|im_end|>\n"
+                   "<|im_start|>assistant\n\n a \n<|im_end|>\n");
+        CHECK_TEXT(rendered(t, "zephyr", m, 3, 0),
+                   "<s><|system|>\n\n s \n</s>\n<|user|>\n\n u \n</s>\n<|assistant|>\n\n a \n</s>\n");
+        /* A text of white space alone, and white space of more bytes than one. */
+        CHECK_TEXT(RENDERED(t, "llama2", USER(" \n"), BOT(" \n")), "<s>[INST]  [/INST]  </s>");
+        CHECK_TEXT(RENDERED(t, "llama2", USER("\xE2\x80\xA8\xC2\x85x\xC2\xA0\xE3\x80\x80")), "<s>[INST] x [/INST]");
+        CHECK_TEXT(RENDERED(t, "llama2", USER("x\xC3\xA0")), "<s>[INST] x\xC3\xA0 [/INST]"); /* ends in A0 too */
+        CHECK_TEXT(RENDERED(t, "llama2", USER("x\xA0\x80")), "<s>[INST] x\xA0\x80 [/INST]"); /* no UTF-8 */
+    }
+    TEST("an answer's turn is opened after every conversation that does not end with one") {
+        CHECK_TEXT(rendered(llama3, "llama3", NULL, 0, 0),
+                   "<|begin_of_text|><|start_header_id|>assistant<|end_header_id|>\n\n");
+        CHECK_TEXT(rendered(chatml, "chatml", NULL, 0, 0), "<|im_start|>assistant\n");
+        CHECK_TEXT(rendered(t, "zephyr", NULL, 0, 0), "<s><|assistant|>\n");
+        CHECK_TEXT(RENDERED(llama3, "llama3", SYS("s")),
+                   "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\ns<|eot_id|>"
+                   "<|start_header_id|>assistant<|end_header_id|>\n\n");
+        CHECK_TEXT(RENDERED(chatml, "chatml", SYS("s")), "<|im_start|>system\ns<|im_end|>\n<|im_start|>assistant\n");
+        CHECK_TEXT(RENDERED(t, "zephyr", SYS("s")), "<s><|system|>\ns</s>\n<|assistant|>\n");
+        const tokenizer_message m[] = {USER("u"), BOT("a")};
+        CHECK_TEXT(rendered(llama3, "llama3", m, 2, 2), "<|eot_id|>");
+        CHECK_TEXT(rendered(chatml, "chatml", m, 2, 2), "<|im_end|>\n");
+        CHECK_TEXT(rendered(t, "zephyr", m, 2, 2), "</s>\n");
     }
     TEST("mistral with special tokens for its markers: the space after them is the tokenizer's") {
         for (int kind = TOKENIZER_SENTENCEPIECE; kind <= TOKENIZER_BYTE_LEVEL; kind++) {
@@ -200,8 +236,8 @@ static void test_turns(void) {
 }
 
 static void refuses(const tokenizer *t, int template, const tokenizer_message *m, int n, int first, const char *why) {
-    tokenizer_error err = {""};
-    CHECK(tokenizer_encode_chat(t, template, m, n, first, NULL, 0, &err) == -1);
+    tokenizer_error err = {0, ""};
+    CHECK(tokenizer_encode_chat(t, template, m, n, first, NULL, 0, &err) == -1 && err.code == TOKENIZER_BAD_OPTION);
     if (!CHECK(strstr(err.text, why))) printf("  got \"%s\", wanted \"%s\"\n", err.text, why);
 }
 

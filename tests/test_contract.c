@@ -93,7 +93,7 @@ static void test_memory(void) {
                 done = s != NULL;
                 if (!done) {
                     clean_message();
-                    CHECK(strstr(err.text, "memory"));
+                    CHECK(strstr(err.text, "memory") && err.code == LLAMA_NO_MEMORY);
                     CHECK(n.calls == fail); /* it gave up at once */
                 }
                 llama_sampler_free(s);
@@ -127,8 +127,9 @@ static void test_memory(void) {
         }
         counter n = {0};
         llama_options o = counted(&n);
-        CHECK(!llama_load("tests/there-is-no-such-file.bin", &o, &err));
-        CHECK(!llama_load("tests", &o, &err));
+        CHECK(!llama_load("tests/there-is-no-such-file.bin", &o, &err) && err.code == LLAMA_BAD_FILE);
+        err.code = 0;
+        CHECK(!llama_load("tests", &o, &err) && err.code == LLAMA_BAD_FILE);
         CHECK(n.live == 0);
     }
     TEST("no allocation after llama_context_create") {
@@ -206,9 +207,21 @@ static void test_memory(void) {
             memset(&err, 0, sizeof err);
             CHECK(!llama_context_create(m, &o, &err));
             clean_message();
-            CHECK(strstr(err.text, names[i % 3]));
+            CHECK(strstr(err.text, names[i % 3]) && err.code == LLAMA_BAD_OPTION);
             CHECK(llama_context_bytes(m, &o) == SIZE_MAX);
         }
+        for (int over = 0; m && over < 2; over++)
+            for (int i = 0; i < 3; i++) { /* the largest value is out of memory's range, not of its own */
+                llama_options o = {0};
+                counter n = {0};
+                o.alloc = count_alloc, o.release = count_release, o.user = &n;
+                n.fail_at = 1;
+                if (i == 0) o.n_ctx = (1 << 28) + over;
+                if (i == 1) o.n_threads = 1024 + over;
+                if (i == 2) o.n_batch = (1 << 28) + over;
+                CHECK(!llama_context_create(m, &o, &err));
+                CHECK(err.code == (over ? LLAMA_BAD_OPTION : LLAMA_NO_MEMORY));
+            }
         llama_free(m);
     }
     TEST("more threads than a system can have are refused, or fewer are taken") {
@@ -234,7 +247,7 @@ static void test_memory(void) {
         for (int shift = 1; shift < 4; shift++) {
             memcpy(moved + shift, file.bytes, file.size);
             memset(&err, 0, sizeof err);
-            CHECK(!llama_load_memory(moved + shift, file.size, NULL, &err));
+            CHECK(!llama_load_memory(moved + shift, file.size, NULL, &err) && err.code == LLAMA_BAD_OPTION);
             clean_message();
         }
         free(moved);
@@ -310,7 +323,7 @@ static void test_refusals(void) {
                 if (score) CHECK(llama_score(c, list, N, logprobs, &err) == -1);
                 else CHECK(llama_forward(c, list, N, &err) == NULL);
                 clean_message();
-                CHECK(strstr(err.text, text));
+                CHECK(strstr(err.text, text) && err.code == LLAMA_BAD_TOKEN);
                 CHECK(llama_position(c) == BEGIN);
             }
             CHECK(llama_forward(c, list, N, NULL) == NULL);
@@ -324,7 +337,7 @@ static void test_refusals(void) {
         for (int i = 0; s.context && i < 3; i++) {
             static const int n[] = {0, -1, INT_MIN};
             memset(&err, 0, sizeof err);
-            CHECK(llama_forward(s.context, tokens, n[i], &err) == NULL);
+            CHECK(llama_forward(s.context, tokens, n[i], &err) == NULL && err.code == LLAMA_BAD_TOKEN);
             clean_message();
             CHECK(llama_forward(s.context, NULL, n[i], NULL) == NULL);
             CHECK(llama_score(s.context, tokens, n[i], logprobs, &err) == -1);
@@ -345,7 +358,7 @@ static void test_refusals(void) {
             snprintf(room, sizeof room, "%d", N_CTX - BEGIN);
             snprintf(length, sizeof length, "%d", N_CTX);
             memset(&err, 0, sizeof err);
-            CHECK(llama_forward(c, many, n, &err) == NULL);
+            CHECK(llama_forward(c, many, n, &err) == NULL && err.code == LLAMA_NO_ROOM);
             clean_message();
             CHECK(strstr(err.text, asked) && (strstr(err.text, room) || strstr(err.text, length)));
             CHECK(llama_forward(c, many, INT_MAX, NULL) == NULL);
@@ -467,7 +480,7 @@ static void test_progress(void) {
                     if (score) CHECK(llama_score(c, tokens + BEGIN, N, logprobs, &err) == -1);
                     else CHECK(llama_forward(c, tokens + BEGIN, N, &err) == NULL);
                     clean_message();
-                    CHECK(strstr(err.text, "cancel"));
+                    CHECK(strstr(err.text, "cancel") && err.code == LLAMA_CANCELLED);
                     CHECK(log.calls == at); /* not asked again */
                     CHECK(llama_position(c) == BEGIN);
                     memset(&log, 0, sizeof log);
@@ -491,6 +504,61 @@ static void test_progress(void) {
         if (s.context) CHECK(llama_forward(s.context, tokens, 5, &err));
         log.last = 0;
         if (s.context) CHECK(gives(s.context, 5, 20, want));
+        session_close(&s);
+    }
+}
+
+static void test_logits(void) {
+    enum { N = 30 };
+    float want[VOCAB], logprobs[N_CTX];
+    llama_options o = {0};
+    TEST("the logits after a call, and after a score those that llama_forward gives") {
+        for (int version = 0; version <= 2; version++)
+            for (int n_batch = 1; n_batch <= 40; n_batch += 13) {
+                o.n_threads = 1, o.n_batch = n_batch;
+                expect(want, version, &o, 0, N);
+                session s = session_open(version, &o);
+                llama_context *c = s.context;
+                if (!c) break;
+                CHECK(llama_logits(c) == NULL);
+                const float *logits = llama_forward(c, tokens, N, &err);
+                CHECK(logits && llama_logits(c) == logits);
+                llama_rewind(c, N); /* nothing to forget */
+                CHECK(llama_logits(c) == logits);
+                llama_rewind(c, N - 1);
+                CHECK(llama_logits(c) == NULL);
+                llama_rewind(c, 0);
+                CHECK(llama_logits(c) == NULL);
+                CHECK(llama_score(c, tokens, N, logprobs, &err) == 0);
+                logits = llama_logits(c);
+                CHECK(logits && memcmp(logits, want, sizeof want) == 0);
+                /* As many tokens again are another sequence, whatever its length. */
+                llama_rewind(c, N - 2);
+                CHECK(llama_score(c, tokens, 1, logprobs, &err) == 0 && llama_logits(c) != NULL);
+                llama_rewind(c, N - 2);
+                CHECK(llama_logits(c) == NULL);
+                session_close(&s);
+            }
+    }
+    TEST("no logits after a call that was cancelled, those of before or none after one that was refused") {
+        progress_log log = {0};
+        o.n_batch = 10;
+        expect(want, 0, &o, 0, 9);
+        o.progress = log_progress, o.user = &log;
+        session s = session_open(0, &o);
+        llama_context *c = s.context;
+        for (int score = 0; c && score < 2; score++) {
+            llama_rewind(c, 0);
+            memset(&log, 0, sizeof log);
+            CHECK(gives(c, 0, 9, want));
+            CHECK(llama_forward(c, tokens, 0, &err) == NULL);
+            CHECK(!llama_logits(c) || memcmp(llama_logits(c), want, sizeof want) == 0);
+            memset(&log, 0, sizeof log);
+            log.cancel_at = 2;
+            if (score) CHECK(llama_score(c, tokens, 20, logprobs, &err) == -1);
+            else CHECK(llama_forward(c, tokens, 20, &err) == NULL);
+            CHECK(llama_position(c) == 9 && llama_logits(c) == NULL);
+        }
         session_close(&s);
     }
 }
@@ -634,6 +702,7 @@ int main(void) {
     test_refusals();
     test_rewind();
     test_progress();
+    test_logits();
     test_threads();
     test_host();
     return test_end();

@@ -485,7 +485,7 @@ static void test_rope(void) {
 /* --- Tokenizers --- */
 
 static tokenizer *load_tokenizer(const llama_source *s) {
-    tokenizer_error why = {""};
+    tokenizer_error why = {0, ""};
     tokenizer *t = s && s->tokenizer
                        ? tokenizer_load_memory(s->tokenizer, s->tokenizer_size, s->config.vocab_size, NULL, &why)
                        : NULL;

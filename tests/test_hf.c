@@ -578,7 +578,7 @@ static char *sentencepiece_json(void) {
 static tokenizer *open_tokenizer(const char *config, int rows) {
     llama_source s = {.config = {.vocab_size = rows}};
     json_text j;
-    tokenizer_error why = {"no tokenizer"};
+    tokenizer_error why = {0, "no tokenizer"};
     if (json_parse(&j, config, strlen(config), "config.json", &err)) exit((puts(err.text), 1));
     tokenizer *t = NULL;
     if (!hf_read_tokenizer(&s, directory, j.nodes, &err)) {

@@ -268,7 +268,7 @@ static void check_q4(const float *x, size_t n, double sum[3]) {
 }
 
 static void test_stories_q4(const char *path) {
-    llama_error err = {{0}};
+    llama_error err = {0, ""};
     llama_model *m = llama_load(path, NULL, &err);
     double sum[3] = {0};
     if (!CHECK(m)) {

@@ -135,6 +135,18 @@ static file build(const model *m, writer_report *report) {
     return f;
 }
 
+/* What a token reads: each tensor but the embedding, or but the classifier if that is the embedding. */
+static uint64_t bytes_of_a_token(const model_shape *s, int type) {
+    uint64_t sum = 0;
+    for (int t = TENSOR_CLASSIFIER; t < N_TENSORS; t++) {
+        int rows, cols, layers;
+        shape_of(s, t, &rows, &cols, &layers);
+        const int norm = tensor_is_norm((enum tensor)t);
+        sum += (uint64_t)layers * (norm ? (size_t)cols * sizeof(float) : inside_matrix_bytes(type, rows, cols));
+    }
+    return sum;
+}
+
 /* The reference of a model as its file holds it; weights is what it points into. */
 static reference_model reference_of(const model *m, const llama_model *loaded, double **weights) {
     const model_shape *s = &m->shape;
@@ -263,7 +275,7 @@ static void check_shape(const model_shape *s, int type, uint64_t seed) {
           g->rope_theta == 123456);
     CHECK_TEXT(g->format, ".llama");
     CHECK_TEXT(g->weight_type, type_names[type]);
-    CHECK(g->weight_bytes < f.size);
+    CHECK(g->weight_bytes == bytes_of_a_token(s, INSIDE_F32 + type));
     double *weights, *want = xmalloc((size_t)POSITIONS * (size_t)s->vocab_size * sizeof *want);
     reference_model r = reference_of(m, loaded, &weights);
     int tokens[POSITIONS];

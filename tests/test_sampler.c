@@ -462,6 +462,164 @@ static void test_penalty(void) {
     }
 }
 
+/* ---- Rewind, reset, copy ---- */
+
+enum { SEEN = 300, HISTORY = 1024 };
+
+/* A greedy sampler that saw n tokens. Of equal logits it takes the smallest id outside its window. */
+static llama_sampler *sampler_seen(int window, const int *seen, int n) {
+    llama_sampling o = plain();
+    o.temperature = 0, o.repeat_penalty = 2, o.repeat_window = window;
+    llama_sampler *s = sampler_make(SEEN, o);
+    for (int i = 0; s && i < n; i++) llama_sampler_accept(s, seen[i]);
+    return s;
+}
+
+/* Whether a token is in the window: 2 / 2 loses against 1.5. */
+static int penalises(const llama_sampler *s, int id) {
+    float l[SEEN];
+    for (int i = 0; i < SEEN; i++) l[i] = i == id ? 2 : 1.5f;
+    llama_sampler *copy = llama_sampler_copy(s, NULL, &err);
+    int drawn = copy ? llama_sample(copy, l, &err) : -1;
+    llama_sampler_free(copy);
+    return drawn != id;
+}
+
+/* Frees both. 1 if their windows hold the same tokens, and they go on alike for so long that their order has told. */
+static int go_on_alike(llama_sampler *a, llama_sampler *b) {
+    static float l[SEEN];
+    int same = a && b;
+    for (int i = 0; same && i < SEEN; i++) same = penalises(a, i) == penalises(b, i);
+    for (int i = 0; i < SEEN; i++) l[i] = 1;
+    for (int i = 0; same && i < SEEN; i++) same = llama_sample(a, l, &err) == llama_sample(b, l, &err);
+    llama_sampler_free(a), llama_sampler_free(b);
+    return same;
+}
+
+static void test_rewind(void) {
+    static int seen[3000];
+    uint64_t seed = 7;
+    for (int i = 0; i < 3000; i++) seen[i] = i * 7 % SEEN; /* all different, in a window of less than that */
+    TEST("rewound, the window is that of the time") {
+        static const int windows[] = {1, 5, 64, 200}, all[] = {1, 60, 1000, 1024, 1088, 1224, 1225, 3000};
+        for (int w = 0; w < 4; w++)
+            for (int a = 0; a < 8; a++) {
+                const int back[] = {0, 1, windows[w], HISTORY - 1, HISTORY};
+                for (int k = 0; k < 5; k++) {
+                    llama_sampler *s = sampler_seen(windows[w], seen, all[a]);
+                    if (s) llama_sampler_rewind(s, back[k]);
+                    int n = back[k] < all[a] ? all[a] - back[k] : 0;
+                    if (!CHECK(go_on_alike(s, sampler_seen(windows[w], seen, n))))
+                        printf("  window %d, %d tokens, %d back\n", windows[w], all[a], back[k]);
+                }
+            }
+    }
+    TEST("rewound and gone on with others, again and again") {
+        static int list[9000];
+        int n = 0;
+        llama_sampler *s = sampler_seen(64, seen, 0);
+        for (int round = 0; s && round < 200; round++) {
+            int more = random_int(&seed, 0, 80), back = random_int(&seed, 0, 70);
+            for (int i = 0; i < more && n < 9000; i++)
+                llama_sampler_accept(s, list[n++] = random_int(&seed, 0, SEEN - 1));
+            if (back > n) back = n;
+            llama_sampler_rewind(s, back);
+            n -= back;
+            if (round % 10 == 0) CHECK(go_on_alike(llama_sampler_copy(s, NULL, &err), sampler_seen(64, list, n)));
+        }
+        llama_sampler_free(s);
+    }
+    TEST("rewound too far, it sees what is left; by less than nothing, or without a window, nothing happens") {
+        llama_sampler *s = sampler_seen(64, seen, 3000);
+        if (s) llama_sampler_rewind(s, HISTORY + 4);
+        CHECK(go_on_alike(s, sampler_seen(64, seen + 3000 - HISTORY - 64, 60)));
+        s = sampler_seen(64, seen, 3000);
+        if (s) llama_sampler_rewind(s, INT_MAX);
+        CHECK(go_on_alike(s, sampler_seen(64, seen, 0)));
+        s = sampler_seen(64, seen, 100);
+        if (s) llama_sampler_rewind(s, -1), llama_sampler_rewind(s, INT_MIN);
+        CHECK(go_on_alike(s, sampler_seen(64, seen, 100)));
+        s = sampler_seen(64, seen, 100);
+        if (s) llama_sampler_reset(s);
+        CHECK(go_on_alike(s, sampler_seen(64, seen, 0)));
+        s = sampler_seen(0, seen, 10);
+        if (s) llama_sampler_rewind(s, 1), llama_sampler_rewind(s, INT_MAX);
+        CHECK(go_on_alike(s, sampler_seen(0, seen, 0)));
+    }
+}
+
+/* Draws n tokens of SEEN by logits that fall slowly. */
+static void draw(llama_sampler *s, int *ids, int n) {
+    float l[SEEN];
+    for (int i = 0; i < SEEN; i++) l[i] = 1 - 0.01f * (float)i;
+    for (int i = 0; i < n; i++) ids[i] = llama_sample(s, l, &err);
+}
+
+static void *one_alloc(void *user, size_t size) { return (*(int *)user)-- > 0 ? malloc(size) : NULL; }
+static void one_release(void *user, void *p) { ++*(int *)user, free(p); }
+
+static void test_copies(void) {
+    enum { N = 100 };
+    llama_sampling o = plain();
+    int first[N], again[N], copied[N];
+    o.seed = 3, o.repeat_penalty = 1.5f, o.repeat_window = 20;
+    TEST("reset, it draws as after it was created") {
+        llama_sampler *s = sampler_make(SEEN, o);
+        if (s) {
+            draw(s, first, N);
+            llama_sampler_reset(s);
+            draw(s, again, N);
+            CHECK(memcmp(first, again, sizeof first) == 0);
+            llama_sampler_accept(s, 5), llama_sampler_reset(s), llama_sampler_rewind(s, 3);
+            draw(s, again, N);
+            CHECK(memcmp(first, again, sizeof first) == 0);
+        }
+        llama_sampler_free(s);
+    }
+    TEST("rewound, its generator goes on") {
+        o.repeat_penalty = 1;
+        llama_sampler *s = sampler_make(SEEN, o), *t = sampler_make(SEEN, o);
+        if (s && t) {
+            draw(s, first, N);
+            draw(t, again, 10);
+            llama_sampler_rewind(t, 10);
+            draw(t, again + 10, N - 10);
+            CHECK(memcmp(first, again, sizeof first) == 0);
+        }
+        llama_sampler_free(s), llama_sampler_free(t);
+        o.repeat_penalty = 1.5f;
+    }
+    TEST("a copy draws the same tokens, and each goes its own way") {
+        for (int window = 0; window <= 20; window += 20) {
+            o.repeat_window = window;
+            int allowed = 1;
+            llama_options options = {0};
+            options.alloc = one_alloc, options.release = one_release, options.user = &allowed;
+            llama_sampler *s = sampler_make(SEEN, o);
+            if (s) draw(s, first, 37);
+            llama_sampler *copy = s ? llama_sampler_copy(s, &options, &err) : NULL;
+            CHECK(copy && allowed == 0);
+            err.code = 0;
+            CHECK(!s || (llama_sampler_copy(s, &options, &err) == NULL && err.code == LLAMA_NO_MEMORY));
+            allowed = 0;
+            if (copy) {
+                draw(copy, copied, N);
+                draw(s, first, N);
+                CHECK(memcmp(first, copied, sizeof first) == 0);
+                llama_sampler_accept(copy, 0);
+                draw(s, first, N), draw(s, first, N);
+                draw(copy, copied, N);
+                CHECK(memcmp(first, copied, sizeof first) != 0);
+                llama_sampler_reset(s), llama_sampler_reset(copy);
+                draw(s, first, N), draw(copy, copied, N);
+                CHECK(memcmp(first, copied, sizeof first) == 0);
+            }
+            llama_sampler_free(copy), llama_sampler_free(s);
+            CHECK(allowed == 1);
+        }
+    }
+}
+
 static void test_generator(void) {
     enum { N = 65536 };
     /* The first numbers of SplitMix64 as published with it: for seed 1234567, and for seed 0. */
@@ -544,8 +702,8 @@ static void test_bad_logits(void) {
                     if (!s) continue;
                     l[place] = values[v];
                     for (int i = 0; v == 2 && i < 5; i++) l[i] = -INFINITY;
-                    memset(err.text, 0, sizeof err.text);
-                    CHECK(llama_sample(s, l, &err) == -1);
+                    memset(&err, 0, sizeof err);
+                    CHECK(llama_sample(s, l, &err) == -1 && err.code == LLAMA_BAD_LOGITS);
                     CHECK(err.text[0] && !strchr(err.text, '\n'));
                     CHECK(llama_sample(s, l, NULL) == -1);
                     for (int i = 0; i < 5; i++) l[i] = (float)(i == 1); /* and then it works as before */
@@ -636,13 +794,23 @@ static void test_options(void) {
             if (strcmp(f, "min_p") == 0) o.min_p = value;
             if (strcmp(f, "repeat_penalty") == 0) o.repeat_penalty = value;
             if (strcmp(f, "repeat_window") == 0) o.repeat_window = (int)bad[i].value;
-            memset(err.text, 0, sizeof err.text);
+            memset(&err, 0, sizeof err);
             llama_sampler *s = llama_sampler_create(m, &o, NULL, &err);
-            CHECK(!s);
+            CHECK(!s && err.code == LLAMA_BAD_OPTION);
             if (!CHECK(strstr(err.text, f))) printf("  %s %g: %s\n", f, bad[i].value, err.text);
             CHECK(llama_sampler_create(m, &o, NULL, NULL) == NULL);
             llama_sampler_free(s);
         }
+    }
+    TEST("the longest window is too long for memory, not for its range") {
+        int allowed = 0;
+        llama_options options = {0};
+        llama_sampling o = plain();
+        options.alloc = one_alloc, options.release = one_release, options.user = &allowed;
+        o.repeat_window = 1 << 28;
+        CHECK(m && !llama_sampler_create(m, &o, &options, &err) && err.code == LLAMA_NO_MEMORY);
+        o.repeat_window++;
+        CHECK(m && !llama_sampler_create(m, &o, &options, &err) && err.code == LLAMA_BAD_OPTION);
     }
     TEST("the ends of the ranges are allowed") {
         static const float l[100] = {0};
@@ -699,6 +867,8 @@ int main(void) {
     test_reference();
     test_adjust();
     test_penalty();
+    test_rewind();
+    test_copies();
     test_generator();
     test_bad_logits();
     test_options();

@@ -2,11 +2,20 @@
  * the ids of SentencePiece itself. Run from the project's root; the files it writes it removes.
  *
  * The real tokenizers are in the directory LLAMA_TEST_DATA, or in ../shared/data. */
+#if defined(__unix__) || defined(__APPLE__)
+#define HAVE_POSIX
+#define _XOPEN_SOURCE 700 /* pipe */
+#endif
+
 #include "test.h"
 
 #include "../tokenizer.h"
 
 #include <stdint.h>
+
+#ifdef HAVE_POSIX
+#include <unistd.h>
+#endif
 
 /* --- Making files in memory --- */
 
@@ -113,7 +122,7 @@ static buffer *new_model(int bytes) {
 }
 
 static tokenizer *load(const buffer *b) {
-    tokenizer_error err = {""};
+    tokenizer_error err = {0, ""};
     tokenizer *t = tokenizer_load_memory(b->p, b->n, 0, NULL, &err);
     if (!t) printf("not loaded: %s\n", err.text);
     CHECK(t != NULL);
@@ -229,7 +238,8 @@ static void test_bin(void) {
     }
     TEST("bin: a bound that cannot be is the largest number") {
         CHECK(tokenizer_bound(t, SIZE_MAX) == SIZE_MAX);
-        CHECK(tokenizer_bound(t, 0) >= 1);
+        CHECK(tokenizer_bound(t, SIZE_MAX - 1) == SIZE_MAX && tokenizer_bound(t, SIZE_MAX - 3) == SIZE_MAX - 1);
+        CHECK(tokenizer_bound(t, 0) == 2 && tokenizer_bound(t, 10) == 12);
     }
     TEST("bin: decoding") {
         CHECK_TEXT(DECODED(t, 266), "a");           /* the space in front goes after nothing */
@@ -281,6 +291,7 @@ static void test_model(void) {
     TEST("model: where the space is no piece, it becomes three bytes, and the bound knows") {
         tokenizer *t = load(new_model(1));
         CHECK_TEXT(encoded(t, " "), "229 153 132 229 153 132 ");
+        CHECK(tokenizer_bound(t, 1) == 7 && tokenizer_bound(t, SIZE_MAX / 3) == SIZE_MAX);
         tokenizer_free(t);
     }
     TEST("model: user-defined pieces come first, the longest, and never merge") {
@@ -383,6 +394,129 @@ static void test_model(void) {
     }
 }
 
+/* --- Parts of a text --- */
+
+/* The ids of two parts, the second going on where the first ended. */
+static const char *in_parts(const tokenizer *t, const char *first, const char *second) {
+    static char out[1 << 12];
+    int n = snprintf(out, sizeof out, "%s", encoded(t, first));
+    snprintf(out + n, sizeof out - (size_t)n, "%s", encoded_n(t, second, strlen(second), TOKENIZER_CONTINUE));
+    return out;
+}
+
+static void test_continue(void) {
+    TEST("a part goes on where another ended: no space in front, its own stay") {
+        buffer *b = new_bin();
+        bin_piece(b, " ", -20), bin_piece(b, "a", -21), bin_piece(b, "b", -22), bin_piece(b, " a", -3); /* 259.. */
+        tokenizer *t = load(b);
+        CHECK_TEXT(in_parts(t, "a", "b"), "262 261 ");
+        CHECK_TEXT(in_parts(t, "a", " a"), "262 262 ");
+        CHECK_TEXT(in_parts(t, "a", "  a "), "262 259 262 259 ");
+        CHECK_TEXT(in_parts(t, "a", " "), "262 259 ");
+        CHECK_TEXT(in_parts(t, "a", ""), "262 ");
+        CHECK_TEXT(encoded_n(t, "b", 1, TOKENIZER_BOS | TOKENIZER_CONTINUE), "1 261 ");
+        CHECK_TEXT(encoded_n(t, "b</s>b", 6, TOKENIZER_SPECIAL | TOKENIZER_CONTINUE), "261 2 259 261 ");
+        CHECK_TEXT(encoded_n(t, "</s>b", 5, TOKENIZER_SPECIAL | TOKENIZER_CONTINUE), "2 259 261 ");
+        int ids[] = {262, 261};
+        CHECK_TEXT(decoded(t, ids, 2), "ab");
+        tokenizer_free(t);
+    }
+    TEST("a part where extra spaces are removed") {
+        buffer *b = new_model(1);
+        model_piece(b, "\xE2\x96\x81", -9, NORMAL), model_piece(b, "a", -9, NORMAL); /* 259, 260 */
+        REMOVE_EXTRA(b, 1);
+        tokenizer *t = load(b);
+        CHECK_TEXT(in_parts(t, "a", "a"), "259 260 260 ");
+        CHECK_TEXT(in_parts(t, "a", "   a"), "259 260 259 260 ");
+        CHECK_TEXT(in_parts(t, "a", "a   "), "259 260 260 259 ");
+        CHECK_TEXT(in_parts(t, "a", "   "), "259 260 259 ");
+        CHECK_TEXT(in_parts(t, "   ", "a"), "260 ");
+        CHECK_TEXT(in_parts(t, "a", "\xE2\x96\x81"), "259 260 259 ");
+        tokenizer_free(t);
+    }
+    TEST("a part where the space is put behind") {
+        buffer *b = new_model(1);
+        model_piece(b, "\xE2\x96\x81", -9, NORMAL), model_piece(b, "a", -9, NORMAL);
+        SUFFIX(b, 1);
+        tokenizer *t = load(b);
+        CHECK_TEXT(in_parts(t, "a", "a"), "260 259 260 ");
+        CHECK_TEXT(in_parts(t, "", "a a"), "260 259 260 ");
+        tokenizer_free(t);
+    }
+    TEST("a part where the space is no piece: bytes within the bound") {
+        tokenizer *t = load(new_model(1));
+        CHECK_TEXT(encoded_n(t, "  ", 2, TOKENIZER_CONTINUE), "229 153 132 229 153 132 ");
+        tokenizer_free(t);
+    }
+}
+
+static void test_pieces(void) {
+    TEST("a piece by its id, of every type") {
+        buffer *b = new_model(1);
+        model_piece(b,
+                    "\xE2\x96\x81"
+                    "a",
+                    -3, NORMAL);
+        model_piece(b, "un", -4, UNUSED), model_piece(b, "us", -5, USER_DEFINED); /* 260, 261 */
+        tokenizer *t = load(b);
+        static const struct {
+            int id, type;
+            const char *text;
+            float score;
+        } want[] = {{0, TOKENIZER_UNKNOWN, "<unk>", 0}, {1, TOKENIZER_CONTROL, "<s>", 0},
+                    {2, TOKENIZER_CONTROL, "</s>", 0},  {3, TOKENIZER_BYTE, "<0x00>", 0},
+                    {258, TOKENIZER_BYTE, "<0xFF>", 0}, {259, TOKENIZER_NORMAL, "\xE2\x96\x81\x61", -3},
+                    {260, TOKENIZER_UNUSED, "un", -4},  {261, TOKENIZER_USER_DEFINED, "us", -5}};
+        for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+            tokenizer_piece p = {NULL, 0, 0, 0};
+            CHECK(tokenizer_get_piece(t, want[i].id, &p) == 1);
+            CHECK(p.type == want[i].type && p.score == want[i].score && p.size == strlen(want[i].text));
+            CHECK(p.text && memcmp(p.text, want[i].text, p.size) == 0);
+        }
+        for (int id = 0; id < tokenizer_vocab_size(t); id++) {
+            tokenizer_piece p;
+            CHECK(tokenizer_get_piece(t, id, &p) && tokenizer_find(t, p.text, p.size) == id);
+        }
+        tokenizer_piece kept = {"kept", 4, 1, NORMAL};
+        static const int outside[] = {-1, 262, 2147483647, -2147483647 - 1};
+        for (int i = 0; i < 4; i++) CHECK(tokenizer_get_piece(t, outside[i], &kept) == 0);
+        CHECK_TEXT(kept.text, "kept");
+        tokenizer_free(t);
+    }
+}
+
+/* By definition: of all that can be the beginning of a character, and is no whole one, the table has a 1. */
+static void test_whole(void) {
+    static unsigned char begins[1 << 24]; /* by the bytes, a 1 before them in the first byte that is free */
+    static unsigned char text[16] = "text";
+    for (uint32_t c = 0x80; c <= 0x10FFFF; c++) {
+        if (c >= 0xD800 && c <= 0xDFFF) continue;
+        uint32_t first = c < 0x800 ? 0xC0 | c >> 6 : c < 0x10000 ? 0xE0 | c >> 12 : 0xF0 | c >> 18;
+        int later = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+        for (int i = 0; i < later; i++, first = first << 8 | 0x80 | (c >> 6 * (later - i) & 0x3F))
+            begins[first & 0xFFFFFF] = (unsigned char)(i + 1);
+    }
+    TEST("bytes that may become a character are held back, others not") {
+        int bad = 0;
+        for (uint32_t x = 0; x < 1 << 24; x++) {
+            uint32_t last = x & 0xFF, two = x & 0xFFFF;
+            size_t held = begins[x] == 3 ? 3 : begins[two] == 2 ? 2 : begins[last] == 1 ? 1 : 0;
+            if (x >> 16 < 0x7F && x >> 16 > 1) continue; /* they are all alike */
+            text[4] = (unsigned char)(x >> 16), text[5] = (unsigned char)(x >> 8), text[6] = (unsigned char)x;
+            bad += tokenizer_whole((const char *)text, 7) != 7 - held;
+        }
+        CHECK(bad == 0);
+    }
+    TEST("an emoji that arrives byte by byte") {
+        static const char emoji[] = "\xF0\x9F\x98\x80";
+        CHECK(tokenizer_whole("", 0) == 0 && tokenizer_whole(NULL, 0) == 0);
+        for (size_t n = 1; n <= 4; n++) CHECK(tokenizer_whole(emoji, n) == (n < 4 ? 0 : 4));
+        for (size_t n = 1; n <= 3; n++) CHECK(tokenizer_whole(emoji + 1, n) == n); /* without its beginning */
+        CHECK(tokenizer_whole("a\xC3", 2) == 1 && tokenizer_whole("a\xC3\xA9", 3) == 3);
+        CHECK(tokenizer_whole("\xED\xA0", 2) == 2 && tokenizer_whole("\xC0", 1) == 1);
+    }
+}
+
 /* A trie of one rule, "A" to text: the root's children are at 256 ^ byte, the rule's leaf at 320. */
 static size_t charsmap(unsigned char *p, const char *text, size_t n) {
     static buffer m;
@@ -396,6 +530,53 @@ static size_t charsmap(unsigned char *p, const char *text, size_t n) {
     put(&m, "\0", 1), put(&m, text, n);
     memcpy(p, m.p, m.n);
     return m.n;
+}
+
+/* A trie of one rule, n times "A" to text: node i + 1 is at base(i) ^ 'A', and base(i) at 256 + 2i. */
+static size_t long_charsmap(unsigned char *p, uint32_t n, const char *text) {
+    static buffer m;
+    static uint32_t unit[4096];
+    uint32_t node = 0;
+    for (uint32_t i = 0; i < 4096; i++) unit[i] = 0x80000000u;
+    for (uint32_t i = 0; i <= n; i++) {
+        uint32_t base = 256 + 2 * i;
+        unit[node] = (node ^ base) << 10 | (i ? 'A' : 0) | (i == n ? 0x100 : 0);
+        if (i == n) unit[base] = 0x80000000u;
+        node = base ^ 'A';
+    }
+    m.n = 0, put_u32(&m, 4 * 4096);
+    for (uint32_t i = 0; i < 4096; i++) put_u32(&m, unit[i]);
+    put(&m, text, strlen(text) + 1);
+    memcpy(p, m.p, m.n);
+    return m.n;
+}
+
+static void test_long_rules(void) {
+    static unsigned char map[1 << 15];
+    static char text[1002];
+    TEST("rules of 1000 bytes are found and make 1000, and no more") {
+        for (uint32_t n = 999; n <= 1001; n++) {
+            buffer *b = new_model(1);
+            model_piece(b, "\xE2\x96\x81", -9, NORMAL), model_piece(b, "a", -9, NORMAL);
+            spec_bytes(b, NORMALIZER, 2, map, long_charsmap(map, n, "a"));
+            tokenizer *t = load(b);
+            memset(text, 'A', n);
+            ptrdiff_t count = t ? tokenizer_encode(t, text, n, 0, NULL, 0, NULL) : -1;
+            CHECK(count == (n <= 1000 ? 2 : 1002));
+            CHECK(t && tokenizer_encode(t, text, n - 1, 0, NULL, 0, NULL) == (ptrdiff_t)n);
+            tokenizer_free(t);
+
+            memset(text, 'a', n), text[n] = 0;
+            b = new_model(1);
+            model_piece(b, "\xE2\x96\x81", -9, NORMAL), model_piece(b, "a", -9, NORMAL);
+            spec_bytes(b, NORMALIZER, 2, map, long_charsmap(map, 1, text));
+            t = tokenizer_load_memory(b->p, b->n, 0, NULL, NULL);
+            CHECK((t != NULL) == (n <= 1000));
+            if (t) CHECK(tokenizer_encode(t, "A", 1, 0, NULL, 0, NULL) == (ptrdiff_t)n + 1);
+            if (t) CHECK(tokenizer_bound(t, 1) == 2 * n + 1);
+            tokenizer_free(t);
+        }
+    }
 }
 
 static void test_rules(void) {
@@ -528,14 +709,23 @@ static void test_against_naive(void) {
 static const char *refusal(const void *p, size_t n, int vocab_size) {
     static tokenizer_error err;
     strcpy(err.text, "(accepted)");
+    err.code = -7;
     tokenizer *t = tokenizer_load_memory(p, n, vocab_size, NULL, &err);
     CHECK((t == NULL) == (strcmp(err.text, "(accepted)") != 0));
+    CHECK(err.code == (t ? -7 : TOKENIZER_BAD_FILE));
     CHECK(strchr(err.text, '\n') == NULL);
     tokenizer_free(t);
     return err.text;
 }
 
 static const char *refused(const buffer *b) { return refusal(b->p, b->n, 0); }
+
+/* A bin whose second piece has a length that it does not have. */
+static buffer *bin_claims(uint32_t longest, uint32_t length) {
+    static buffer b;
+    b.n = 0, put_u32(&b, longest), bin_piece(&b, "<unk>", 0), put_u32(&b, 0), put_u32(&b, length);
+    return &b;
+}
 
 static void test_malformed_bin(void) {
     TEST("malformed bin") {
@@ -565,6 +755,10 @@ static void test_malformed_bin(void) {
         CHECK_TEXT(refused(b), "piece 259 has length 21, but max_token_length is 20");
         b = new_bin(), put_u32(b, 0), put_u32(b, 0xFFFFFFFF);
         CHECK_TEXT(refused(b), "piece 259 has length -1, but max_token_length is 20");
+        CHECK_TEXT(refused(bin_claims(20, 0x7FFFFFFF)), "piece 1 has length 2147483647, but max_token_length is 20");
+        CHECK_TEXT(refused(bin_claims(20, 0x80000000)), "piece 1 has length -2147483648, but max_token_length is 20");
+        CHECK_TEXT(refused(bin_claims(0xFFFF, 0xFFFFFFFF)), "piece 1 has length -1, but max_token_length is 65535");
+        CHECK_TEXT(refused(bin_claims(0xFFFF, 0x10000)), "piece 1 has length 65536, but max_token_length is 65535");
         b = new_bin(), put_u32(b, 0), put_u32(b, 7), put(b, "abc", 3);
         CHECK_TEXT(refused(b), "piece 259 has length 7, but the file ends after 3");
         b = new_bin(), put_u32(b, 0), put(b, "\3\0\0", 3);
@@ -581,6 +775,28 @@ static void test_malformed_bin(void) {
         CHECK_TEXT(refused(b), "piece 2 is \"<s>\", not </s>");
         b->n -= 11, bin_piece(b, "</s>", 0), bin_piece(b, "<0x41>", 0);
         CHECK_TEXT(refused(b), "1 byte pieces of 256");
+    }
+}
+
+static void test_largest(void) {
+    enum { MOST = 64 << 20 };
+    TEST("a file of 64 MB may be a tokenizer, a larger one not") {
+        unsigned char *file = calloc(1, MOST + 1);
+        if (!CHECK(file)) exit(1);
+        memcpy(file, "text", 4);
+        CHECK(strstr(refusal(file, MOST, 0), "neither a tokenizer.bin nor"));
+        CHECK_TEXT(refusal(file, MOST + 1, 0), "more than 67108864 bytes: too many for a tokenizer");
+        free(file);
+        const char *path = "tests/test_tokenizer.tmp";
+        for (int over = 0; over < 2; over++) {
+            tokenizer_error err = {0, ""};
+            FILE *f = fopen(path, "wb");
+            CHECK(f && fputs("text", f) >= 0 && fseek(f, MOST - 1 + over, SEEK_SET) == 0 && putc(0, f) == 0);
+            CHECK(f && fclose(f) == 0);
+            CHECK(tokenizer_load(path, 0, NULL, &err) == NULL);
+            CHECK(strstr(err.text, over ? "more than 67108864 bytes" : "neither a tokenizer.bin nor"));
+        }
+        remove(path);
     }
 }
 
@@ -618,6 +834,16 @@ static void test_malformed_model(void) {
         CHECK_TEXT(refused(b), "trainer_spec.model_type is 1 (UNIGRAM), only 2 (BPE) is supported");
         b->n = 0, model_piece(b, "<unk>", 0, UNKNOWN);
         CHECK_TEXT(refused(b), "trainer_spec.model_type is 1 (UNIGRAM), only 2 (BPE) is supported");
+        static const char *const types[] = {"0 (?)", "1 (UNIGRAM)", NULL, "3 (WORD)", "4 (CHAR)", "5 (?)"};
+        for (uint64_t i = 0; i <= 5; i++) {
+            char want[100];
+            if (i == 2) continue;
+            sprintf(want, "trainer_spec.model_type is %s, only 2 (BPE) is supported", types[i]);
+            MODEL_TYPE(b, i);
+            CHECK_TEXT(refused(b), want);
+        }
+        MODEL_TYPE(b, UINT64_C(1) << 31);
+        CHECK_TEXT(refused(b), "trainer_spec.model_type is -1 (?), only 2 (BPE) is supported");
         MODEL_TYPE(b, 77);
         CHECK_TEXT(refused(b), "trainer_spec.model_type is 77 (?), only 2 (BPE) is supported");
         b = new_model(0), b->n = 0, model_piece(b, "a", 0, NORMAL), MODEL_TYPE(b, 2);
@@ -645,6 +871,13 @@ static void test_malformed_model(void) {
         CHECK_TEXT(refused(b), "piece 259, \"<0x-1>\", names no byte");
         b = new_model(1), model_piece(b, "<0x0a>", 0, BYTE);
         CHECK_TEXT(refused(b), "piece 259, \"<0x0a>\", names no byte");
+        char name[50], want[100]; /* of a text at most 40 bytes are shown */
+        for (int n = 39; n <= 41; n++) {
+            sprintf(name, "%.*s", n, big);
+            sprintf(want, "piece 4, \"%.*s\", is also piece 3", n < 40 ? n : 40, big);
+            b = new_model(0), model_piece(b, name, 0, NORMAL), model_piece(b, name, 0, NORMAL);
+            CHECK_TEXT(refused(b), want);
+        }
         b = new_model(0), model_piece(b, big, 0, USER_DEFINED);
         CHECK_TEXT(refused(b), "piece 3 is of type USER_DEFINED and 1199 bytes long, more than 1000");
         b = new_model(0), field_varint(b, 1, 5);
@@ -669,6 +902,20 @@ static void test_malformed_model(void) {
         CHECK(strstr(refused(b), "malformed or cut off at byte ") != NULL);
         b = new_model(0), spec_bytes(b, NORMALIZER, 2, "abc", 3);
         CHECK_TEXT(refused(b), "normalizer_spec.precompiled_charsmap: 3 bytes with a trie of 0");
+        static const struct {
+            const char *map;
+            size_t size;
+            int trie;
+        } maps[] = {{"\0\0\0\0\0", 5, 0},        {"\4\0\0\0???\0", 8, 4},     {"\4\0\0\0???", 7, 4},
+                    {"\5\0\0\0?????x\0", 11, 5}, {"\6\0\0\0??????\0", 11, 6}, {"\4\0\0\0????x", 9, 4}};
+        for (size_t i = 0; i < sizeof maps / sizeof *maps; i++) {
+            sprintf(want, "normalizer_spec.precompiled_charsmap: %d bytes with a trie of %d", (int)maps[i].size,
+                    maps[i].trie);
+            b = new_model(0), spec_bytes(b, NORMALIZER, 2, maps[i].map, maps[i].size);
+            CHECK_TEXT(refused(b), want);
+        }
+        b = new_model(0), spec_bytes(b, NORMALIZER, 2, "\4\0\0\0\0\0\0\0\0", 9);
+        CHECK_TEXT(refused(b), "(accepted)");
         b = new_model(0), spec_bytes(b, NORMALIZER, 2, map, charsmap(map, big, sizeof big));
         CHECK_TEXT(refused(b), "normalizer_spec.precompiled_charsmap has a rule of 1199 bytes, more than 1000");
         b = new_model(0), spec_bytes(b, 5, 2, "abc", 3);
@@ -681,11 +928,19 @@ static void test_path(void) {
         const char *path = "tests/test_tokenizer.tmp";
         char name[400];
         tokenizer_error err;
-        CHECK(tokenizer_load("tests/no-such-file", 0, NULL, &err) == NULL);
+        CHECK(tokenizer_load("tests/no-such-file", 0, NULL, &err) == NULL && err.code == TOKENIZER_BAD_FILE);
         CHECK(strncmp(err.text, "tests/no-such-file: cannot open: ", 33) == 0);
         CHECK(tokenizer_load("tests/no-such-file", 0, NULL, NULL) == NULL);
         memset(name, 'n', sizeof name), name[sizeof name - 1] = 0;
         CHECK(tokenizer_load(name, 0, NULL, &err) == NULL && strstr(err.text, "n: cannot open: ") != NULL);
+        for (size_t n = 119; n <= 122; n++) { /* of a long path its last 120 bytes are shown */
+            memset(name, 'n', n), name[0] = '/', name[n] = 0;
+            CHECK(tokenizer_load(name, 0, NULL, &err) == NULL);
+            const char *shown = n > 120 ? name + n - 120 : name;
+            CHECK(strncmp(err.text, "...", 3) == 0 ? n > 120 && strncmp(err.text + 3, shown, 120) == 0
+                                                   : n <= 120 && strncmp(err.text, shown, n) == 0);
+            CHECK(strcspn(err.text, ":") == (n > 120 ? 123 : n));
+        }
 
         buffer *b = new_bin();
         for (int i = 0; i < 3000; i++) sprintf(name, "piece %d", i), bin_piece(b, name, 0);
@@ -702,6 +957,146 @@ static void test_path(void) {
         CHECK_TEXT(err.text, "tests/test_tokenizer.tmp: the file is empty");
         remove(path);
     }
+}
+
+/* --- .llama files --- */
+
+enum { LLAMA_HEADER = 128, LLAMA_GAP = 1000, LLAMA_WEIGHTS = 3000 };
+
+static void put_u64_at(unsigned char *p, uint64_t x) {
+    for (int i = 0; i < 8; i++) p[i] = (unsigned char)(x >> 8 * i);
+}
+
+/* The header, a gap, a tokenizer of size bytes, and what may be weights; all else is 0xEE. */
+static buffer *new_llama(size_t *size) {
+    static buffer b;
+    tokenizer *t = load(new_bin());
+    *size = tokenizer_save(t, NULL, 0);
+    memset(b.p, 0xEE, sizeof b.p);
+    memcpy(b.p, "llama.c\n", 8);
+    put_u64_at(b.p + 56, LLAMA_HEADER + LLAMA_GAP), put_u64_at(b.p + 64, *size);
+    tokenizer_save(t, b.p + LLAMA_HEADER + LLAMA_GAP, *size);
+    b.n = LLAMA_HEADER + LLAMA_GAP + *size + LLAMA_WEIGHTS;
+    tokenizer_free(t);
+    return &b;
+}
+
+static int write_tmp(const void *p, size_t n, long at) {
+    FILE *f = fopen("tests/test_tokenizer.tmp", at ? "r+b" : "wb");
+    if (!f) return 0;
+    int done = fseek(f, at, SEEK_SET) == 0 && fwrite(p, 1, n, f) == n;
+    return (fclose(f) == 0) & done;
+}
+
+/* What a .llama file is refused for, by its path and from memory alike. */
+static const char *refused_llama(const buffer *b) {
+    static tokenizer_error err;
+    void *exact = malloc(b->n ? b->n : 1);
+    strcpy(err.text, "(accepted)");
+    memcpy(exact, b->p, b->n);
+    CHECK(write_tmp(b->p, b->n, 0));
+    tokenizer *t = tokenizer_load("tests/test_tokenizer.tmp", 0, NULL, &err);
+    const char *path = "tests/test_tokenizer.tmp: ", *text = err.text;
+    if (!t && CHECK(strncmp(text, path, strlen(path)) == 0)) text += strlen(path);
+    CHECK_TEXT(refusal(exact, b->n, 0), text);
+    tokenizer_free(t), free(exact);
+    return text;
+}
+
+static const char *refused_numbers(uint64_t offset, uint64_t size) {
+    size_t right;
+    buffer *b = new_llama(&right);
+    put_u64_at(b->p + 56, offset), put_u64_at(b->p + 64, size);
+    return refused_llama(b);
+}
+
+static void test_llama(void) {
+    enum { AT = LLAMA_HEADER + LLAMA_GAP };
+    const char *path = "tests/test_tokenizer.tmp";
+    size_t size;
+    buffer *b = new_llama(&size);
+    char text[100];
+    TEST(".llama: its tokenizer, from a file and from memory") {
+        CHECK(write_tmp(b->p, b->n, 0));
+        for (int way = 0; way < 2; way++) {
+            tokenizer *t =
+                way ? tokenizer_load_memory(b->p, b->n, 259, NULL, NULL) : tokenizer_load(path, 259, NULL, NULL);
+            if (!CHECK(t)) continue;
+            CHECK_TEXT(encoded_n(t, "a", 1, TOKENIZER_BOS), "1 229 153 132 100 ");
+            CHECK(tokenizer_vocab_size(t) == 259 && tokenizer_is_end(t, 2));
+            tokenizer_free(t);
+        }
+        b->p[8] = 77; /* another version of the format has it in the same place */
+        CHECK_TEXT(refused_llama(b), "(accepted)");
+        b->n = AT + size; /* it may end the file */
+        CHECK_TEXT(refused_llama(b), "(accepted)");
+    }
+    TEST(".llama: hostile numbers") {
+        CHECK_TEXT(refused_numbers(0, 0), "the tokenizer's size is 0: this .llama file holds none");
+        CHECK_TEXT(refused_numbers(AT, 0), "the tokenizer's size is 0: this .llama file holds none");
+        CHECK_TEXT(refused_numbers(71, size), "the tokenizer's offset is 71, inside the header");
+        CHECK_TEXT(refused_numbers(0, size), "the tokenizer's offset is 0, inside the header");
+        CHECK(strstr(refused_numbers(72, size), "neither a tokenizer.bin nor"));
+        CHECK_TEXT(refused_numbers(AT, (64 << 20) + 1), "the tokenizer's size is 67108865, more than 67108864");
+        CHECK_TEXT(refused_numbers(AT, UINT64_MAX), "the tokenizer's size is 18446744073709551615, more than 67108864");
+        CHECK_TEXT(refused_numbers(AT, UINT64_C(1) << 32), "the tokenizer's size is 4294967296, more than 67108864");
+        CHECK_TEXT(refused_numbers(AT, 64 << 20), "the tokenizer takes bytes 1128 + 67108864, beyond the file's end");
+        static const uint64_t far[] = {100000, UINT64_C(1) << 32, UINT64_C(1) << 63, UINT64_MAX};
+        for (int i = 0; i < 4; i++) {
+            static const char takes[] = "the tokenizer takes bytes ";
+            const char *got = refused_numbers(far[i], size);
+            CHECK(strncmp(got, takes, sizeof takes - 1) == 0 && strstr(got, ", beyond the file's end"));
+            CHECK(strtoull(got + sizeof takes - 1, NULL, 10) == far[i]);
+        }
+        uint64_t last = AT + LLAMA_WEIGHTS; /* where a tokenizer of that size would just fit */
+        CHECK(strstr(refused_numbers(last, size), "neither a tokenizer.bin nor"));
+        CHECK(strstr(refused_numbers(last + 1, size), "beyond the file's end"));
+    }
+    TEST(".llama: cut short anywhere") {
+        b = new_llama(&size);
+        for (b->n = 8; b->n < AT + size; b->n += b->n < 80 ? 1 : 97) {
+            const char *got = refused_llama(b);
+            sprintf(text, "cut off: %d bytes, fewer than a .llama file's header has", (int)b->n);
+            if (b->n < 72) CHECK_TEXT(got, text);
+            else CHECK(strstr(got, ", beyond the file's end"));
+        }
+        b->n = AT + size - 1;
+        CHECK(strstr(refused_llama(b), ", beyond the file's end"));
+    }
+    TEST(".llama: gigabytes are not read") {
+        /* Around where one step of a seek ends. */
+        for (long at = 72 + (1L << 30) - 1; at <= 72 + (1L << 30) + 1; at++) {
+            b = new_llama(&size);
+            put_u64_at(b->p + 56, (uint64_t)at);
+            if (!CHECK(write_tmp(b->p, b->n, 0) && write_tmp(b->p + AT, size, at))) break;
+            tokenizer_error err = {0, ""};
+            tokenizer *t = tokenizer_load(path, 0, NULL, &err);
+            CHECK_TEXT(err.text, "");
+            CHECK(t && tokenizer_vocab_size(t) == 259);
+            tokenizer_free(t);
+        }
+    }
+#ifdef HAVE_POSIX
+    TEST(".llama: from a pipe, whole and cut short") {
+        for (int cut = 0; cut < 2; cut++) {
+            int fd[2];
+            char name[32];
+            tokenizer_error err = {0, ""};
+            b = new_llama(&size);
+            if (!CHECK(pipe(fd) == 0)) break;
+            size_t n = cut ? AT + size - 1 : b->n;
+            CHECK(write(fd[1], b->p, n) == (ssize_t)n);
+            close(fd[1]);
+            snprintf(name, sizeof name, "/dev/fd/%d", fd[0]);
+            tokenizer *t = tokenizer_load(name, 0, NULL, &err);
+            CHECK((t == NULL) == cut && (strstr(err.text, "beyond the file's end") != NULL) == cut);
+            if (t) CHECK_TEXT(encoded(t, "a"), "229 153 132 100 ");
+            tokenizer_free(t);
+            close(fd[0]);
+        }
+    }
+#endif
+    remove(path);
 }
 
 /* Whatever was loaded must work. */
@@ -728,7 +1123,7 @@ static void test_hostile(void) {
             for (size_t n = 0; n < b->n; n++) {
                 void *exact = malloc(n ? n : 1); /* so that a read beyond it is seen */
                 memcpy(exact, b->p, n);
-                tokenizer_error err = {""};
+                tokenizer_error err = {0, ""};
                 tokenizer *t = tokenizer_load_memory(exact, n, 0, NULL, &err);
                 free(exact);
                 if (t) use(t), accepted++;
@@ -787,11 +1182,11 @@ static void test_allocations(void) {
         for (int fail_at = 0; !done && fail_at < 50; fail_at++) {
             counter c = {0, 0, fail_at};
             tokenizer_allocator a = {counted_alloc, counted_release, &c};
-            tokenizer_error err = {""};
+            tokenizer_error err = {0, ""};
             int ids[20];
             tokenizer *t = tokenizer_load(path, 0, &a, &err);
             ptrdiff_t n = t ? tokenizer_encode(t, "ab the", 6, 0, ids, 20, &err) : -1;
-            if (n < 0) CHECK(strstr(err.text, "no memory for ") != NULL);
+            if (n < 0) CHECK(strstr(err.text, "no memory for ") != NULL && err.code == TOKENIZER_NO_MEMORY);
             else CHECK(c.calls == fail_at), done = 1;
             tokenizer_free(t);
             CHECK(c.live == 0);
@@ -870,7 +1265,7 @@ static void test_data(const char *file) {
     }
     fclose(f);
     TEST(name) {
-        tokenizer_error err = {""};
+        tokenizer_error err = {0, ""};
         tokenizer *t = tokenizer_load(path, 32000, NULL, &err);
         CHECK_TEXT(err.text, "");
         for (size_t i = 0; t && i < sizeof cases / sizeof *cases; i++) {
@@ -886,12 +1281,18 @@ static void test_data(const char *file) {
 int main(void) {
     test_bin();
     test_model();
+    test_continue();
+    test_pieces();
+    test_whole();
     test_rules();
+    test_long_rules();
     test_against_naive();
     test_malformed_bin();
+    test_largest();
     test_long_piece();
     test_malformed_model();
     test_path();
+    test_llama();
     test_hostile();
     test_allocations();
     test_long();

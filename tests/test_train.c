@@ -132,7 +132,7 @@ static void test_bpe_text(int vocab) {
     enum { ROOM = 20000 };
     static char text[ROOM];
     static int ids[4 * ROOM];
-    tokenizer_error err = {{0}};
+    tokenizer_error err = {0, ""};
     size_t tokens;
     const size_t size = make_text(text, ROOM);
     tokenizer *t = bpe_learn(text, size, vocab, &tokens, &err);
@@ -149,7 +149,7 @@ static void test_bpe_text(int vocab) {
 }
 
 static void test_bpe(void) {
-    tokenizer_error err = {{0}};
+    tokenizer_error err = {0, ""};
     const char *text = "aaab ab ab\n";
     tokenizer *t = bpe_learn(text, strlen(text), BPE_FIRST + 4 + 2, NULL, &err);
     if (CHECK(t)) { /* "ab" stands there three times, " ab" then twice */
@@ -248,7 +248,7 @@ static unsigned char *make_state(size_t *size) {
                      .weights = values[0],
                      .moment1 = values[1],
                      .moment2 = values[2]};
-    llama_error err = {{0}};
+    llama_error err = {0, ""};
     CHECK(!state_write(&s, path, &err));
     CHECK_TEXT(err.text, "");
     unsigned char *data = (unsigned char *)file_read(path, 1 << 20, size, &err);

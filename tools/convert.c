@@ -161,7 +161,7 @@ static void print_report(const llama_source *s, const writer_report *r, double e
 }
 
 static void convert(int type) {
-    llama_error err = {{0}};
+    llama_error err = {0};
     writer_report report;
     llama_source *s = open_source(&err);
     if (!s) fail("%s", err.text);

@@ -559,7 +559,7 @@ static void print_line(int evaluated, double rate, double spent, uint64_t steps)
 
 /* A text that the model continues from nothing, as run would print it, but on one line. */
 static void print_sample(void) {
-    llama_error err = {{0}};
+    llama_error err = {0};
     void *data = NULL;
     size_t size;
     llama_sampling how = llama_sampling_default();

@@ -299,7 +299,7 @@ static int writer_begin(writer_sink *s, const writer_input *in, llama_error *err
 int writer_write(const writer_input *in, const char *path, writer_report *report, llama_error *err) {
     writer_sink s;
     replacement out;
-    llama_error why = {{0}};
+    llama_error why = {0};
     if (writer_begin(&s, in, &why)) return set_error(err, "%.120s: %s", path, why.text);
     if (replacement_open(&out, path, err)) return -1;
     s.file = out.file;

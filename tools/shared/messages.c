@@ -12,6 +12,7 @@ void mask_controls(char *text) {
 int set_error(llama_error *err, const char *format, ...) {
     if (!err) return -1;
     va_list args;
+    err->code = LLAMA_BAD_FILE; /* what fails in tools/ is most often a file, and no one there asks */
     va_start(args, format);
     vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
