@@ -9,7 +9,7 @@
  */
 #if defined(__unix__) || defined(__APPLE__)
 #define RUN_POSIX 1
-#define _POSIX_C_SOURCE 200112L /* isatty, fileno, clock_gettime, which -std=c99 hides */
+#define _POSIX_C_SOURCE 200112L /* isatty, fileno, fstat, poll, clock_gettime, which -std=c99 hides */
 #endif
 
 #include "llama.h"
@@ -29,6 +29,8 @@
 #include <time.h>
 
 #if defined(RUN_POSIX)
+#include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #elif defined(_WIN32)
 #include <fcntl.h>
@@ -36,13 +38,17 @@
 #endif
 
 enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_INTERRUPTED = 130 };
-enum { CHAT_CONTEXT = 4096 };  /* tokens, unless -c says otherwise or the model has fewer */
+enum { CHAT_CONTEXT = 4096 }; /* tokens, unless -c says otherwise or the model has fewer */
+enum { MOST_STOPS = 32 };
+enum { SCORED_AT_ONCE = 256 }; /* tokens: what an interrupted score may lose */
 enum { TEXT_LIMIT = 1 << 30 }; /* bytes of a prompt or a text to score: token counts must fit an int */
 
 static const char *program = "run"; /* the name it was started under */
 
 static struct { /* what the command line asks for */
     const char *model, *tokenizer, *prompt, *file, *perplexity, *system, *template;
+    const char *stop[MOST_STOPS];
+    int n_stops;
     int n_predict, n_ctx, n_threads; /* -1, 0, 0: for the program to choose */
     int chat, quiet, verbose, no_mmap, help, version, seeded, n_given;
     llama_sampling sampling;
@@ -68,12 +74,17 @@ static struct { /* a conversation */
     int *next; /* (next_capacity) ids to evaluate */
     size_t next_capacity;
     int answer_at; /* where the answer begins in run.ids */
-    char *answer;  /* (answer_size of room for answer_capacity) what the model said */
-    size_t answer_size, answer_capacity, shown;
 } chat;
 
-static struct { /* for the statistics: tokens evaluated, seconds */
-    int n_prompt, n_decoded;
+static struct { /* what the model says */
+    char *text; /* (size of room for capacity); shown bytes of it are printed or left out */
+    size_t size, capacity, shown;
+    int begun, trim; /* 1: not white space only; 1: white space at its end is left out */
+    int stopped;     /* 1: a stop string came, which is not part of the text */
+} said;
+
+static struct { /* for the statistics: tokens evaluated and drawn, seconds */
+    int n_prompt, n_decoded, n_drawn;
     double load, prompt, decode;
 } spent;
 
@@ -96,6 +107,26 @@ static int is_terminal(FILE *file) {
 #else
     (void)file;
     return 0;
+#endif
+}
+
+/* What is at path, or with NULL what standard input is: 'd' a directory, 'f' a file or a pipe, 0 something else. */
+static int kind_of(const char *path) {
+#if defined(RUN_POSIX)
+    struct stat s;
+    if (path ? stat(path, &s) : fstat(0, &s)) return 0;
+    return S_ISDIR(s.st_mode) ? 'd' : S_ISREG(s.st_mode) || S_ISFIFO(s.st_mode) ? 'f' : 0;
+#else
+    return (void)path, 0;
+#endif
+}
+
+static int has_no_input_after(int milliseconds) {
+#if defined(RUN_POSIX)
+    struct pollfd p = {0, POLLIN, 0};
+    return poll(&p, 1, milliseconds) == 0;
+#else
+    return (void)milliseconds, 0;
 #endif
 }
 
@@ -155,6 +186,14 @@ static void note(const char *format, ...) {
 #else
 #define RUN_ENDS
 #endif
+
+/* What the user should know though nothing failed, and even if nobody watches. */
+static void warn(const char *format, ...) {
+    va_list values;
+    va_start(values, format);
+    say(program, ": ", format, values);
+    va_end(values);
+}
 
 RUN_ENDS static void fail(const char *format, ...) {
     va_list values;
@@ -224,7 +263,7 @@ static void put(const char *bytes, size_t size) {
 
 /* ---- Arguments ---- */
 
-typedef enum { FLAG, STRING, WHOLE, REAL, POSITIVE, SEED } value_kind; /* POSITIVE: a REAL above low */
+typedef enum { FLAG, STRING, STOP, WHOLE, REAL, POSITIVE, SEED } value_kind; /* POSITIVE: a REAL above low */
 
 static const struct option {
     char letter; /* 0: none */
@@ -244,6 +283,7 @@ static const struct option {
     {0, "top-p", "P", POSITIVE, &arg.sampling.top_p, 0, 1, "and the fewest that sum to P (0.95; 1: off)"},
     {0, "min-p", "P", REAL, &arg.sampling.min_p, 0, 1, "and those at least P times the likeliest (0: off)"},
     {0, "repeat-penalty", "R", POSITIVE, &arg.sampling.repeat_penalty, 0, 1000, "on the last 64 tokens (1: off)"},
+    {0, "stop", "TEXT", STOP, NULL, 0, 0, "end before this text; may be given several times"},
     {'s', "seed", "SEED", SEED, &arg.sampling.seed, 0, 0, "the same seed gives the same text (from the clock)"},
     {'c', "ctx-size", "N", WHOLE, &arg.n_ctx, 1, INT_MAX, "context in tokens (as needed, up to the model's)"},
     {'j', "threads", "N", WHOLE, &arg.n_threads, 1, 1024, "threads (one per core)"},
@@ -262,8 +302,7 @@ enum { N_OPTIONS = sizeof options / sizeof options[0] };
 
 static void print_help(void) {
     printf("usage: %s [MODEL] [options]\n", program);
-    printf("Continues a text with a Llama model: a .llama file or a llama2.c checkpoint.\n"
-           "Without MODEL: a small one that comes along and writes like Jane Austen.\n\n");
+    printf("Continues a text with a Llama model, or with one that writes like Jane Austen.\n\n");
     for (int i = 0; i < N_OPTIONS; i++) {
         const struct option *o = &options[i];
         char letter[8] = "   ";
@@ -274,14 +313,17 @@ static void print_help(void) {
     put("", 0);
 }
 
-/* The option that the argument names; *value becomes what follows its '=', or NULL. */
+/* The option that the argument names; *value becomes what follows its letter or its '=', or NULL. */
 static const struct option *find_option(const char *argument, const char **value) {
     const char *equals = strchr(argument, '=');
     size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
     *value = NULL;
     for (int i = 0; i < N_OPTIONS; i++) {
         const struct option *o = &options[i];
-        if (o->letter && argument[1] == o->letter && !argument[2]) return o;
+        if (o->letter && argument[1] == o->letter && (!argument[2] || o->value)) {
+            if (argument[2]) *value = argument + 2;
+            return o;
+        }
         if (argument[1] != '-' || length - 2 != strlen(o->name) || strncmp(argument + 2, o->name, length - 2)) continue;
         if (equals) *value = equals + 1;
         return o;
@@ -314,6 +356,10 @@ static int set_number(const struct option *o, const char *text) {
 static void set_option(const struct option *o, const char *text) {
     if (o->kind == FLAG) {
         *(int *)o->to = 1;
+    } else if (o->kind == STOP) {
+        if (!*text) misuse("--stop needs a text that is not empty");
+        if (arg.n_stops == MOST_STOPS) misuse("--stop may be given %d times", MOST_STOPS);
+        arg.stop[arg.n_stops++] = text;
     } else if (o->kind == STRING) {
         *(const char **)o->to = text;
     } else if (!set_number(o, text)) {
@@ -363,6 +409,7 @@ static void check_arguments(void) {
     }
     if ((arg.prompt != NULL) + (arg.file != NULL) + (arg.perplexity != NULL) > 1)
         misuse("--prompt, --file and --perplexity exclude each other");
+    if (arg.n_stops && arg.perplexity) misuse("--stop is for texts that are generated");
     if (arg.chat && (arg.prompt || arg.file || arg.perplexity))
         misuse("--chat reads standard input, and takes no --prompt, --file or --perplexity");
     if ((arg.system || arg.template) && !arg.chat) misuse("--system and --template are for --chat");
@@ -390,7 +437,7 @@ static size_t read_file(const char *path) {
     FILE *file = strcmp(path, "-") ? fopen(path, "rb") : stdin;
     size_t size = 0, capacity = 0, got = 1;
     if (!file) fail("cannot open %.200s: %s", path, reason());
-    for (; got > 0; size += got) {
+    for (; got > 0 && !feof(file); size += got) { /* on a terminal more might follow the end, but nobody means that */
         if (size == capacity) {
             capacity = capacity ? 2 * capacity : 1 << 16;
             char *grown = realloc(run.text, capacity);
@@ -475,6 +522,37 @@ static char *find_own_model(const char *started_as) {
     return find_beside("", 0, names);
 }
 
+/* Ends with the command that makes a model of what is at from. */
+RUN_ENDS static void advise_to_convert(const char *what, const char *from, size_t length) {
+    while (length > 1 && from[length - 1] == '/') length--;
+    if (!length) from = ".", length = 1;
+    size_t begin = length, end = length > 5 && !strncmp(from + length - 5, ".gguf", 5) ? length - 5 : length;
+    while (begin && from[begin - 1] != '/') begin--;
+    const int named = from[begin] != '.'; /* . and .. give no name to the new file */
+    fail("%.150s is %s; this makes a model of it: tools/convert \"%.*s\" \"%.*s.llama\"", arg.model, what, (int)length,
+         from, named ? (int)(end - begin) : 5, named ? from + begin : "model");
+}
+
+/* What was named as a model and is none: what it is, if that can be told, and what to do with it. */
+RUN_ENDS static void refuse_model(const char *why) {
+    const char *path = arg.model;
+    char start[9] = "";
+    FILE *file = fopen(path, "rb");
+    const size_t n = file ? fread(start, 1, sizeof start, file) : 0;
+    if (kind_of(path) == 'd') advise_to_convert("a directory, perhaps from Hugging Face", path, strlen(path));
+    if (!file && (strchr(path, ' ') || !path[strcspn(path, "./")]))
+        fail("no file is named \"%.200s\"; a prompt goes after -p: %s -p \"%.200s\"", path, program, path);
+    if (file) fclose(file);
+    if (n >= 4 && !memcmp(start, "GGUF", 4)) advise_to_convert("a GGUF file", path, strlen(path));
+    if (n == 9 && start[8] == '{')
+        advise_to_convert("a safetensors file, part of a directory", path, directory_of(path));
+    tokenizer *t = tokenizer_load(path, 0, NULL, NULL);
+    tokenizer_free(t);
+    if (t) fail("%.200s is a tokenizer, not a model; it goes after -z: %s MODEL -z \"%.200s\"", path, program, path);
+    if (start[0] == '{') advise_to_convert("JSON text, perhaps part of a directory", path, directory_of(path));
+    fail("%s", why);
+}
+
 static void choose_model(const char *started_as) {
     if (!arg.model) arg.model = run.model_path = find_own_model(started_as);
     if (!arg.model)
@@ -498,7 +576,7 @@ static void load(void) {
     llama_error err;
     tokenizer_error tokenizer_err;
     run.model = llama_load(arg.model, &(llama_options){.copy = arg.no_mmap}, &err);
-    if (!run.model) fail("%s", err.text);
+    if (!run.model) refuse_model(err.text);
     int vocab_size = llama_get_config(run.model)->vocab_size;
     size_t size;
     const void *own = llama_get_tokenizer(run.model, &size);
@@ -526,14 +604,14 @@ static void encode(const char *text, size_t size) {
     run.n_ids = (int)count + first;
 }
 
+/* Room for what is needed, as far as the model allows. It runs up to the length that it was trained for. Files are
+ * often modest about that: a number of tokens that the user names gets up to twice as much. */
 static void create_context(long long needed) {
     llama_error err;
     llama_options o = {0};
-    int trained = llama_get_config(run.model)->seq_len;
-    /* A model runs up to the length that it was trained for. Files are often modest about that: a number of
-     * tokens that the user names gets up to twice as much. */
-    int fits = needed <= trained || (arg.n_given && run.n_ids <= trained && needed <= 2ll * trained);
-    o.n_ctx = arg.n_ctx ? arg.n_ctx : fits ? (int)needed : trained;
+    const long long trained = llama_get_config(run.model)->seq_len;
+    const long long most = arg.n_given && !arg.chat && run.n_ids <= trained ? 2 * trained : trained;
+    o.n_ctx = arg.n_ctx ? arg.n_ctx : (int)(needed < most ? needed : most < INT_MAX ? most : INT_MAX);
     o.n_threads = arg.n_threads;
     o.progress = on_progress;
     run.context = llama_context_create(run.model, &o, &err);
@@ -548,10 +626,10 @@ static void create_sampler(void) {
 
 /* ---- Continuing and scoring ---- */
 
-static void print_speed(const char *what, int count, double time) {
+static void print_speed(const char *what, int count, double time, const char *remark) {
     if (count)
-        note("%-8s %d %s in %.3f s, %.1f tokens/s", what, count, count == 1 ? "token" : "tokens", time,
-             time > 0 ? count / time : 0);
+        note("%-8s %d %s in %.3f s, %.1f tokens/s%s", what, count, count == 1 ? "token" : "tokens", time,
+             time > 0 ? count / time : 0, remark);
 }
 
 static void print_statistics(const char *why) {
@@ -561,19 +639,68 @@ static void print_statistics(const char *why) {
     note("model    %.200s", arg.model);
     note("         %s, %s, %d layers, dim %d, vocabulary %d, %.1f MB read per token", c->format, c->weight_type,
          c->n_layers, c->dim, c->vocab_size, (double)c->weight_bytes / 1e6);
-    note("load     %.1f ms; context %d of the %d tokens trained for, threads %d", spent.load * 1e3,
+    note("load     %.1f ms; context %d, trained for %d; threads %d", spent.load * 1e3,
          llama_context_length(run.context), c->seq_len, llama_context_threads(run.context));
-    print_speed("prompt", spent.n_prompt, spent.prompt);
-    print_speed("decode", spent.n_decoded, spent.decode);
+    if (llama_position(run.context) > c->seq_len)
+        note("warning  a text of %d tokens is longer than the model was trained for: its end may make less sense",
+             llama_position(run.context));
+    print_speed("prompt", spent.n_prompt, spent.prompt, "");
+    print_speed("decode", spent.n_decoded, spent.decode,
+                spent.n_drawn == spent.n_decoded + 1 ? " (the first came with the prompt)" : "");
     if (run.sampler && arg.sampling.temperature > 0) note("seed     %llu", (unsigned long long)arg.sampling.seed);
     note("stopped  %s", why);
 }
 
+static void begin_saying(int begun, int trim) {
+    said.size = said.shown = 0;
+    said.begun = begun, said.trim = trim, said.stopped = 0;
+}
+
+/* Where the text ends that can be printed: before a stop string, or before what may become one. */
+static size_t sayable(size_t from) {
+    size_t end = said.size, hold = 0;
+    for (int i = 0; i < arg.n_stops; i++) {
+        const size_t n = strlen(arg.stop[i]);
+        for (size_t at = from < n ? 0 : from - n; at + n <= end; at++)
+            if (!memcmp(said.text + at, arg.stop[i], n)) end = at, said.stopped = 1;
+    }
+    if (said.stopped) return said.size = end;
+    for (int i = 0; i < arg.n_stops; i++)
+        for (size_t n = strlen(arg.stop[i]) - 1; n > hold; n--)
+            if (n <= end && !memcmp(said.text + end - n, arg.stop[i], n)) hold = n;
+    return end - hold;
+}
+
+/* Prints what is new up to end. White space at the beginning is left out, and at the end waits for what follows it. */
+static void show(size_t end) {
+    size_t start = said.shown;
+    while (said.trim && end > start && isspace((unsigned char)said.text[end - 1])) end--;
+    while (!said.begun && start < end && isspace((unsigned char)said.text[start])) start++;
+    if (end <= start) return;
+    put(said.text + start, end - start);
+    said.begun = 1;
+    said.shown = end;
+}
+
+static void say_more(const char *bytes, size_t size) {
+    if (size > said.capacity - said.size) {
+        said.capacity = 2 * (said.size + size);
+        char *grown = realloc(said.text, said.capacity);
+        if (!grown) fail("out of memory");
+        said.text = grown;
+    }
+    const size_t before = said.size;
+    memcpy(said.text + before, bytes, size);
+    said.size += size;
+    show(sayable(before));
+}
+
+static const char context_full[] = "because the context is full";
+
 /* Samples and prints from the logits after the prompt on. Returns why it stopped, or NULL and err. A
- * token is evaluated only if the one after it is wanted. What begins with nothing, not even a prompt, begins
- * where it can be seen. */
+ * token is evaluated only if the one after it is wanted. */
 static const char *decode(const float *logits, llama_error *err) {
-    int id, previous = run.ids[run.n_ids - 1], begun = run.n_ids > 1;
+    int id, previous = run.ids[run.n_ids - 1];
     size_t size;
     for (int left = arg.n_predict; left > 0; left--) {
         if (interrupted) return "by Ctrl-C";
@@ -582,12 +709,12 @@ static const char *decode(const float *logits, llama_error *err) {
         if (tokenizer_is_end(run.tokens, id)) return "at the end of the text";
         if (id == tokenizer_bos(run.tokens)) return "where another text begins"; /* llama2.c's training data */
         const char *bytes = tokenizer_decode(run.tokens, previous, id, &size);
-        while (!begun && size && isspace((unsigned char)*bytes)) bytes++, size--;
-        begun |= size > 0;
-        put(bytes, size);
+        say_more(bytes, size);
+        spent.n_drawn++;
+        if (said.stopped) return "at a stop string";
         previous = id;
         if (left == 1) break;
-        if (llama_position(run.context) == llama_context_length(run.context)) return "because the context is full";
+        if (llama_position(run.context) == llama_context_length(run.context)) return context_full;
         logits = llama_forward(run.context, &id, 1, err);
         if (!logits) return interrupted ? "by Ctrl-C" : NULL;
     }
@@ -615,7 +742,9 @@ static void generate(const char *text, size_t size) {
     if (logits) {
         spent.n_prompt = run.n_ids;
         if (!arg.quiet) put(text, size);
+        begin_saying(run.n_ids > 1, 0); /* what begins with nothing, not even a prompt, begins where it can be seen */
         why = decode(logits, &err);
+        show(said.size);
     } else if (!interrupted) {
         fail("%s", err.text);
     }
@@ -624,51 +753,72 @@ static void generate(const char *text, size_t size) {
     spent.decode = seconds() - start;
     spent.n_decoded = llama_position(run.context) - spent.n_prompt;
     print_statistics(why);
+    if (why == context_full)
+        warn("ended after %d of %d tokens: the context of %d is full (trained for %d; -c N sets it)", spent.n_drawn,
+             arg.n_predict, llama_context_length(run.context), llama_get_config(run.model)->seq_len);
 }
 
-/* The negative log-probabilities of all tokens after BOS, summed. Windows of the context's length; the
- * BOS of each is written over the last token of the one before, which is done with. */
+/* The sum of the negative log-probabilities of the tokens after BOS; returns how many were scored, all unless Ctrl-C
+ * stopped it. Windows of the context's length; the BOS of each is written over the last token of the one before, which
+ * is done with. A window is scored in pieces; the first token of a piece by the logits after the one before. */
 static int score(double *total) {
     llama_error err;
-    int step = llama_context_length(run.context) - 1, bos = tokenizer_bos(run.tokens);
+    const int step = llama_context_length(run.context) - 1, bos = tokenizer_bos(run.tokens);
+    const int vocab_size = llama_get_config(run.model)->vocab_size, all = run.n_ids - 1;
     *total = 0;
-    for (int first = 0; first < run.n_ids - 1; first += step) {
-        int n = run.n_ids - 1 - first < step ? run.n_ids - 1 - first : step;
+    for (int first = 0; first < all; first += step) {
+        const int end = all - first < step ? all : first + step; /* the last token of this window */
         run.ids[first] = bos;
-        progress.before = first;
-        progress.now = n;
         llama_rewind(run.context, 0);
-        if (llama_score(run.context, run.ids + first, n + 1, run.logprobs, &err) != 0) {
-            if (interrupted) return 0;
-            fail("%s", err.text);
+        for (int at = first, n; at <= end; at += n) {
+            n = end + 1 - at < SCORED_AT_ONCE ? end + 1 - at : SCORED_AT_ONCE;
+            progress.before = at, progress.now = n;
+            if (at > first) *total -= (double)llama_logprob(llama_logits(run.context), vocab_size, run.ids[at]);
+            if (llama_score(run.context, run.ids + at, n, run.logprobs, &err) != 0) {
+                if (interrupted) return at > first ? at : first;
+                fail("%s", err.text);
+            }
+            for (int i = 0; i < n - 1; i++) *total -= (double)run.logprobs[i];
         }
-        for (int i = 0; i < n; i++) *total -= (double)run.logprobs[i];
     }
-    return 1;
+    return all;
+}
+
+/* Bytes that the first n tokens after BOS stand for. */
+static double bytes_of(int n) {
+    double sum = 0;
+    size_t size;
+    for (int i = 1; i <= n; i++)
+        tokenizer_decode(run.tokens, i > 1 ? run.ids[i - 1] : -1, run.ids[i], &size), sum += (double)size;
+    return sum;
 }
 
 static void perplexity(size_t bytes) {
-    char line[160];
-    double total, count = run.n_ids - 1;
-    int done;
+    char line[200], part[64] = "";
+    double total, length = (double)bytes;
+    const int all = run.n_ids - 1;
     if (!bytes) fail("%.200s is empty", arg.perplexity);
     if (tokenizer_bos(run.tokens) < 0) fail("this tokenizer has no token that begins a text, so nothing can be scored");
-    if (count < 1) fail("%.200s holds no token", arg.perplexity);
+    if (all < 1) fail("%.200s holds no token", arg.perplexity);
     create_context(run.n_ids);
     if (llama_context_length(run.context) < 2) fail("a context of 1 token has no room for a token to score (see -c)");
-    run.logprobs = allocate((size_t)llama_context_length(run.context), sizeof run.logprobs[0]);
+    run.logprobs = allocate(SCORED_AT_ONCE, sizeof run.logprobs[0]);
 
-    start_progress("perplexity", run.n_ids - 1);
-    done = score(&total);
+    start_progress("perplexity", all);
+    const int scored = score(&total);
     spent.prompt = end_progress();
-    if (done) {
-        spent.n_prompt = run.n_ids - 1;
+    if (scored < all) {
+        snprintf(part, sizeof part, " partial %.1f%% of %d tokens", 100.0 * scored / all, all);
+        length = bytes_of(scored);
+    }
+    if (scored) {
+        spent.n_prompt = scored;
         if (isnan(total)) fail("the model's probabilities are not numbers");
-        snprintf(line, sizeof line, "tokens %d nll %.6f perplexity %.6f bits_per_byte %.6f\n", run.n_ids - 1,
-                 total / count, exp(total / count), total / log(2) / (double)bytes);
+        snprintf(line, sizeof line, "tokens %d nll %.6f perplexity %.6f bits_per_byte %.6f%s\n", scored, total / scored,
+                 exp(total / scored), total / log(2) / length, part);
         put(line, strlen(line));
     }
-    print_statistics(done ? "at the end of the file" : "by Ctrl-C");
+    print_statistics(scored == all ? "at the end of the file" : "by Ctrl-C");
 }
 
 /* ---- Chat ---- */
@@ -708,6 +858,7 @@ static int encode_messages(int first) {
 static const float *evaluate(int keep, const int *ids, int n) {
     llama_error err;
     llama_rewind(run.context, keep);
+    llama_sampler_rewind(run.sampler, run.n_ids - keep);
     run.n_ids = keep;
     start_progress("prompt", n);
     const float *logits = llama_forward(run.context, ids, n, &err);
@@ -752,7 +903,7 @@ static const float *drop_turns(int n_answer) {
     }
     if (!dropped) return NULL;
     chat.whole = 1;
-    if (chat.shown) put("\n", 1);
+    if (said.shown) put("\n", 1);
     note("(the context of %d tokens is full: the oldest %s forgotten)", length, dropped == 1 ? "turn is" : "turns are");
     return count + n_answer < length ? evaluate_whole(count, n_answer) : NULL;
 }
@@ -767,24 +918,6 @@ static const float *listen(void) {
     return logits;
 }
 
-/* Appends to the answer and prints it as far as it is known that more than white space follows. */
-static void say_more(const char *bytes, size_t size) {
-    if (size > chat.answer_capacity - chat.answer_size) {
-        chat.answer_capacity = 2 * (chat.answer_size + size);
-        char *grown = realloc(chat.answer, chat.answer_capacity);
-        if (!grown) fail("out of memory");
-        chat.answer = grown;
-    }
-    memcpy(chat.answer + chat.answer_size, bytes, size);
-    chat.answer_size += size;
-    size_t start = chat.shown, end = chat.answer_size;
-    while (end > start && isspace((unsigned char)chat.answer[end - 1])) end--;
-    while (!chat.shown && start < end && isspace((unsigned char)chat.answer[start])) start++;
-    if (end == start) return;
-    put(chat.answer + start, end - start);
-    chat.shown = end;
-}
-
 static void answer(const float *logits) {
     llama_error err;
     double start = seconds(), prompt = spent.prompt;
@@ -792,9 +925,11 @@ static void answer(const float *logits) {
         size_t size;
         int id = llama_sample(run.sampler, logits, &err), previous = run.ids[run.n_ids - 1];
         if (id < 0) fail("%s", err.text);
+        llama_sampler_rewind(run.sampler, 1); /* until it is in the context too */
         if (tokenizer_is_end(run.tokens, id) || id == chat.end_of_turn || id == tokenizer_bos(run.tokens)) break;
         const char *bytes = tokenizer_decode(run.tokens, previous, id, &size);
         say_more(bytes, size);
+        if (said.stopped) break;
         if (run.n_ids == llama_context_length(run.context) && !drop_turns(run.n_ids - chat.answer_at)) {
             if (!interrupted) note("(the context is full; see -c)");
             break;
@@ -805,24 +940,85 @@ static void answer(const float *logits) {
             chat.whole = 1; /* the context lacks a token that was printed */
             break;
         }
+        llama_sampler_accept(run.sampler, id);
         run.ids[run.n_ids++] = id;
         spent.n_decoded++;
     }
+    show(said.size);
     spent.decode += seconds() - start - (spent.prompt - prompt);
 }
 
 /* One turn: what the user said is in line. */
 static void take_turn(char *line, size_t size) {
     add_message(TOKENIZER_USER, line, size);
-    chat.answer = NULL;
-    chat.answer_size = chat.answer_capacity = chat.shown = 0;
+    begin_saying(0, 1);
     catch_interrupt();
     const float *logits = listen();
     if (logits) answer(logits);
     else if (!interrupted) note("(too long for the context of %d tokens; see -c)", llama_context_length(run.context));
     put("\n", 1);
-    if (logits) add_message(TOKENIZER_ASSISTANT, chat.answer ? chat.answer : allocate(1, 1), chat.answer_size);
-    else drop_messages(chat.n - 1, 1);
+    if (!logits) drop_messages(chat.n - 1, 1);
+    else
+        add_message(TOKENIZER_ASSISTANT, memcpy(allocate(said.size, 1), said.size ? said.text : "", said.size),
+                    said.size);
+}
+
+/* A text between quotes, as JSON has it. What is no UTF-8, half a character say, becomes U+FFFD. */
+static void write_json(FILE *file, const char *text, size_t size) {
+    const unsigned char *p = (const unsigned char *)text, *end = p + size;
+    for (ptrdiff_t n; p < end; p += n) {
+        const ptrdiff_t want = *p < 0xC2 || *p > 0xF4 ? 1 : *p < 0xE0 ? 2 : *p < 0xF0 ? 3 : 4;
+        for (n = 1; n < want && n < end - p && (p[n] & 0xC0) == 0x80;) n++;
+        if (*p == '"' || *p == '\\') fprintf(file, "\\%c", *p);
+        else if (*p < 32 || *p == 127) fprintf(file, "\\u%04x", *p);
+        else if (n < want || (*p >= 0x80 && want == 1)) fputs("\\ufffd", file);
+        else fwrite(p, 1, (size_t)n, file);
+    }
+}
+
+/* The conversation as lines of JSON, one a message. */
+static void save_chat(const char *path) {
+    static const char *const roles[] = {"system", "user", "assistant"};
+    errno = EEXIST;
+    FILE *file = !*path || can_open(path) ? NULL : fopen(path, "wb");
+    if (!*path) note("(/save needs the name of a file)");
+    else if (!file) note("(cannot write %.200s: %s)", path, reason());
+    if (!file) return;
+    for (int i = 0; i < chat.n; i++) {
+        const tokenizer_message *m = &chat.messages[i];
+        fprintf(file, "{\"role\": \"%s\", \"content\": \"", roles[m->role - 1]);
+        write_json(file, m->text, m->size);
+        fputs("\"}\n", file);
+    }
+    const int bad = ferror(file);
+    if (fclose(file) || bad) note("(cannot write %.200s: %s)", path, reason());
+    else note("(%d messages in %.200s)", chat.n, path);
+}
+
+static const char chat_help[] = "(/retry      another answer to the last question\n"
+                                " /clear      forget what was said\n"
+                                " /save FILE  write the conversation as lines of JSON\n"
+                                " /exit       leave, as Ctrl-D does; Ctrl-C stops an answer\n"
+                                " anything else is said; rlwrap run ... gives the line a history)\n";
+
+/* A line that was typed: 1 if it was a command, 0 if it is to be said, -1 to leave. */
+static int obey(const char *line, size_t size) {
+    const int system = arg.system != NULL;
+    char text[600];
+    snprintf(text, sizeof text, "%.*s", size < sizeof text ? (int)size : 0, line);
+    if (!strcmp(text, "/exit")) return -1;
+    if (!strcmp(text, "/help")) fputs(chat_help, stderr);
+    else if (!strncmp(text, "/save", 5) && (!text[5] || text[5] == ' ')) save_chat(text + 5 + strspn(text + 5, " "));
+    else if (!strcmp(text, "/clear")) drop_messages(system, chat.n - system), chat.whole = 1, note("(forgotten)");
+    else if (!strcmp(text, "/retry") && chat.n < system + 2) note("(nothing was answered yet)");
+    else if (!strcmp(text, "/retry")) {
+        const tokenizer_message asked = chat.messages[chat.n - 2];
+        char *again = memcpy(allocate(asked.size, 1), asked.text, asked.size);
+        drop_messages(chat.n - 2, 2);
+        chat.whole = 1; /* what has not changed is not evaluated again */
+        take_turn(again, asked.size);
+    } else return 0;
+    return 1;
 }
 
 static void converse(void) {
@@ -830,8 +1026,7 @@ static void converse(void) {
     size_t size;
     char *line;
     chat.template = arg.template ? tokenizer_template_find(arg.template) : tokenizer_template(run.tokens);
-    if (!chat.template)
-        fail("%.200s does not say how to chat; choose with --template NAME: %s", arg.model, template_names());
+    if (!chat.template) fail("%.200s was not taught to chat; it continues a text: -p TEXT", arg.model);
     chat.end_of_turn = tokenizer_end_of_turn(run.tokens, chat.template);
     create_context(CHAT_CONTEXT);
     create_sampler();
@@ -841,12 +1036,16 @@ static void converse(void) {
         size = strlen(arg.system);
         add_message(TOKENIZER_SYSTEM, memcpy(allocate(size, 1), arg.system, size), size);
     }
-    for (;;) {
+    if (typed)
+        note("chat with %.200s, template %s; /help lists commands, Ctrl-D leaves", arg.model,
+             tokenizer_template_name(chat.template));
+    for (int obeyed = 0; obeyed >= 0;) {
         if (signal(SIGINT, SIG_DFL) == SIG_IGN) signal(SIGINT, SIG_IGN);
         if (typed) fputs("> ", stderr);
         line = read_line(&size);
         if (!line) break;
-        if (typed && size == 0) free(line);
+        obeyed = !typed || size == 0 ? size == 0 && typed : obey(line, size);
+        if (obeyed) free(line);
         else take_turn(line, size);
         if (interrupted && !typed) break; /* a script is to end, an answer typed for only to stop */
         interrupted = 0;
@@ -868,6 +1067,7 @@ static void release(void) {
     free(run.text);
     free(run.ids);
     free(run.logprobs);
+    free(said.text);
 }
 
 int main(int argc, char **argv) {
@@ -892,6 +1092,11 @@ int main(int argc, char **argv) {
         release();
         if (interrupted) raise(SIGINT);
         return interrupted ? STATUS_INTERRUPTED : 0;
+    }
+    if (!arg.prompt && !arg.file && !arg.perplexity && kind_of(NULL) == 'f') {
+        arg.file = "-";
+        if (has_no_input_after(1000))
+            warn("waiting for a prompt on standard input; -p TEXT gives one, </dev/null none");
     }
     if (arg.file || arg.perplexity) {
         size = read_file(arg.file ? arg.file : arg.perplexity);

@@ -27,8 +27,7 @@ says() {
     else ok; fi
 }
 
-says "no template" 1 0 "choose with --template NAME: llama2, llama3, chatml, zephyr, mistral" \
-    'a\n' "$tiny" --chat
+says "no template" 1 0 "tiny.bin was not taught to chat; it continues a text: -p TEXT" 'a\n' "$tiny" --chat
 says "an unknown template" 2 0 "expected llama2, llama3" 'a\n' "$tiny" --chat --template alpaca
 says "a prompt" 2 0 "takes no --prompt" 'a\n' "$tiny" --chat -p x
 says "a template without a chat" 2 0 "are for --chat" '' "$tiny" --template llama2
@@ -37,13 +36,52 @@ says "no input" 0 0 "" '' "$tiny" --chat --template zephyr
 says "a line, an answer" 0 1 "" 'a\n' "$tiny" --chat --template zephyr -n 3 -t 0
 says "the last line need not end" 0 2 "" 'a\nb' "$tiny" --chat --template zephyr -n 3 -t 0 -c 500
 says "an empty line is a turn too" 0 3 "" '\n\n\r\n' "$tiny" --chat --template zephyr -n 3 -t 0 -c 500
-says "old turns go" 0 6 "forgotten)" 'a\nb\nc\nd\ne\nf\n' "$tiny" --chat --template mistral -n 3 -c 64
+says "old turns go" 0 6 "forgotten)" 'a\nb\nc\nd\ne\nf\n' "$tiny" --chat --template mistral -n 1 -t 0 -c 64
 says "too long a line is skipped" 0 2 "too long for the context of 64 tokens" "a%0100d\\nb\\n" \
     "$tiny" --chat --template mistral -n 3
 for template in llama2 llama3 chatml zephyr mistral; do
     says "$template, with a system prompt" 0 3 "" 'a\nb\nc\n' \
         "$tiny" --chat --template $template --system s -n 2 -c 1000
 done
+
+says "a stop string ends an answer" 0 1 "" 'a\n' "$tiny" --chat --template zephyr -n 30 -t 0 -c 500 --stop K
+name="and is not part of it"
+if ! grep -q K "$T/out"; then ok; else bad "$(cat "$T/out")"; fi
+says "through a pipe a command is text" 0 3 "" '/help\n/exit\nb\n' "$tiny" --chat --template zephyr -n 3 -t 0 -c 500
+
+# What is typed: a terminal of its own, from util-linux.
+if [ "$(script -qec 'echo yes' /dev/null </dev/null 2>/dev/null | tr -d '\r')" = yes ]; then
+    # typed INPUT ARGUMENTS: what the terminal shows is in $T/out.
+    typed() {
+        printf -- "$1" >"$T/in"
+        shift
+        script -qec "$RUN $tiny --chat --template zephyr -n 3 -t 0 -c 500 $*" /dev/null <"$T/in" | tr -d '\r' >"$T/out"
+    }
+    shows() { # NAME COUNT PATTERN
+        name=$1
+        if [ "$(grep -c -- "$3" "$T/out")" = "$2" ]; then ok; else bad "not $2 times $3: $(cat "$T/out")"; fi
+    }
+    typed "a\n/help\n/retry\n/foo\n/save $T/chat.jsonl\n/save $T/chat.jsonl\n/clear\n/retry\n/exit\nnever said\n" --system s
+    shows "the opening line" 1 '^chat with .*tiny.bin, template zephyr; /help lists commands'
+    shows "/help" 1 'rlwrap'
+    shows "/save" 1 '(5 messages in .*chat.jsonl)$'
+    shows "/save where a file is" 1 '(cannot write .*chat.jsonl: File exists)$'
+    shows "/clear" 1 '(forgotten)$'
+    shows "/retry after it" 1 '(nothing was answered yet)$'
+    name="what was saved"
+    if [ "$(head -n 1 "$T/chat.jsonl")" = '{"role": "system", "content": "s"}' ] &&
+        [ "$(sed -n 2p "$T/chat.jsonl")" = '{"role": "user", "content": "a"}' ] &&
+        [ "$(sed -n 4p "$T/chat.jsonl")" = '{"role": "user", "content": "/foo"}' ] &&
+        [ "$(grep -c '^{"role": "assistant", "content": ".*"}$' "$T/chat.jsonl")" = 2 ]
+    then ok; else bad "$(cat "$T/chat.jsonl")"; fi
+    name="/exit leaves"
+    if grep -q 'at the end of the conversation' "$T/out"; then ok; else bad "$(cat "$T/out")"; fi
+    typed "say \"a\" \\\\ \t \303 \303\244 \377\n/save $T/odd.jsonl\n/exit\n"
+    printf '{"role": "user", "content": "say \\"a\\" \\\\ \\u0009 \\ufffd \303\244 \\ufffd"}\n' >"$T/want"
+    name="what JSON has to write in another way"
+    if head -n 1 "$T/odd.jsonl" | cmp -s - "$T/want"
+    then ok; else bad "$(head -n 1 "$T/odd.jsonl")"; fi
+else skipped=$((skipped + 9)) && echo "skipped: what is typed: no script of util-linux"; fi
 
 # The same conversation as text: stories260K has no special tokens for chatml, so that turns are only text.
 if [ -r "$data/stories260K.bin" ]; then

@@ -36,6 +36,19 @@ gives() {
     fi
 }
 
+# warns NAME TEXT WORD ARGUMENTS: this text on stdout, status 0, and each line of WORD in some line on stderr; as many lines.
+warns() {
+    name=$1 words=$3
+    printf -- "$2" >"$T/want"
+    shift 3
+    run "$@"
+    missing=$(printf '%s\n' "$words" | while read -r word; do grep -qF -e "$word" "$T/err" || echo "$word"; done)
+    if [ "$status" != 0 ]; then bad "status $status: $(head -c 300 "$T/err")"
+    elif ! cmp -s "$T/out" "$T/want"; then bad "printed $(head -c 300 "$T/out" | od -c | head -n 8)"
+    elif [ -n "$missing" ] || [ "$(wc -l <"$T/err")" -ne "$(printf '%s\n' "$words" | wc -l)" ]; then bad "said $(cat "$T/err")"
+    else ok; fi
+}
+
 # refuses NAME STATUS LINES WORD ARGUMENTS: so many short lines on stderr, WORD among them, nothing on stdout.
 refuses() {
     name=$1 want_status=$2 lines=$3 word=$4
@@ -90,21 +103,47 @@ gives "only the prompt" 0 "x\n" "$tiny" -n 0 -p x
 gives "only the prompt, quiet" 0 "\n" "$tiny" -n 0 -p x -q
 gives "the prompt's bytes as they are" 0 "  a   \377<s> x\n" "$tiny" -n 0 -p "$(printf '  a   \377<s> x')"
 gives "a context as long as needed" 0 "0123456789012345\n" "$tiny" -t 0 -p 0 -n 15
-gives "a short context" 0 "012345678\n" "$tiny" -t 0 -p 0 -c 10
-gives "a context of one token" 0 "\n" "$tiny" -t 0 -c 1
+warns "a short context" "012345678\n" "ended after 8 of 256 tokens: the context of 10 is full" "$tiny" -t 0 -p 0 -c 10
+warns "a context of one token" "\n" "ended after 1 of 256 tokens: the context of 1 is full" "$tiny" -t 0 -c 1
 gives "one thread" 0 "$alphabet\n" "$tiny" -t 0 -j 1
 gives "the model read whole" 0 "$alphabet\n" "$tiny" -t 0 --no-mmap
 gives "three threads" 0 "$alphabet\n" "$tiny" -t 0 -j 3
 
 digits=0123456789
 digits=$digits$digits$digits$digits$digits$digits
-gives "the model's context" 0 "${digits}012\n" "$tiny" -t 0 -p 0
+warns "the model's context" "${digits}012\n" "run: ended after 62 of 256 tokens: the context of 64 is full (trained for 64" \
+    "$tiny" -t 0 -p 0
+gives "a number of tokens that just fits" 0 "${digits}012\n" "$tiny" -t 0 -p 0 -n 62
 gives "a context beyond the model's" 0 "$digits${digits}0\n" "$tiny" -t 0 -p 0 -n 120 -c 130
+name="and what the statistics say of it"
+run "$tiny" -t 0 -p 0 -n 120 -c 130 -v
+if grep -q 'context 130, trained for 64' "$T/err" && grep -q '^warning  a text of 1[0-9]* tokens is longer' "$T/err"; then ok
+else bad "$(cat "$T/err")"; fi
+# What was asked for beyond the limit is clamped to it, not to less.
+for n in 126 127 1000000; do
+    run "$tiny" -t 0 -p 0 -n $n
+    name="-n $n: as much as there is room for"
+    if [ "$status" = 0 ] && [ "$(tr -d '\n' <"$T/out" | wc -c)" -eq 127 ]; then ok; else bad "$(wc -c <"$T/out")"; fi
+    name="-n $n: what it says of that"
+    case $n in 126) want=0 ;; *) want=1 ;; esac
+    if [ "$(grep -c "ended after 126 of $n tokens: the context of 128 is full" "$T/err")" = $want ]; then ok
+    else bad "$(cat "$T/err")"; fi
+done
+
+# Stop strings: across tokens, the first that comes, never half printed.
+gives "a stop string across tokens" 0 "0123\n" "$tiny" -t 0 -n 30 -p 0 --stop 456
+gives "the first of several" 0 "01\n" "$tiny" -t 0 -n 30 -p 0 --stop 456 --stop=234 --stop 9
+gives "one that never comes is not held back for ever" 0 "0123456\n" "$tiny" -t 0 -n 6 -p 0 --stop 567x --stop 56x
+gives "one that begins the text" 0 "0\n" "$tiny" -t 0 -n 30 -p 0 --stop 1
+wrong_stop() { refuses "$1" 2 2 "$2" "$tiny" -t 0 --stop "$3"; }
+wrong_stop "an empty stop string" "not empty" ""
 
 printf 'N\000' >"$T/prompt"
 gives "a prompt from a file" 0 "N\000M\n" "$tiny" -t 0 -n 1 -f "$T/prompt"
 input=$T/prompt
 gives "a prompt from standard input" 0 "N\000M\n" "$tiny" -t 0 -n 1 -f -
+gives "standard input is the prompt if nothing else is" 0 "N\000M\n" "$tiny" -t 0 -n 1
+gives "standard input, if -p is given, is not" 0 "xyz\n" "$tiny" -t 0 -p x
 gives "a file, quiet" 0 "M\n" "$tiny" -t 0 -n 1 --file - --quiet
 input=
 gives "an empty standard input" 0 "$alphabet\n" "$tiny" -t 0 -f -
@@ -212,7 +251,8 @@ RUN=$kept
 wrong_use "two models" "$tiny" "$tiny"
 wrong_use "--foo" "$tiny" --foo
 wrong_use "-x" "$tiny" -x
-wrong_use "-nx" "$tiny" -nx
+gives "a value behind its letter" 0 "0123\n" "$tiny" -t0 -n3 -p0
+wrong_use "--n-predict x" "$tiny" -nx
 wrong_use "--" "$tiny" --=3
 wrong_use "--n-predic" "$tiny" --n-predic 3
 wrong_use "--n-predict abc" "$tiny" -n abc
@@ -244,6 +284,22 @@ gives "--version" 0 "llama.c $(sed -n 's/^#define LLAMA_VERSION "\(.*\)"/\1/p' l
 gives "-h beside other options" 0 "$("$RUN" -h)\n" -p x -h
 
 # ---- Wrong files ----
+
+# What people name by mistake: what it is, and what to do instead.
+mkdir "$T/Some-Model" "$T/nothing"
+echo '{"architectures": ["LlamaForCausalLM"]}' >"$T/Some-Model/config.json"
+printf '\100\0\0\0\0\0\0\0{"weight"' >"$T/Some-Model/model.safetensors"
+printf 'GGUF\3\0\0\0' >"$T/some.Q4_K_M.gguf"
+command="tools/convert \"$T/Some-Model\" \"Some-Model.llama\""
+refuses "a Hugging Face directory" 1 1 "$command" "$T/Some-Model"
+refuses "the same with a slash" 1 1 "$command" "$T/Some-Model/"
+refuses "its weights" 1 1 "$command" "$T/Some-Model/model.safetensors"
+refuses "its configuration" 1 1 "$command" "$T/Some-Model/config.json"
+refuses "a GGUF file" 1 1 "tools/convert \"$T/some.Q4_K_M.gguf\" \"some.Q4_K_M.llama\"" "$T/some.Q4_K_M.gguf"
+refuses "a tokenizer" 1 1 "is a tokenizer, not a model; it goes after -z: run MODEL -z \"$T/tokenizer.bin\"" "$T/tokenizer.bin"
+refuses "a prompt without -p" 1 1 "a prompt goes after -p: run -p \"Once upon a time\"" "Once upon a time"
+refuses "one word without -p" 1 1 "a prompt goes after -p: run -p \"Once\"" Once
+refuses "no such file" 1 1 "cannot open: No such file" "$T/none.bin"
 
 echo "<!DOCTYPE html><html><body>Not found</body></html>" >"$T/page"
 for file in "$T/none" "$T/empty" "$T/page" "$T" "$T/tokenizer.bin"; do
@@ -307,7 +363,7 @@ if timeout --foreground --preserve-status 1 true 2>/dev/null; then
             status=$?
             [ ! -s "$T/err" ] || break
         done
-        tail -n 1 "$T/err" | grep -q "^stopped  by Ctrl-C" || status="$status, $(cat "$T/err")"
+        grep -q "^stopped  by Ctrl-C" "$T/err" || status="$status, $(cat "$T/err")"
     }
     name="Ctrl-C while it writes"
     interrupt $endless
@@ -316,13 +372,15 @@ if timeout --foreground --preserve-status 1 true 2>/dev/null; then
     name="Ctrl-C while it reads the prompt"
     interrupt "$tiny" -f "$T/digits" -c 1100000
     if [ "$status" = 130 ] && [ "$(od -An -c <"$T/out" | tr -d ' ')" = '\n' ]; then ok; else bad "status $status"; fi
-    name="Ctrl-C while it scores"
+    name="Ctrl-C while it scores: what was scored, marked as a part"
     interrupt "$tiny" --perplexity "$T/digits" -c 1100000
-    if [ "$status" = 130 ] && [ ! -s "$T/out" ]; then ok; else bad "status $status"; fi
+    if [ "$status" = 130 ] && { [ ! -s "$T/out" ] || grep -q '^tokens [0-9]* nll .* partial [0-9.]*% of [0-9]* tokens$' "$T/out"; }
+    then ok; else bad "status $status: $(cat "$T/out")"; fi
 else skip "Ctrl-C: no timeout program"; fi
 
 name="a model read whole may be cut off while it is in use"
 cp "$tiny" "$T/cut.bin"
+: >"$T/out"
 {
     echo a
     i=0
