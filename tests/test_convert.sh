@@ -78,6 +78,11 @@ for type in f32 bf16 q8; do
 done
 converts "options first" --type=f32 -j 2 -- "$tiny" "$out"
 says $alphabet
+converts "a value right behind its letter" "$tiny" "$out" --type f32 -j2 "-z$T/in/tokenizer.bin"
+says $alphabet
+name="a name without an ending"
+convert -q "$tiny" "$T/plain"
+if [ "$status" -eq 0 ] && [ -s "$T/plain" ]; then ok; else bad "status $status: $(cat "$T/stderr")"; fi
 converts "a tokenizer elsewhere" "$T/tiny.bin" "$out" -z "$T/in/tokenizer.bin" --type f32
 says $alphabet
 converts "the default" "$tiny" "$out"
@@ -111,6 +116,8 @@ wrong_use "too many" "$tiny" "$out" "$out"
 wrong_use "--foo" "$tiny" "$out" --foo
 wrong_use "needs a value" "$tiny" "$out" --type
 wrong_use "takes no value" "$tiny" "$out" --quiet=1
+wrong_use "unknown option -qx" "$tiny" "$out" -qx
+wrong_use "--threads 2x: expected a whole number" "$tiny" "$out" -j2x
 for type in "" q5 F32 q8x; do wrong_use "expected f32, bf16, q8 or q4" "$tiny" "$out" --type "$type"; done
 for n in "" 0 -1 1x 1025 99999999999999999999; do wrong_use "whole number" "$tiny" "$out" -j "$n"; done
 for option in -h --help; do
@@ -128,10 +135,19 @@ for file in none page empty directory short; do refuses "input: $file" 1 1 "$T/i
 printf 'GGUF\003' >"$T/in/gguf"
 refuses "a short GGUF file" 1 1 "$T/in/gguf" "$T/in/gguf" "$out"
 printf '\2\0\0\0\0\0\0\0{}' >"$T/in/model.safetensors"
-refuses "safetensors alone" 1 1 "name the directory" "$T/in/model.safetensors" "$out"
+refuses "safetensors alone" 1 1 "seems to be safetensors; name the directory that it is in: tools/convert \"$T/in\" \"$out\"" \
+    "$T/in/model.safetensors" "$out"
+echo '{"version": "1.0"}' >"$T/in/tokenizer.json"
+refuses "JSON" 1 1 "seems to be JSON; name the directory that it is in: tools/convert \"$T/in\" \"$out\"" \
+    "$T/in/tokenizer.json" "$out"
+for ending in gguf bin safetensors; do
+    refuses "output: .$ending" 1 1 "what is written is a .llama file, whatever its name: tools/convert \"$tiny\" \"$T/out/x.llama\"" \
+        "$tiny" "$T/out/x.$ending"
+done
 for file in none page empty directory "tiny.bin"; do refuses "tokenizer: $file" 1 1 "$T/in/$file" "$tiny" "$out" -z "$T/in/$file"; done
 refuses "a name with control characters" 1 1 "no?such?[31mfile" "$(printf 'no\nsuch\033[31mfile')" "$out"
-refuses "output: the input" 1 1 "not replaced" "$tiny" "$tiny"
+cp "$tiny" "$T/in/tiny"
+refuses "output: the input" 1 1 "not replaced" "$T/in/tiny" "$T/in/tiny"
 refuses "output: another file" 1 1 "not replaced" "$tiny" "$T/in/page"
 refuses "output: a directory" 1 1 "is a directory" "$tiny" "$T/out"
 refuses "output: a device" 1 1 "not replaced" "$tiny" /dev/null

@@ -54,6 +54,33 @@ static void test_products(compute *c) {
     CHECK_NEAR(product_error(c, 30, 530, 300, 1, 1, 0, 1), 0, 2e-4);
 }
 
+/* ---- Loops that threads share ---- */
+
+static void count_items(const void *work, int begin, int end) {
+    int *const *counts = work;
+    for (int i = begin; i < end; i++) (*counts)[i]++;
+}
+
+/* Each item once, with more items than threads and fewer; and often, so that some loops go on alone. */
+static void test_parallel(void) {
+    enum { MOST = 1000, ROUNDS = 300 };
+    static int counts[MOST + 1];
+    for (int threads = 1; threads <= 5; threads++) {
+        compute *c = compute_create(threads);
+        int *const p = counts;
+        if (!CHECK(c)) return;
+        for (int round = 0; round < ROUNDS; round++) {
+            const int n = round < 50 ? round : below(MOST + 1);
+            memset(counts, 0, sizeof counts);
+            compute_parallel(c, n, count_items, &p);
+            int wrong = 0;
+            for (int i = 0; i <= MOST; i++) wrong += counts[i] != (i < n);
+            CHECK(!wrong);
+        }
+        compute_free(c);
+    }
+}
+
 /* ---- Gradients in float32 ----
  * Along the gradient g of a tensor the loss rises by |g|^2: one difference of two losses that are far apart. */
 
@@ -300,10 +327,29 @@ static void test_states(void) {
     CHECK(state_write(&s, "tests/bin/no/such/directory", &err) && strstr(err.text, "cannot open"));
 }
 
-int main(void) {
+/* Makes a state what an older program would have written: without the last settings. For test_train.sh. */
+static int make_older(const char *path, int settings) {
+    size_t size = 0;
+    unsigned char *data = (unsigned char *)file_read(path, 1 << 24, &size, NULL);
+    const size_t end = STATE_HEADER + 8 * (size_t)settings;
+    if (!data || size < end || data[12] < settings) return free(data), 1;
+    const size_t cut = 8 * ((size_t)data[12] - (size_t)settings);
+    memmove(data + end, data + end + cut, size - end - cut);
+    data[12] = (unsigned char)settings;
+    repair_hash(data, size - cut);
+    FILE *file = fopen(path, "wb");
+    const int bad = !file || fwrite(data, 1, size - cut, file) != size - cut;
+    if (file) fclose(file);
+    free(data);
+    return bad;
+}
+
+int main(int argc, char **argv) {
+    if (argc == 4 && !strcmp(argv[1], "older")) return make_older(argv[2], atoi(argv[3]));
     compute *c = compute_create(2);
     double one = 0, three = 1;
     TEST("products against plain loops") { test_products(c); }
+    TEST("every item of a loop once") { test_parallel(); }
     TEST("float32 gradients against differences of the loss") { test_float_gradients(1, &one); }
     TEST("the same gradients with any number of threads") {
         seed = 5;

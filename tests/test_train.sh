@@ -2,8 +2,9 @@
 # test_train.sh - tools/train as its user sees it: a model of a text that the test makes, stopped in every way, gone on
 # with, and run.
 #
-# TOOLS is where train is (./tools), RUN the program (./run), LLAMA_TEST_DATA the development data (../shared/data).
-RUN=${RUN:-./run} TRAIN=${TOOLS:-./tools}/train CONVERT=${TOOLS:-./tools}/convert data=${LLAMA_TEST_DATA:-../shared/data}
+# TOOLS is where train is (./tools), RUN the program (./run), BUILD where `make test` puts the other tests (.build),
+# LLAMA_TEST_DATA the development data (../shared/data).
+RUN=${RUN:-./run} BUILD=${BUILD:-.build} TRAIN=${TOOLS:-./tools}/train CONVERT=${TOOLS:-./tools}/convert data=${LLAMA_TEST_DATA:-../shared/data}
 passed=0 failed=0 skipped=0
 T=$(mktemp -d) || exit 1
 trap 'rm -rf "$T"' EXIT
@@ -25,7 +26,7 @@ succeeds() { # NAME ARGUMENTS: and says nothing on stderr
     train "$@"
     if [ "$status" -eq 0 ] && [ ! -s "$T/stderr" ]; then ok; else bad "status $status: $(head -c 300 "$T/stderr")"; fi
 }
-done_line() { sed -n 's/^done .*, loss/loss/p' "$T/stdout"; }
+done_line() { sed -n 's/^done .*, mean50/mean50/p' "$T/stdout"; }
 held_out() { done_line | sed 's/.*held-out \([0-9.]*\),.*/\1/'; }
 
 # Twenty chapters of sentences that a small model can learn.
@@ -50,6 +51,8 @@ name="what is printed"
 for word in "every 10. of 20 chapters" "step    60/60" "bits/byte" "tokens/s" "held-out"; do
     if grep -q -e "$word" "$T/stdout"; then ok; else bad "no \"$word\" in $(cat "$T/stdout")"; fi
 done
+name="lines of 80 columns"
+if awk 'length > 79 && !/^  > / { exit 1 }' "$T/stdout"; then ok; else bad "$(cat "$T/stdout")"; fi
 name="the held-out share"
 if [ "$(grep CHAPTER "$T/held" | tr '\n' ' ')" = "CHAPTER 10 CHAPTER 20 " ]; then ok; else bad "$(grep CHAPTER "$T/held")"; fi
 name="it learned"
@@ -63,6 +66,19 @@ name="no other files"
 if [ "$(ls "$T" | tr '\n' ' ')" = "a.llama a.llama.state held said stderr stdout text " ]; then ok; else bad "$(ls "$T")"; fi
 succeeds "the same again, with two threads" "$T/text" "$T/b.llama" $run60 --type q8 -j 2
 same "$T/a.llama" "$T/b.llama"
+
+# A run that was finished is not gone on with: nothing is encoded, scored or written, unless it is asked for.
+succeeds "finished" "$T/text" "$T/b.llama" --resume
+if [ "$(cat "$T/stdout")" = "finished   all 60 steps were made before; $T/b.llama stays as it is" ]; then ok; else bad "$(cat "$T/stdout")"; fi
+same "$T/a.llama" "$T/b.llama"
+succeeds "finished, in another type" "$T/text" "$T/b.llama" --resume --type f32
+name="which is written"
+if [ "$(wc -l <"$T/stdout")" -eq 1 ] && ! cmp -s "$T/a.llama" "$T/b.llama"; then ok; else bad "$(cat "$T/stdout")"; fi
+rm "$T/b.llama"
+succeeds "finished, and the model is gone" "$T/text" "$T/b.llama" --resume
+same "$T/a.llama" "$T/b.llama"
+succeeds "few pieces" "$T/text" "$T/b.llama" --vocab 300 --dim 8 --layers 1 --heads 2 --kv-heads 1 --hidden 8 --ctx 8 --steps 2
+if grep -q "^  *256 are bytes, which spell what the other 41 cannot: see --vocab" "$T/stdout"; then ok; else bad "$(cat "$T/stdout")"; fi
 succeeds "a sample" "$T/text" "$T/b.llama" $small --steps 4 --sample-every 4
 if grep -q "^  > " "$T/stdout"; then ok; else bad "$(cat "$T/stdout")"; fi
 
@@ -81,8 +97,76 @@ while [ "$kills" -lt 4 ]; do
 done
 [ -f "$T/b.llama.state" ] && resume=--resume || resume=
 train "$T/text" "$T/b.llama" $run60 --type q8 $resume
+[ "$status" -eq 0 ] && grep -q "^finished" "$T/stdout" && echo "done 0 s, $a" >"$T/stdout" # before it was killed
 if [ "$status" -eq 0 ] && [ "$(done_line)" = "$a" ]; then ok; else bad "$(done_line) $(cat "$T/stderr"), not $a"; fi
 same "$T/a.llama" "$T/b.llama"
+
+# ended SIGNAL FROM ARGUMENTS: when step FROM or a later one was printed.
+ended() {
+    signal=$1 from=$2 i=0
+    shift 2
+    rm -f "$T/stdout"
+    (trap - INT; exec "$TRAIN" "$@" >"$T/stdout" 2>"$T/stderr") &
+    pid=$!
+    while [ "$(awk '/^step/ { n = $2 + 0 } END { print n + 0 }' "$T/stdout" 2>/dev/null)" -lt "$from" ] && [ $i -lt 600 ]; do
+        sleep 0.05
+        i=$((i + 1))
+    done
+    kill -"$signal" $pid 2>/dev/null
+    wait $pid 2>/dev/null
+}
+saved_step() { od -An -tu1 -j64 -N4 "$T/k.llama.state" | awk '{ print $1 + 256 * ($2 + 256 * ($3 + 256 * $4)) }'; }
+name="a run that goes on keeps its options"
+long="$small --steps 2000 --eval-every 2"
+ended KILL 2 "$T/text" "$T/k.llama" $long --sample-every 0 --save-every 1 --type q8
+before=$(saved_step)
+ended KILL $((before + 4)) "$T/text" "$T/k.llama" --resume
+after=$(saved_step) # without --save-every nothing would be saved in less than two minutes
+if grep -q "^resumed .*$before of 2000" "$T/stdout" && ! grep -q "^  > " "$T/stdout" && [ "$after" -gt "$before" ]
+then ok; else bad "from $before to $after: $(cat "$T/stdout" "$T/stderr")"; fi
+name="but those that change no loss may be given"
+ended KILL $((after + 4)) "$T/text" "$T/k.llama" --resume --sample-every 1 -j 2
+if grep -q "^  > " "$T/stdout"; then ok; else bad "$(cat "$T/stdout" "$T/stderr")"; fi
+name="a state of an older program"
+before=$(saved_step)
+"$BUILD/tests/test_train" older "$T/k.llama.state" 25
+ended TERM $((before + 4)) "$T/text" "$T/k.llama" --resume
+if grep -q "^resumed .*$before of 2000" "$T/stdout" && grep -q "^  > " "$T/stdout" && grep -q "^stopped" "$T/stdout"
+then ok; else bad "$(cat "$T/stdout" "$T/stderr")"; fi
+
+name="the time left counts evaluations"
+rm -f "$T"/k.llama*
+train "$T/text" "$T/k.llama" --vocab 320 --dim 32 --layers 2 --heads 2 --kv-heads 1 --hidden 64 --ctx 32 --batch 1 -j 1 --hold-out 2 \
+    --steps 60 --eval-every 1 --sample-every 0 # of which each takes as long as many steps
+left=$(sed -n 's/^step *15\/60 .*bits\/byte  \([0-9]*\) s left.*/\1/p' "$T/stdout")
+took=$(sed -n 's/^done *\([0-9]*\) s,.*/\1/p' "$T/stdout")
+if awk "BEGIN { exit !($left + 1 > $took / 4) }"; then ok; else bad "$left s left, of $took: $(cat "$T/stdout")"; fi
+
+name="two threads beside other programs"
+# Each of their loops would wait for the one that is kept from its core. Others may disturb this: one of three is enough.
+seconds() { # THREADS
+    rm -f "$T"/k.llama*
+    begin=$(date +%s%N)
+    "$TRAIN" "$T/text" "$T/k.llama" --vocab 320 --dim 64 --layers 2 --heads 2 --kv-heads 1 --hidden 128 --ctx 64 --batch 4 \
+        --steps 60 --eval-every 60 --sample-every 0 --hold-out 0 -j "$1" >"$T/stdout" 2>&1
+    echo $((($(date +%s%N) - begin) / 1000000))
+}
+case $(date +%s%N) in
+*[!0-9]*) skip "two threads beside other programs: no nanoseconds" ;;
+*)
+    loops=
+    for i in $(seq "$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)"); do
+        while :; do :; done &
+        loops="$loops $!"
+    done
+    for try in 1 2 3; do
+        one=$(seconds 1) two=$(seconds 2)
+        [ "$two" -gt $((one * 2 + 200)) ] || break
+    done
+    kill $loops
+    if [ "$two" -le $((one * 2 + 200)) ]; then ok; else bad "one: $one ms, two: $two ms"; fi
+    ;;
+esac
 
 name="stopped by a signal"
 rm -f "$T"/b.llama* "$T/stdout"
@@ -149,6 +233,7 @@ refuses "an unknown option" 2 "unknown option" "$T/in/text" "$T/in/n.llama" --la
 refuses "a type" 2 "expected f32" "$T/in/text" "$T/in/n.llama" --type f16
 refuses "steps and epochs" 2 "exclude" "$T/in/text" "$T/in/n.llama" --steps 3 --epochs 3
 refuses "a text as output" 1 "not a .llama file" "$T/text" "$T/in/text"
+refuses "an output of another format" 1 "tools/train \"$T/text\" \"$T/in/n.llama\"" "$T/text" "$T/in/n.gguf"
 refuses "a device as output" 1 "not a file" "$T/text" /dev/null
 refuses "a directory that is not there" 1 "cannot write there" "$T/text" "$T/in/no/n.llama"
 refuses "a damaged model" 1 "train: " "$T/text" "$T/in/n.llama" --init "$T/in/text"

@@ -250,25 +250,19 @@ static void report(const llama_model *m, const llama_context *c, figures f) {
 static const char help[] = "usage: bench MODEL | --shape NAME [options]\n"
                            "Measures prompt and decode speed, and the limits of the machine beside them.\n\n"
                            "  --shape NAME    random weights of a known shape instead of a file:\n"
-                           "                  stories260k stories15m stories110m smollm2-135m smollm2-1.7b\n"
-                           "                  tinyllama-1.1b llama-3.2-1b llama-3.2-3b llama-2-7b llama-3.1-8b\n"
-                           "  --type T        of those weights: f32 bf16 q8 q4 (default q8)\n"
-                           "  -p N            tokens of the prompt (default 256)\n"
-                           "  -n N            tokens of decode after it (default 64)\n"
-                           "  -r N            rounds (default 5)\n"
-                           "  -j N            threads (default: one per core)\n"
-                           "  --position N    tokens in the context before the prompt (default 0)\n"
-                           "  --kernels SET   plain, avx2, avxvnni, avx512, avx512bf16, neon (default: the fastest)\n"
-                           "  --json          one JSON object instead of the table\n";
-
-/* Most options here are letters without a name. */
-static void wrong(option_fault fault, const option *o, const char *argument) {
-    char letter[] = {o ? o->letter : 0, 0};
-    if (o && o->kind == WHOLE && (fault == OPTION_BAD_NUMBER || fault == OPTION_NEEDS_VALUE))
-        misuse("%s%s takes a number from %.0f to %.0f", o->name ? "--" : "-", o->name ? o->name : letter, o->low,
-               o->high);
-    misuse("bad option or value at %.60s", argument);
-}
+                           "                  stories260k stories15m stories110m smollm2-135m\n"
+                           "                  smollm2-1.7b tinyllama-1.1b llama-3.2-1b llama-3.2-3b\n"
+                           "                  llama-2-7b llama-3.1-8b\n"
+                           "  --type T        of those weights: f32 bf16 q8 q4 (q8)\n"
+                           "  -p N            tokens of the prompt (256)\n"
+                           "  -n N            tokens of decode after it (64)\n"
+                           "  -r N            rounds (5)\n"
+                           "  -j N            threads (one per core)\n"
+                           "  --position N    tokens in the context before the prompt (0)\n"
+                           "  --kernels SET   plain avx2 avxvnni avx512 avx512bf16 neon (the fastest)\n"
+                           "  --json          one JSON object instead of the table\n"
+                           "  -h, --help      print this\n"
+                           "  --version       print the version\n";
 
 static const option options[] = {
     {0, "shape", "NAME", TEXT, &arg.shape, 0, 0, 0, NULL},
@@ -281,22 +275,22 @@ static const option options[] = {
     {0, "kernels", "SET", TEXT, &arg.kernels, 0, 0, 0, NULL},
     {0, "json", NULL, FLAG, &arg.json, 0, 1, 0, NULL},
     {'h', "help", NULL, HELP, NULL, 0, 0, 0, NULL},
+    {0, "version", NULL, VERSION, NULL, 0, 0, 0, NULL},
 };
 
 static const command_line line = {
     .program = "bench",
-    .hint = "; see bench --help",
+    .hint = "\nusage: bench MODEL | --shape NAME [options], see bench --help",
     .help = help,
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .names = {&arg.model},
-    .wrong = wrong,
 };
 
 int main(int argc, char **argv) {
     llama_error err;
     options_parse(&line, argc, argv);
-    if (writer_type(arg.type) < 0) misuse("bad option or value at --type");
+    if (writer_type(arg.type) < 0) misuse("--type %.40s: expected f32, bf16, q8 or q4", arg.type);
     if (!arg.model == !arg.shape) misuse("give a model or --shape");
     size_t size = 0;
     unsigned char *memory = arg.shape ? build_shape(&size) : NULL;

@@ -64,11 +64,23 @@ static const command_line line = {
 
 /* What is there is replaced only if it is a model: the input may have the same name, or be a directory with it. */
 static void check_output(void) {
+    const char *ending = foreign_ending(arg.output);
+    if (ending)
+        fail("%.200s: what is written is a .llama file, whatever its name: tools/convert \"%.120s\" \"%.*s.llama\"",
+             arg.output, arg.input, (int)(ending - arg.output), arg.output);
     if (is_directory(arg.output)) fail("%.200s: is a directory; name a file to write", arg.output);
     if (!file_may_be_replaced(arg.output)) fail("%.200s: exists and is not a .llama file; not replaced", arg.output);
 }
 
 /* ---- Input ---- */
+
+/* A file of a Hugging Face directory: it is the directory that makes a model. */
+static void refuse_part(int json, llama_error *err) {
+    const char *slash = strrchr(arg.input, '/');
+    const int n = slash ? (int)(slash - arg.input) : 0;
+    set_error(err, "%.80s seems to be %s; name the directory that it is in: tools/convert \"%.*s\" \"%.80s\"",
+              arg.input, json ? "JSON" : "safetensors", slash ? n + !n : 1, slash ? arg.input : ".", arg.output);
+}
 
 static llama_source *open_source(llama_error *err) {
     char start[9] = "";
@@ -76,8 +88,7 @@ static llama_source *open_source(llama_error *err) {
     const int n = file_start(arg.input, start, sizeof start);
     if (n < 0) return set_error(err, "%.120s: cannot open: %s", arg.input, strerror(errno)), NULL;
     if (n >= 4 && !memcmp(start, "GGUF", 4)) return source_open_gguf(arg.input, err);
-    if (n == sizeof start && start[8] == '{')
-        return set_error(err, "%.120s: seems to be safetensors; name the directory that it is in", arg.input), NULL;
+    if ((n == sizeof start && start[8] == '{') || start[0] == '{') return refuse_part(start[0] == '{', err), NULL;
     return source_open_llama2c(arg.input, err);
 }
 

@@ -25,11 +25,13 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { TEXT_LIMIT = 1 << 30 }; /* bytes: token counts must fit an int */
 enum { SAVE_SECONDS = 120, LINE_SECONDS = 10, QUICK_TOKENS = 1 << 15, SAMPLE_TOKENS = 64 };
+enum { COLUMNS = 79 }; /* of a line: a terminal of 80 may wrap after the last */
 
 static struct { /* what the command line asks for */
     const char *text, *output, *tokenizer, *init, *held_out, *type_name;
@@ -54,7 +56,8 @@ static struct { /* what the command line asks for */
          .warmup = 100,
          .decay = 0.1,
          .clip = 1,
-         .hold_out = 10};
+         .hold_out = 10,
+         .sample_every = -1}; /* as eval_every */
 
 static struct { /* what the program holds */
     char *text, *state_path;
@@ -75,12 +78,14 @@ static struct { /* what the program holds */
 
 static struct { /* of the run that is going on */
     uint64_t step;
-    double mean;         /* of the training loss: an average that forgets */
+    double mean;         /* of the losses of steps, of the last 50 or so: an average that forgets */
     double held, lowest; /* held-out loss: the last, the lowest */
     double start, saved, shown;
     uint64_t saved_step;
     double length; /* of the last gradient */
-    double peak;   /* GFLOP/s: the highest found so far */
+    /* What this process has done, and the seconds it took: steps, held-out windows, samples. */
+    double steps, windows, samples, stepping, scoring, sampling;
+    double peak; /* GFLOP/s: the highest found so far */
 } now;
 
 static void *allocate(size_t count, size_t size) {
@@ -89,9 +94,17 @@ static void *allocate(size_t count, size_t size) {
     return p;
 }
 
+static void *copy(const void *data, size_t size) {
+    void *p = allocate(size, 1);
+    if (size) memcpy(p, data, size);
+    return p;
+}
+
 /* ---- Arguments ---- */
 
-enum { SAVED = 1 }; /* in the state: a run that goes on must have the same */
+/* In the state: a run that goes on must have the same; or it has the same unless told otherwise, as no loss depends on
+ * it. */
+enum { SAVED = 1, KEPT };
 
 /* clang-format off */
 static const option options[] = {
@@ -105,7 +118,7 @@ static const option options[] = {
     {0, "hidden", "N", WHOLE, &arg.hidden, 1, 1 << 18, SAVED, "width of the feed-forward layer (512)"},
     {'c', "ctx", "N", WHOLE, &arg.context, 2, 1 << 16, SAVED, "context in tokens (256)"},
     {0, "seq", "N", WHOLE, &arg.context, 2, 1 << 16, SAVED, NULL},
-    {0, "tie", NULL, FLAG, &arg.tie, 0, 1, SAVED, "the classifier is the embedding (default); --untie: it is not"},
+    {0, "tie", NULL, FLAG, &arg.tie, 0, 1, SAVED, "the classifier is the embedding (--untie: it is not)"},
     {0, "untie", NULL, OFF, &arg.tie, 0, 1, SAVED, NULL},
     {0, "init", "MODEL", TEXT, &arg.init, 0, 0, 0, "start from a model, with its shape and tokenizer"},
     {0, "freeze-embeddings", NULL, FLAG, &arg.freeze, 0, 1, SAVED, "leave the embedding as it is"},
@@ -122,16 +135,15 @@ static const option options[] = {
     {'s', "seed", "N", WHOLE, &arg.seed, 0, INT_MAX, SAVED, "of all that is random (0)"},
     {0, "hold-out", "N", WHOLE, &arg.hold_out, 0, 1 << 20, SAVED, "hold out every Nth chapter (10; 0: none)"},
     {0, "held-out", "FILE", TEXT, &arg.held_out, 0, 0, 0, "write what is held out there, for run --perplexity"},
-    {0, "keep-best", NULL, FLAG, &arg.keep_best, 0, 1, SAVED,
-     "write the model of the lowest held-out loss, not the last"},
+    {0, "keep-best", NULL, FLAG, &arg.keep_best, 0, 1, SAVED, "write the model of the lowest held-out loss"},
     {0, "type", "TYPE", TEXT, &arg.type_name, 0, 0, 0, "of the weights in OUT: f32 (default), bf16, q8 or q4"},
     {0, "eval-every", "N", WHOLE, &arg.eval_every, 1, INT_MAX, SAVED, "steps between held-out losses (a 20th of all)"},
-    {0, "sample-every", "N", WHOLE, &arg.sample_every, 0, INT_MAX, 0, "steps between samples (the same; 0: none)"},
-    {0, "save-every", "N", WHOLE, &arg.save_every, 1, INT_MAX, 0, "steps between saves (two minutes)"},
-    {0, "resume", NULL, FLAG, &arg.resume, 0, 1, 0, "go on from OUT.llama.state; options are those of its run"},
-    {'j', "threads", "N", WHOLE, &arg.threads, 1, 1024, 0, "threads (one per core)"},
+    {0, "sample-every", "N", WHOLE, &arg.sample_every, 0, INT_MAX, KEPT, "steps between samples (the same; 0: none)"},
+    {0, "save-every", "N", WHOLE, &arg.save_every, 1, INT_MAX, KEPT, "steps between saves (two minutes)"},
+    {0, "resume", NULL, FLAG, &arg.resume, 0, 1, 0, "go on from OUT.llama.state, with the options there"},
+    {'j', "threads", "N", WHOLE, &arg.threads, 1, 1024, KEPT, "threads (one per core)"},
     {'h', "help", NULL, HELP, NULL, 0, 0, 0, "print this"},
-    {0, "version", NULL, VERSION, NULL, 0, 0, 0, NULL},
+    {0, "version", NULL, VERSION, NULL, 0, 0, 0, "print the version"},
 };
 /* clang-format on */
 enum { N_OPTIONS = sizeof options / sizeof options[0] };
@@ -139,7 +151,10 @@ enum { N_OPTIONS = sizeof options / sizeof options[0] };
 static const command_line line = {
     .program = "train",
     .hint = "\nusage: train TEXT OUT.llama [options], see train --help",
-    .help = "usage: train TEXT OUT.llama [options]\nMakes a model of a text. Ctrl-C stops it and saves.\n\n",
+    .help = "usage: train TEXT OUT.llama [options]\n"
+            "Makes a model of a text. Ctrl-C stops it and saves. Two losses are printed, and\n"
+            "do not compare: mean50, the mean of about the last 50 steps, with dropout; and\n"
+            "held-out, that of the model as it is, of text that it does not learn from.\n\n",
     .options = options,
     .n_options = N_OPTIONS,
     .names = {&arg.text, &arg.output},
@@ -162,6 +177,10 @@ static void check_arguments(void) {
 /* What is there is replaced only if it is a model that this program could have written, so that a slip does not cost
  * a text; and a directory that cannot be written to is found now, not when there is something to save. */
 static void check_output(void) {
+    const char *ending = foreign_ending(arg.output);
+    if (ending)
+        fail("%.200s: what is written is a .llama file, whatever its name: tools/train \"%.120s\" \"%.*s.llama\"",
+             arg.output, arg.text, (int)(ending - arg.output), arg.output);
     if (is_special(arg.output)) fail("%.200s: not a file; name one to write", arg.output);
     if (!file_may_be_replaced(arg.output)) fail("%.200s: exists and is not a .llama file; not replaced", arg.output);
     const size_t length = strlen(arg.output);
@@ -184,22 +203,34 @@ static char *read_file(const char *path, size_t limit, size_t *size) {
 
 /* ---- A run that goes on ---- */
 
-/* All options that matter, and two values that are none. */
+static int is_setting(const option *o, int mark) { return o->mark == mark && o->help && o->kind != OFF; }
+
+/* One of them between an option and the state. */
+static void exchange_setting(const option *o, double *setting, int load) {
+    const int unset = o->mark == KEPT && *setting == 0; /* left to the program */
+    if (!load) *setting = option_value(o);
+    else if (!option_allows(o, *setting) && !unset) fail("%.200s: --%s is %g there", run.state_path, o->name, *setting);
+    else if (o->mark == SAVED || !option_was_given(o->to)) option_store(o, *setting);
+}
+
+/* All options that losses depend on, two values that are none, and the other options, which older states do not have.
+ * New ones go to the end. */
 static int exchange_settings(double *settings, int load) {
-    int n = 0;
-    for (int i = 0; i < N_OPTIONS; i++) {
-        const option *o = &options[i];
-        if (o->mark != SAVED || !o->help || o->kind == OFF) continue;
-        if (!load) settings[n++] = option_value(o);
-        else if (n < run.state.n_settings && option_allows(o, settings[n])) option_store(o, settings[n++]);
-        else fail("%.200s: --%s is %g there", run.state_path, o->name, n < run.state.n_settings ? settings[n] : 0);
-    }
+    const char *version = "%.200s: it has settings of another version of this program";
+    const int last = load ? run.state.n_settings : STATE_SETTINGS;
     int *const more[] = {&arg.type, &arg.model_context};
+    int n = 0;
+    for (int i = 0; i < N_OPTIONS && n < last; i++)
+        if (is_setting(&options[i], SAVED)) exchange_setting(&options[i], &settings[n++], load);
     for (int i = 0; i < 2; i++, n++) {
+        if (n >= last) fail(version, run.state_path);
         if (!load) settings[n] = *more[i];
-        else if (n < run.state.n_settings && settings[n] >= 1 && settings[n] <= 1 << 28) *more[i] = (int)settings[n];
-        else fail("%.200s: it has settings of another version of this program", run.state_path);
+        else if (settings[n] >= 1 && settings[n] <= 1 << 28) *more[i] = (int)settings[n];
+        else fail(version, run.state_path);
     }
+    if (n == last) return n;
+    for (int i = 0; i < N_OPTIONS && n < last; i++)
+        if (is_setting(&options[i], KEPT)) exchange_setting(&options[i], &settings[n++], load);
     return n;
 }
 
@@ -235,6 +266,30 @@ static void load_state(void) {
     now.step = run.state.step, now.mean = run.state.mean, now.lowest = run.state.lowest;
 }
 
+/* A run that goes on though all its steps are made: its model is written if it is asked for in a type, or is gone. */
+static void finish_again(void) {
+    llama_error err;
+    const train_state *s = &run.state;
+    FILE *file = fopen(arg.output, "rb");
+    if (file) fclose(file);
+    const int write = arg.type_name || !file;
+    if (write && arg.keep_best)
+        fail("%.120s: its run kept the model of the lowest held-out loss, which is not in it, but in %.120s; "
+             "tools/convert makes other types of that",
+             run.state_path, arg.output);
+    if (write) {
+        model_weights m = {.config = s->config, .tokenizer_size = s->tokenizer_size};
+        m.config.seq_len = arg.model_context;
+        m.rope = copy(s->rope, (size_t)(s->config.head_dim / 2) * sizeof(float));
+        m.tokenizer = copy(s->tokenizer, s->tokenizer_size);
+        m.values = copy(s->weights, s->count * sizeof(float));
+        if (weights_save(&m, arg.type, arg.output, &err)) fail("%s", err.text);
+        weights_free(&m);
+    }
+    printf("finished   all %d steps were made before; %s %s\n", arg.steps, arg.output,
+           write ? "is written again" : "stays as it is");
+}
+
 /* A run that is not finished is not started again by a slip. */
 static void check_unfinished(void) {
     train_state s;
@@ -243,8 +298,7 @@ static void check_unfinished(void) {
     const int n = N_OPTIONS;
     if (data && !state_read(data, size, run.state_path, &s, NULL) && s.n_settings <= n) {
         int k = 0;
-        for (int i = 0; i < N_OPTIONS && options[i].to != &arg.steps; i++)
-            k += options[i].mark == SAVED && options[i].help && options[i].kind != OFF;
+        for (int i = 0; i < N_OPTIONS && options[i].to != &arg.steps; i++) k += is_setting(&options[i], SAVED);
         if (k < s.n_settings && (double)s.step < s.settings[k])
             fail("%.120s: a run that was stopped at step %.0f of %.0f: --resume goes on; remove the file to start anew",
                  run.state_path, (double)s.step, s.settings[k]);
@@ -320,6 +374,12 @@ static void keep_tokenizer(void) {
     tokenizer_save(run.tokens, run.model.tokenizer, run.model.tokenizer_size);
 }
 
+static void print_learned(double seconds) {
+    const int others = arg.vocab - BPE_FIRST;
+    printf("tokenizer  %d pieces learned in %.1f s\n", arg.vocab, seconds);
+    if (others < 256) printf("           256 are bytes, which spell what the other %d cannot: see --vocab\n", others);
+}
+
 static void open_tokenizer(void) {
     tokenizer_error err;
     const int vocab = option_was_given(&arg.vocab) ? arg.vocab : 0;
@@ -330,7 +390,7 @@ static void open_tokenizer(void) {
     else {
         const double start = clock_seconds();
         run.tokens = bpe_learn(run.parts.learn, run.parts.learn_size, arg.vocab, NULL, &err);
-        if (run.tokens) printf("tokenizer  %d pieces learned in %.1f s\n", arg.vocab, clock_seconds() - start);
+        if (run.tokens) print_learned(clock_seconds() - start);
     }
     if (!run.tokens) fail("%s", err.text);
     if (tokenizer_bos(run.tokens) < 0) fail("this tokenizer has no token that begins a text");
@@ -340,8 +400,10 @@ static void open_tokenizer(void) {
 
 static void print_text(void) {
     const double bytes = (double)run.parts.learn_size, held = (double)run.parts.held_size;
-    printf("text       %.0f bytes to learn, %zu tokens of %.2f bytes", bytes, run.n_learn, bytes / (double)run.n_learn);
-    if (run.n_held) printf("; held out %.0f bytes, %zu tokens", held, run.n_held);
+    printf("text       %.0f bytes to learn, %zu tokens of %.2f bytes\n", bytes, run.n_learn,
+           bytes / (double)run.n_learn);
+    if (!run.n_held) return;
+    printf("held out   %.0f bytes, %zu tokens", held, run.n_held);
     if (run.parts.chapters) printf(", every %d. of %d chapters", arg.hold_out, run.parts.chapters);
     putchar('\n');
 }
@@ -401,12 +463,6 @@ static void load_init(void) {
     take_shape();
 }
 
-static void *copy(const void *data, size_t size) {
-    void *p = allocate(size, 1);
-    if (size) memcpy(p, data, size);
-    return p;
-}
-
 static void shape_model(void) { /* of the options */
     llama_config *f = &run.model.config;
     const llama_config shape = {.dim = arg.dim,
@@ -455,24 +511,24 @@ static void create_model(void) {
     } else grad_initialise(run.grad, (uint64_t)arg.seed);
     free(run.model.values), free(run.state_file);
     run.model.values = grad_weights(run.grad), run.state_file = NULL;
-    printf("model      %.3f million weights: %d layers, dim %d, hidden %d, %d heads and %d kv heads of %d, "
-           "vocabulary %d%s\n",
-           (double)count * 1e-6, arg.layers, arg.dim, arg.hidden, arg.heads, arg.kv_heads, run.model.config.head_dim,
-           arg.vocab, arg.tie ? ", tied" : "");
+    printf("model      %.3f million weights, vocabulary %d%s\n", (double)count * 1e-6, arg.vocab,
+           arg.tie ? ", tied" : "");
+    printf("shape      %d layers, dim %d, hidden %d, %d heads and %d kv heads of %d\n", arg.layers, arg.dim, arg.hidden,
+           arg.heads, arg.kv_heads, run.model.config.head_dim);
 }
 
 /* What is left to the program to choose. */
 static void choose_schedule(void) {
     const double step = (double)arg.batch * arg.accumulate;
-    if (arg.resume) return; /* chosen already */
-    if (!arg.steps) {
+    if (!arg.resume && !arg.steps) { /* --resume: chosen already */
         const double steps = ceil(arg.epochs * (double)run.learned.count / step);
         if (steps > INT_MAX) fail("--epochs %g are more than %d steps", arg.epochs, INT_MAX);
         arg.steps = steps < 1 ? 1 : (int)steps;
     }
-    if (!option_was_given(&arg.warmup) && arg.warmup > arg.steps / 10) arg.warmup = arg.steps / 10;
-    if (!option_was_given(&arg.min_rate)) arg.min_rate = arg.rate / 10;
+    if (!arg.resume && !option_was_given(&arg.warmup) && arg.warmup > arg.steps / 10) arg.warmup = arg.steps / 10;
+    if (!arg.resume && !option_was_given(&arg.min_rate)) arg.min_rate = arg.rate / 10;
     if (!arg.eval_every) arg.eval_every = (arg.steps + 19) / 20;
+    if (arg.sample_every < 0) arg.sample_every = arg.eval_every; /* states of older programs do not say */
 }
 
 /* ---- Training ---- */
@@ -512,11 +568,17 @@ static double make_step(void) {
     return loss;
 }
 
-/* Mean loss of the held-out windows: of all, or of some that are spread evenly, so many tokens. */
+/* How many held-out windows are scored: all, or some that are spread evenly, so many tokens. */
+static size_t windows_of(size_t most_tokens) {
+    const size_t most = most_tokens / (size_t)arg.context + 1;
+    return run.scored.count < most ? run.scored.count : most;
+}
+
+/* Their mean loss. */
 static double score_held_out(size_t most_tokens) {
-    const size_t length = (size_t)arg.context, most = most_tokens / length + 1;
-    const size_t n = run.scored.count < most ? run.scored.count : most;
+    const size_t length = (size_t)arg.context, n = windows_of(most_tokens);
     const grad_pass pass = {0, 1, 0, 0};
+    const double start = clock_seconds();
     double sum = 0;
     for (size_t i = 0; i < n;) {
         int some = 0;
@@ -525,6 +587,7 @@ static double score_held_out(size_t most_tokens) {
                        run.next + (size_t)some * length);
         sum += grad_run(run.grad, run.batch, run.next, some, &pass) * some;
     }
+    now.windows += (double)n, now.scoring += clock_seconds() - start;
     return sum / (double)n;
 }
 
@@ -532,29 +595,78 @@ static double bits_per_byte(double loss) { return loss / log(2) * (double)run.n_
 
 /* ---- What is printed ---- */
 
-static void print_time(double s) {
-    if (s >= 5400) printf("%.1f h", s / 3600);
-    else if (s >= 100) printf("%.0f min", s / 60);
-    else printf("%.0f s", s);
+static const char *time_text(double s) {
+    static char text[24];
+    if (s >= 5400) snprintf(text, sizeof text, "%.1f h", s / 3600);
+    else snprintf(text, sizeof text, s >= 100 ? "%.0f min" : "%.0f s", s >= 100 ? s / 60 : s);
+    return text;
+}
+
+/* How many multiples of every there are after this step and before the last one. */
+static double times_left(int every) {
+    return every ? floor((arg.steps - 1.0) / every) - floor((double)now.step / every) : 0;
+}
+
+/* Until the end, if steps take so many seconds: steps, held-out losses and samples, the last of each, which is longer
+ * for the loss. A window that is scored takes what such windows took so far, or, as long as there was none, a third of
+ * one that is learned. */
+static double seconds_left(double step_seconds) {
+    const double window =
+        now.windows > 0 ? now.scoring / now.windows : step_seconds / ((double)arg.batch * arg.accumulate * 3);
+    const double quick = (double)windows_of(QUICK_TOKENS), last = arg.keep_best ? quick : (double)run.scored.count;
+    const double sample = now.samples > 0 ? now.sampling / now.samples : 0;
+    const double samples = arg.sample_every ? times_left(arg.sample_every) + 1 : 0;
+    return step_seconds * (arg.steps - (double)now.step) + window * (quick * times_left(arg.eval_every) + last) +
+           sample * samples;
+}
+
+/* Puts more behind a line if it fits. */
+PRINTF_LIKE(2, 3) static void append(char text[COLUMNS + 1], const char *format, ...) {
+    char more[COLUMNS + 1];
+    va_list values;
+    va_start(values, format);
+    const int n = vsnprintf(more, sizeof more, format, values);
+    va_end(values);
+    if (n >= 0 && strlen(text) + (size_t)n <= COLUMNS) strcat(text, more);
+}
+
+/* tokens/s and what share that is of what the cores could do, of so many steps in so many seconds. */
+static double speed_of(double steps, double seconds, double *share) {
+    const double speed = (double)arg.batch * arg.accumulate * arg.context * steps / seconds;
+    now.peak = fmax(now.peak, peak_f32(compute_threads(run.threads))); /* one time, others may have had the cores */
+    *share = now.peak > 0 ? speed * grad_operations(&run.model.config, 1) * 1e-9 / now.peak : 0;
+    return speed;
 }
 
 static void print_line(int evaluated, double rate, double spent, uint64_t steps) {
-    const double tokens = (double)arg.batch * arg.accumulate * arg.context;
-    const double speed = tokens * (double)steps / spent, flops = speed * grad_operations(&run.model.config, 1) * 1e-9;
-    now.peak = fmax(now.peak, peak_f32(compute_threads(run.threads))); /* one time, others may have had the cores */
-    printf("step %5.0f/%d  epoch %.2f  loss %.4f", (double)now.step, arg.steps,
-           (double)now.step * arg.batch * arg.accumulate / (double)run.learned.count, now.mean);
-    if (evaluated) printf("  held-out %.4f, %.3f bits/byte", now.held, bits_per_byte(now.held));
-    printf("  lr %.2e  |g| %.2f", rate, now.length);
-    if (steps) printf("  %.0f tokens/s, %.1f GFLOP/s", speed, flops);
-    if (steps && now.peak > 0) printf(", %.0f%% of the f32 peak", 100 * flops / now.peak);
-    if (steps && now.step < (uint64_t)arg.steps) {
-        printf("  ");
-        print_time(spent / (double)steps * (double)((uint64_t)arg.steps - now.step));
-        printf(" left");
-    }
-    putchar('\n');
+    char text[COLUMNS + 1] = "";
+    double share = 0;
+    const double speed = steps ? speed_of((double)steps, spent, &share) : 0;
+    append(text, "step %5.0f/%d  mean50 %.4f", (double)now.step, arg.steps, now.mean);
+    if (evaluated) append(text, "  held-out %.4f, %.3f bits/byte", now.held, bits_per_byte(now.held));
+    if (steps && now.step < (uint64_t)arg.steps)
+        append(text, "  %s left", time_text(seconds_left(spent / (double)steps)));
+    if (share > 0) append(text, "  %.0f tokens/s, %.0f%% of peak", speed, 100 * share);
+    else if (steps) append(text, "  %.0f tokens/s", speed);
+    append(text, "  |g| %.2f", now.length);
+    append(text, "  lr %.1e", rate);
+    puts(text);
     fflush(stdout);
+}
+
+/* The last lines. */
+static void print_result(void) {
+    double share = 0;
+    const double speed = now.steps > 0 ? speed_of(now.steps, now.stepping, &share) : 0;
+    if (speed > 0)
+        printf("speed      %.0f tokens/s, %.1f GFLOP/s", speed, speed * grad_operations(&run.model.config, 1) * 1e-9);
+    if (share > 0) printf(", %.0f%% of the f32 peak", 100 * share);
+    if (speed > 0) putchar('\n');
+    printf("done       %s, mean50 %.6f", time_text(clock_seconds() - now.start), now.mean);
+    const double held = arg.keep_best ? now.lowest : now.held;
+    if (run.scored.count)
+        printf(", %sheld-out %.6f, %.4f bits/byte", arg.keep_best ? "lowest " : "", held, bits_per_byte(held));
+    putchar('\n');
 }
 
 /* A text that the model continues from nothing, as run would print it, but on one line. */
@@ -564,6 +676,7 @@ static void print_sample(void) {
     size_t size;
     llama_sampling how = llama_sampling_default();
     how.seed = now.step;
+    const double start = clock_seconds();
     const llama_options o = {.n_ctx = SAMPLE_TOKENS, .n_threads = compute_threads(run.threads)};
     llama_model *m = weights_build(&run.model, writer_type("f32"), &data, &size, &err)
                          ? NULL
@@ -584,6 +697,7 @@ static void print_sample(void) {
     fflush(stdout);
     llama_sampler_free(s), llama_context_free(c), llama_free(m), free(data);
     if (err.text[0]) printf("  (no sample: %s)\n", err.text);
+    now.samples++, now.sampling += clock_seconds() - start;
 }
 
 /* ---- The loop ---- */
@@ -592,7 +706,7 @@ static void print_sample(void) {
 static void look_around(double rate, double *spent, uint64_t *steps) {
     const int last = now.step == (uint64_t)arg.steps;
     const int evaluate = (now.step % (uint64_t)arg.eval_every == 0 || last) && run.scored.count;
-    const uint64_t sample = (uint64_t)(option_was_given(&arg.sample_every) ? arg.sample_every : arg.eval_every);
+    const uint64_t sample = (uint64_t)arg.sample_every;
     const int due =
         arg.save_every ? now.step % (uint64_t)arg.save_every == 0 : clock_seconds() - now.saved > SAVE_SECONDS;
     int improved = 0;
@@ -618,28 +732,18 @@ static void train(void) {
     if (now.step) printf("resumed    at step %.0f of %d\n", (double)now.step, arg.steps);
     fflush(stdout);
     now.saved_step = now.step;
-    if (now.step == (uint64_t)arg.steps) { /* nothing to learn, but perhaps another --type to write */
-        if (run.scored.count) now.held = score_held_out(SIZE_MAX / 2);
-        if (!arg.keep_best) save(1);
-    }
     while (now.step < (uint64_t)arg.steps && !interrupted) {
         const double begin = clock_seconds(), rate = schedule(now.step + 1), loss = make_step();
         now.mean += (loss - now.mean) * (now.step < 50 ? 1.0 / (double)now.step : 0.02);
-        spent += clock_seconds() - begin, steps++;
+        const double took = clock_seconds() - begin;
+        spent += took, steps++;
+        now.stepping += took, now.steps++;
         look_around(rate, &spent, &steps);
     }
     const int stopped = now.step < (uint64_t)arg.steps;
     if (stopped && now.saved_step != now.step) check_weights(), save(!arg.keep_best); /* Ctrl-C came after the save */
     if (stopped) printf("stopped    at step %.0f of %d; --resume goes on\n", (double)now.step, arg.steps);
-    else {
-        printf("done       ");
-        print_time(clock_seconds() - now.start);
-        printf(", loss %.6f", now.mean);
-        if (run.scored.count && arg.keep_best)
-            printf(", held-out %.6f, %.4f bits/byte (the lowest)", now.lowest, bits_per_byte(now.lowest));
-        else if (run.scored.count) printf(", held-out %.6f, %.4f bits/byte", now.held, bits_per_byte(now.held));
-        printf("\n");
-    }
+    else print_result();
 }
 
 static void close_all(void) {
@@ -649,6 +753,13 @@ static void close_all(void) {
     grad_free(run.grad), compute_free(run.threads);
     free(run.text), free(run.state_path), free(run.state_file), free(run.learn), free(run.held), free(run.begins);
     free(run.moment1), free(run.moment2), free(run.batch), free(run.next);
+}
+
+static int end(int status) {
+    const int failed = fflush(stdout) || ferror(stdout);
+    close_all();
+    if (failed) fail("cannot write to standard output");
+    return status;
 }
 
 int main(int argc, char **argv) {
@@ -662,6 +773,7 @@ int main(int argc, char **argv) {
     check_output();
     if (arg.resume) {
         load_state();
+        if (now.step == (uint64_t)arg.steps) return finish_again(), end(0);
         run.model.config = run.state.config;
         run.model.rope = copy(run.state.rope, (size_t)(run.state.config.head_dim / 2) * sizeof(float));
         run.model.tokenizer = copy(run.state.tokenizer, run.state.tokenizer_size);
@@ -677,8 +789,5 @@ int main(int argc, char **argv) {
     create_model();
     catch_interrupts(1); /* what was saved stays whole */
     train();
-    const int failed = fflush(stdout) || ferror(stdout), stopped = now.step < (uint64_t)arg.steps;
-    close_all();
-    if (failed) fail("cannot write to standard output");
-    return stopped ? STATUS_INTERRUPTED + interrupted : 0;
+    return end(now.step < (uint64_t)arg.steps ? STATUS_INTERRUPTED + interrupted : 0);
 }

@@ -14,3 +14,11 @@ double clock_seconds(void) {
     return (double)clock() / CLOCKS_PER_SEC; /* real time on Windows, processor time elsewhere */
 #endif
 }
+
+double clock_work(void) {
+#if defined(CLOCK_THREAD_CPUTIME_ID) && (defined(__unix__) || defined(__APPLE__))
+    struct timespec t;
+    if (!clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t)) return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+#endif
+    return clock_seconds();
+}

@@ -94,6 +94,25 @@ int file_is_in(const char *directory, const char *name) {
     return file != NULL;
 }
 
+const char *foreign_ending(const char *path) {
+    static const char *const endings[] = {".gguf", ".ggml", ".bin",   ".safetensors", ".pt",
+                                          ".pth",  ".onnx", ".model", ".json"};
+    const char *dot = strrchr(path, '.');
+    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
+        if (!strcmp(dot, endings[i])) return dot;
+    return NULL;
+}
+
+void llama_name(const char *path, char *name, size_t size) {
+    size_t end = strlen(path), begin;
+    while (end && path[end - 1] == '/') end--;
+    for (begin = end; begin && path[begin - 1] != '/';) begin--;
+    const char *ending = path[end] ? NULL : foreign_ending(path + begin);
+    if (ending) end = (size_t)(ending - path);
+    if (begin == end || path[begin] == '.') snprintf(name, size, "model.llama"); /* . and .. are no names */
+    else snprintf(name, size, "%.*s.llama", (int)(end - begin < 200 ? end - begin : 200), path + begin);
+}
+
 int is_directory(const char *path) {
 #ifdef FILES_POSIX
     struct stat s;

@@ -23,6 +23,12 @@ int file_start(const char *path, void *out, int size);
 char *path_join(const char *directory, const char *name, llama_error *err);
 int file_is_in(const char *directory, const char *name);
 
+/* The ending of a name that promises another format than .llama, ".gguf" say; NULL if it does not. */
+const char *foreign_ending(const char *path);
+
+/* What a .llama file made of what is at path may be called: its last name, without such an ending. */
+void llama_name(const char *path, char *name, size_t size);
+
 int is_directory(const char *path); /* without POSIX: one that holds config.json */
 int is_special(const char *path);   /* a directory, a device, a pipe: not to be replaced by a file */
 

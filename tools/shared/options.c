@@ -27,18 +27,12 @@ void option_store(const option *o, double x) {
     else *(int *)o->to = (int)x;
 }
 
-NORETURN static void wrong(option_fault fault, const option *o, const char *argument) {
-    if (command->wrong) command->wrong(fault, o, argument);
-    switch (fault) {
-    case OPTION_UNKNOWN: misuse("unknown option %.80s", argument);
-    case OPTION_HAS_NO_VALUE: misuse("--%s takes no value", o->name);
-    case OPTION_NEEDS_VALUE: misuse("%.80s needs a value", argument);
-    case OPTION_EXTRA_NAME: misuse("one name too many: %.80s", argument);
-    case OPTION_BAD_NUMBER:
-        misuse("--%s %.40s: expected a %snumber from %.10g to %.10g", o->name, argument,
-               o->kind == WHOLE ? "whole " : "", o->low, o->high);
-    }
-    exit(STATUS_USAGE);
+/* As it is written on the command line. */
+static const char *name_of(const option *o) {
+    static char name[32];
+    if (o->name) snprintf(name, sizeof name, "--%.28s", o->name);
+    else snprintf(name, sizeof name, "-%c", o->letter);
+    return name;
 }
 
 static void print_help(void) {
@@ -52,22 +46,24 @@ static void print_help(void) {
     }
 }
 
-/* The place in the table of the option that the argument names; *value becomes what is attached to it, or NULL. (A
- * value right behind a letter, -n5, would be found here.) */
+/* The place in the table of the option that the argument names; *value becomes what is attached to it, or NULL. */
 static int find_option(const char *argument, const char **value) {
     const char *equals = strchr(argument, '=');
     const size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
     *value = NULL;
     for (int i = 0; i < command->n_options; i++) {
         const option *o = &command->options[i];
-        if (o->letter && argument[1] == o->letter && !argument[2]) return i;
+        if (o->letter && argument[1] == o->letter && (!argument[2] || o->value)) {
+            if (argument[2]) *value = argument + 2; /* -n5 */
+            return i;
+        }
         if (!o->name || argument[1] != '-' || length - 2 != strlen(o->name) ||
             strncmp(argument + 2, o->name, length - 2))
             continue;
         if (equals) *value = equals + 1;
         return i;
     }
-    wrong(OPTION_UNKNOWN, NULL, argument);
+    misuse("unknown option %.80s", argument);
 }
 
 static void set_option(const option *o, const char *text) {
@@ -84,7 +80,8 @@ static void set_option(const option *o, const char *text) {
         /* strtod takes leading space, hexadecimal, nan and trailing text; here the argument is a plain number */
         x = strtod(text, &end);
         if (end == text || *end || strspn(text, "0123456789.eE+-") != strlen(text) || !option_allows(o, x))
-            wrong(OPTION_BAD_NUMBER, o, text);
+            misuse("%s %.40s: expected a %snumber from %.10g to %.10g", name_of(o), text,
+                   o->kind == WHOLE ? "whole " : "", o->low, o->high);
         option_store(o, x);
     }
 }
@@ -96,15 +93,15 @@ void options_parse(const command_line *line, int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         const char *argument = argv[i], *value;
         if (only_names || argument[0] != '-' || !argument[1]) {
-            if (n_names == 2 || !line->names[n_names]) wrong(OPTION_EXTRA_NAME, NULL, argument);
+            if (n_names == 2 || !line->names[n_names]) misuse("one name too many: %.80s", argument);
             *line->names[n_names++] = argument;
         } else if (!strcmp(argument, "--")) {
             only_names = 1;
         } else {
             const int k = find_option(argument, &value);
             const option *o = &line->options[k];
-            if (!o->value && value) wrong(OPTION_HAS_NO_VALUE, o, argument);
-            if (o->value && !value && i + 1 == argc) wrong(OPTION_NEEDS_VALUE, o, argument);
+            if (!o->value && value) misuse("%s takes no value", name_of(o));
+            if (o->value && !value && i + 1 == argc) misuse("%.80s needs a value", argument);
             given[k] = 1;
             set_option(o, o->value && !value ? argv[++i] : value);
         }

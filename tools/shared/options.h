@@ -1,6 +1,6 @@
 /* options.h - a program's command line as a table of its options.
  *
- * -n 5, --name 5 and --name=5 are the same option; "--" ends the options. The last of an option counts.
+ * -n 5, -n5, --name 5 and --name=5 are the same option; "--" ends the options. The last of an option counts.
  */
 #ifndef OPTIONS_H
 #define OPTIONS_H
@@ -26,14 +26,6 @@ typedef struct {
     const char *help; /* NULL: not in the list that --help prints */
 } option;
 
-typedef enum {
-    OPTION_UNKNOWN,
-    OPTION_HAS_NO_VALUE,
-    OPTION_NEEDS_VALUE,
-    OPTION_BAD_NUMBER,
-    OPTION_EXTRA_NAME
-} option_fault;
-
 typedef struct {
     const char *program;
     const char *hint; /* behind messages about wrong usage */
@@ -41,9 +33,6 @@ typedef struct {
     const option *options;
     int n_options;
     const char **names[2]; /* what the first arguments that are no options go to; NULL: there is none such */
-    /* Says in the program's own words what is wrong, and ends it; NULL: the usual words, for options with names.
-     * argument is the option as it was given, or what stands there for a number or name; o is NULL if it is none. */
-    void (*wrong)(option_fault fault, const option *o, const char *argument);
 } command_line;
 
 /* Sets the variables. If anything is wrong, or on --help and --version, ends the program. */

@@ -6,6 +6,7 @@
  * a block and of a tile, so that every element is summed in the same order however many threads there are.
  */
 #include "compute.h"
+#include "../shared/clock.h"
 #include "../shared/inside.h"
 
 #include <math.h>
@@ -29,8 +30,9 @@ struct compute {
     inside_kernels kernels;
 #endif
     int threads;
-    char *memory;   /* what scratch lies in */
-    float *scratch; /* (threads, SCRATCH) a packed panel of rows, then one of columns */
+    double lost, patience, alone_until; /* see judge_team */
+    char *memory;                       /* what scratch lies in */
+    float *scratch;                     /* (threads, SCRATCH) a packed panel of rows, then one of columns */
 };
 enum { SCRATCH = CHUNK * (PANEL_ROWS + PANEL_COLS), ALIGNED = 64 };
 
@@ -43,6 +45,9 @@ compute *compute_create(int threads) {
     c->threads = 1;
 #ifdef _OPENMP
     c->threads = threads > 0 ? threads : inside_cores();
+#ifdef KMP_VERSION_MAJOR
+    kmp_set_blocktime(1); /* LLVM's threads would spin for 200 ms where there is nothing to do */
+#endif
 #endif
     (void)threads;
     c->memory = malloc((size_t)c->threads * SCRATCH * sizeof(float) + ALIGNED);
@@ -65,6 +70,78 @@ int compute_thread(void) {
     return 0;
 #endif
 }
+
+/* ---- Threads ---- */
+
+#ifdef _OPENMP
+
+typedef struct { /* what the threads of a parallel loop share */
+    int n, size; /* items, and how many are taken at a time */
+    int taken;   /* items that some thread has, or had */
+    double work; /* seconds that cores worked for them, of all threads */
+} loop;
+
+static void take_parts(loop *l, compute_body *body, const void *work) {
+    const double start = clock_work();
+    for (;;) {
+        int begin;
+#pragma omp atomic capture
+        {
+            begin = l->taken;
+            l->taken += l->size;
+        }
+        if (begin >= l->n) break;
+        body(work, begin, l->n - begin < l->size ? l->n : begin + l->size);
+    }
+    const double took = clock_work() - start;
+#pragma omp atomic
+    l->work += took;
+}
+
+/* Whether threads help, by a loop that took them so many seconds. Alone, one would have taken the time that cores
+ * worked for all of them; not the time that passed, of which a thread that is kept from its core counts milliseconds
+ * for nothing. On a machine that is busy with something else that can be less, by far, than the loop took, which ends
+ * with its last thread. What loops lose so is summed up, less what others win. Once it is more than a slip thread 0
+ * goes on alone for a while, longer each time that another try ends so, until what tries cost is a percent. */
+static void judge_team(compute *c, const loop *l, double seconds, double now) {
+    const double slip = 0.002, most = 85;
+    c->lost += seconds - l->work;
+    if (c->lost < -slip) c->lost = 0, c->patience /= 4;
+    if (c->lost < slip) return;
+    if (c->patience < most) c->patience = 4 * c->patience + 1; /* 1, 5, 21, 85 */
+    c->alone_until = now + c->patience * c->lost;
+    c->lost = 0;
+}
+
+static int threads_now(const compute *c) {
+    return c->threads > 1 && clock_seconds() >= c->alone_until ? c->threads : 1;
+}
+
+void compute_parallel(compute *c, int n, compute_body *body, const void *work) {
+    if (n < 2 || threads_now(c) == 1) {
+        body(work, 0, n);
+        return;
+    }
+    const double start = clock_seconds();
+    loop l = {.n = n, .size = n / (8 * c->threads) + 1};
+#pragma omp parallel num_threads(c->threads)
+    take_parts(&l, body, work);
+    const double now = clock_seconds();
+    judge_team(c, &l, now - start, now);
+}
+
+#else
+
+static int threads_now(const compute *c) { return c->threads; }
+
+void compute_parallel(compute *c, int n, compute_body *body, const void *work) {
+    (void)c;
+    body(work, 0, n);
+}
+
+#endif
+
+/* ---- Products ---- */
 
 typedef struct {
     int begin, end;
@@ -230,25 +307,33 @@ static grid grid_of(const compute *c, int m, int n, int threads) {
     return g;
 }
 
-static void multiply_cell(const compute *c, real *out, size_t stride, factor a, factor b, int m, int n, int k, int add,
-                          grid g, int cell) {
-    const int unit = row_unit(c);
-    span rows = span_of((m + unit - 1) / unit, g.rows, cell / g.cols);
-    span cols = span_of((n + COLS - 1) / COLS, g.cols, cell % g.cols);
-    rows.begin *= unit, rows.end = rows.end * unit < m ? rows.end * unit : m;
-    cols.begin *= COLS, cols.end = cols.end * COLS < n ? cols.end * COLS : n;
-    multiply_panel(c, out, stride, a, b, rows, cols, k, add);
+typedef struct {
+    compute *c;
+    real *out;
+    size_t stride;
+    factor a, b;
+    int m, n, k, add;
+    grid g;
+} product;
+
+static void multiply_cells(const void *work, int begin, int end) {
+    const product *p = work;
+    const int unit = row_unit(p->c);
+    for (int cell = begin; cell < end; cell++) {
+        span rows = span_of((p->m + unit - 1) / unit, p->g.rows, cell / p->g.cols);
+        span cols = span_of((p->n + COLS - 1) / COLS, p->g.cols, cell % p->g.cols);
+        rows.begin *= unit, rows.end = rows.end * unit < p->m ? rows.end * unit : p->m;
+        cols.begin *= COLS, cols.end = cols.end * COLS < p->n ? cols.end * COLS : p->n;
+        multiply_panel(p->c, p->out, p->stride, p->a, p->b, rows, cols, p->k, p->add);
+    }
 }
 
 void compute_product(compute *c, real *out, size_t stride, factor a, factor b, int m, int n, int k, int add) {
-    const grid g = grid_of(c, m, n, c->threads);
-#ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic) num_threads(c->threads)
-#endif
-    for (int cell = 0; cell < g.rows * g.cols; cell++) multiply_cell(c, out, stride, a, b, m, n, k, add, g, cell);
+    const product p = {c, out, stride, a, b, m, n, k, add, grid_of(c, m, n, threads_now(c))};
+    compute_parallel(c, p.g.rows * p.g.cols, multiply_cells, &p);
 }
 
 void compute_product_alone(compute *c, real *out, size_t stride, factor a, factor b, int m, int n, int k, int add) {
-    const grid g = grid_of(c, m, n, 1);
-    for (int cell = 0; cell < g.rows * g.cols; cell++) multiply_cell(c, out, stride, a, b, m, n, k, add, g, cell);
+    const product p = {c, out, stride, a, b, m, n, k, add, grid_of(c, m, n, 1)};
+    multiply_cells(&p, 0, p.g.rows * p.g.cols);
 }

@@ -25,6 +25,12 @@ void compute_free(compute *c); /* NULL is allowed */
 int compute_threads(const compute *c);
 int compute_thread(void); /* which of them runs this: 0..threads-1 */
 
+/* Has body do items 0..n-1 of some work, in ranges that threads take as they come, or all of them at once by this
+ * thread while others do not help. So body gives the same whatever the ranges are; items should take about the same
+ * time. It must not come here again. */
+typedef void compute_body(const void *work, int begin, int end);
+void compute_parallel(compute *c, int n, compute_body *body, const void *work);
+
 /* A matrix as a factor: its element (i, j) is p[i * stride + j], or p[j * stride + i] if it is turned. */
 typedef struct {
     const real *p;

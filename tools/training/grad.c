@@ -23,13 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* For loops over tokens, or over what else can be done in any order. */
-#ifdef _OPENMP
-#define PARALLEL _Pragma("omp parallel for num_threads(compute_threads(g->c))")
-#else
-#define PARALLEL
-#endif
-
 static real square_root(real x) { return sizeof(real) == sizeof(float) ? (real)sqrtf((float)x) : (real)sqrt(x); }
 
 /* ==== 1. Weights ================================================================================ */
@@ -130,8 +123,11 @@ typedef struct {          /* what a layer computed for all n tokens of a batch, 
 enum {
     QUERIES = 64,    /* whose scores are in memory at a time, for each thread */
     HEAD_ROWS = 512, /* tokens whose logits are */
-    SUM_ROWS = 64    /* tokens that one thread sums, where a sum is over tokens */
+    SUM_ROWS = 64,   /* tokens that one thread sums, where a sum is over tokens */
+    PART = 1 << 14   /* weights that one thread sums, or steps along, at a time */
 };
+
+static size_t parts_of(size_t n) { return (n + PART - 1) / PART; }
 
 struct grad {
     llama_config f;
@@ -148,6 +144,7 @@ struct grad {
     real *logits;        /* (HEAD_ROWS, vocab_size), and their derivative */
     real *losses;        /* (n) */
     real *partial;       /* (n / SUM_ROWS, dim) sums over some tokens */
+    double *squares;     /* (count / PART) sums of some derivatives' squares */
     real *scores;        /* (threads, 2, QUERIES, seq_len) */
     void *memory;
     /* of the pass that is running: */
@@ -196,6 +193,7 @@ static uint64_t carve_all(grad *g, char *base) {
     g->logits = carve(&m, HEAD_ROWS, (uint64_t)f->vocab_size);
     g->losses = carve(&m, n, 1);
     g->partial = carve(&m, n / SUM_ROWS + 1, dim);
+    g->squares = (double *)(void *)carve(&m, parts_of(g->count), sizeof(double) / sizeof(real));
     g->scores = carve(&m, 2 * (uint64_t)compute_threads(g->c) * QUERIES, (uint64_t)f->seq_len);
     return m.size;
 }
@@ -278,7 +276,20 @@ void grad_initialise(grad *g, uint64_t seed) {
     }
 }
 
-/* ==== 3. Steps ================================================================================== */
+/* ==== 3. Steps ==================================================================================
+ * What can be done in any order, tokens most often, is done by all threads: a step then is a loop from begin to end,
+ * and a function that tells compute_parallel of how much, and with what.
+ */
+typedef struct { /* what such a loop needs of all this */
+    grad *g;
+    const activations *a;
+    real *y, *scale; /* what it writes */
+    const real *x, *dy, *weight, *branch;
+    const int *ids;
+    int first, back;
+    double share;
+    uint64_t key;
+} work;
 
 static real dot(const real *a, const real *b, int n) { /* in lanes, to vectorise */
     real lane[16] = {0}, sum = 0;
@@ -306,15 +317,20 @@ static void multiply_back(grad *g, real *dx, real *dw, const real *dy, const rea
  *
  *     ds/dx = -s^3 x / dim        dx += s * (weight * dy) - x * s^3 / dim * sum(weight * dy * x) ---- */
 
-static void norm(grad *g, real *y, real *scale, const real *x, const real *weight) {
-    const int dim = g->f.dim;
-    PARALLEL
-    for (int t = 0; t < g->n; t++) {
-        const real *in = x + (size_t)t * (size_t)dim;
-        real *out = y + (size_t)t * (size_t)dim;
-        const real s = scale[t] = 1 / square_root(dot(in, in, dim) / (real)dim + (real)g->f.norm_eps);
-        for (int i = 0; i < dim; i++) out[i] = weight[i] * (in[i] * s);
+static void norm_tokens(const void *with, int begin, int end) {
+    const work *o = with;
+    const int dim = o->g->f.dim;
+    for (int t = begin; t < end; t++) {
+        const real *in = o->x + (size_t)t * (size_t)dim;
+        real *out = o->y + (size_t)t * (size_t)dim;
+        const real s = o->scale[t] = 1 / square_root(dot(in, in, dim) / (real)dim + (real)o->g->f.norm_eps);
+        for (int i = 0; i < dim; i++) out[i] = o->weight[i] * (in[i] * s);
     }
+}
+
+static void norm(grad *g, real *y, real *scale, const real *x, const real *weight) {
+    const work o = {.g = g, .y = y, .scale = scale, .x = x, .weight = weight};
+    compute_parallel(g->c, g->n, norm_tokens, &o);
 }
 
 /* One token of it; sum (dim) += the derivative of the weight. */
@@ -330,19 +346,24 @@ static void norm_back_token(real *dx, real *sum, const real *dy, const real *x, 
     for (i = 0; i < dim; i++) sum[i] += dy[i] * x[i] * s;
 }
 
-static void norm_back(grad *g, real *dx, real *dweight, const real *dy, const real *x, const real *scale,
-                      const real *weight) {
-    const int dim = g->f.dim, blocks = (g->n + SUM_ROWS - 1) / SUM_ROWS;
-    PARALLEL
-    for (int b = 0; b < blocks; b++) {
-        real *sum = g->partial + (size_t)b * (size_t)dim;
-        const int end = (b + 1) * SUM_ROWS < g->n ? (b + 1) * SUM_ROWS : g->n;
+static void norm_back_blocks(const void *with, int begin, int end) {
+    const work *o = with;
+    const int dim = o->g->f.dim, n = o->g->n;
+    for (int b = begin; b < end; b++) {
+        real *sum = o->g->partial + (size_t)b * (size_t)dim;
         for (int i = 0; i < dim; i++) sum[i] = 0;
-        for (int t = b * SUM_ROWS; t < end; t++) {
+        for (int t = b * SUM_ROWS; t < (b + 1) * SUM_ROWS && t < n; t++) {
             const size_t at = (size_t)t * (size_t)dim;
-            norm_back_token(dx + at, sum, dy + at, x + at, weight, scale[t], dim);
+            norm_back_token(o->y + at, sum, o->dy + at, o->x + at, o->weight, o->scale[t], dim);
         }
     }
+}
+
+static void norm_back(grad *g, real *dx, real *dweight, const real *dy, const real *x, real *scale,
+                      const real *weight) {
+    const int dim = g->f.dim, blocks = (g->n + SUM_ROWS - 1) / SUM_ROWS;
+    const work o = {.g = g, .y = dx, .scale = scale, .x = x, .dy = dy, .weight = weight};
+    compute_parallel(g->c, blocks, norm_back_blocks, &o);
     for (int b = 0; b < blocks; b++)
         for (int i = 0; i < dim; i++) dweight[i] += g->partial[(size_t)b * (size_t)dim + (size_t)i];
 }
@@ -351,13 +372,14 @@ static void norm_back(grad *g, real *dx, real *dweight, const real *dy, const re
  * also multiplied by 1 / sqrt(head_dim), which belongs to their products with keys but costs less here. A rotation is
  * orthogonal, so that its derivative is the rotation back. ---- */
 
-static void rotate(grad *g, real *qkv, int back) {
+static void rotate_tokens(const void *with, int begin, int end) {
+    const work *o = with;
+    const grad *g = o->g;
     const int d = g->f.head_dim, heads = g->f.n_heads + g->f.n_kv_heads;
-    const real factor_q = 1 / square_root((real)d), sign = back ? -1 : 1;
-    PARALLEL
-    for (int t = 0; t < g->n; t++) {
+    const real factor_q = 1 / square_root((real)d), sign = o->back ? -1 : 1;
+    for (int t = begin; t < end; t++) {
         const real *turn = g->rope + (size_t)(t % g->f.seq_len) * (size_t)d;
-        real *x = qkv + (size_t)t * (size_t)g->qkv;
+        real *x = o->y + (size_t)t * (size_t)g->qkv;
         for (int h = 0; h < heads; h++, x += d) {
             const real s = h < g->f.n_heads ? factor_q : 1;
             for (int i = 0; i < d; i += 2) {
@@ -367,6 +389,11 @@ static void rotate(grad *g, real *qkv, int back) {
             }
         }
     }
+}
+
+static void rotate(grad *g, real *qkv, int back) {
+    const work o = {.g = g, .y = qkv, .back = back};
+    compute_parallel(g->c, g->n, rotate_tokens, &o);
 }
 
 /* ---- Attention of one head: p = softmax(q . k^T), each query over the keys up to its own; mixed = p . v
@@ -457,85 +484,119 @@ static void attend_back(grad *g, const activations *a, int sequence, int group) 
         }
 }
 
+static void attend_heads(const void *with, int begin, int end) {
+    const work *o = with;
+    const int heads = o->g->f.n_heads;
+    for (int i = begin; i < end; i++) attend(o->g, o->a, i / heads, i % heads);
+}
+
+static void attend_back_groups(const void *with, int begin, int end) {
+    const work *o = with;
+    const int groups = o->g->f.n_kv_heads;
+    for (int i = begin; i < end; i++) attend_back(o->g, o->a, i / groups, i % groups);
+}
+
 static void attention(grad *g, const activations *a) {
-    const int n = g->n / g->f.seq_len * g->f.n_heads;
-    PARALLEL
-    for (int i = 0; i < n; i++) attend(g, a, i / g->f.n_heads, i % g->f.n_heads);
+    const work o = {.g = g, .a = a};
+    compute_parallel(g->c, g->n / g->f.seq_len * g->f.n_heads, attend_heads, &o);
 }
 
 static void attention_back(grad *g, const activations *a) {
-    const int n = g->n / g->f.seq_len * g->f.n_kv_heads;
-    PARALLEL
-    for (int i = 0; i < n; i++) attend_back(g, a, i / g->f.n_kv_heads, i % g->f.n_kv_heads);
+    const work o = {.g = g, .a = a};
+    compute_parallel(g->c, g->n / g->f.seq_len * g->f.n_kv_heads, attend_back_groups, &o);
 }
 
 /* ---- SwiGLU (arXiv:2002.05202): gated = silu(h1) * h3 ---- */
 
-static void swiglu(grad *g, const activations *a) {
-    const size_t hidden = (size_t)g->f.hidden_dim;
-    PARALLEL
-    for (int t = 0; t < g->n; t++) {
-        const real *h = a->h + (size_t)t * 2 * hidden;
-        compute_swiglu(g->c, a->gated + (size_t)t * hidden, h, h + hidden, g->f.hidden_dim);
+static void swiglu_tokens(const void *with, int begin, int end) {
+    const work *o = with;
+    const size_t hidden = (size_t)o->g->f.hidden_dim;
+    for (int t = begin; t < end; t++) {
+        const real *h = o->a->h + (size_t)t * 2 * hidden;
+        compute_swiglu(o->g->c, o->a->gated + (size_t)t * hidden, h, h + hidden, (int)hidden);
     }
 }
 
-static void swiglu_back(grad *g, const activations *a) {
-    const size_t hidden = (size_t)g->f.hidden_dim;
-    PARALLEL
-    for (int t = 0; t < g->n; t++) {
-        const real *h = a->h + (size_t)t * 2 * hidden;
-        real *dh = g->dh + (size_t)t * 2 * hidden;
-        compute_swiglu_back(g->c, dh, dh + hidden, g->dgated + (size_t)t * hidden, h, h + hidden, g->f.hidden_dim);
+static void swiglu_back_tokens(const void *with, int begin, int end) {
+    const work *o = with;
+    const size_t hidden = (size_t)o->g->f.hidden_dim;
+    for (int t = begin; t < end; t++) {
+        const real *h = o->a->h + (size_t)t * 2 * hidden;
+        real *dh = o->g->dh + (size_t)t * 2 * hidden;
+        compute_swiglu_back(o->g->c, dh, dh + hidden, o->g->dgated + (size_t)t * hidden, h, h + hidden, (int)hidden);
     }
+}
+
+static void swiglu(grad *g, const activations *a) {
+    const work o = {.g = g, .a = a};
+    compute_parallel(g->c, g->n, swiglu_tokens, &o);
+}
+
+static void swiglu_back(grad *g, const activations *a) {
+    const work o = {.g = g, .a = a};
+    compute_parallel(g->c, g->n, swiglu_back_tokens, &o);
 }
 
 /* ---- y = x + dropped(branch): with dropout a share of the branch's values is left out, and what stays is enlarged
  * to make up for it (arXiv:1207.0580). Which ones is a function of the pass's seed, the place in the model and in
  * the array, so that the backward pass finds the same. y may be branch; x may be NULL for zeros. ---- */
 
-static void add_branch(grad *g, real *y, const real *x, const real *branch, int where) {
-    const int dim = g->f.dim;
-    const uint64_t key = grad_mix(g->seed + (uint64_t)where);
-    const unsigned dropped = (unsigned)(g->dropout * 65536.0);
+static void add_branch_tokens(const void *with, int begin, int end) {
+    const work *o = with;
+    const int dim = o->g->f.dim;
+    const unsigned dropped = (unsigned)(o->g->dropout * 65536.0);
     const real keep = (real)(1 / (1 - (double)dropped / 65536.0));
-    PARALLEL
-    for (int t = 0; t < g->n; t++) {
+    for (int t = begin; t < end; t++) {
         const size_t at = (size_t)t * (size_t)dim;
-        real *out = y + at;
-        const real *in = branch + at;
+        real *out = o->y + at;
+        const real *in = o->branch + at;
         for (int i = 0; dropped && i < dim; i += 4) { /* 16 random bits for each */
-            const uint64_t bits = grad_mix(key + (at + (size_t)i) * 0x9E3779B97F4A7C15u);
+            const uint64_t bits = grad_mix(o->key + (at + (size_t)i) * 0x9E3779B97F4A7C15u);
             for (int j = 0; j < 4 && i + j < dim; j++)
                 out[i + j] = (bits >> (16 * j) & 0xFFFF) < dropped ? 0 : keep * in[i + j];
         }
         if (!dropped && out != in) memcpy(out, in, (size_t)dim * sizeof *out);
-        for (int i = 0; x && i < dim; i++) out[i] += x[at + (size_t)i];
+        for (int i = 0; o->x && i < dim; i++) out[i] += o->x[at + (size_t)i];
     }
+}
+
+static void add_branch(grad *g, real *y, const real *x, const real *branch, int where) {
+    const work o = {.g = g, .y = y, .x = x, .branch = branch, .key = grad_mix(g->seed + (uint64_t)where)};
+    compute_parallel(g->c, g->n, add_branch_tokens, &o);
 }
 
 /* ==== 4. The model ============================================================================== */
 
+static void embed_tokens(const void *with, int begin, int end) {
+    const work *o = with;
+    const size_t dim = (size_t)o->g->f.dim;
+    for (int t = begin; t < end; t++)
+        memcpy(o->y + (size_t)t * dim, o->g->w.embedding + (size_t)o->ids[t] * dim, dim * sizeof *o->y);
+}
+
 static void embed(grad *g, real *x, const int *tokens) {
-    const size_t dim = (size_t)g->f.dim;
-    PARALLEL
-    for (int t = 0; t < g->n; t++)
-        memcpy(x + (size_t)t * dim, g->w.embedding + (size_t)tokens[t] * dim, dim * sizeof *x);
+    const work o = {.g = g, .y = x, .ids = tokens};
+    compute_parallel(g->c, g->n, embed_tokens, &o);
     add_branch(g, x, NULL, x, 2 * g->f.n_layers);
 }
 
 /* Tokens repeat, so that threads share out columns. */
+enum { SLICE = 32 };
+
+static void embed_back_slices(const void *with, int begin, int end) {
+    const work *o = with;
+    const size_t dim = (size_t)o->g->f.dim, first = (size_t)begin * SLICE, last = (size_t)end * SLICE;
+    for (int t = 0; t < o->g->n; t++) {
+        real *row = o->g->dw.embedding + (size_t)o->ids[t] * dim;
+        const real *dx = o->g->dx + (size_t)t * dim;
+        for (size_t i = first; i < last && i < dim; i++) row[i] += dx[i];
+    }
+}
+
 static void embed_back(grad *g, const int *tokens) {
-    enum { SLICE = 32 };
-    const size_t dim = (size_t)g->f.dim;
+    const work o = {.g = g, .ids = tokens};
     add_branch(g, g->dx, NULL, g->dx, 2 * g->f.n_layers);
-    PARALLEL
-    for (int first = 0; first < g->f.dim; first += SLICE)
-        for (int t = 0; t < g->n; t++) {
-            real *row = g->dw.embedding + (size_t)tokens[t] * dim;
-            const real *dx = g->dx + (size_t)t * dim;
-            for (int i = first; i < first + SLICE && i < g->f.dim; i++) row[i] += dx[i];
-        }
+    compute_parallel(g->c, (g->f.dim + SLICE - 1) / SLICE, embed_back_slices, &o);
 }
 
 static void forward_layer(grad *g, int l) {
@@ -576,19 +637,25 @@ static void backward_layer(grad *g, int l) {
     norm_back(g, g->dx, dw->attention_norm, g->dnormed, a->x, a->scale, w->attention_norm);
 }
 
-/* The loss of tokens first..first + count, and in place of their logits its derivative by them, times scale:
+/* The loss of tokens first..first + count, and in place of their logits its derivative by them, times share:
  * with p = softmax(logits), loss = -log p[next], dlogits = p - (1 at next). */
-static void cross_entropy(grad *g, const int *next, int first, int count, double scale) {
-    const int vocab = g->f.vocab_size;
-    PARALLEL
-    for (int t = 0; t < count; t++) {
-        real *row = g->logits + (size_t)t * (size_t)vocab, max = row[0];
-        const real target = row[next[first + t]], sum = compute_softmax(g->c, row, vocab, &max);
-        g->losses[first + t] = (real)log((double)sum) + max - target;
-        const real s = (real)scale / sum;
+static void cross_entropy_tokens(const void *with, int begin, int end) {
+    const work *o = with;
+    const int vocab = o->g->f.vocab_size;
+    for (int t = begin; t < end; t++) {
+        real *row = o->g->logits + (size_t)t * (size_t)vocab, max = row[0];
+        const int next = o->ids[o->first + t];
+        const real target = row[next], sum = compute_softmax(o->g->c, row, vocab, &max);
+        o->g->losses[o->first + t] = (real)log((double)sum) + max - target;
+        const real s = (real)o->share / sum;
         for (int i = 0; i < vocab; i++) row[i] *= s;
-        row[next[first + t]] -= (real)scale;
+        row[next] -= (real)o->share;
     }
+}
+
+static void cross_entropy(grad *g, const int *next, int first, int count, double share) {
+    const work o = {.g = g, .ids = next, .first = first, .share = share};
+    compute_parallel(g->c, count, cross_entropy_tokens, &o);
 }
 
 /* From what the last layer gave to the losses; backward to g->dnormed. Some tokens at a time: logits are large. */
@@ -635,45 +702,49 @@ double grad_operations(const llama_config *f, int backward) {
  *     m = beta1 m + (1 - beta1) dw        v = beta2 v + (1 - beta2) dw^2
  *     w -= rate * (m' / (sqrt(v') + epsilon) + decay * w), with m' = m / (1 - beta1^step), v' likewise
  */
-enum { ADAMW_PART = 1 << 14 }; /* weights that one thread takes at a time, and sums alone */
+static void square_parts(const void *with, int begin, int end) {
+    const grad *g = with;
+    for (size_t i = (size_t)begin; i < (size_t)end; i++) {
+        const size_t first = i * PART, left = g->count - first;
+        const real *x = g->dw.all + first;
+        const int n = (int)(left < PART ? left : PART);
+        g->squares[i] = 0;
+        for (int k = 0; k < n; k += 256) g->squares[i] += (double)dot(x + k, x + k, n - k < 256 ? n - k : 256);
+    }
+}
 
 static double gradient_length(grad *g) {
-    const size_t parts = (g->count + ADAMW_PART - 1) / ADAMW_PART;
+    const size_t parts = parts_of(g->count);
     double sum = 0;
-#ifdef _OPENMP
-#pragma omp parallel for ordered schedule(static, 1) num_threads(compute_threads(g->c))
-#endif
-    for (size_t i = 0; i < parts; i++) {
-        const size_t begin = i * ADAMW_PART, left = g->count - begin;
-        const real *x = g->dw.all + begin;
-        const int n = (int)(left < ADAMW_PART ? left : ADAMW_PART);
-        double part = 0;
-        for (int k = 0; k < n; k += 256) part += (double)dot(x + k, x + k, n - k < 256 ? n - k : 256);
-#ifdef _OPENMP
-#pragma omp ordered
-#endif
-        sum += part;
-    }
+    compute_parallel(g->c, (int)parts, square_parts, g);
+    for (size_t i = 0; i < parts; i++) sum += g->squares[i];
     return sqrt(sum);
 }
 
-static void adamw_tensor(grad *g, const adamw *o, const grad_tensor *t, real shrink, real *moment1, real *moment2) {
-    const size_t size = (size_t)t->rows * (size_t)t->cols, parts = (size + ADAMW_PART - 1) / ADAMW_PART;
+typedef struct {
+    const grad *g;
+    const adamw *o;
+    grad_tensor t;
+    real shrink, *moment1, *moment2;
+} update;
+
+static void adamw_parts(const void *with, int begin, int end) {
+    const update *u = with;
+    const adamw *o = u->o;
     const real b1 = (real)o->beta1, b2 = (real)o->beta2, epsilon = (real)o->epsilon;
     const real rate = (real)(o->rate / (1 - pow(o->beta1, (double)o->step)));
     const real correct = (real)(1 / (1 - pow(o->beta2, (double)o->step)));
-    const real keep = (real)(tensor_is_norm(t->id) ? 1 : 1 - o->rate * o->decay);
-    PARALLEL
-    for (size_t i = 0; i < parts; i++) {
-        const size_t begin = t->offset + i * ADAMW_PART, left = t->offset + size - begin;
-        real *w = g->w.all + begin, *m = moment1 + begin, *v = moment2 + begin;
-        const real *dw = g->dw.all + begin;
-        for (size_t k = 0; k < (left < ADAMW_PART ? left : ADAMW_PART); k++) {
-            const real d = dw[k] * shrink;
-            m[k] = b1 * m[k] + (1 - b1) * d;
-            v[k] = b2 * v[k] + (1 - b2) * d * d;
-            w[k] = keep * w[k] - rate * m[k] / (square_root(v[k] * correct) + epsilon);
-        }
+    const real keep = (real)(tensor_is_norm(u->t.id) ? 1 : 1 - o->rate * o->decay);
+    const size_t size = (size_t)u->t.rows * (size_t)u->t.cols, last = (size_t)end * PART;
+    const size_t first = (size_t)begin * PART, n = (last < size ? last : size) - first;
+    real *w = u->g->w.all + u->t.offset + first;
+    const real *dw = u->g->dw.all + u->t.offset + first;
+    real *m = u->moment1 + u->t.offset + first, *v = u->moment2 + u->t.offset + first;
+    for (size_t k = 0; k < n; k++) {
+        const real d = dw[k] * u->shrink;
+        m[k] = b1 * m[k] + (1 - b1) * d;
+        v[k] = b2 * v[k] + (1 - b2) * d * d;
+        w[k] = keep * w[k] - rate * m[k] / (square_root(v[k] * correct) + epsilon);
     }
 }
 
@@ -683,8 +754,8 @@ double adamw_step(grad *g, const adamw *o, real *moment1, real *moment2) {
     if (!(length <= 1e300)) return length;
     const real shrink = (real)(o->clip > 0 && length > o->clip ? o->clip / length : 1);
     for (int i = o->freeze_embedding; i < grad_tensor_count(&g->f); i++) {
-        const grad_tensor t = grad_tensor_at(&g->f, i);
-        adamw_tensor(g, o, &t, shrink, moment1, moment2);
+        const update u = {g, o, grad_tensor_at(&g->f, i), shrink, moment1, moment2};
+        compute_parallel(g->c, (int)parts_of((size_t)u.t.rows * (size_t)u.t.cols), adamw_parts, &u);
     }
     memset(g->dw.all, 0, g->count * sizeof(real));
     return length;

@@ -16,7 +16,8 @@
  *     88  uint64      bytes of the tokenizer
  *     96  float64     running mean of the training loss
  *    104  uint64      hash of the whole file, these eight bytes taken as zeros
- *    112  float64[]   settings: what the numbers mean is the program's business
+ *    112  float64[]   settings: what the numbers mean is the program's business, and that of older files too, which
+ *                     have fewer
  *         float32[]   (head_dim / 2) rotary frequencies
  *         char[]      tokenizer
  *         float32[]   (3, grad_count)
