@@ -76,6 +76,15 @@
 #include <sched.h>
 #endif
 
+#if defined(__linux__) && defined(_OPENMP)
+#define LL_FUTEX
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#ifndef __cplusplus
+extern long syscall(long number, ...); /* which unistd.h hides from strict C99 */
+#endif
+#endif
+
 #if !defined(LLAMA_NO_MMAP) && defined(LL_POSIX)
 #define LL_MMAP
 #include <fcntl.h>
@@ -488,7 +497,7 @@ static ll_tensor ll_tensor_at(const llama_config *f, int i) {
     const int before = 4 - f->shared_classifier;
     if (i < before) return whole[i];
     ll_tensor t = of_layer[(i - before) % 9];
-    snprintf(t.name, sizeof t.name, "layers.%d.%s", (i - before) / 9, of_layer[(i - before) % 9].name);
+    snprintf(t.name, sizeof t.name, "layers.%d.%.14s", (i - before) / 9, of_layer[(i - before) % 9].name);
     return t;
 }
 
@@ -750,7 +759,8 @@ static void ll_unpack_row(const ll_matrix *m, int row, float *out) {
  *
  *   pack      brings a block's rows x (tokens, n) into the order, and the precision, that tile reads
  *   tile      out[t][r] (+)= sum over k of a[t][k] * w[r][k]    w is a tile of 16 rows, a a packed block
- *   pair      the same with two tiles that follow each other; NULL where one is as good
+ *   prompt    the same for many tokens, with `tiles` tiles that follow each other; every LL_STEP columns it fetches the
+ *             next `lines` lines from `ahead` on; NULL where tile is as good
  *   scores    tile over the key cache: w is 16 positions' keys, f32 or f16 (n, 16), a packed f32
  *   mix       tile over the value cache, rows of a as they lie, LL_KEYS apart
  *   unpack    makes an f32 tile of up to 16 rows as they lie, stride apart; those that lack are zero
@@ -773,12 +783,14 @@ static void ll_unpack_row(const ll_matrix *m, int row, float *out) {
 enum {
     LL_BLOCK = 12, /* most tokens of any set's block */
     LL_KEYS = 256, /* positions that attention takes at once */
-    LL_ADD = 1,    /* an operation's result is added to out */
-    LL_AHEAD = 2   /* only for pair: fetch the two tiles behind meanwhile */
+    LL_STEP = 32,  /* columns after which a prompt's kernel fetches some of what comes next */
+    LL_ADD = 1     /* an operation's result is added to out */
 };
 
 typedef void ll_pack_fn(void *out, const float *x, size_t stride, int n, int tokens);
 typedef void ll_tile_fn(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add);
+typedef void ll_prompt_fn(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add,
+                          const void *ahead, int lines);
 typedef void ll_dot_fn(float *out, const float *w, const float *x, int n, int rows, int add);
 typedef void ll_unpack_fn(float *tile, const float *w, size_t stride, int n, int rows);
 typedef void ll_half_fn(uint16_t *out, const float *x, int n);
@@ -790,8 +802,9 @@ typedef void ll_swiglu_fn(float *a, const float *b, int n);
  */
 typedef struct {
     ll_pack_fn *pack;
-    ll_tile_fn *tile, *pair;
-    int block; /* tokens, at most LL_BLOCK */
+    ll_tile_fn *tile;
+    ll_prompt_fn *prompt;
+    int block, tiles; /* most tokens, at most LL_BLOCK; tiles of prompt */
 } ll_product_kernels;
 
 typedef struct {
@@ -992,10 +1005,11 @@ static int ll_quantize_plain(signed char *q, const float *x, int n, int group, f
     return sum;
 }
 
-/* Token t's n <= group values of one group, into the place for it in a. */
-static void ll_pack_int8_group(unsigned char *a, const float *x, int n, int group, int t, int tokens, int offset) {
+/* Token t's n <= group values of one group, into the place for it in a. A set may want its sums to start elsewhere. */
+static void ll_pack_int8_group(unsigned char *a, const float *x, int n, int group, int t, int tokens, int offset,
+                               int start) {
     float scale;
-    const int32_t minus = -offset * ll_quantize_plain((signed char *)a + t * group, x, n, group, &scale);
+    const int32_t minus = start - offset * ll_quantize_plain((signed char *)a + t * group, x, n, group, &scale);
     memcpy(a + tokens * group + 4 * t, &scale, 4);
     memcpy(a + tokens * (group + 4) + 4 * t, &minus, 4);
 }
@@ -1005,7 +1019,8 @@ static void ll_pack_int8(void *out, const float *x, size_t stride, int n, int to
     unsigned char *a = (unsigned char *)out;
     for (int k = 0; k < n; k += group, a += (size_t)tokens * (size_t)(group + 8))
         for (int t = 0; t < tokens; t++)
-            ll_pack_int8_group(a, x + (size_t)t * stride + k, n - k < group ? n - k : group, group, t, tokens, offset);
+            ll_pack_int8_group(a, x + (size_t)t * stride + k, n - k < group ? n - k : group, group, t, tokens, offset,
+                               0);
 }
 static void ll_pack_q8(void *out, const float *x, size_t stride, int n, int tokens) {
     ll_pack_int8(out, x, stride, n, tokens, LL_Q8_GROUP, 128);
@@ -1055,8 +1070,8 @@ static void ll_tile_q4_plain(float *out, size_t out_stride, const void *w, const
 
 /* clang-format off */
 static const ll_kernels ll_plain = {"plain",
-    {{NULL, NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_plain, NULL, 8}, {ll_pack_bf16, ll_tile_bf16_plain, NULL, 8},
-     {ll_pack_q8, ll_tile_q8_plain, NULL, 8}, {ll_pack_q4, ll_tile_q4_plain, NULL, 8}},
+    {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_plain, NULL, 8, 1}, {ll_pack_bf16, ll_tile_bf16_plain, NULL, 8, 1},
+     {ll_pack_q8, ll_tile_q8_plain, NULL, 8, 1}, {ll_pack_q4, ll_tile_q4_plain, NULL, 8, 1}},
     {ll_tile_f32_plain, ll_tile_f16_plain}, {ll_rows_f32_plain, ll_rows_f16_plain}, ll_unpack_tile_plain, ll_half_plain,
     ll_rotate_plain, ll_dot_plain, ll_softmax_plain, ll_swiglu_plain};
 /* clang-format on */
@@ -1085,9 +1100,10 @@ struct llama_context {
     int (*progress)(void *user, float done);
     void *user;
     int n_ctx, n_batch, n_threads, position;
-    int logits_at;          /* the position that logits belong to; 0: none */
-    int rope_ready;         /* positions whose rotations are computed */
-    volatile int cancelled; /* written by thread 0 before a barrier, read by all after it */
+    int logits_at;                /* the position that logits belong to; 0: none */
+    double alone_until, patience; /* seconds, and how often in a row a team was no help: see ll_judge_team */
+    int rope_ready;               /* positions whose rotations are computed */
+    volatile int cancelled;       /* written by thread 0 before a barrier, read by all after it */
     /* Rows of activations are padded to whole tiles: a stride is a multiple of LL_TILE. */
     size_t dim_stride, q_stride, kv_stride, hidden_stride, vocab_stride, head_stride;
     float *x;              /* (n_batch, dim) residual stream */
@@ -1107,9 +1123,20 @@ struct llama_context {
 
 /* ---- Threads: who does which part of a step, and when the next one begins ---- */
 
+static double ll_seconds(void) { /* since some moment in the past; only asked for where there are threads */
+#ifdef _OPENMP
+    return omp_get_wtime();
+#else
+    return 0;
+#endif
+}
+
 typedef struct {        /* what the threads of a call share */
     int arrived, phase; /* threads that wait at the barrier; barriers passed */
+    int asleep;         /* of those that wait */
     int taken;          /* parts taken since the last barrier: see ll_next_part */
+    /* Of thread 0, for ll_judge_team: seconds at work and waiting; its parts of products, and all of them. */
+    double busy, waited, own, all;
 } ll_sync;
 
 typedef struct {
@@ -1121,8 +1148,30 @@ typedef struct {
     int begin, end;
 } ll_range;
 
-/* Waits until all threads of the team are here. OpenMP's own barrier soon sleeps, and waking up takes longer
- * than most steps of a small model; this one spins for some microseconds, then lets others run. */
+#if defined(__GNUC__) && defined(LL_POSIX)
+/* Waits until the phase has passed. Most waits are over within some microseconds of spinning: OpenMP's own barrier soon
+ * sleeps, and waking up takes longer than most steps of a small model. Then the core is given away: to sleep, if the
+ * system can do that, is better than to ask for it again and again, because who wakes up is let in before one that
+ * never slept. */
+static void ll_wait(ll_sync *s, int phase) {
+    for (int spins = 0; __atomic_load_n(&s->phase, __ATOMIC_ACQUIRE) == phase; spins++)
+        if (spins < 1000) {
+#if defined(__x86_64__) || defined(__i386__)
+            __builtin_ia32_pause();
+#endif
+        } else {
+#ifdef LL_FUTEX
+            __atomic_add_fetch(&s->asleep, 1, __ATOMIC_SEQ_CST);
+            syscall(SYS_futex, &s->phase, FUTEX_WAIT_PRIVATE, phase, NULL, NULL, 0);
+            __atomic_sub_fetch(&s->asleep, 1, __ATOMIC_SEQ_CST);
+#else
+            sched_yield();
+#endif
+        }
+}
+#endif
+
+/* Waits until all threads of the team are here. */
 static void ll_barrier(ll_team team) {
     ll_sync *s = team.sync;
     if (team.count == 1) {
@@ -1134,15 +1183,16 @@ static void ll_barrier(ll_team team) {
     if (__atomic_add_fetch(&s->arrived, 1, __ATOMIC_ACQ_REL) == team.count) {
         __atomic_store_n(&s->arrived, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&s->taken, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&s->phase, (phase + 1) & 0xffff, __ATOMIC_RELEASE);
+        __atomic_store_n(&s->phase, (phase + 1) & 0xffff, __ATOMIC_SEQ_CST);
+#ifdef LL_FUTEX
+        if (__atomic_load_n(&s->asleep, __ATOMIC_SEQ_CST))
+            syscall(SYS_futex, &s->phase, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+#endif
         return;
     }
-    for (int spins = 0; __atomic_load_n(&s->phase, __ATOMIC_ACQUIRE) == phase; spins++) {
-#if defined(__x86_64__) || defined(__i386__)
-        if (spins < 1000) __builtin_ia32_pause();
-#endif
-        if (spins >= 1000) sched_yield();
-    }
+    const double begin = team.id ? 0 : ll_seconds();
+    ll_wait(s, phase);
+    if (!team.id) s->waited += ll_seconds() - begin;
 #elif defined(_OPENMP)
 #pragma omp barrier
 #pragma omp single
@@ -1249,6 +1299,20 @@ static void ll_make_tile(const llama_context *c, const ll_matrix *w, int first, 
     c->kernels->unpack(tile, from, (size_t)w->cols, w->cols, rows);
 }
 
+typedef struct {
+    int first_block, lines; /* the first block that fetches, and how many lines every LL_STEP columns */
+    size_t bytes;           /* those of one block */
+} ll_fetching;
+
+/* While the blocks of a prompt meet their tiles, so many bytes that come next are brought nearer: by the last blocks, each
+ * an even share. A burst would keep the lines waiting that a block needs itself. */
+static ll_fetching ll_plan_fetching(size_t bytes, int cols, int blocks) {
+    const size_t all = bytes / LL_LINE, steps = ((size_t)cols + LL_STEP - 1) / LL_STEP;
+    const size_t lines = (all + steps * (size_t)blocks - 1) / (steps * (size_t)blocks), share = steps * lines;
+    const ll_fetching f = {share ? blocks - (int)((all + share - 1) / share) : blocks, (int)lines, share * LL_LINE};
+    return f;
+}
+
 /* Rows from first on of a product, of one tile or of two: all blocks of tokens meet them while they are near. */
 static void ll_multiply_tiles(const llama_context *c, const ll_product *p, int first, int tiles, int n,
                               float *scratch) {
@@ -1263,25 +1327,25 @@ static void ll_multiply_tiles(const llama_context *c, const ll_product *p, int f
             ll_make_tile(c, w, first + i * LL_TILE, scratch + (size_t)i * values, scratch + 2 * values);
         tile = (const unsigned char *)scratch;
     }
+    const ll_product_kernels *k = &c->kernels->type[type];
+    const ll_fetching f = ll_plan_fetching(type == w->type ? (size_t)tiles * tile_bytes : 0, w->cols, blocks);
     for (int b = 0; b < blocks; b++) {
         const ll_range t = ll_block(n, blocks, b);
         float *out = p->out + (size_t)t.begin * p->stride + first;
         const unsigned char *packed = c->packed + (size_t)t.begin * ll_packed_bytes(type, w->cols);
-        const int ahead = tiles == 2 && b + 3 >= blocks ? LL_AHEAD : 0; /* the last blocks call for the next tiles */
-        (tiles == 2 ? c->kernels->type[type].pair : c->kernels->type[type].tile)(out, p->stride, tile, packed, w->cols,
-                                                                                 t.end - t.begin, p->add | ahead);
+        const int turn = b - f.first_block;
+        /* As a number: a pointer must not leave the matrix, what is only a hint may. */
+        const uintptr_t ahead = (uintptr_t)tile + (size_t)tiles * tile_bytes + (size_t)(turn < 0 ? 0 : turn) * f.bytes;
+        if (n >= LL_FEW && k->prompt && tiles == k->tiles)
+            k->prompt(out, p->stride, tile, packed, w->cols, t.end - t.begin, p->add, (const void *)ahead,
+                      turn < 0 ? 0 : f.lines);
+        else k->tile(out, p->stride, tile, packed, w->cols, t.end - t.begin, p->add);
     }
-}
-
-/* A prompt's tiles go in pairs where there is a kernel for two. A few tokens wait for memory, which one
- * stream of weights reads best. */
-static int ll_tiles_at_once(const llama_context *c, const ll_matrix *w, int n) {
-    return n >= LL_FEW && c->kernels->type[ll_packed_type(w)].pair ? 2 : 1;
 }
 
 /* Tiles [begin, end) of a product, in whichever of the three ways suits its weights and tokens. */
 static void ll_multiply_range(llama_context *c, const ll_product *p, int begin, int end, int n, float *scratch) {
-    const int most = ll_tiles_at_once(c, p->w, n);
+    const int tiles = c->kernels->type[ll_packed_type(p->w)].tiles, most = n >= LL_FEW ? tiles : 1;
     for (int tile = begin, step; tile < end; tile += step) {
         step = end - tile < most ? end - tile : most;
         if (ll_by_rows(p->w, n)) ll_multiply_rows(c, p, tile * LL_TILE, n, scratch);
@@ -1295,13 +1359,16 @@ static void ll_multiply(ll_team team, llama_context *c, const ll_product *list, 
     const int least = n < LL_FEW ? 4 : 2; /* a prompt's last tiles take long, a token's are too short to hand out */
     int tiles = 0;
     for (int i = 0; i < count; i++) tiles += (list[i].w->rows + LL_TILE - 1) / LL_TILE;
-    for (ll_range r = ll_next_part(team, tiles, least); r.begin < tiles; r = ll_next_part(team, tiles, least))
+    for (ll_range r = ll_next_part(team, tiles, least); r.begin < tiles; r = ll_next_part(team, tiles, least)) {
+        if (!team.id) team.sync->own += (double)(r.end - r.begin) * list->w->cols;
         for (int i = 0, before = 0; i < count; i++) {
             const int here = (list[i].w->rows + LL_TILE - 1) / LL_TILE;
             ll_multiply_range(c, &list[i], r.begin > before ? r.begin - before : 0,
                               r.end - before < here ? r.end - before : here, n, scratch);
             before += here;
         }
+    }
+    if (!team.id) team.sync->all += (double)tiles * list->w->cols;
     ll_barrier(team);
 }
 
@@ -1631,6 +1698,16 @@ static void ll_evaluate(ll_team team, llama_context *c, const int *tokens, int n
     }
 }
 
+/* Whether the team was worth its call of so many seconds. Alone, thread 0 would have taken the time that it worked,
+ * times all parts over its own. On a machine that is busy with something else that can be less, by far: each step ends
+ * with the last thread, and one that is kept from its core comes some milliseconds late. Then calls run alone for a
+ * while, which is longer each time that another try fails, until what a try costs is a small part of it. */
+static void ll_judge_team(llama_context *c, const ll_sync *s, double seconds) {
+    const double alone = s->own > 0 ? s->busy * s->all / s->own : seconds;
+    c->patience = alone >= seconds ? 0 : c->patience < 16 ? 4 * c->patience + 1 : c->patience;
+    c->alone_until = ll_seconds() + c->patience * (seconds - alone);
+}
+
 /* Bytes of weights times tokens below which a second thread costs more in barriers than it brings. */
 enum { LL_SMALL = 8 << 20 };
 
@@ -1648,19 +1725,23 @@ static int ll_run(llama_context *c, const int *tokens, int n, float *logprobs, l
             return ll_fail(err, LLAMA_BAD_TOKEN, "token %d of %d is %d, not between 0 and %d", i, n, tokens[i],
                            vocab_size - 1),
                    -1;
-    ll_sync sync = {0, 0, 0};
+    ll_sync sync = {0, 0, 0, 0, 0, 0, 0, 0};
     const ll_team alone = {0, 1, &sync};
     c->cancelled = c->logits_at = 0;
 #ifdef _OPENMP
-    if (c->n_threads > 1 && (uint64_t)n * c->model->config.weight_bytes > LL_SMALL) {
+    if (c->n_threads > 1 && (uint64_t)n * c->model->config.weight_bytes > LL_SMALL && ll_seconds() >= c->alone_until) {
+        const double begin = ll_seconds();
 #ifdef KMP_VERSION_MAJOR
         kmp_set_blocktime(1); /* LLVM's threads would spin for 200 ms after the call; GNU's stop after some */
 #endif
 #pragma omp parallel num_threads(c->n_threads)
         {
             const ll_team team = {omp_get_thread_num(), omp_get_num_threads(), &sync};
+            const double entered = ll_seconds();
             ll_evaluate(team, c, tokens, n, logprobs);
+            if (!team.id) sync.busy = ll_seconds() - entered - sync.waited;
         }
+        ll_judge_team(c, &sync, ll_seconds() - begin);
     } else
 #endif
         ll_evaluate(alone, c, tokens, n, logprobs);
@@ -2242,19 +2323,24 @@ static void ll_pack_bf16_as_f32(void *out, const float *x, size_t stride, int n,
             *a++ = k < n ? (uint32_t)ll_to_bf16(x[(size_t)t * stride + (size_t)k]) << 16 : 0;
 }
 
-/* Makes a ll_tile_fn of a kernel for a constant number of tokens: one instance for each number. A and B are
- * the kernel's other constants. */
+/* Makes a ll_tile_fn or a ll_prompt_fn of a kernel for a constant number of tokens: one instance for each number. What
+ * follows the kernel's name are its other constants. */
 /* clang-format off */
-#define LL_CASE(kernel, A, B, T) case T: kernel(out, out_stride, w, a, n, add, A, B, T); break;
-#define LL_CASES_4(kernel, A, B)                                                                \
-    LL_CASE(kernel, A, B, 1) LL_CASE(kernel, A, B, 2) LL_CASE(kernel, A, B, 3) LL_CASE(kernel, A, B, 4)
-#define LL_CASES_6(kernel, A, B) LL_CASES_4(kernel, A, B) LL_CASE(kernel, A, B, 5) LL_CASE(kernel, A, B, 6)
-#define LL_CASES_12(kernel, A, B) LL_CASES_6(kernel, A, B)                                      \
-    LL_CASE(kernel, A, B, 7) LL_CASE(kernel, A, B, 8) LL_CASE(kernel, A, B, 9)                  \
-    LL_CASE(kernel, A, B, 10) LL_CASE(kernel, A, B, 11) LL_CASE(kernel, A, B, 12)
-#define LL_TILE_FN(name, target, cases, kernel, A, B)                                           \
+#define LL_CASE(T, kernel, ...) case T: kernel(out, out_stride, w, a, n, add, __VA_ARGS__, T); break;
+#define LL_CASES_4(...)                                                                         \
+    LL_CASE(1, __VA_ARGS__) LL_CASE(2, __VA_ARGS__) LL_CASE(3, __VA_ARGS__) LL_CASE(4, __VA_ARGS__)
+#define LL_CASES_6(...) LL_CASES_4(__VA_ARGS__) LL_CASE(5, __VA_ARGS__) LL_CASE(6, __VA_ARGS__)
+#define LL_CASES_12(...) LL_CASES_6(__VA_ARGS__)                                                \
+    LL_CASE(7, __VA_ARGS__) LL_CASE(8, __VA_ARGS__) LL_CASE(9, __VA_ARGS__)                     \
+    LL_CASE(10, __VA_ARGS__) LL_CASE(11, __VA_ARGS__) LL_CASE(12, __VA_ARGS__)
+#define LL_TILE_FN(name, target, cases, ...)                                                    \
     target static void name(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) { \
-        switch (tokens) { cases(kernel, A, B) }                                                 \
+        switch (tokens) { cases(__VA_ARGS__) }                                                  \
+    }
+#define LL_PROMPT_FN(name, target, cases, ...)                                                  \
+    target static void name(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add,   \
+                            const void *ahead, int lines) {                                     \
+        switch (tokens) { cases(__VA_ARGS__) }                                                  \
     }
 /* clang-format on */
 #endif
@@ -2265,11 +2351,11 @@ static void ll_pack_bf16_as_f32(void *out, const float *x, size_t stride, int n,
 #define LL_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,avx2,fma,f16c")))
 
 /* ---- AVX-512 with VNNI ----
- * An activation is a 32-bit broadcast from
- * memory. A processor loads two registers a cycle and multiplies two: with one tile, T tokens need T + 1
- * loads for T products, and loads are what it waits for. A pair of tiles uses each broadcast twice: for
- * 2 x 6 sums (q8, q4, which need as many again for the group) 8 loads, for 2 x 12 (f32, bf16) 14. That made
- * q8 and q4 faster by 15 to 19%. */
+ * An activation is a 32-bit broadcast from memory, and a line of weights is loaded once for all tokens. A processor that
+ * loads two registers a cycle and multiplies two (AMD's) waits for loads: with one tile, T tokens need T + 1 loads for T
+ * products. A pair of tiles uses each broadcast twice: for 2 x 6 sums (q8, q4, which need as many again for the group)
+ * 8 loads, for 2 x 12 (f32, bf16) 14. One whose two ports for vectors carry everything (Intel's) waits for operations
+ * instead: there one tile and twelve tokens have the fewest, with the broadcast as the instruction's own operand. */
 
 /* Line k of an f32 tile, or of a float16 cache. */
 LL_INLINE LL_AVX512 __m512 ll_line_avx512(const void *w, size_t k, const int HALF) {
@@ -2281,121 +2367,33 @@ LL_INLINE LL_AVX512 void ll_store_avx512(float *out, __m512 v, int add) {
     _mm512_storeu_ps(out, add ? _mm512_add_ps(v, _mm512_loadu_ps(out)) : v);
 }
 
-/* The lines that the next two tiles have in the place of w: into the second-level cache. */
-LL_INLINE void ll_prefetch_pair(const void *w, size_t tile_bytes) {
-    const uintptr_t at = (uintptr_t)w; /* a pointer must not leave the matrix, a hint may */
-    _mm_prefetch((const char *)(at + 2 * tile_bytes), _MM_HINT_T1);
-    _mm_prefetch((const char *)(at + 3 * tile_bytes), _MM_HINT_T1);
+/* What comes next, into the second-level cache: so many lines each time. */
+LL_INLINE uintptr_t ll_fetch(uintptr_t ahead, int lines) {
+    for (int i = 0; i < lines; i++, ahead += LL_LINE) _mm_prefetch((const char *)ahead, _MM_HINT_T1);
+    return ahead;
 }
 
-/* With one or two tokens, four lines at a time keep enough independent sums in flight to cover the latency
- * of a fused multiply-add (4 cycles, 2 a cycle). */
-LL_INLINE LL_AVX512 void ll_tile_avx512(float *out, size_t out_stride, const void *w, const void *packed, int n,
-                                        int add, const int HALF, const int ROWS, const size_t TOKENS) {
-    const size_t step = ROWS ? 1 : TOKENS, stride = ROWS ? LL_KEYS : 1;
-    const float *a = (const float *)packed;
-    __m512 c[4][LL_BLOCK];
-    size_t k = 0;
-    LL_UNROLL(int u = 0; u < 4; u++)
-        LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[u][t] = _mm512_setzero_ps();
-    if (TOKENS <= 2)
-        for (; k + 4 <= (size_t)n; k += 4, a += 4 * step)
-            LL_UNROLL(size_t u = 0; u < 4; u++)
-                LL_UNROLL(size_t t = 0; t < TOKENS; t++)
-                    c[u][t] = _mm512_fmadd_ps(ll_line_avx512(w, k + u, HALF), _mm512_set1_ps(a[u * step + t * stride]),
-                                              c[u][t]);
-    for (; k < (size_t)n; k++, a += step) {
-        const __m512 v = ll_line_avx512(w, k, HALF);
-        LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[0][t] = _mm512_fmadd_ps(v, _mm512_set1_ps(a[t * stride]), c[0][t]);
-    }
-    LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride) {
-        if (TOKENS <= 2) c[0][t] = _mm512_add_ps(_mm512_add_ps(c[0][t], c[1][t]), _mm512_add_ps(c[2][t], c[3][t]));
-        ll_store_avx512(out, c[0][t], add);
-    }
-}
-
-LL_INLINE LL_AVX512 void ll_pair_avx512(float *out, size_t out_stride, const void *w, const void *packed, int n,
-                                        int add, const int UNUSED, const int UNUSED2, const size_t TOKENS) {
-    const float *w0 = (const float *)w, *w1 = w0 + (size_t)n * LL_TILE, *a = (const float *)packed;
+LL_INLINE LL_AVX512 void ll_floats_avx512(float *out, size_t out_stride, const void *w, const void *packed, int n,
+                                          int add, const void *ahead, int lines, const int HALF, const int ROWS,
+                                          const size_t TILES, const size_t TOKENS) {
+    const size_t step = ROWS ? 1 : TOKENS, stride = ROWS ? LL_KEYS : 1, columns = (size_t)n;
+    const float *a = (const float *)packed, *second = (const float *)w + columns * LL_TILE;
+    uintptr_t next = (uintptr_t)ahead;
     __m512 c[LL_BLOCK], d[LL_BLOCK];
-    (void)UNUSED, (void)UNUSED2;
     LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t] = d[t] = _mm512_setzero_ps();
-    for (int k = 0; k < n; k++, a += TOKENS, w0 += LL_TILE, w1 += LL_TILE) {
-        const __m512 v0 = _mm512_loadu_ps(w0), v1 = _mm512_loadu_ps(w1);
-        if (add & LL_AHEAD) ll_prefetch_pair(w0, (size_t)n * LL_LINE);
+    for (size_t k = 0; k < columns; k++, a += step) {
+        const __m512 v = ll_line_avx512(w, k, HALF), u = TILES == 2 ? _mm512_loadu_ps(second + k * LL_TILE) : v;
+        if (TILES == 2 && k % LL_STEP == 0) next = ll_fetch(next, lines);
         LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
-            const __m512 x = _mm512_set1_ps(a[t]);
-            c[t] = _mm512_fmadd_ps(v0, x, c[t]);
-            d[t] = _mm512_fmadd_ps(v1, x, d[t]);
+            const __m512 x = _mm512_set1_ps(a[t * stride]);
+            c[t] = _mm512_fmadd_ps(v, x, c[t]);
+            if (TILES == 2) d[t] = _mm512_fmadd_ps(u, x, d[t]);
         }
     }
     LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride) {
-        ll_store_avx512(out, c[t], add & LL_ADD);
-        ll_store_avx512(out + LL_TILE, d[t], add & LL_ADD);
+        ll_store_avx512(out, c[t], add);
+        if (TILES == 2) ll_store_avx512(out + LL_TILE, d[t], add);
     }
-}
-
-LL_INLINE LL_AVX512 __m512i ll_word_avx512(const unsigned char *p) {
-    int v;
-    memcpy(&v, p, sizeof v);
-    return _mm512_set1_epi32(v);
-}
-
-/* sum += a group's products. vpdpbusd multiplies unsigned bytes by signed ones and adds four neighbours to a 32-bit
- * sum: q8 becomes unsigned by turning its sign bit, q4 is unsigned already, and sums start at what that adds too
- * much. With one tile there are registers for sums of q4's high nibbles where they lie, 16 times too large. A group
- * ends with one multiply and one fused multiply-add a token, on the same two ports: for q8 16 of 18 operations are
- * dot products, for q4 8 of 10. Scales are multiplied with the sum, not with each other first: such products, ready
- * long before the sum, would be calculated in the place of dot products. */
-LL_INLINE LL_AVX512 void ll_group_avx512(__m512 sum[2][LL_BLOCK], const unsigned char *scale, const unsigned char *q,
-                                         size_t next, const unsigned char *a, int ahead, const int Q4,
-                                         const size_t TILES, const size_t TOKENS) {
-    const size_t GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP;
-    const __m512i low = _mm512_set1_epi8(15), high = _mm512_set1_epi8(-16), sign = _mm512_set1_epi8(-128);
-    __m512i c[2][LL_BLOCK];
-    LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
-        c[0][t] = ll_word_avx512(a + TOKENS * (GROUP + 4) + 4 * t);
-        c[1][t] = TILES == 2 ? c[0][t] : _mm512_setzero_si512();
-    }
-    LL_UNROLL(size_t k = 0; k < GROUP / 4; k++) { /* four columns; of q4, half a line */
-        const size_t line = (Q4 ? k / 2 : k) * LL_LINE, HIGH = Q4 && TILES == 1 && k % 2;
-        __m512i v[2];
-        LL_UNROLL(size_t i = 0; i < TILES; i++) {
-            v[i] = _mm512_loadu_si512(q + i * next + line);
-            if (!Q4) v[i] = _mm512_xor_si512(v[i], sign);
-            else if (HIGH) v[i] = _mm512_and_si512(v[i], high);
-            else v[i] = _mm512_and_si512(k % 2 ? _mm512_srli_epi16(v[i], 4) : v[i], low);
-        }
-        if (TILES == 2 && ahead && (!Q4 || k % 2)) ll_prefetch_pair(q + line, next);
-        LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
-            const __m512i x = ll_word_avx512(a + t * GROUP + 4 * k);
-            LL_UNROLL(size_t i = 0; i < TILES; i++) c[i + HIGH][t] = _mm512_dpbusd_epi32(c[i + HIGH][t], v[i], x);
-        }
-    }
-    if (Q4 && TILES == 1)
-        LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[0][t] = _mm512_add_epi32(c[0][t], _mm512_srai_epi32(c[1][t], 4));
-    LL_UNROLL(size_t i = 0; i < TILES; i++) {
-        const __m512 s = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(scale + i * next)));
-        LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
-            const __m512 x = _mm512_castsi512_ps(ll_word_avx512(a + TOKENS * GROUP + 4 * t));
-            sum[i][t] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(c[i][t]), s), x, sum[i][t]);
-        }
-    }
-}
-
-LL_INLINE LL_AVX512 void ll_groups_avx512(float *out, size_t out_stride, const void *tile, const void *packed, int n,
-                                          int add, const int Q4, const size_t TILES, const size_t TOKENS) {
-    const size_t GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP, BYTES = GROUP * LL_TILE / (Q4 ? 2 : 1);
-    const size_t next = ll_tile_bytes(Q4 ? LL_Q4 : LL_Q8, n);
-    const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;
-    __m512 sum[2][LL_BLOCK];
-    LL_UNROLL(size_t t = 0; t < TOKENS; t++) sum[0][t] = sum[1][t] = _mm512_setzero_ps();
-    for (int left = ll_groups(n, (int)GROUP); left > 0; left -= 2, w += LL_LINE + 2 * BYTES) /* two groups, or a last */
-        LL_UNROLL(size_t g = 0; g < 2; g++, a += TOKENS * (GROUP + 8))
-            if ((int)g < left)
-                ll_group_avx512(sum, w + 32 * g, w + LL_LINE + g * BYTES, next, a, add & LL_AHEAD, Q4, TILES, TOKENS);
-    LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride)
-        LL_UNROLL(size_t i = 0; i < TILES; i++) ll_store_avx512(out + i * LL_TILE, sum[i][t], add & LL_ADD);
 }
 
 /* bf16 without instructions for it: two columns of a line become float32 by a shift and a mask. */
@@ -2415,49 +2413,133 @@ LL_INLINE LL_AVX512 void ll_bf16_avx512(float *out, size_t out_stride, const voi
     LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride) ll_store_avx512(out, c[t], add);
 }
 
-/* With few tokens the sums of four lines stay apart, as in ll_tile_avx512. */
+LL_INLINE LL_AVX512 __m512i ll_word_avx512(const unsigned char *p) {
+    int v;
+    memcpy(&v, p, sizeof v);
+    return _mm512_set1_epi32(v);
+}
+
 LL_INLINE LL_AVX512_BF16 void ll_bf16_native(float *out, size_t out_stride, const void *w, const void *packed, int n,
-                                             int add, const int UNUSED, const int UNUSED2, const size_t TOKENS) {
-    const size_t UNROLL = TOKENS <= 2 ? 4 : 1, lines = ((size_t)n + 1) / 2;
-    const unsigned char *a = (const unsigned char *)packed;
-    __m512 c[4][LL_BLOCK];
-    (void)UNUSED, (void)UNUSED2;
-    LL_UNROLL(int u = 0; u < 4; u++)
-        LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[u][t] = _mm512_setzero_ps();
-    for (size_t k = 0; k < lines; k += UNROLL, a += 4 * TOKENS * UNROLL)
-        LL_UNROLL(size_t u = 0; u < UNROLL; u++) {
-            if (k + u >= lines) break;
-            const __m512bh v = (__m512bh)_mm512_loadu_si512((const unsigned char *)w + (k + u) * LL_LINE);
-            LL_UNROLL(size_t t = 0; t < TOKENS; t++)
-                c[u][t] = _mm512_dpbf16_ps(c[u][t], v, (__m512bh)ll_word_avx512(a + 4 * (u * TOKENS + t)));
+                                             int add, const void *ahead, int lines, const size_t TILES,
+                                             const size_t TOKENS) {
+    const size_t all = ((size_t)n + 1) / 2; /* a line is two columns */
+    const unsigned char *a = (const unsigned char *)packed, *first = (const unsigned char *)w;
+    const unsigned char *second = first + all * LL_LINE;
+    uintptr_t next = (uintptr_t)ahead;
+    __m512 c[LL_BLOCK], d[LL_BLOCK];
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t] = d[t] = _mm512_setzero_ps();
+    for (size_t k = 0; k < all; k++, a += 4 * TOKENS) {
+        const __m512bh v = (__m512bh)_mm512_loadu_si512(first + k * LL_LINE);
+        const __m512bh u = TILES == 2 ? (__m512bh)_mm512_loadu_si512(second + k * LL_LINE) : v;
+        if (TILES == 2 && k % (LL_STEP / 2) == 0) next = ll_fetch(next, lines);
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
+            const __m512bh x = (__m512bh)ll_word_avx512(a + 4 * t);
+            c[t] = _mm512_dpbf16_ps(c[t], v, x);
+            if (TILES == 2) d[t] = _mm512_dpbf16_ps(d[t], u, x);
         }
+    }
     LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride) {
-        if (TOKENS <= 2) c[0][t] = _mm512_add_ps(_mm512_add_ps(c[0][t], c[1][t]), _mm512_add_ps(c[2][t], c[3][t]));
-        ll_store_avx512(out, c[0][t], add);
+        ll_store_avx512(out, c[t], add);
+        if (TILES == 2) ll_store_avx512(out + LL_TILE, d[t], add);
     }
 }
 
-LL_INLINE LL_AVX512_BF16 void ll_bf16_pair_native(float *out, size_t out_stride, const void *w, const void *packed,
-                                                  int n, int add, const int UNUSED, const int UNUSED2,
-                                                  const size_t TOKENS) {
-    const size_t lines = ((size_t)n + 1) / 2;
-    const unsigned char *w0 = (const unsigned char *)w, *w1 = w0 + lines * LL_LINE, *a = (const unsigned char *)packed;
-    __m512 c[LL_BLOCK], d[LL_BLOCK];
-    (void)UNUSED, (void)UNUSED2;
-    LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t] = d[t] = _mm512_setzero_ps();
-    for (size_t k = 0; k < lines; k++, a += 4 * TOKENS, w0 += LL_LINE, w1 += LL_LINE) {
-        const __m512bh v0 = (__m512bh)_mm512_loadu_si512(w0), v1 = (__m512bh)_mm512_loadu_si512(w1);
-        if (add & LL_AHEAD) ll_prefetch_pair(w0, lines * LL_LINE);
-        LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
-            const __m512bh x = (__m512bh)ll_word_avx512(a + 4 * t);
-            c[t] = _mm512_dpbf16_ps(c[t], v0, x);
-            d[t] = _mm512_dpbf16_ps(d[t], v1, x);
+/* q8 and q4. vpdpbusd multiplies unsigned bytes by signed ones and adds four neighbours to a 32-bit sum: q8 becomes
+ * unsigned by turning its sign bit, q4 is unsigned already, and sums start at what that adds too much.
+ *
+ * They start at LL_BIAS more: the bits of 1.5 x 2^23 as float32, so that a sum of less than 2^22 is, read as float32,
+ * 1.5 x 2^23 + sum. A group ends with fma(that, scale, -1.5 x 2^23 x scale) = sum x scale, rounded once, as converting
+ * and multiplying would, in one operation instead of two; and with one more that multiplies by the token's scale and
+ * adds. Scales are not multiplied with each other first: such products, ready long before the sum, would be calculated
+ * in the place of dot products.
+ *
+ * There is one variable for each token, not an array of them: those stay in registers, of an array compilers keep some
+ * in memory. A token beyond TOKENS leaves no code. c and s are the sums of the first tile, d and r of the second, in a
+ * group and in all. With one tile and few tokens d sums the odd lines, since a sum can grow only once in some cycles;
+ * of q4 those are the high nibbles where they lie, 16 times too large. */
+enum { LL_BIAS = 0x4b400000 };
+
+LL_INLINE LL_AVX512 __m512i ll_bytes_avx512(const unsigned char *line, const int Q4, const int HIGH,
+                                            const int IN_PLACE) {
+    const __m512i v = _mm512_loadu_si512(line);
+    if (!Q4) return _mm512_xor_si512(v, _mm512_set1_epi8(-128));
+    if (HIGH && IN_PLACE) return _mm512_and_si512(v, _mm512_set1_epi8(-16));
+    return _mm512_and_si512(HIGH ? _mm512_srli_epi16(v, 4) : v, _mm512_set1_epi8(15));
+}
+
+/* c + the bytes of v times the four at p, broadcast by the instruction itself. Compilers make two of the intrinsics. */
+typedef int ll_any_int __attribute__((may_alias, aligned(1)));
+LL_INLINE LL_AVX512 __m512i ll_dot_word_avx512(__m512i c, __m512i v, const unsigned char *p) {
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(c) : "v"(v), "m"(*(const ll_any_int *)(const void *)p));
+    return c;
+}
+
+/* clang-format off */
+#define LL_EACH_TOKEN(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
+#define LL_DECLARE(t) __m512i c##t = _mm512_setzero_si512(), d##t = c##t; __m512 s##t = _mm512_setzero_ps(), r##t = s##t;
+#define LL_START(t) if (t < TOKENS)                                                                       \
+        c##t = ll_word_avx512(a + TOKENS * (GROUP + 4) + 4 * t), d##t = TILES == 2 ? c##t : _mm512_setzero_si512();
+#define LL_DOT(t) if (t < TOKENS) {                                                                       \
+        const unsigned char *p = y + t * GROUP + 4 * K;                                                   \
+        if (TILES == 2) {                                                                                 \
+            const __m512i x = ll_word_avx512(p);                                                          \
+            c##t = _mm512_dpbusd_epi32(c##t, v, x), d##t = _mm512_dpbusd_epi32(d##t, u, x);               \
+        } else if (K % 2 && APART) d##t = ll_dot_word_avx512(d##t, v, p);                                 \
+        else c##t = ll_dot_word_avx512(c##t, v, p); }
+#define LL_FOUR_COLUMNS(k) {                                                                              \
+        enum { K = k };                                                                                   \
+        const unsigned char *line = q + (Q4 ? K / 2 : K) * LL_LINE;                                       \
+        const __m512i v = ll_bytes_avx512(line, Q4, K % 2, APART);                                        \
+        const __m512i u = TILES == 2 ? ll_bytes_avx512(line + next, Q4, K % 2, 0) : v;                    \
+        (void)u;                                                                                          \
+        LL_EACH_TOKEN(LL_DOT) }
+#define LL_JOIN(t) if (t < TOKENS && APART) c##t = _mm512_add_epi32(c##t, Q4 ? _mm512_srai_epi32(d##t, 4) : d##t);
+/* The empty assembler lines keep a group's end here: clang would put it off behind the next group, and run out of
+ * registers. */
+#define LL_SUM(t) if (t < TOKENS) {                                                                       \
+        const __m512 x = _mm512_castsi512_ps(ll_word_avx512(a + TOKENS * GROUP + 4 * t));                 \
+        s##t = _mm512_fmadd_ps(_mm512_fmadd_ps(_mm512_castsi512_ps(c##t), f, minus_f), x, s##t);          \
+        __asm__ volatile("" : "+v"(s##t));                                                                \
+        if (TILES == 2) {                                                                                 \
+            r##t = _mm512_fmadd_ps(_mm512_fmadd_ps(_mm512_castsi512_ps(d##t), g, minus_g), x, r##t);      \
+            __asm__ volatile("" : "+v"(r##t)); } }
+#define LL_STORE(t) if (t < TOKENS) {                                                                     \
+        ll_store_avx512(out + t * out_stride, s##t, add);                                                 \
+        if (TILES == 2) ll_store_avx512(out + t * out_stride + LL_TILE, r##t, add); }
+/* clang-format on */
+
+LL_INLINE LL_AVX512 void ll_groups_avx512(float *out, size_t out_stride, const void *tile, const void *packed, int n,
+                                          int add, const void *ahead, int lines, const int Q4, const size_t TILES,
+                                          const size_t TOKENS) {
+    const size_t GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP, BYTES = GROUP * LL_TILE / (Q4 ? 2 : 1);
+    const int APART = TILES == 1 && TOKENS <= 8;
+    const size_t next = ll_tile_bytes(Q4 ? LL_Q4 : LL_Q8, n), groups = (size_t)ll_groups(n, (int)GROUP);
+    const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;
+    uintptr_t fetched = (uintptr_t)ahead;
+    const __m512 bias = _mm512_set1_ps(-12582912.0f);
+    LL_EACH_TOKEN(LL_DECLARE)
+    LL_ROLLED(size_t i = 0; i < groups; i++, a += TOKENS * (GROUP + 8)) {
+        const unsigned char *scale = w + 32 * (i & 1), *q = w + LL_LINE + (i & 1) * BYTES, *y = a, *end = a + GROUP;
+        LL_EACH_TOKEN(LL_START)
+        LL_ROLLED(; y < end; y += LL_STEP, q += BYTES / (GROUP / LL_STEP)) {
+            fetched = ll_fetch(fetched, lines);
+            __asm__(""
+                    : "+r"(y)); /* else clang adds an index to it, which takes the broadcast out of the instruction */
+            LL_FOUR_COLUMNS(0)
+            LL_FOUR_COLUMNS(1)
+            LL_FOUR_COLUMNS(2) LL_FOUR_COLUMNS(3) LL_FOUR_COLUMNS(4) LL_FOUR_COLUMNS(5) LL_FOUR_COLUMNS(6)
+                LL_FOUR_COLUMNS(7)
         }
+        const __m512 f = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)scale));
+        const __m512 g =
+            TILES == 2 ? _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(scale + next))) : f;
+        const __m512 minus_f = _mm512_mul_ps(f, bias), minus_g = _mm512_mul_ps(g, bias);
+        (void)minus_g;
+        LL_EACH_TOKEN(LL_JOIN)
+        LL_EACH_TOKEN(LL_SUM)
+        if (i & 1) w += LL_LINE + 2 * BYTES;
     }
-    LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride) {
-        ll_store_avx512(out, c[t], add & LL_ADD);
-        ll_store_avx512(out + LL_TILE, d[t], add & LL_ADD);
-    }
+    LL_EACH_TOKEN(LL_STORE)
 }
 
 /* 16 rows of 16 words become 16 columns: four rounds that each exchange half of a row with its partner's. */
@@ -2544,7 +2626,7 @@ LL_INLINE LL_AVX512 void ll_pack_int8_avx512(void *out, const float *x, size_t s
             const ll_bits largest = {(uint32_t)_mm512_reduce_max_epi32(top)};
             const float max = largest.f, scale = max / 127.0f;
             if (!ll_fits_int8(max)) {
-                ll_pack_int8_group(a, from, GROUP, GROUP, t, tokens, offset);
+                ll_pack_int8_group(a, from, GROUP, GROUP, t, tokens, offset, LL_BIAS);
                 continue;
             }
             LL_UNROLL(int i = 0; i < GROUP; i += 16) {
@@ -2553,12 +2635,12 @@ LL_INLINE LL_AVX512 void ll_pack_int8_avx512(void *out, const float *x, size_t s
                 sum = _mm512_add_epi32(sum, q);
                 _mm_storeu_si128((__m128i *)(a + t * GROUP + i), _mm512_cvtepi32_epi8(q));
             }
-            const int32_t minus = -offset * _mm512_reduce_add_epi32(sum);
+            const int32_t minus = LL_BIAS - offset * _mm512_reduce_add_epi32(sum);
             memcpy(a + tokens * GROUP + 4 * t, &scale, 4);
             memcpy(a + tokens * (GROUP + 4) + 4 * t, &minus, 4);
         }
     for (int t = 0; whole < n && t < tokens; t++)
-        ll_pack_int8_group(a, x + (size_t)t * stride + whole, n - whole, GROUP, t, tokens, offset);
+        ll_pack_int8_group(a, x + (size_t)t * stride + whole, n - whole, GROUP, t, tokens, offset, LL_BIAS);
 }
 LL_AVX512 static void ll_pack_q8_avx512(void *out, const float *x, size_t stride, int n, int tokens) {
     ll_pack_int8_avx512(out, x, stride, n, tokens, LL_Q8_GROUP, 128);
@@ -2817,18 +2899,20 @@ LL_AVX2 static void ll_pack_q8_avx_vnni(void *out, const float *x, size_t stride
 #endif
 
 /* ---- Instances ---- */
-LL_TILE_FN(ll_tile_f32_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 0, 0)
-LL_TILE_FN(ll_rows_f32_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 0, 1)
-LL_TILE_FN(ll_tile_f16_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 1, 0)
-LL_TILE_FN(ll_rows_f16_avx512, LL_AVX512, LL_CASES_12, ll_tile_avx512, 1, 1)
-LL_TILE_FN(ll_pair_f32_avx512, LL_AVX512, LL_CASES_12, ll_pair_avx512, 0, 0)
-LL_TILE_FN(ll_tile_q8_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, 0, 1)
-LL_TILE_FN(ll_tile_q4_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, 1, 1)
-LL_TILE_FN(ll_pair_q8_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, 0, 2)
-LL_TILE_FN(ll_pair_q4_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, 1, 2)
+LL_TILE_FN(ll_tile_f32_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, NULL, 0, 0, 0, 1)
+LL_TILE_FN(ll_rows_f32_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, NULL, 0, 0, 1, 1)
+LL_TILE_FN(ll_tile_f16_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, NULL, 0, 1, 0, 1)
+LL_TILE_FN(ll_rows_f16_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, NULL, 0, 1, 1, 1)
 LL_TILE_FN(ll_tile_bf16_avx512, LL_AVX512, LL_CASES_12, ll_bf16_avx512, 0, 0)
-LL_TILE_FN(ll_tile_bf16_native, LL_AVX512_BF16, LL_CASES_12, ll_bf16_native, 0, 0)
-LL_TILE_FN(ll_pair_bf16_native, LL_AVX512_BF16, LL_CASES_12, ll_bf16_pair_native, 0, 0)
+LL_TILE_FN(ll_tile_bf16_native, LL_AVX512_BF16, LL_CASES_12, ll_bf16_native, NULL, 0, 1)
+LL_TILE_FN(ll_tile_q8_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, NULL, 0, 0, 1)
+LL_TILE_FN(ll_tile_q4_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, NULL, 0, 1, 1)
+LL_PROMPT_FN(ll_pair_f32_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, ahead, lines, 0, 0, 2)
+LL_PROMPT_FN(ll_pair_bf16_native, LL_AVX512_BF16, LL_CASES_12, ll_bf16_native, ahead, lines, 2)
+LL_PROMPT_FN(ll_pair_q8_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, ahead, lines, 0, 2)
+LL_PROMPT_FN(ll_pair_q4_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, ahead, lines, 1, 2)
+LL_PROMPT_FN(ll_wide_q8_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, ahead, lines, 0, 1)
+LL_PROMPT_FN(ll_wide_q4_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, ahead, lines, 1, 1)
 LL_TILE_FN(ll_tile_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0, 0)
 LL_TILE_FN(ll_rows_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0, 1)
 LL_TILE_FN(ll_tile_f16_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 1, 0)
@@ -2999,30 +3083,30 @@ LL_AVX2 static void ll_half_avx2(uint16_t *out, const float *x, int n) {
 
 /* clang-format off */
 static const ll_kernels ll_avx2 = {"avx2",
-    {{NULL, NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_avx2, NULL, 6}, {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6},
-     {ll_pack_q8_avx2, ll_tile_q8_avx2, NULL, 6}, {ll_pack_q4_avx2, ll_tile_q4_avx2, NULL, 6}},
+    {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_avx2, NULL, 6, 1}, {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6, 1},
+     {ll_pack_q8_avx2, ll_tile_q8_avx2, NULL, 6, 1}, {ll_pack_q4_avx2, ll_tile_q4_avx2, NULL, 6, 1}},
     {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_rows_f32_avx2, ll_rows_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
     ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, ll_swiglu_avx2};
 #ifdef LL_AVX_VNNI
 static const ll_kernels ll_avx_vnni = {"avxvnni",
-    {{NULL, NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_avx2, NULL, 6}, {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6},
-     {ll_pack_q8_avx_vnni, ll_tile_q8_avx_vnni, NULL, 4}, {ll_pack_q4_avx2, ll_tile_q4_avx_vnni, NULL, 4}},
+    {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_avx2, NULL, 6, 1}, {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6, 1},
+     {ll_pack_q8_avx_vnni, ll_tile_q8_avx_vnni, NULL, 4, 1}, {ll_pack_q4_avx2, ll_tile_q4_avx_vnni, NULL, 4, 1}},
     {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_rows_f32_avx2, ll_rows_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
     ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, ll_swiglu_avx2};
 #endif
-static const ll_kernels ll_avx512 = {"avx512",
-    {{NULL, NULL, NULL, 0}, {ll_pack_f32_avx512, ll_tile_f32_avx512, ll_pair_f32_avx512, 12},
-     {ll_pack_bf16_as_f32, ll_tile_bf16_avx512, NULL, 12}, {ll_pack_q8_avx512, ll_tile_q8_avx512, ll_pair_q8_avx512, 6},
-     {ll_pack_q4_avx512, ll_tile_q4_avx512, ll_pair_q4_avx512, 6}},
-    {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_rows_f32_avx512, ll_rows_f16_avx512}, ll_unpack_tile_avx512,
-    ll_half_avx2, ll_rotate_avx512, ll_dot_avx2, ll_softmax_avx512, ll_swiglu_avx512};
-static const ll_kernels ll_avx512_bf16 = {"avx512bf16",
-    {{NULL, NULL, NULL, 0}, {ll_pack_f32_avx512, ll_tile_f32_avx512, ll_pair_f32_avx512, 12},
-     {ll_pack_bf16_native, ll_tile_bf16_native, ll_pair_bf16_native, 12},
-     {ll_pack_q8_avx512, ll_tile_q8_avx512, ll_pair_q8_avx512, 6},
-     {ll_pack_q4_avx512, ll_tile_q4_avx512, ll_pair_q4_avx512, 6}},
-    {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_rows_f32_avx512, ll_rows_f16_avx512}, ll_unpack_tile_avx512,
-    ll_half_avx2, ll_rotate_avx512, ll_dot_avx2, ll_softmax_avx512, ll_swiglu_avx512};
+/* For each of two ways to multiply bf16, and two ways that suit processors: see above. */
+#define LL_AVX512_SET(name, text, pack_bf16, tile_bf16, prompt_bf16, bf16_tiles, q8, q4, int8_block, int8_tiles)                   \
+    static const ll_kernels name = {text, {{NULL, NULL, NULL, 0, 0},                                                  \
+        {ll_pack_f32_avx512, ll_tile_f32_avx512, ll_pair_f32_avx512, 12, 2},                                          \
+        {pack_bf16, tile_bf16, prompt_bf16, 12, bf16_tiles},                                                          \
+        {ll_pack_q8_avx512, ll_tile_q8_avx512, q8, int8_block, int8_tiles},                                           \
+        {ll_pack_q4_avx512, ll_tile_q4_avx512, q4, int8_block, int8_tiles}},                                          \
+        {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_rows_f32_avx512, ll_rows_f16_avx512}, ll_unpack_tile_avx512,    \
+        ll_half_avx2, ll_rotate_avx512, ll_dot_avx2, ll_softmax_avx512, ll_swiglu_avx512};
+LL_AVX512_SET(ll_avx512, "avx512", ll_pack_bf16_as_f32, ll_tile_bf16_avx512, NULL, 1, ll_pair_q8_avx512, ll_pair_q4_avx512, 6, 2)
+LL_AVX512_SET(ll_avx512_wide, "avx512wide", ll_pack_bf16_as_f32, ll_tile_bf16_avx512, NULL, 1, ll_wide_q8_avx512, ll_wide_q4_avx512, 12, 1)
+LL_AVX512_SET(ll_avx512_bf16, "avx512bf16", ll_pack_bf16_native, ll_tile_bf16_native, ll_pair_bf16_native, 2, ll_pair_q8_avx512, ll_pair_q4_avx512, 6, 2)
+LL_AVX512_SET(ll_avx512_bf16_wide, "avx512bf16wide", ll_pack_bf16_native, ll_tile_bf16_native, ll_pair_bf16_native, 2, ll_wide_q8_avx512, ll_wide_q4_avx512, 12, 1)
 /* clang-format on */
 #endif
 
@@ -3228,13 +3312,13 @@ LL_TILE_FN(ll_tile_q4_neon_dot, LL_DOTPROD, LL_CASES_6, ll_groups_neon_dot, 1, 0
 
 /* clang-format off */
 static const ll_kernels ll_neon = {"neon",
-    {{NULL, NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6}, {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6},
-     {ll_pack_q8, ll_tile_q8_neon, NULL, 6}, {ll_pack_q4, ll_tile_q4_neon, NULL, 6}},
+    {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6, 1}, {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6, 1},
+     {ll_pack_q8, ll_tile_q8_neon, NULL, 6, 1}, {ll_pack_q4, ll_tile_q4_neon, NULL, 6, 1}},
     {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_rows_f32_neon, ll_rows_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
     ll_rotate_neon, ll_dot_neon, ll_softmax_neon, ll_swiglu_neon};
 static const ll_kernels ll_neon_dot = {"neondot",
-    {{NULL, NULL, NULL, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6}, {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6},
-     {ll_pack_q8, ll_tile_q8_neon_dot, NULL, 6}, {ll_pack_q4, ll_tile_q4_neon_dot, NULL, 6}},
+    {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6, 1}, {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6, 1},
+     {ll_pack_q8, ll_tile_q8_neon_dot, NULL, 6, 1}, {ll_pack_q4, ll_tile_q4_neon_dot, NULL, 6, 1}},
     {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_rows_f32_neon, ll_rows_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
     ll_rotate_neon, ll_dot_neon, ll_softmax_neon, ll_swiglu_neon};
 /* clang-format on */
@@ -3255,7 +3339,10 @@ static const ll_kernels *ll_find_kernels(const char *name) {
                        __builtin_cpu_supports("avx512vnni");
 #endif
     const int bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+    const int wide = __builtin_cpu_is("intel"); /* see at the kernels why */
+    if (bf16 && (name ? !strcmp(name, ll_avx512_bf16_wide.name) : wide)) return &ll_avx512_bf16_wide;
     if (bf16 && (!name || !strcmp(name, ll_avx512_bf16.name))) return &ll_avx512_bf16;
+    if (avx512 && (name ? !strcmp(name, ll_avx512_wide.name) : wide)) return &ll_avx512_wide;
     if (avx512 && (!name || !strcmp(name, ll_avx512.name))) return &ll_avx512;
 #ifdef LL_AVX_VNNI
     if (avx_vnni && (!name || !strcmp(name, ll_avx_vnni.name))) return &ll_avx_vnni;
@@ -3295,6 +3382,17 @@ static const ll_kernels *ll_find_kernels(const char *name) {
 #undef LL_CASES_4
 #undef LL_CASES_6
 #undef LL_CASES_12
+#undef LL_PROMPT_FN
+#undef LL_AVX512_SET
+#undef LL_EACH_TOKEN
+#undef LL_DECLARE
+#undef LL_START
+#undef LL_DOT
+#undef LL_FOUR_COLUMNS
+#undef LL_JOIN
+#undef LL_SUM
+#undef LL_STORE
+#undef LL_FUTEX
 #undef LL_TILE_FN
 
 #endif /* LLAMA_C */

@@ -1,7 +1,7 @@
 /* llama.h - run Llama-family language models on a CPU. C99, no dependencies.
  *
  * Two files: compile llama.c beside your program (cc -O2 -c llama.c; add -fopenmp for threads),
- * or write in exactly one C source file
+ * or write in exactly one C or C++ source file
  *
  *     #define LLAMA_IMPLEMENTATION
  *     #include "llama.h"
@@ -98,8 +98,8 @@ typedef struct {
     int n_ctx;     /* length of the context in tokens; 0: the model's seq_len. May exceed seq_len. */
     int n_threads; /* 0: one per core; at most 1024; ignored without OpenMP */
     int n_batch;   /* most tokens evaluated at once; 0: 256. Memory grows with it. */
-    /* The set of inner loops: "plain", "avx2", "avxvnni", "avx512", "avx512bf16", "neon", "neondot"; NULL: the fastest
-       that this processor has. Sets round differently in the last bits. */
+    /* The set of inner loops: "plain", "avx2", "avxvnni", "avx512", "avx512bf16", the same two with "wide" behind
+       them, "neon", "neondot"; NULL: the fastest that this processor has. Sets round differently in the last bits. */
     const char *kernels;
     /* Called by the thread in llama_forward or llama_score, at least once a layer, with the share of
      * the call's work that is done, 0..1. Return nonzero to cancel: the call then fails and the
@@ -150,7 +150,7 @@ LLAMA_API const float *llama_forward(llama_context *context, const int *tokens, 
 LLAMA_API int llama_score(llama_context *context, const int *tokens, int n, float *logprobs, llama_error *err);
 
 /* The logits (vocab_size) after the last token of the sequence, as llama_forward returned them; NULL if there are none:
- * the sequence is empty, was rewound, or a call failed. */
+ * the sequence is empty, was rewound, or a call was cancelled. */
 LLAMA_API const float *llama_logits(const llama_context *context);
 
 LLAMA_API int llama_position(const llama_context *context);       /* tokens in the sequence */
@@ -204,8 +204,8 @@ LLAMA_API int llama_sample(llama_sampler *sampler, const float *logits, llama_er
 LLAMA_API void llama_sampler_accept(llama_sampler *sampler, int token);
 
 /* Forgets the last n tokens, sampled or accepted, when the context they went into is rewound by n. The penalty then
- * sees the window of that time, if n is at most 1024; beyond that it sees what is left. The random generator goes on.
- */
+ * sees the window of that time, if all that was taken back in a row is at most 1024; beyond that it sees what is left.
+ * The random generator goes on. */
 LLAMA_API void llama_sampler_rewind(llama_sampler *sampler, int n);
 
 /* As it was when it was created: no tokens, the generator at its seed. */

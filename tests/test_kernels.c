@@ -12,7 +12,7 @@
 #include "checkpoint.c"
 #include "reference.c"
 
-static const ll_kernels *sets[8];
+static const ll_kernels *sets[10];
 static int n_sets;
 
 static const int columns[] = {1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 100, 127, 128, 129, 172, 257, 1030};
@@ -70,7 +70,8 @@ static double rounding(int n) { return (4 + 2 * sqrt(n)) * (double)FLT_EPSILON; 
 
 static void find_sets(void) {
     TEST("sets of kernels by name") {
-        static const char *const names[] = {"plain", "avx2", "avxvnni", "avx512", "avx512bf16", "neon", "neondot"};
+        static const char *const names[] = {"plain",      "avx2",           "avxvnni", "avx512", "avx512wide",
+                                            "avx512bf16", "avx512bf16wide", "neon",    "neondot"};
         int fastest = 0;
         for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
             const ll_kernels *k = ll_find_kernels(names[i]);
@@ -453,8 +454,9 @@ static void check_tiles(ll_type type, int n, uint64_t *seed) {
     free(w), unaligned_free(x), unaligned_free(tile);
 }
 
-/* Two tiles at a time give, bit for bit, what each gives alone: results do not depend on how tiles are dealt. */
-static void check_pairs(ll_type type, int n, uint64_t *seed) {
+/* A prompt's kernel gives, bit for bit, what each tile gives alone, and alone with each token: results do not depend on
+ * how tiles and tokens are dealt out. */
+static void check_prompts(ll_type type, int n, uint64_t *seed) {
     const size_t bytes = ll_tile_bytes(type, n), out_floats = (size_t)LL_BLOCK * 2 * LL_TILE;
     float *w = xmalloc((size_t)(n * LL_TILE) * sizeof *w), *x = xmalloc((size_t)(n * LL_BLOCK) * sizeof *x);
     unsigned char *tiles = unaligned(2 * bytes);
@@ -465,21 +467,25 @@ static void check_pairs(ll_type type, int n, uint64_t *seed) {
     }
     for (int k = 0; k < n * LL_BLOCK; k++) x[k] = (float)gauss(seed);
     for (int s = 0; s < n_sets; s++)
-        for (int tokens = 1; sets[s]->type[type].pair && tokens <= sets[s]->type[type].block; tokens++)
-            for (int how = 0; how <= (LL_ADD | LL_AHEAD); how++) {
-                float *both = marked(out_floats), *each = marked(out_floats);
-                sets[s]->type[type].pack(packed, x, (size_t)n, n, tokens);
-                sets[s]->type[type].pair(both, 2 * LL_TILE, tiles, packed, n, tokens, how);
-                for (size_t i = 0; i < 2; i++)
-                    sets[s]->type[type].tile(each + i * LL_TILE, 2 * LL_TILE, tiles + i * bytes, packed, n, tokens,
-                                             how & LL_ADD);
-                /* Few tokens alone keep four sums apart: there the last bits may differ. */
-                const float bound = tokens > 2 ? 0 : (float)rounding(n) * (float)n * 4;
-                int bad = 0;
-                for (size_t i = 0; i < out_floats; i++) bad += !(fabsf(both[i] - each[i]) <= bound);
-                if (!CHECK(bad == 0))
+        for (int tokens = 1; tokens <= sets[s]->type[type].block; tokens++)
+            for (int add = 0; add <= 1; add++) {
+                const ll_product_kernels *k = &sets[s]->type[type];
+                float *all = marked(out_floats), *each = marked(out_floats), *one = marked(out_floats);
+                k->pack(packed, x, (size_t)n, n, tokens);
+                for (int i = 0; i < k->tiles; i++)
+                    k->tile(each + i * LL_TILE, 2 * LL_TILE, tiles + (size_t)i * bytes, packed, n, tokens, add);
+                if (k->prompt)
+                    k->prompt(all, 2 * LL_TILE, tiles, packed, n, tokens, add, tiles, random_int(seed, 0, 3));
+                for (int t = 0; t < tokens; t++) {
+                    k->pack(packed, x + (size_t)t * (size_t)n, (size_t)n, n, 1);
+                    for (int i = 0; i < k->tiles; i++)
+                        k->tile(one + t * 2 * LL_TILE + i * LL_TILE, 2 * LL_TILE, tiles + (size_t)i * bytes, packed, n,
+                                1, add);
+                }
+                if (!CHECK(!memcmp(one, each, out_floats * sizeof *one)) ||
+                    !CHECK(!k->prompt || !memcmp(all, each, out_floats * sizeof *all)))
                     printf("  %s, %s, %d columns, %d tokens\n", sets[s]->name, type_names[type], n, tokens);
-                unaligned_free(both), unaligned_free(each);
+                unaligned_free(all), unaligned_free(each), unaligned_free(one);
             }
     free(w), free(x), unaligned_free(tiles), free(packed);
 }
@@ -492,7 +498,7 @@ static void test_products(void) {
             uint64_t seed = 8;
             for (int c = 0; c < N_COLUMNS; c++) check_tiles(types[i], columns[c], &seed);
             for (int c = 0; c < 20; c++) check_tiles(types[i], random_int(&seed, 1, 400), &seed);
-            for (int c = 0; c < N_COLUMNS; c++) check_pairs(types[i], columns[c], &seed);
+            for (int c = 0; c < N_COLUMNS; c++) check_prompts(types[i], columns[c], &seed);
         }
     }
     TEST("q8 and q4: extreme integers do not overflow") {

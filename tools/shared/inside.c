@@ -100,7 +100,7 @@ inside_kernels inside_find_kernels(void) {
     const inside_kernels out = {.block = k->type[LL_F32].block,
                                 .pack = k->type[LL_F32].pack,
                                 .tile = k->type[LL_F32].tile,
-                                .pair = k->type[LL_F32].pair,
+                                .pair = k->type[LL_F32].tiles == 2 ? k->type[LL_F32].prompt : NULL,
                                 .softmax = k->softmax,
                                 .swiglu = k->swiglu};
     return out;

@@ -53,12 +53,15 @@ int inside_kv_bytes(const llama_context *c);                 /* of a value of th
 enum { INSIDE_BLOCK = 12 }; /* most rows of a block */
 
 typedef void inside_tile_fn(float *out, size_t out_stride, const void *w, const void *a, int n, int rows, int add);
+typedef void inside_pair_fn(float *out, size_t out_stride, const void *w, const void *a, int n, int rows, int add,
+                            const void *ahead, int lines); /* lines 0: nothing is fetched ahead */
 
 /* The float32 kernels that are the fastest here. */
 typedef struct {
     int block; /* rows of a that a tile is multiplied by at a time */
     void (*pack)(void *out, const float *x, size_t stride, int n, int rows);
-    inside_tile_fn *tile, *pair; /* by one tile; by two, NULL if that is no faster */
+    inside_tile_fn *tile; /* by one tile */
+    inside_pair_fn *pair; /* by two that follow each other, with the same bits; NULL if that is no faster */
     float (*softmax)(float *x, int n, float *max);
     void (*swiglu)(float *a, const float *b, int n);
 } inside_kernels;

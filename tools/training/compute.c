@@ -203,12 +203,13 @@ static void narrow_tile(const compute *c, float *out, size_t stride, int cols, c
 }
 
 /* A block of rows by a tile of columns, two tiles, or what there is of a last one. Two tiles at once give what they
- * give one by one, except where a kernel sums one or two rows in another order. */
+ * give one by one. */
 static void multiply_block(const compute *c, float *out, size_t stride, const float *tile, int width,
                            const float *block, int k, int rows, int add) {
-    inside_tile_fn *one = c->kernels.tile, *pair = c->kernels.pair;
+    inside_tile_fn *one = c->kernels.tile;
+    inside_pair_fn *pair = c->kernels.pair;
     if (width < COLS) narrow_tile(c, out, stride, width, tile, block, k, rows, add);
-    else if (width == 2 * COLS && pair && rows > 2) pair(out, stride, tile, block, k, rows, add);
+    else if (width == 2 * COLS && pair) pair(out, stride, tile, block, k, rows, add, NULL, 0);
     else
         for (int j = 0; j < width; j += COLS) one(out + j, stride, tile + (size_t)j * (size_t)k, block, k, rows, add);
 }
