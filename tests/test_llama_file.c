@@ -204,7 +204,8 @@ static void writer_threads(int n) {
 #endif
 }
 
-static const char *const sets[] = {"plain", "avx2", "avxvnni", "avx512", "avx512bf16", "neon", "neondot"};
+static const char *const sets[] = {"plain",      "avx2",           "avxvnni", "avx512", "avx512wide",
+                                   "avx512bf16", "avx512bf16wide", "neon",    "neondot"};
 enum { N_SETS = sizeof sets / sizeof *sets };
 
 static llama_context *context_with(const char *set, const llama_model *m, int n_batch, int n_threads) {
@@ -346,6 +347,59 @@ static void test_threads(void) {
             free(first), llama_free(loaded), free(f.bytes), model_free(m);
         }
     }
+}
+
+/* How many of the calls that a text of n tokens is cut into, at random places, give other logits than its tokens one by
+ * one, which are in want (n, vocab_size). cut 0: into none. */
+static int other_logits(llama_context *c, const int *tokens, int n, int cut, const float *want, int vocab_size,
+                        uint64_t *seed) {
+    int other = 0;
+    llama_rewind(c, 0);
+    for (int at = 0, some; at < n; at += some) {
+        some = cut ? random_int(seed, 1, cut) : n;
+        if (some > n - at) some = n - at;
+        const float *logits = llama_forward(c, tokens + at, some, &err);
+        if (!CHECK(logits)) return -1;
+        other += memcmp(logits, want + (size_t)(at + some - 1) * (size_t)vocab_size,
+                        (size_t)vocab_size * sizeof *logits) != 0;
+    }
+    return other;
+}
+
+/* For a set of kernels a token's sums come in one order: however a text is cut into calls, its logits are the same bits. */
+static void test_order(void) {
+    enum { N = 70 };
+    static const int some[] = {0, 7, 2}; /* two query heads to a kv head, and one */
+    static const char *const names[] = {"one order of sums, f32", "one order of sums, bf16", "one order of sums, q8",
+                                        "one order of sums, q4"};
+    uint64_t seed = 31;
+    for (int type = 0; type < 4; type++)
+        for (int i = 0; i < 3; i++) {
+            TEST(names[type]) {
+                model *m = model_make(shapes[some[i]], INSIDE_F32 + type, seed++);
+                file f = build(m, NULL);
+                llama_model *loaded = llama_load_memory(f.bytes, f.size, NULL, &err);
+                const int vocab_size = m->shape.vocab_size;
+                float *want = xmalloc((size_t)N * (size_t)vocab_size * sizeof *want);
+                int tokens[N];
+                for (int t = 0; t < N; t++) tokens[t] = random_int(&seed, 0, vocab_size - 1);
+                for (size_t s = 0; loaded && s < sizeof sets / sizeof *sets; s++) {
+                    const llama_options o = {.n_ctx = N, .n_batch = 50, .n_threads = 1, .kernels = sets[s]};
+                    llama_context *c = llama_context_create(loaded, &o, NULL);
+                    for (int t = 0; c && t < N; t++) {
+                        const float *logits = llama_forward(c, tokens + t, 1, &err);
+                        if (CHECK(logits))
+                            memcpy(want + (size_t)t * (size_t)vocab_size, logits, (size_t)vocab_size * sizeof *want);
+                    }
+                    const int cuts[] = {0, 2, 3, 5, 7, 13, 40};
+                    for (size_t k = 0; c && k < sizeof cuts / sizeof *cuts; k++)
+                        if (!CHECK(other_logits(c, tokens, N, cuts[k], want, vocab_size, &seed) == 0))
+                            printf("  %s, up to %d tokens a call\n", sets[s], cuts[k]);
+                    llama_context_free(c);
+                }
+                free(want), llama_free(loaded), free(f.bytes), model_free(m);
+            }
+        }
 }
 
 static void test_loading(void) {
@@ -1051,6 +1105,7 @@ int main(void) {
     writer_threads(1);
     test_forward();
     test_threads();
+    test_order();
     test_loading();
     test_header();
     test_table();
