@@ -1101,7 +1101,7 @@ struct llama_context {
     void *user;
     int n_ctx, n_batch, n_threads, position;
     int logits_at;                /* the position that logits belong to; 0: none */
-    double alone_until, patience; /* seconds, and how often in a row a team was no help: see ll_judge_team */
+    double alone_until, patience; /* when a team is tried again, and in how many times what the last try cost */
     int rope_ready;               /* positions whose rotations are computed */
     volatile int cancelled;       /* written by thread 0 before a barrier, read by all after it */
     /* Rows of activations are padded to whole tiles: a stride is a multiple of LL_TILE. */
@@ -1320,7 +1320,8 @@ static void ll_multiply_tiles(const llama_context *c, const ll_product *p, int f
     const int blocks = ll_blocks(c, w, n);
     const ll_type type = ll_packed_type(w);
     const size_t tile_bytes = ll_tile_bytes(type, w->cols);
-    const unsigned char *tile = (const unsigned char *)w->data + (size_t)(first / LL_TILE) * tile_bytes;
+    const unsigned char *at = (const unsigned char *)w->data + (size_t)(first / LL_TILE) * tile_bytes, *tile = at;
+    const int lies_there = type == w->type || w->type == LL_F32_ROWS; /* 16 rows have as many bytes as their tile */
     if (type != w->type) {
         const size_t values = (size_t)LL_TILE * (size_t)w->cols;
         for (int i = 0; i < tiles; i++)
@@ -1328,14 +1329,14 @@ static void ll_multiply_tiles(const llama_context *c, const ll_product *p, int f
         tile = (const unsigned char *)scratch;
     }
     const ll_product_kernels *k = &c->kernels->type[type];
-    const ll_fetching f = ll_plan_fetching(type == w->type ? (size_t)tiles * tile_bytes : 0, w->cols, blocks);
+    const ll_fetching f = ll_plan_fetching(lies_there ? (size_t)tiles * tile_bytes : 0, w->cols, blocks);
     for (int b = 0; b < blocks; b++) {
         const ll_range t = ll_block(n, blocks, b);
         float *out = p->out + (size_t)t.begin * p->stride + first;
         const unsigned char *packed = c->packed + (size_t)t.begin * ll_packed_bytes(type, w->cols);
         const int turn = b - f.first_block;
         /* As a number: a pointer must not leave the matrix, what is only a hint may. */
-        const uintptr_t ahead = (uintptr_t)tile + (size_t)tiles * tile_bytes + (size_t)(turn < 0 ? 0 : turn) * f.bytes;
+        const uintptr_t ahead = (uintptr_t)at + (size_t)tiles * tile_bytes + (size_t)(turn < 0 ? 0 : turn) * f.bytes;
         if (n >= LL_FEW && k->prompt && tiles == k->tiles)
             k->prompt(out, p->stride, tile, packed, w->cols, t.end - t.begin, p->add, (const void *)ahead,
                       turn < 0 ? 0 : f.lines);
@@ -1698,13 +1699,13 @@ static void ll_evaluate(ll_team team, llama_context *c, const int *tokens, int n
     }
 }
 
-/* Whether the team was worth its call of so many seconds. Alone, thread 0 would have taken the time that it worked,
- * times all parts over its own. On a machine that is busy with something else that can be less, by far: each step ends
- * with the last thread, and one that is kept from its core comes some milliseconds late. Then calls run alone for a
- * while, which is longer each time that another try fails, until what a try costs is a small part of it. */
+/* Whether the team was worth its call of so many seconds. Alone, thread 0 would have taken the time that it worked, times
+ * all parts over its own. On a machine that is busy with something else that can be less, by far: each step ends with the
+ * last thread, and one that is kept from its core comes some milliseconds late. Then calls run alone for a while: four
+ * times what this one lost, and where the next try fails too, twenty times, so that tries cost a twentieth. */
 static void ll_judge_team(llama_context *c, const ll_sync *s, double seconds) {
     const double alone = s->own > 0 ? s->busy * s->all / s->own : seconds;
-    c->patience = alone >= seconds ? 0 : c->patience < 16 ? 4 * c->patience + 1 : c->patience;
+    c->patience = alone >= seconds ? 0 : c->patience ? 20 : 4;
     c->alone_until = ll_seconds() + c->patience * (seconds - alone);
 }
 
@@ -2527,8 +2528,8 @@ LL_INLINE LL_AVX512 void ll_groups_avx512(float *out, size_t out_stride, const v
                     : "+r"(y)); /* else clang adds an index to it, which takes the broadcast out of the instruction */
             LL_FOUR_COLUMNS(0)
             LL_FOUR_COLUMNS(1)
-            LL_FOUR_COLUMNS(2) LL_FOUR_COLUMNS(3) LL_FOUR_COLUMNS(4) LL_FOUR_COLUMNS(5) LL_FOUR_COLUMNS(6)
-                LL_FOUR_COLUMNS(7)
+            LL_FOUR_COLUMNS(2)
+            LL_FOUR_COLUMNS(3) LL_FOUR_COLUMNS(4) LL_FOUR_COLUMNS(5) LL_FOUR_COLUMNS(6) LL_FOUR_COLUMNS(7)
         }
         const __m512 f = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)scale));
         const __m512 g =
