@@ -36,8 +36,8 @@ says() { # TEXT ARGUMENTS: so does the model, greedily
     name="$name, run"
     want=$1
     shift
-    got=$("$RUN" "$out" -t 0 "$@" 2>&1)
-    if [ "$got" = "$want" ]; then ok; else bad "said $got"; fi
+    got=$("$RUN" "$out" -t 0 "$@" 2>"$T/stderr") # which may say that the text is longer than the model is used to
+    if [ "$got" = "$want" ]; then ok; else bad "said $got, $(cat "$T/stderr")"; fi
 }
 
 # refuses NAME STATUS LINES WORD ARGUMENTS: so many lines on stderr, WORD among them, and no file written or changed.

@@ -6,8 +6,13 @@
  *   4. The model    forward, loss, backward
  *   5. AdamW
  *
- * In comments d followed by a name is the derivative of the loss by that value: dx for x. Everything is (rows, cols),
- * row-major, and a row of an activation is a token. With y = x . w^T the rules for a product are
+ * In comments d followed by a name is the derivative of the loss by that value, how much the loss rises for a little
+ * more of it: dx for x. The chain rule in one sentence: if x has a part in some values y, and in the loss only through
+ * them, then dx is the sum over all y of dy times the derivative of y by x. So the backward pass begins at the loss and
+ * goes through the steps of the forward pass in reverse; each makes, of the derivatives by what it gave, those by what
+ * it got, and needs to know nothing of what comes after it.
+ *
+ * Everything is (rows, cols), row-major, and a row of an activation is a token. With y = x . w^T the chain rule says
  *
  *     dx = dy . w        dw += dy^T . x
  *
@@ -402,8 +407,9 @@ static void rotate(grad *g, real *qkv, int back) {
  *     dscore = p * (dp - sum(p * dp)), where sum(p * dp) = sum(mixed * dmixed)
  *     dq = dscore . k          dk = dscore^T . q
  *
- * Some queries at a time; the backward pass computes p again from q, k and the logarithm of the sum, which takes
- * less time than to write and read it (arXiv:2205.14135). ---- */
+ * Some queries at a time; the backward pass computes p again, which takes less time than to write and read it
+ * (arXiv:2205.14135). For that one number a query is kept, the logarithm of the sum of e^score: p = e^score / sum is
+ * e^(score - log sum). ---- */
 
 typedef struct { /* where a head's rows lie in q, k, v and mixed, from one token of a sequence on */
     size_t q, k, v, mixed;
@@ -637,8 +643,22 @@ static void backward_layer(grad *g, int l) {
     norm_back(g, g->dx, dw->attention_norm, g->dnormed, a->x, a->scale, w->attention_norm);
 }
 
-/* The loss of tokens first..first + count, and in place of their logits its derivative by them, times share:
- * with p = softmax(logits), loss = -log p[next], dlogits = p - (1 at next). */
+/* The loss of tokens first..first + count, and in place of their logits x its derivative by them, times share.
+ *
+ * The loss is -log p[next] with p = softmax(x), that is p[i] = e^x[i] / sum of all e^x. The logarithm of a quotient is
+ * a difference:
+ *
+ *     loss = log(sum of all e^x) - x[next]
+ *
+ * so that the logarithm of the sum is all that has to be computed. No p is needed, which may be too small for a float,
+ * and its logarithm then -infinity. The derivative of the first term by x[i] is e^x[i] / sum, which is p[i]; that of
+ * x[next] is 1 for i = next and 0 for the others:
+ *
+ *     dx[i] = p[i] - (i == next)
+ *
+ * Each token is to lose as much as it was believed in, and the right one to gain what it lacked; where the model is
+ * sure and right nothing changes. Softmax takes the largest x off all of them, so that no e^x overflows, and here it
+ * is added to the logarithm again. */
 static void cross_entropy_tokens(const void *with, int begin, int end) {
     const work *o = with;
     const int vocab = o->g->f.vocab_size;
@@ -701,6 +721,12 @@ double grad_operations(const llama_config *f, int backward) {
 /* ==== 5. AdamW ==================================================================================
  *     m = beta1 m + (1 - beta1) dw        v = beta2 v + (1 - beta2) dw^2
  *     w -= rate * (m' / (sqrt(v') + epsilon) + decay * w), with m' = m / (1 - beta1^step), v' likewise
+ *
+ * m and v are means of the last derivatives and of their squares, in which older ones count less and less. Both begin
+ * as 0, so that in the first steps they are means of a few derivatives and many zeros: after the first, m is dw / 10
+ * and v is dw^2 / 20 (beta1 0.9, beta2 0.95), and m / sqrt(v) is 0.45 where it should be 1; with the more usual beta2
+ * of 0.999 it would be 3.2, and the first steps, of random weights, the longest. What the derivatives count for in
+ * them adds up to 1 - beta^step; divided by that, they are means of derivatives alone. Later it is as good as 1.
  */
 static void square_parts(const void *with, int begin, int end) {
     const grad *g = with;
