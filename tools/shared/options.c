@@ -8,7 +8,7 @@
 #include <string.h>
 
 static const command_line *command;
-static unsigned char given[64]; /* by the option's place in the table */
+static unsigned char given[256]; /* by the option's place in the table */
 
 int option_was_given(const void *to) {
     for (int i = 0; i < command->n_options; i++)

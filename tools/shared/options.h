@@ -6,13 +6,13 @@
 #define OPTIONS_H
 
 typedef enum {
-    FLAG,
-    OFF,   /* takes no value, and makes an int 1, or 0 */
-    TEXT,  /* const char * */
-    WHOLE, /* int */
-    REAL,  /* double */
-    HELP,
-    VERSION /* print, and end the program */
+    FLAG,   /* takes no value, and makes an int 1 */
+    OFF,    /* makes it 0 */
+    TEXT,   /* const char * */
+    WHOLE,  /* int */
+    REAL,   /* double */
+    HELP,   /* prints it, and ends the program */
+    VERSION /* so does this */
 } option_kind;
 
 typedef struct {
