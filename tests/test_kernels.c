@@ -197,7 +197,7 @@ static void test_tiles(void) {
                         double got = row[k], want = r < count ? x[r * n + k] : 0, tolerance = 0;
                         bad += got != tile_value(type, tile, r, k);
                         if (type == LL_BF16) want = exactly_bf16(want);
-                        /* A step is at most 1/127 of the largest value, or 1/5: see writer.h. */
+                        /* A step is at most 1/127 of the largest value, or 1/5: see writer.c. */
                         if (type == LL_Q8 && r < count) tolerance = 0.51 / 127 * 5;
                         if (type == LL_Q4 && r < count) tolerance = 5;
                         bad += !(fabs(got - want) <= tolerance);
