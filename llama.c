@@ -2906,14 +2906,18 @@ LL_TILE_FN(ll_tile_f16_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, NULL, 0
 LL_TILE_FN(ll_rows_f16_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, NULL, 0, 1, 1, 1)
 LL_TILE_FN(ll_tile_bf16_avx512, LL_AVX512, LL_CASES_12, ll_bf16_avx512, 0, 0)
 LL_TILE_FN(ll_tile_bf16_native, LL_AVX512_BF16, LL_CASES_12, ll_bf16_native, NULL, 0, 1)
-LL_TILE_FN(ll_tile_q8_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, NULL, 0, 0, 1)
-LL_TILE_FN(ll_tile_q4_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, NULL, 0, 1, 1)
 LL_PROMPT_FN(ll_pair_f32_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, ahead, lines, 0, 0, 2)
 LL_PROMPT_FN(ll_pair_bf16_native, LL_AVX512_BF16, LL_CASES_12, ll_bf16_native, ahead, lines, 2)
 LL_PROMPT_FN(ll_pair_q8_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, ahead, lines, 0, 2)
 LL_PROMPT_FN(ll_pair_q4_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, ahead, lines, 1, 2)
 LL_PROMPT_FN(ll_wide_q8_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, ahead, lines, 0, 1)
 LL_PROMPT_FN(ll_wide_q4_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, ahead, lines, 1, 1)
+static void ll_tile_q8_avx512(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
+    ll_wide_q8_avx512(out, out_stride, w, a, n, tokens, add, NULL, 0);
+}
+static void ll_tile_q4_avx512(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
+    ll_wide_q4_avx512(out, out_stride, w, a, n, tokens, add, NULL, 0);
+}
 LL_TILE_FN(ll_tile_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0, 0)
 LL_TILE_FN(ll_rows_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0, 1)
 LL_TILE_FN(ll_tile_f16_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 1, 0)
