@@ -67,16 +67,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef _OPENMP
+#if defined(_OPENMP) && defined(__GNUC__)
+#define LL_THREADS
 #include <omp.h>
-#endif
-
-#if defined(__unix__) || defined(__APPLE__)
-#define LL_POSIX
 #include <sched.h>
-#endif
-
-#if defined(__linux__) && defined(_OPENMP)
+#ifdef __linux__
 #define LL_FUTEX
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -84,8 +79,9 @@
 extern long syscall(long number, ...); /* which unistd.h hides from strict C99 */
 #endif
 #endif
+#endif
 
-#if !defined(LLAMA_NO_MMAP) && defined(LL_POSIX)
+#if !defined(LLAMA_NO_MMAP) && (defined(__unix__) || defined(__APPLE__))
 #define LL_MMAP
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -172,8 +168,10 @@ struct llama_model {
     ll_owner file_owner;
 };
 
-/* Writes code and message, with control characters masked: file names are hostile too. Returns NULL. */
-static void *ll_fail(llama_error *err, int code, const char *format, ...) {
+enum { LL_BAD = LLAMA_BAD_FILE }; /* what most failures of this room are */
+
+/* Writes code and message, with control characters masked: file names are hostile too. Returns -1. */
+static int ll_fail(llama_error *err, int code, const char *format, ...) {
     if (err) {
         err->code = code;
         va_list args;
@@ -183,7 +181,7 @@ static void *ll_fail(llama_error *err, int code, const char *format, ...) {
         for (char *p = err->text; *p; p++)
             if ((unsigned char)*p < 32 || *p == 127) *p = '?';
     }
-    return NULL;
+    return -1;
 }
 
 /* The two operations that every size goes through: SIZE_MAX instead of wrapping. */
@@ -222,10 +220,6 @@ static const void *ll_take(ll_reader *r, size_t count, size_t item) {
     const unsigned char *p = r->data + r->at;
     r->at += count * item;
     return p;
-}
-
-static const float *ll_take_floats(ll_reader *r, size_t count) {
-    return (const float *)ll_take(r, count, sizeof(float));
 }
 
 static ll_matrix ll_take_matrix(ll_reader *r, int rows, int cols, size_t group) {
@@ -267,24 +261,19 @@ static int ll_check_config(const llama_config *f, const char *name, llama_error 
     /* 2^28 keeps a row padded to a tile, or a head's pair of halves, well inside an int. */
     for (int i = 0; i < 8; i++)
         if (value[i] < 1 || value[i] > 1 << 28)
-            return ll_fail(err, LLAMA_BAD_FILE,
-                           "%s: %s is %d, not between 1 and %d: not a checkpoint, or a damaged one", name, names[i],
-                           value[i], 1 << 28),
-                   -1;
-    if (f->head_dim % 2) return ll_fail(err, LLAMA_BAD_FILE, "%s: head_dim is %d, not even", name, f->head_dim), -1;
+            return ll_fail(err, LL_BAD, "%s: %s is %d, not between 1 and %d: not a checkpoint, or a damaged one", name,
+                           names[i], value[i], 1 << 28);
+    if (f->head_dim % 2) return ll_fail(err, LL_BAD, "%s: head_dim is %d, not even", name, f->head_dim);
     if (f->n_heads % f->n_kv_heads)
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: n_heads %d is no multiple of n_kv_heads %d", name, f->n_heads,
-                       f->n_kv_heads),
-               -1;
+        return ll_fail(err, LL_BAD, "%s: n_heads %d is no multiple of n_kv_heads %d", name, f->n_heads, f->n_kv_heads);
     if (ll_mul((size_t)f->n_heads, (size_t)f->head_dim) > 1 << 28)
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: n_heads %d x head_dim %d is too large", name, f->n_heads, f->head_dim),
-               -1;
+        return ll_fail(err, LL_BAD, "%s: n_heads %d x head_dim %d is too large", name, f->n_heads, f->head_dim);
     if (f->n_layers > 1 << 24)
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: n_layers is %d, more than %d", name, f->n_layers, 1 << 24), -1;
+        return ll_fail(err, LL_BAD, "%s: n_layers is %d, more than %d", name, f->n_layers, 1 << 24);
     if (!(f->norm_eps >= 0 && f->norm_eps <= 1))
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: norm_eps is %g, not between 0 and 1", name, (double)f->norm_eps), -1;
+        return ll_fail(err, LL_BAD, "%s: norm_eps is %g, not between 0 and 1", name, (double)f->norm_eps);
     if (!(f->rope_theta > 0 && f->rope_theta <= FLT_MAX))
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: rope_theta is %g, not above 0", name, (double)f->rope_theta), -1;
+        return ll_fail(err, LL_BAD, "%s: rope_theta is %g, not above 0", name, (double)f->rope_theta);
     return 0;
 }
 
@@ -293,7 +282,7 @@ static int ll_read_config(llama_config *f, const unsigned char *p, const char *n
     f->dim = ll_i32(p), f->hidden_dim = ll_i32(p + 4), f->n_layers = ll_i32(p + 8), f->n_heads = ll_i32(p + 12);
     f->n_kv_heads = ll_i32(p + 16), f->vocab_size = ll_i32(p + 20), f->seq_len = ll_i32(p + 24);
     if (f->dim > 0 && f->dim <= 1 << 28 && f->n_heads > 0 && f->dim % f->n_heads) /* else ll_check_config says more */
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: dim %d is no multiple of n_heads %d", name, f->dim, f->n_heads), -1;
+        return ll_fail(err, LL_BAD, "%s: dim %d is no multiple of n_heads %d", name, f->dim, f->n_heads);
     f->head_dim = f->n_heads > 0 ? f->dim / f->n_heads : 1;
     f->norm_eps = 1e-5f;
     f->rope_theta = 10000.0f;
@@ -310,16 +299,16 @@ static void ll_layout_v0(llama_model *m, ll_reader *r) {
     const llama_config *f = &m->config;
     const int q = f->n_heads * f->head_dim, kv = f->n_kv_heads * f->head_dim;
     m->embedding = ll_take_matrix(r, f->vocab_size, f->dim, 0);
-    LL_EACH_LAYER(m) w->attention_norm = ll_take_floats(r, (size_t)f->dim);
+    LL_EACH_LAYER(m) w->attention_norm = (const float *)ll_take(r, (size_t)f->dim, sizeof(float));
     LL_EACH_LAYER(m) w->wq = ll_take_matrix(r, q, f->dim, 0);
     LL_EACH_LAYER(m) w->wk = ll_take_matrix(r, kv, f->dim, 0);
     LL_EACH_LAYER(m) w->wv = ll_take_matrix(r, kv, f->dim, 0);
     LL_EACH_LAYER(m) w->wo = ll_take_matrix(r, f->dim, q, 0);
-    LL_EACH_LAYER(m) w->ffn_norm = ll_take_floats(r, (size_t)f->dim);
+    LL_EACH_LAYER(m) w->ffn_norm = (const float *)ll_take(r, (size_t)f->dim, sizeof(float));
     LL_EACH_LAYER(m) w->w1 = ll_take_matrix(r, f->hidden_dim, f->dim, 0);
     LL_EACH_LAYER(m) w->w2 = ll_take_matrix(r, f->dim, f->hidden_dim, 0);
     LL_EACH_LAYER(m) w->w3 = ll_take_matrix(r, f->hidden_dim, f->dim, 0);
-    m->final_norm = ll_take_floats(r, (size_t)f->dim);
+    m->final_norm = (const float *)ll_take(r, (size_t)f->dim, sizeof(float));
     ll_take(r, (size_t)f->seq_len * (size_t)f->head_dim, sizeof(float)); /* rotary tables */
     m->classifier = f->shared_classifier ? m->embedding : ll_take_matrix(r, f->vocab_size, f->dim, 0);
 }
@@ -328,9 +317,9 @@ static void ll_layout_v0(llama_model *m, ll_reader *r) {
 static void ll_layout_v1(llama_model *m, ll_reader *r, size_t group) {
     const llama_config *f = &m->config;
     const int q = f->n_heads * f->head_dim, kv = f->n_kv_heads * f->head_dim;
-    LL_EACH_LAYER(m) w->attention_norm = ll_take_floats(r, (size_t)f->dim);
-    LL_EACH_LAYER(m) w->ffn_norm = ll_take_floats(r, (size_t)f->dim);
-    m->final_norm = ll_take_floats(r, (size_t)f->dim);
+    LL_EACH_LAYER(m) w->attention_norm = (const float *)ll_take(r, (size_t)f->dim, sizeof(float));
+    LL_EACH_LAYER(m) w->ffn_norm = (const float *)ll_take(r, (size_t)f->dim, sizeof(float));
+    m->final_norm = (const float *)ll_take(r, (size_t)f->dim, sizeof(float));
     m->embedding = ll_take_matrix(r, f->vocab_size, f->dim, group);
     LL_EACH_LAYER(m) w->wq = ll_take_matrix(r, q, f->dim, group);
     LL_EACH_LAYER(m) w->wk = ll_take_matrix(r, kv, f->dim, group);
@@ -346,12 +335,11 @@ static void ll_layout_v1(llama_model *m, ll_reader *r, size_t group) {
 static int ll_check_group(const llama_config *f, int group, const char *name, llama_error *err) {
     const int q = f->n_heads * f->head_dim, kv = f->n_kv_heads * f->head_dim;
     const int rows[] = {f->vocab_size, q, kv, f->hidden_dim};
-    if (group < 1) return ll_fail(err, LLAMA_BAD_FILE, "%s: group size is %d, not 1 or more", name, group), -1;
+    if (group < 1) return ll_fail(err, LL_BAD, "%s: group size is %d, not 1 or more", name, group);
     for (int i = 0; i < 4; i++)
         if (ll_mul((size_t)rows[i], (size_t)f->dim) % (size_t)group)
-            return ll_fail(err, LLAMA_BAD_FILE, "%s: group size %d does not divide a tensor of %d x %d", name, group,
-                           rows[i], f->dim),
-                   -1;
+            return ll_fail(err, LL_BAD, "%s: group size %d does not divide a tensor of %d x %d", name, group, rows[i],
+                           f->dim);
     return 0;
 }
 
@@ -391,9 +379,7 @@ static const char *ll_other_format(const unsigned char *p, size_t size) {
 /* 1 if numbers lie in memory as they do in files: floats are used without being turned around. */
 static int ll_is_little_endian(void) {
     const uint32_t one = 1;
-    unsigned char first;
-    memcpy(&first, &one, 1);
-    return first == 1;
+    return *(const unsigned char *)&one;
 }
 
 /* The layers, and behind them room for as many frequencies; zero bytes long is enough for a format that has its own. */
@@ -401,7 +387,7 @@ static int ll_new_layers(llama_model *m, int frequencies, const char *name, llam
     const llama_config *f = &m->config;
     const size_t bytes = ll_mul((size_t)f->n_layers, sizeof(ll_layer));
     m->layers = (ll_layer *)ll_alloc(&m->allocator, ll_add(bytes, (size_t)frequencies * sizeof(float)));
-    if (!m->layers) return ll_fail(err, LLAMA_NO_MEMORY, "%s: no memory for %d layers", name, f->n_layers), -1;
+    if (!m->layers) return ll_fail(err, LLAMA_NO_MEMORY, "%s: no memory for %d layers", name, f->n_layers);
     float *frequency = (float *)(void *)(m->layers + f->n_layers);
     for (int i = 0; i < frequencies; i++) frequency[i] = (float)pow(f->rope_theta, -2.0 * i / f->head_dim);
     m->rope_frequencies = frequency;
@@ -427,19 +413,17 @@ static int ll_parse_llama2c(llama_model *m, const char *name, llama_error *err) 
     ll_reader r = {m->file, m->file_size, 28};
     const unsigned char *p = r.data;
     int version = 0, group = 0;
-    if (r.size < 28)
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: %zu bytes are too few for a checkpoint's header", name, r.size), -1;
+    if (r.size < 28) return ll_fail(err, LL_BAD, "%s: %zu bytes are too few for a checkpoint's header", name, r.size);
     if (ll_u32(p) == 0x616b3432) { /* "24ka" */
-        if (r.size < 256)
-            return ll_fail(err, LLAMA_BAD_FILE, "%s: %zu bytes, shorter than the 256-byte header", name, r.size), -1;
+        if (r.size < 256) return ll_fail(err, LL_BAD, "%s: %zu bytes, shorter than the 256-byte header", name, r.size);
         version = ll_i32(p + 4);
         if (version != 1 && version != 2)
-            return ll_fail(err, LLAMA_BAD_FILE, "%s: version is %d, known are 0, 1 and 2", name, version), -1;
+            return ll_fail(err, LL_BAD, "%s: version is %d, known are 0, 1 and 2", name, version);
         r.at = 256;
     }
     if (ll_read_config(f, version ? p + 8 : p, name, err)) return -1;
     if (version) {
-        if (p[36] > 1) return ll_fail(err, LLAMA_BAD_FILE, "%s: shared_classifier is %d, not 0 or 1", name, p[36]), -1;
+        if (p[36] > 1) return ll_fail(err, LL_BAD, "%s: shared_classifier is %d, not 0 or 1", name, p[36]);
         f->shared_classifier = p[36];
     } else {
         f->shared_classifier = f->vocab_size > 0; /* a negative size says that it is not */
@@ -452,11 +436,10 @@ static int ll_parse_llama2c(llama_model *m, const char *name, llama_error *err) 
     }
     const size_t implied = ll_implied_size(f, version, group);
     if (implied == SIZE_MAX)
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: the header implies more bytes than memory can address", name), -1;
+        return ll_fail(err, LL_BAD, "%s: the header implies more bytes than memory can address", name);
     if (implied != r.size)
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: the file has %zu bytes, its header implies %zu%s", name, r.size,
-                       implied, implied > r.size ? ": cut short?" : ""),
-               -1;
+        return ll_fail(err, LL_BAD, "%s: the file has %zu bytes, its header implies %zu%s", name, r.size, implied,
+                       implied > r.size ? ": cut short?" : "");
     if (ll_new_layers(m, f->head_dim / 2, name, err)) return -1;
     if (version) ll_layout_v1(m, &r, (size_t)group);
     else ll_layout_v0(m, &r);
@@ -497,41 +480,40 @@ static ll_tensor ll_tensor_at(const llama_config *f, int i) {
     const int before = 4 - f->shared_classifier;
     if (i < before) return whole[i];
     ll_tensor t = of_layer[(i - before) % 9];
-    snprintf(t.name, sizeof t.name, "layers.%d.%.14s", (i - before) / 9, of_layer[(i - before) % 9].name);
+    snprintf(t.name, sizeof t.name, "layers.%d.%.14s", (i - before) / 9 & 0xffffff, of_layer[(i - before) % 9].name);
     return t;
 }
 
 /* Checks entry i of the table against what it must be; its tensor begins at or behind *end, and moves it. */
-static const void *ll_read_tensor(llama_model *m, int i, uint64_t *end, ll_type *type, const char *name,
-                                  llama_error *err) {
+static int ll_read_tensor(const llama_model *m, int i, uint64_t *end, ll_matrix *out, const char *name,
+                          llama_error *err) {
     const ll_tensor want = ll_tensor_at(&m->config, i);
     const unsigned char *p = m->file + LL_HEADER + (size_t)i * LL_ENTRY;
     char got[33] = {0};
     memcpy(got, p, 32);
     if (memcmp(p, want.name, 32))
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: tensor %d is \"%s\", not \"%s\"", name, i, got, want.name);
+        return ll_fail(err, LL_BAD, "%s: tensor %d is \"%s\", not \"%s\"", name, i, got, want.name);
     const uint32_t code = ll_u32(p + 32), rows = ll_u32(p + 36), cols = ll_u32(p + 40);
     const uint64_t offset = ll_u64(p + 48), size = ll_u64(p + 56);
     if (want.vector ? code != LL_F32_ROWS : code < LL_F32 || code > LL_Q4)
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: tensor %s has type %" PRIu32 ", not %s", name, got, code,
+        return ll_fail(err, LL_BAD, "%s: tensor %s has type %" PRIu32 ", not %s", name, got, code,
                        want.vector ? "0" : "1 to 4");
     if (rows != (uint32_t)want.rows || cols != (uint32_t)want.cols)
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: tensor %s is %" PRIu32 " x %" PRIu32 ", the header implies %d x %d",
-                       name, got, rows, cols, want.rows, want.cols);
+        return ll_fail(err, LL_BAD, "%s: tensor %s is %" PRIu32 " x %" PRIu32 ", the header implies %d x %d", name, got,
+                       rows, cols, want.rows, want.cols);
     const size_t bytes = ll_matrix_bytes((ll_type)code, want.rows, want.cols);
     if (size != bytes)
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: tensor %s has size %" PRIu64 ", its type and shape imply %zu", name,
-                       got, size, bytes);
+        return ll_fail(err, LL_BAD, "%s: tensor %s has size %" PRIu64 ", its type and shape imply %zu", name, got, size,
+                       bytes);
     if (offset % 64)
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: tensor %s has offset %" PRIu64 ", no multiple of 64", name, got,
-                       offset);
+        return ll_fail(err, LL_BAD, "%s: tensor %s has offset %" PRIu64 ", no multiple of 64", name, got, offset);
     if (offset < *end || offset > m->file_size || size > m->file_size - offset)
-        return ll_fail(err, LLAMA_BAD_FILE,
+        return ll_fail(err, LL_BAD,
                        "%s: tensor %s takes bytes %" PRIu64 " + %" PRIu64 ", allowed are %" PRIu64 " to %zu%s", name,
                        got, offset, size, *end, m->file_size, offset < *end ? "" : ": cut short?");
     *end = offset + size;
-    *type = (ll_type)code;
-    return m->file + (size_t)offset;
+    out->data = m->file + (size_t)offset, out->rows = want.rows, out->cols = want.cols, out->type = (ll_type)code;
+    return 0;
 }
 
 /* Reads the table into the model. Products that share an input must share a type. */
@@ -545,22 +527,16 @@ static int ll_read_table(llama_model *m, uint64_t end, const char *name, llama_e
                                      &w->wk, &w->wv, &w->wo,        &w->w1,         &w->w3, &w->w2};
         const float **const vector[] = {&m->rope_frequencies, &m->final_norm, NULL, NULL,
                                         &w->attention_norm,   &w->ffn_norm};
-        const ll_tensor t = ll_tensor_at(f, i);
-        ll_type type = LL_F32_ROWS;
-        const void *data = ll_read_tensor(m, i, &end, &type, name, err);
-        if (!data) return -1;
-        const ll_matrix read = {data, NULL, 0, t.rows, t.cols, type};
-        if (t.vector) *vector[k] = (const float *)data;
-        else *matrix[k] = read;
+        ll_matrix read = {NULL, NULL, 0, 0, 0, LL_F32_ROWS};
+        if (ll_read_tensor(m, i, &end, &read, name, err)) return -1;
+        if (matrix[k]) *matrix[k] = read;
+        else *vector[k] = (const float *)read.data;
         if (k == 12 && (w->wk.type != w->wq.type || w->wv.type != w->wq.type || w->w3.type != w->w1.type))
-            return ll_fail(err, LLAMA_BAD_FILE, "%s: layer %d: the types of wq, wk, wv, or of w1, w3, differ", name, l),
-                   -1;
+            return ll_fail(err, LL_BAD, "%s: layer %d: the types of wq, wk, wv, or of w1, w3, differ", name, l);
     }
     if (f->shared_classifier) m->classifier = m->embedding;
     if (end != m->file_size)
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: the file has %zu bytes, its tensors end at %" PRIu64, name,
-                       m->file_size, end),
-               -1;
+        return ll_fail(err, LL_BAD, "%s: the file has %zu bytes, its tensors end at %" PRIu64, name, m->file_size, end);
     return 0;
 }
 
@@ -569,16 +545,11 @@ static int ll_parse_llama(llama_model *m, const char *name, llama_error *err) {
     llama_config *f = &m->config;
     const unsigned char *p = m->file;
     if (m->file_size < LL_HEADER)
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: %zu bytes, shorter than the %d-byte header", name, m->file_size,
-                       LL_HEADER),
-               -1;
+        return ll_fail(err, LL_BAD, "%s: %zu bytes, shorter than the %d-byte header", name, m->file_size, LL_HEADER);
     if (ll_u32(p + 8) != 1)
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: version of the format is %" PRIu32 ", known is 1", name,
-                       ll_u32(p + 8)),
-               -1;
+        return ll_fail(err, LL_BAD, "%s: version of the format is %" PRIu32 ", known is 1", name, ll_u32(p + 8));
     if (ll_u32(p + 12) > 1)
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: shared_classifier is %" PRIu32 ", not 0 or 1", name, ll_u32(p + 12)),
-               -1;
+        return ll_fail(err, LL_BAD, "%s: shared_classifier is %" PRIu32 ", not 0 or 1", name, ll_u32(p + 12));
     int *const field[] = {&f->dim,        &f->hidden_dim, &f->n_layers,   &f->n_heads,
                           &f->n_kv_heads, &f->head_dim,   &f->vocab_size, &f->seq_len};
     for (int i = 0; i < 8; i++) *field[i] = ll_i32(p + 16 + 4 * i);
@@ -586,21 +557,18 @@ static int ll_parse_llama(llama_model *m, const char *name, llama_error *err) {
     f->norm_eps = ll_f32(p + 48), f->rope_theta = ll_f32(p + 52);
     if (ll_check_config(f, name, err)) return -1;
     if (ll_u32(p + 72) != (uint32_t)ll_tensor_count(f))
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: %" PRIu32 " tensors are too %s for %d layers", name, ll_u32(p + 72),
-                       ll_u32(p + 72) < (uint32_t)ll_tensor_count(f) ? "few" : "many", f->n_layers),
-               -1;
+        return ll_fail(err, LL_BAD, "%s: %" PRIu32 " tensors are too %s for %d layers", name, ll_u32(p + 72),
+                       ll_u32(p + 72) < (uint32_t)ll_tensor_count(f) ? "few" : "many", f->n_layers);
     uint64_t end = LL_HEADER + (uint64_t)ll_tensor_count(f) * LL_ENTRY;
     if (end > m->file_size)
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: %zu bytes, its table of tensors alone needs %" PRIu64 ": cut short?",
-                       name, m->file_size, end),
-               -1;
+        return ll_fail(err, LL_BAD, "%s: %zu bytes, its table of tensors alone needs %" PRIu64 ": cut short?", name,
+                       m->file_size, end);
     const uint64_t tokenizer = ll_u64(p + 56), size = ll_u64(p + 64);
     if (size) {
         if (tokenizer < end || tokenizer > m->file_size || size > m->file_size - tokenizer)
-            return ll_fail(err, LLAMA_BAD_FILE,
+            return ll_fail(err, LL_BAD,
                            "%s: the tokenizer takes bytes %" PRIu64 " + %" PRIu64 ", allowed are %" PRIu64 " to %zu",
-                           name, tokenizer, size, end, m->file_size),
-                   -1;
+                           name, tokenizer, size, end, m->file_size);
         m->tokenizer = (size_t)tokenizer, m->tokenizer_size = (size_t)size;
         end = tokenizer + size;
     }
@@ -612,12 +580,11 @@ static int ll_parse_llama(llama_model *m, const char *name, llama_error *err) {
 /* Fills m from m->file. name is for messages. */
 static int ll_parse(llama_model *m, const char *name, llama_error *err) {
     static const char *const types[] = {"f32", "f32", "bf16", "q8", "q4", "int8"};
-    if (!ll_is_little_endian())
-        return ll_fail(err, LLAMA_BAD_FILE, "%s: checkpoints need a little-endian processor", name), -1;
+    if (!ll_is_little_endian()) return ll_fail(err, LL_BAD, "%s: checkpoints need a little-endian processor", name);
     const int ours = m->file_size >= 8 && !memcmp(m->file, ll_magic, 8);
     if (ours ? ll_parse_llama(m, name, err) : ll_parse_llama2c(m, name, err)) {
         const char *other = ll_other_format(m->file, m->file_size); /* only now: any bytes may begin a good header */
-        return other ? ll_fail(err, LLAMA_BAD_FILE, "%s: not a checkpoint but %s", name, other), -1 : -1;
+        return other ? ll_fail(err, LL_BAD, "%s: not a checkpoint but %s", name, other) : -1;
     }
     m->config.weight_type = types[m->layers->wq.type];
     m->config.weight_bytes = ll_weight_bytes(m);
@@ -1070,7 +1037,8 @@ static void ll_tile_q4_plain(float *out, size_t out_stride, const void *w, const
 
 /* clang-format off */
 static const ll_kernels ll_plain = {"plain",
-    {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_plain, NULL, 8, 1}, {ll_pack_bf16, ll_tile_bf16_plain, NULL, 8, 1},
+    {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_plain, NULL, 8, 1},
+     {ll_pack_bf16, ll_tile_bf16_plain, NULL, 8, 1},
      {ll_pack_q8, ll_tile_q8_plain, NULL, 8, 1}, {ll_pack_q4, ll_tile_q4_plain, NULL, 8, 1}},
     {ll_tile_f32_plain, ll_tile_f16_plain}, {ll_rows_f32_plain, ll_rows_f16_plain}, ll_unpack_tile_plain, ll_half_plain,
     ll_rotate_plain, ll_dot_plain, ll_softmax_plain, ll_swiglu_plain};
@@ -1123,14 +1091,6 @@ struct llama_context {
 
 /* ---- Threads: who does which part of a step, and when the next one begins ---- */
 
-static double ll_seconds(void) { /* since some moment in the past; only asked for where there are threads */
-#ifdef _OPENMP
-    return omp_get_wtime();
-#else
-    return 0;
-#endif
-}
-
 typedef struct {        /* what the threads of a call share */
     int arrived, phase; /* threads that wait at the barrier; barriers passed */
     int asleep;         /* of those that wait */
@@ -1148,7 +1108,7 @@ typedef struct {
     int begin, end;
 } ll_range;
 
-#if defined(__GNUC__) && defined(LL_POSIX)
+#ifdef LL_THREADS
 /* Waits until the phase has passed. Most waits are over within some microseconds of spinning: OpenMP's own barrier soon
  * sleeps, and waking up takes longer than most steps of a small model. Then the core is given away: to sleep, if the
  * system can do that, is better than to ask for it again and again, because who wakes up is let in before one that
@@ -1178,7 +1138,7 @@ static void ll_barrier(ll_team team) {
         s->taken = 0;
         return;
     }
-#if defined(__GNUC__) && defined(LL_POSIX)
+#ifdef LL_THREADS
     const int phase = __atomic_load_n(&s->phase, __ATOMIC_RELAXED);
     if (__atomic_add_fetch(&s->arrived, 1, __ATOMIC_ACQ_REL) == team.count) {
         __atomic_store_n(&s->arrived, 0, __ATOMIC_RELAXED);
@@ -1190,13 +1150,9 @@ static void ll_barrier(ll_team team) {
 #endif
         return;
     }
-    const double begin = team.id ? 0 : ll_seconds();
+    const double begin = omp_get_wtime();
     ll_wait(s, phase);
-    if (!team.id) s->waited += ll_seconds() - begin;
-#elif defined(_OPENMP)
-#pragma omp barrier
-#pragma omp single
-    s->taken = 0;
+    if (!team.id) s->waited += omp_get_wtime() - begin;
 #endif
 }
 
@@ -1217,17 +1173,13 @@ static int ll_part_size(int left, int threads, int least) {
  * that the system held up takes less of it and all end together, but long stretches first, because memory is
  * read best in those. A range that begins at n is the end. */
 static ll_range ll_next_part(ll_team team, int n, int least) {
-    ll_range r;
-#if defined(__GNUC__)
+    ll_range r = {team.sync->taken, n};
+#ifdef LL_THREADS
     r.begin = __atomic_load_n(&team.sync->taken, __ATOMIC_RELAXED);
     do r.end = r.begin + ll_part_size(n - r.begin, team.count, least);
     while (!__atomic_compare_exchange_n(&team.sync->taken, &r.begin, r.end, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 #else
-#pragma omp critical(llama_next_part)
-    {
-        r.begin = team.sync->taken;
-        team.sync->taken = r.end = r.begin + ll_part_size(n - r.begin, team.count, least);
-    }
+    team.sync->taken = r.end = r.begin + ll_part_size(n - r.begin, team.count, least);
 #endif
     return r;
 }
@@ -1299,20 +1251,6 @@ static void ll_make_tile(const llama_context *c, const ll_matrix *w, int first, 
     c->kernels->unpack(tile, from, (size_t)w->cols, w->cols, rows);
 }
 
-typedef struct {
-    int first_block, lines; /* the first block that fetches, and how many lines every LL_STEP columns */
-    size_t bytes;           /* those of one block */
-} ll_fetching;
-
-/* While the blocks of a prompt meet their tiles, so many bytes that come next are brought nearer: by the last blocks, each
- * an even share. A burst would keep the lines waiting that a block needs itself. */
-static ll_fetching ll_plan_fetching(size_t bytes, int cols, int blocks) {
-    const size_t all = bytes / LL_LINE, steps = ((size_t)cols + LL_STEP - 1) / LL_STEP;
-    const size_t lines = (all + steps * (size_t)blocks - 1) / (steps * (size_t)blocks), share = steps * lines;
-    const ll_fetching f = {share ? blocks - (int)((all + share - 1) / share) : blocks, (int)lines, share * LL_LINE};
-    return f;
-}
-
 /* Rows from first on of a product, of one tile or of two: all blocks of tokens meet them while they are near. */
 static void ll_multiply_tiles(const llama_context *c, const ll_product *p, int first, int tiles, int n,
                               float *scratch) {
@@ -1329,17 +1267,20 @@ static void ll_multiply_tiles(const llama_context *c, const ll_product *p, int f
         tile = (const unsigned char *)scratch;
     }
     const ll_product_kernels *k = &c->kernels->type[type];
-    const ll_fetching f = ll_plan_fetching(lies_there ? (size_t)tiles * tile_bytes : 0, w->cols, blocks);
+    /* What comes next is brought nearer by the last blocks: so many lines every LL_STEP columns, evenly, for a burst
+     * would keep the lines waiting that a block needs itself. share: the lines of a block. */
+    const size_t next = (size_t)tiles * tile_bytes, steps = ((size_t)w->cols + LL_STEP - 1) / LL_STEP;
+    const size_t lines = lies_there ? (next / LL_LINE - 1) / (steps * (size_t)blocks) + 1 : 0, share = steps * lines;
     for (int b = 0; b < blocks; b++) {
         const ll_range t = ll_block(n, blocks, b);
         float *out = p->out + (size_t)t.begin * p->stride + first;
         const unsigned char *packed = c->packed + (size_t)t.begin * ll_packed_bytes(type, w->cols);
-        const int turn = b - f.first_block;
+        const size_t after = (size_t)(blocks - b) * share * LL_LINE; /* what this block and those behind it can fetch */
         /* As a number: a pointer must not leave the matrix, what is only a hint may. */
-        const uintptr_t ahead = (uintptr_t)at + (size_t)tiles * tile_bytes + (size_t)(turn < 0 ? 0 : turn) * f.bytes;
+        const uintptr_t ahead = (uintptr_t)at + 2 * next - after;
         if (n >= LL_FEW && k->prompt && tiles == k->tiles)
             k->prompt(out, p->stride, tile, packed, w->cols, t.end - t.begin, p->add, (const void *)ahead,
-                      turn < 0 ? 0 : f.lines);
+                      after <= next + share * LL_LINE ? (int)lines : 0);
         else k->tile(out, p->stride, tile, packed, w->cols, t.end - t.begin, p->add);
     }
 }
@@ -1699,15 +1640,17 @@ static void ll_evaluate(ll_team team, llama_context *c, const int *tokens, int n
     }
 }
 
-/* Whether the team was worth its call of so many seconds. Alone, thread 0 would have taken the time that it worked, times
- * all parts over its own. On a machine that is busy with something else that can be less, by far: each step ends with the
- * last thread, and one that is kept from its core comes some milliseconds late. Then calls run alone for a while: four
- * times what this one lost, and where the next try fails too, twenty times, so that tries cost a twentieth. */
+#ifdef LL_THREADS
+/* Whether the team was worth its call of so many seconds. Alone, thread 0 would have taken the time that it worked,
+ * times all parts over its own. On a machine that is busy with something else that can be less, by far: each step ends
+ * with the last thread, and one that is kept from its core comes some milliseconds late. Then calls run alone for four
+ * times what this one lost, and where the next try fails too for twenty times, so that tries cost a twentieth. */
 static void ll_judge_team(llama_context *c, const ll_sync *s, double seconds) {
     const double alone = s->own > 0 ? s->busy * s->all / s->own : seconds;
-    c->patience = alone >= seconds ? 0 : c->patience ? 20 : 4;
-    c->alone_until = ll_seconds() + c->patience * (seconds - alone);
+    c->patience = alone >= seconds ? 0 : c->patience > 0 ? 20 : 4;
+    c->alone_until = omp_get_wtime() + c->patience * (seconds - alone);
 }
+#endif
 
 /* Bytes of weights times tokens below which a second thread costs more in barriers than it brings. */
 enum { LL_SMALL = 8 << 20 };
@@ -1716,37 +1659,36 @@ enum { LL_SMALL = 8 << 20 };
  * context holds, as it was. */
 static int ll_run(llama_context *c, const int *tokens, int n, float *logprobs, llama_error *err) {
     const int vocab_size = c->model->config.vocab_size;
-    if (n < 1) return ll_fail(err, LLAMA_BAD_TOKEN, "%d tokens given, at least 1 needed", n), -1;
+    if (n < 1) return ll_fail(err, LLAMA_BAD_TOKEN, "%d tokens given, at least 1 needed", n);
     if (n > c->n_ctx - c->position)
         return ll_fail(err, LLAMA_NO_ROOM, "%d tokens do not fit: the context holds %d and %d are taken", n, c->n_ctx,
-                       c->position),
-               -1;
+                       c->position);
     for (int i = 0; i < n; i++)
         if (tokens[i] < 0 || tokens[i] >= vocab_size)
             return ll_fail(err, LLAMA_BAD_TOKEN, "token %d of %d is %d, not between 0 and %d", i, n, tokens[i],
-                           vocab_size - 1),
-                   -1;
+                           vocab_size - 1);
     ll_sync sync = {0, 0, 0, 0, 0, 0, 0, 0};
     const ll_team alone = {0, 1, &sync};
     c->cancelled = c->logits_at = 0;
-#ifdef _OPENMP
-    if (c->n_threads > 1 && (uint64_t)n * c->model->config.weight_bytes > LL_SMALL && ll_seconds() >= c->alone_until) {
-        const double begin = ll_seconds();
+#ifdef LL_THREADS
+    if (c->n_threads > 1 && (uint64_t)n * c->model->config.weight_bytes > LL_SMALL &&
+        omp_get_wtime() >= c->alone_until) {
+        const double begin = omp_get_wtime();
 #ifdef KMP_VERSION_MAJOR
         kmp_set_blocktime(1); /* LLVM's threads would spin for 200 ms after the call; GNU's stop after some */
 #endif
 #pragma omp parallel num_threads(c->n_threads)
         {
             const ll_team team = {omp_get_thread_num(), omp_get_num_threads(), &sync};
-            const double entered = ll_seconds();
+            const double entered = omp_get_wtime();
             ll_evaluate(team, c, tokens, n, logprobs);
-            if (!team.id) sync.busy = ll_seconds() - entered - sync.waited;
+            if (!team.id) sync.busy = omp_get_wtime() - entered - sync.waited;
         }
-        ll_judge_team(c, &sync, ll_seconds() - begin);
+        ll_judge_team(c, &sync, omp_get_wtime() - begin);
     } else
 #endif
         ll_evaluate(alone, c, tokens, n, logprobs);
-    if (c->cancelled) return ll_fail(err, LLAMA_CANCELLED, "cancelled"), -1;
+    if (c->cancelled) return ll_fail(err, LLAMA_CANCELLED, "cancelled");
     c->logits_at = c->position += n;
     return 0;
 }
@@ -1895,7 +1837,7 @@ void llama_free(llama_model *m) {
 static llama_model *ll_new_model(const llama_options *options, const char *name, llama_error *err) {
     const ll_allocator a = ll_allocator_of(options);
     llama_model *m = (llama_model *)ll_alloc(&a, sizeof *m);
-    if (!m) return (llama_model *)ll_fail(err, LLAMA_NO_MEMORY, "%.120s: no memory", name);
+    if (!m) return ll_fail(err, LLAMA_NO_MEMORY, "%.120s: no memory", name), NULL;
     memset(m, 0, sizeof *m);
     m->allocator = a;
     return m;
@@ -1906,7 +1848,7 @@ static llama_model *ll_new_model(const llama_options *options, const char *name,
 static int ll_map_file(llama_model *m, const char *path, llama_error *err) {
     int fd = open(path, O_RDONLY), result = 1;
     struct stat st;
-    if (fd < 0) return ll_fail(err, LLAMA_BAD_FILE, "%.120s: cannot open: %s", path, strerror(errno)), -1;
+    if (fd < 0) return ll_fail(err, LL_BAD, "%.120s: cannot open: %s", path, strerror(errno));
     if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size > 0 && (uint64_t)st.st_size < SIZE_MAX) {
         void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
         if (p != MAP_FAILED)
@@ -1921,29 +1863,24 @@ static int ll_map_file(llama_model *m, const char *path, llama_error *err) {
  * any size where long has 32 bits. The buffer doubles, at least to what the file says of its size. */
 static int ll_read_file(llama_model *m, const char *path, llama_error *err) {
     FILE *file = fopen(path, "rb");
-    if (!file) return ll_fail(err, LLAMA_BAD_FILE, "%.120s: cannot open: %s", path, strerror(errno)), -1;
+    if (!file) return ll_fail(err, LL_BAD, "%.120s: cannot open: %s", path, strerror(errno));
     long end = fseek(file, 0, SEEK_END) ? -1 : ftell(file);
     rewind(file);
     size_t capacity = end > 0 && end < LONG_MAX ? (size_t)end + 1 : 1 << 20, size = 0;
     unsigned char *data = (unsigned char *)ll_alloc(&m->allocator, capacity);
     while (data) {
-        size_t got = fread(data + size, 1, capacity - size, file);
-        size += got;
-        if (got == 0 || size < capacity) {
-            if (feof(file) || ferror(file)) break;
-            continue;
-        }
-        unsigned char *more = (unsigned char *)ll_alloc(&m->allocator, ll_mul(capacity, 2));
+        size += fread(data + size, 1, capacity - size, file);
+        if (size < capacity) break; /* fread ends early at the end or an error only */
+        unsigned char *more = (unsigned char *)ll_alloc(&m->allocator, capacity = ll_mul(capacity, 2));
         if (more) memcpy(more, data, size);
         ll_release(&m->allocator, data);
         data = more;
-        capacity = ll_mul(capacity, 2);
     }
     const int failed = ferror(file), why = errno;
     fclose(file);
     m->file = data, m->file_size = size, m->file_owner = LL_READ;
-    if (!data) return ll_fail(err, LLAMA_NO_MEMORY, "%.120s: no memory for %zu bytes", path, capacity), -1;
-    if (failed) return ll_fail(err, LLAMA_BAD_FILE, "%.120s: cannot read: %s", path, strerror(why)), -1;
+    if (!data) return ll_fail(err, LLAMA_NO_MEMORY, "%.120s: no memory for %zu bytes", path, capacity);
+    if (failed) return ll_fail(err, LL_BAD, "%.120s: cannot read: %s", path, strerror(why));
     return 0;
 }
 
@@ -1965,15 +1902,13 @@ llama_model *llama_load(const char *path, const llama_options *options, llama_er
 
 llama_model *llama_load_memory(const void *data, size_t size, const llama_options *options, llama_error *err) {
     if ((uintptr_t)data % sizeof(float))
-        return (llama_model *)ll_fail(err, LLAMA_BAD_OPTION, "memory: data is not aligned to 4 bytes");
+        return ll_fail(err, LLAMA_BAD_OPTION, "memory: data is not aligned to 4 bytes"), NULL;
     llama_model *m = ll_new_model(options, "memory", err);
     if (!m) return NULL;
     m->file = (const unsigned char *)data, m->file_size = size, m->file_owner = LL_BORROWED;
     if (ll_parse(m, "memory", err)) llama_free(m), m = NULL;
     return m;
 }
-
-/* ---- What is known of a model ---- */
 
 const llama_config *llama_get_config(const llama_model *m) { return &m->config; }
 
@@ -2029,7 +1964,7 @@ static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     return at;
 }
 
-#ifdef _OPENMP
+#ifdef LL_THREADS
 /* Cores this process may use. A second thread on a core brings nothing: its arithmetic and its reads are
  * the same units'. Linux lists a core's threads, the first of them leads. */
 static int ll_cores(void) {
@@ -2056,22 +1991,17 @@ static int ll_configure_context(llama_context *c, const llama_model *m, const ll
     memset(c, 0, sizeof *c);
     if (!o) o = &none;
     /* A runtime that cannot start its threads ends the process: no number of them that no machine has. */
-    const struct {
-        const char *name;
-        int value, most;
-    } field[] = {{"n_ctx", o->n_ctx, 1 << 28}, {"n_threads", o->n_threads, 1024}, {"n_batch", o->n_batch, 1 << 28}};
+    static const char *const names[] = {"n_ctx", "n_threads", "n_batch"};
+    const int value[] = {o->n_ctx, o->n_threads, o->n_batch}, most[] = {1 << 28, 1024, 1 << 28};
     for (int i = 0; i < 3; i++)
-        if (field[i].value < 0 || field[i].value > field[i].most)
-            return ll_fail(err, LLAMA_BAD_OPTION, "%s is %d, not between 0 and %d", field[i].name, field[i].value,
-                           field[i].most),
-                   -1;
+        if (value[i] < 0 || value[i] > most[i])
+            return ll_fail(err, LLAMA_BAD_OPTION, "%s is %d, not between 0 and %d", names[i], value[i], most[i]);
     c->model = m;
     c->half = m->layers->wq.type == LL_BF16 || m->layers->wq.type == LL_Q8 || m->layers->wq.type == LL_Q4;
     c->kernels = ll_find_kernels(o->kernels);
     if (!c->kernels)
         return ll_fail(err, LLAMA_BAD_OPTION, "kernels \"%.20s\" are not to be had on this processor or in this build",
-                       o->kernels),
-               -1;
+                       o->kernels);
     c->allocator = ll_allocator_of(o);
     c->progress = o->progress, c->user = o->user;
     c->n_ctx = o->n_ctx ? o->n_ctx : m->config.seq_len;
@@ -2079,7 +2009,7 @@ static int ll_configure_context(llama_context *c, const llama_model *m, const ll
     if (c->n_batch > c->n_ctx) c->n_batch = c->n_ctx;
     if (c->n_batch > INT_MAX / m->config.n_heads) c->n_batch = INT_MAX / m->config.n_heads; /* queries are counted */
     c->n_threads = 1;
-#ifdef _OPENMP
+#ifdef LL_THREADS
     c->n_threads = o->n_threads ? o->n_threads : ll_cores();
 #endif
     return 0;
@@ -2096,8 +2026,7 @@ llama_context *llama_context_create(const llama_model *m, const llama_options *o
     const size_t bytes = llama_context_bytes(m, options);
     unsigned char *memory = (unsigned char *)ll_alloc(&c.allocator, bytes);
     if (!memory)
-        return (llama_context *)ll_fail(err, LLAMA_NO_MEMORY, "no memory: a context of %d tokens needs %zu bytes",
-                                        c.n_ctx, bytes);
+        return ll_fail(err, LLAMA_NO_MEMORY, "no memory: a context of %d tokens needs %zu bytes", c.n_ctx, bytes), NULL;
     /* The struct comes first, because release gets the pointer that alloc gave; buffers from the next line on. */
     unsigned char *base = memory + sizeof c;
     ll_layout_context(&c, base + (64 - (uintptr_t)base % 64) % 64);
@@ -2133,9 +2062,7 @@ void llama_rewind(llama_context *c, int position) {
     c->position = position < 0 ? 0 : position < c->position ? position : c->position;
 }
 
-/* ---- Samplers ----
- * A sampler is a state of its own beside a context: a random generator and the last tokens.
- */
+/* ---- Samplers: a random generator and the last tokens ---- */
 
 llama_sampling llama_sampling_default(void) {
     llama_sampling s;
@@ -2152,7 +2079,7 @@ static llama_sampler *ll_new_sampler(int vocab_size, const llama_sampling *o, co
     const size_t bytes = ll_add(sizeof(llama_sampler), ll_add(ll_mul(n, sizeof(ll_candidate) + sizeof(float) + 1),
                                                               ll_mul(capacity, sizeof(int))));
     llama_sampler *s = (llama_sampler *)ll_alloc(&a, bytes);
-    if (!s) return (llama_sampler *)ll_fail(err, LLAMA_NO_MEMORY, "no memory: a sampler needs %zu bytes", bytes);
+    if (!s) return ll_fail(err, LLAMA_NO_MEMORY, "no memory: a sampler needs %zu bytes", bytes), NULL;
     memset(s, 0, bytes);
     s->sampling = *o, s->allocator = a, s->vocab_size = vocab_size, s->capacity = (int)capacity, s->state = o->seed;
     s->candidates = (ll_candidate *)(void *)(s + 1);
@@ -2178,8 +2105,8 @@ llama_sampler *llama_sampler_create(const llama_model *m, const llama_sampling *
                   o.repeat_window >= 0 && o.repeat_window <= 1 << 28}};
     for (size_t i = 0; i < sizeof field / sizeof *field; i++)
         if (!field[i].ok)
-            return (llama_sampler *)ll_fail(err, LLAMA_BAD_OPTION, "%s is %g, not %s", field[i].name, field[i].value,
-                                            field[i].range);
+            return ll_fail(err, LLAMA_BAD_OPTION, "%s is %g, not %s", field[i].name, field[i].value, field[i].range),
+                   NULL;
     return ll_new_sampler(m->config.vocab_size, &o, options, err);
 }
 
@@ -2224,12 +2151,11 @@ static int ll_best(const float *logits, int n, llama_error *err) {
         if (!(logits[i] <= FLT_MAX))
             return ll_fail(err, LLAMA_BAD_LOGITS,
                            "the logit of token %d is %g: the model's weights are damaged or overflow", i,
-                           (double)logits[i]),
-                   -1;
+                           (double)logits[i]);
         if (logits[i] > logits[best]) best = i;
     }
     if (!(logits[best] >= -FLT_MAX))
-        return ll_fail(err, LLAMA_BAD_LOGITS, "no token is allowed: every logit is -infinity"), -1;
+        return ll_fail(err, LLAMA_BAD_LOGITS, "no token is allowed: every logit is -infinity");
     return best;
 }
 
@@ -2352,11 +2278,12 @@ static void ll_pack_bf16_as_f32(void *out, const float *x, size_t stride, int n,
 #define LL_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,avx2,fma,f16c")))
 
 /* ---- AVX-512 with VNNI ----
- * An activation is a 32-bit broadcast from memory, and a line of weights is loaded once for all tokens. A processor that
- * loads two registers a cycle and multiplies two (AMD's) waits for loads: with one tile, T tokens need T + 1 loads for T
- * products. A pair of tiles uses each broadcast twice: for 2 x 6 sums (q8, q4, which need as many again for the group)
- * 8 loads, for 2 x 12 (f32, bf16) 14. One whose two ports for vectors carry everything (Intel's) waits for operations
- * instead: there one tile and twelve tokens have the fewest, with the broadcast as the instruction's own operand. */
+ * An activation is a 32-bit broadcast from memory, and a line of weights is loaded once for all tokens. A processor
+ * that loads two registers a cycle and multiplies two (AMD's) waits for loads: with one tile, T tokens need T + 1 loads
+ * for T products. A pair of tiles uses each broadcast twice: for 2 x 6 sums (q8, q4, which need as many again for the
+ * group) 8 loads, for 2 x 12 (f32, bf16) 14. One whose two ports for vectors carry everything (Intel's) waits for
+ * operations instead: there one tile and twelve tokens have the fewest, with the broadcast as the instruction's own
+ * operand. */
 
 /* Line k of an f32 tile, or of a float16 cache. */
 LL_INLINE LL_AVX512 __m512 ll_line_avx512(const void *w, size_t k, const int HALF) {
@@ -2477,7 +2404,8 @@ LL_INLINE LL_AVX512 __m512i ll_dot_word_avx512(__m512i c, __m512i v, const unsig
 
 /* clang-format off */
 #define LL_EACH_TOKEN(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
-#define LL_DECLARE(t) __m512i c##t = _mm512_setzero_si512(), d##t = c##t; __m512 s##t = _mm512_setzero_ps(), r##t = s##t;
+#define LL_DECLARE(t) __m512i c##t = _mm512_setzero_si512(), d##t = c##t;                                 \
+        __m512 s##t = _mm512_setzero_ps(), r##t = s##t;
 #define LL_START(t) if (t < TOKENS)                                                                       \
         c##t = ll_word_avx512(a + TOKENS * (GROUP + 4) + 4 * t), d##t = TILES == 2 ? c##t : _mm512_setzero_si512();
 #define LL_DOT(t) if (t < TOKENS) {                                                                       \
@@ -3088,30 +3016,34 @@ LL_AVX2 static void ll_half_avx2(uint16_t *out, const float *x, int n) {
 
 /* clang-format off */
 static const ll_kernels ll_avx2 = {"avx2",
-    {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_avx2, NULL, 6, 1}, {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6, 1},
+    {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_avx2, NULL, 6, 1},
+     {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6, 1},
      {ll_pack_q8_avx2, ll_tile_q8_avx2, NULL, 6, 1}, {ll_pack_q4_avx2, ll_tile_q4_avx2, NULL, 6, 1}},
     {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_rows_f32_avx2, ll_rows_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
     ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, ll_swiglu_avx2};
 #ifdef LL_AVX_VNNI
 static const ll_kernels ll_avx_vnni = {"avxvnni",
-    {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_avx2, NULL, 6, 1}, {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6, 1},
+    {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_avx2, NULL, 6, 1},
+     {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6, 1},
      {ll_pack_q8_avx_vnni, ll_tile_q8_avx_vnni, NULL, 4, 1}, {ll_pack_q4_avx2, ll_tile_q4_avx_vnni, NULL, 4, 1}},
     {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_rows_f32_avx2, ll_rows_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
     ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, ll_swiglu_avx2};
 #endif
 /* For each of two ways to multiply bf16, and two ways that suit processors: see above. */
-#define LL_AVX512_SET(name, text, pack_bf16, tile_bf16, prompt_bf16, bf16_tiles, q8, q4, int8_block, int8_tiles)                   \
+#define LL_AVX512_SET(name, text, PACK, TILE, PROMPT, TILES, WAY, BLOCK, INT8_TILES)                                  \
     static const ll_kernels name = {text, {{NULL, NULL, NULL, 0, 0},                                                  \
-        {ll_pack_f32_avx512, ll_tile_f32_avx512, ll_pair_f32_avx512, 12, 2},                                          \
-        {pack_bf16, tile_bf16, prompt_bf16, 12, bf16_tiles},                                                          \
-        {ll_pack_q8_avx512, ll_tile_q8_avx512, q8, int8_block, int8_tiles},                                           \
-        {ll_pack_q4_avx512, ll_tile_q4_avx512, q4, int8_block, int8_tiles}},                                          \
+        {ll_pack_f32_avx512, ll_tile_f32_avx512, ll_pair_f32_avx512, 12, 2}, {PACK, TILE, PROMPT, 12, TILES},         \
+        {ll_pack_q8_avx512, ll_tile_q8_avx512, ll_##WAY##_q8_avx512, BLOCK, INT8_TILES},                              \
+        {ll_pack_q4_avx512, ll_tile_q4_avx512, ll_##WAY##_q4_avx512, BLOCK, INT8_TILES}},                             \
         {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_rows_f32_avx512, ll_rows_f16_avx512}, ll_unpack_tile_avx512,    \
         ll_half_avx2, ll_rotate_avx512, ll_dot_avx2, ll_softmax_avx512, ll_swiglu_avx512};
-LL_AVX512_SET(ll_avx512, "avx512", ll_pack_bf16_as_f32, ll_tile_bf16_avx512, NULL, 1, ll_pair_q8_avx512, ll_pair_q4_avx512, 6, 2)
-LL_AVX512_SET(ll_avx512_wide, "avx512wide", ll_pack_bf16_as_f32, ll_tile_bf16_avx512, NULL, 1, ll_wide_q8_avx512, ll_wide_q4_avx512, 12, 1)
-LL_AVX512_SET(ll_avx512_bf16, "avx512bf16", ll_pack_bf16_native, ll_tile_bf16_native, ll_pair_bf16_native, 2, ll_pair_q8_avx512, ll_pair_q4_avx512, 6, 2)
-LL_AVX512_SET(ll_avx512_bf16_wide, "avx512bf16wide", ll_pack_bf16_native, ll_tile_bf16_native, ll_pair_bf16_native, 2, ll_wide_q8_avx512, ll_wide_q4_avx512, 12, 1)
+#define LL_NO_BF16 ll_pack_bf16_as_f32, ll_tile_bf16_avx512, NULL, 1
+#define LL_HAS_BF16 ll_pack_bf16_native, ll_tile_bf16_native, ll_pair_bf16_native, 2
+#define LL_AVX512_SETS(...) LL_AVX512_SET(__VA_ARGS__)
+LL_AVX512_SETS(ll_avx512, "avx512", LL_NO_BF16, pair, 6, 2)
+LL_AVX512_SETS(ll_avx512_wide, "avx512wide", LL_NO_BF16, wide, 12, 1)
+LL_AVX512_SETS(ll_avx512_bf16, "avx512bf16", LL_HAS_BF16, pair, 6, 2)
+LL_AVX512_SETS(ll_avx512_bf16_wide, "avx512bf16wide", LL_HAS_BF16, wide, 12, 1)
 /* clang-format on */
 #endif
 
@@ -3317,12 +3249,14 @@ LL_TILE_FN(ll_tile_q4_neon_dot, LL_DOTPROD, LL_CASES_6, ll_groups_neon_dot, 1, 0
 
 /* clang-format off */
 static const ll_kernels ll_neon = {"neon",
-    {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6, 1}, {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6, 1},
+    {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6, 1},
+     {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6, 1},
      {ll_pack_q8, ll_tile_q8_neon, NULL, 6, 1}, {ll_pack_q4, ll_tile_q4_neon, NULL, 6, 1}},
     {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_rows_f32_neon, ll_rows_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
     ll_rotate_neon, ll_dot_neon, ll_softmax_neon, ll_swiglu_neon};
 static const ll_kernels ll_neon_dot = {"neondot",
-    {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6, 1}, {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6, 1},
+    {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6, 1},
+     {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6, 1},
      {ll_pack_q8, ll_tile_q8_neon_dot, NULL, 6, 1}, {ll_pack_q4, ll_tile_q4_neon_dot, NULL, 6, 1}},
     {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_rows_f32_neon, ll_rows_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
     ll_rotate_neon, ll_dot_neon, ll_softmax_neon, ll_swiglu_neon};
@@ -3370,7 +3304,6 @@ static const ll_kernels *ll_find_kernels(const char *name) {
     return !name || !strcmp(name, ll_plain.name) ? &ll_plain : NULL;
 }
 #undef LL_EACH_LAYER
-#undef LL_POSIX
 #undef LL_MMAP
 #undef LL_X86
 #undef LL_NEON
@@ -3389,6 +3322,9 @@ static const ll_kernels *ll_find_kernels(const char *name) {
 #undef LL_CASES_12
 #undef LL_PROMPT_FN
 #undef LL_AVX512_SET
+#undef LL_AVX512_SETS
+#undef LL_NO_BF16
+#undef LL_HAS_BF16
 #undef LL_EACH_TOKEN
 #undef LL_DECLARE
 #undef LL_START
@@ -3398,6 +3334,7 @@ static const ll_kernels *ll_find_kernels(const char *name) {
 #undef LL_SUM
 #undef LL_STORE
 #undef LL_FUTEX
+#undef LL_THREADS
 #undef LL_TILE_FN
 
 #endif /* LLAMA_C */
