@@ -1,11 +1,15 @@
 /* bench - how fast a model runs here, and how fast it could.
  *
- * Each round measures, one after the other, what the machine can do at best now (the peaks of its arithmetic
- * units), a prompt, and some decode steps with plain reads of the same weights between them, so that the shares
- * hold even where the machine's speed drifts. Medians over the rounds are printed.
+ * Each round measures, one after the other, prompts of some lengths, before each what the machine can do at best now
+ * (the peaks of its arithmetic units), and some decode steps with plain reads of the same weights between them, so that
+ * the shares hold even where the machine's speed drifts. Medians over the rounds are printed.
  *
- * What was tried, so that nobody need try it twice (Zen 5, 2 threads, tinyllama-1.1b unless it says otherwise). Shares
- * are of an int8 loop that reached 1,400 Gop/s; peak.c's, unrolled by hand, reaches 1,650 to 1,750 on that machine.
+ * With --compare each round runs this program and another build of it as children, one after the other, and their
+ * ratio is taken in each round, so that the drift cancels.
+ *
+ * What was tried, so that nobody need try it twice (Zen 5, EPYC family 26, 2 threads, tinyllama-1.1b unless it says
+ * otherwise; Gop/s are of one core). Shares are of an int8 loop that reached 1,400 Gop/s; peak.c's, unrolled by hand,
+ * reaches 1,650 to 1,750 on that machine.
  *
  *   predicted                                            measured
  *   pairs of tiles halve the loads: +15% q8, q4          +15 to 19% in the kernel; whole q8 prompt 68 -> 78%
@@ -26,16 +30,25 @@
  *   AVX-VNNI in place of AVX2: twice                     q8 116 -> 267 tokens/s, q4 182 -> 266
  *   huge pages for the weights                           0 to 2% with 2 threads
  *   -O3 in place of -O2                                  0%
+ *   int8 pairs, a variable a token, no arrays: no spills clang 200-370 -> 680-765 Gop/s of a peak of 900-930, gcc
+ *                                                        650-680 -> 700-765 (q8), 504-555 -> 590-680 (q4)
+ *   sums started at the bits of 1.5 x 2^23: no           1 to 3%
+ *   conversion at a group's end
+ *   a tile x 12 tokens, broadcast as operand: less work  72-79%, pairs 82-87%: it is still a load; Intel 84-86%, 72%
+ *   fetching evenly by the last blocks, not by three     matrix from memory 64 -> 73-79% of the peak (prototype)
+ *   one chain of sums for 1 or 2 tokens, f32 and bf16    same bits however a sequence is cut; decode unchanged
  *
  * Models of known shapes are laid out in memory as the writer would lay them out in a file.
  */
 #include "../llama.h"
+#include "formats/json.h"
 #include "formats/writer.h"
 #include "shared/clock.h"
 #include "shared/inside.h"
 #include "shared/numbers.h"
 #include "shared/options.h"
 #include "shared/peak.h"
+#include "shared/process.h"
 #include "shared/terminal.h"
 
 #include <inttypes.h>
@@ -62,16 +75,45 @@ static const shape shapes[] = {
 };
 
 static struct { /* what the command line asks for */
-    const char *model, *shape, *type, *kernels;
-    int prompt, decode, threads, rounds, position, json;
-} arg = {.type = "q8", .prompt = 256, .decode = 64, .rounds = 5};
+    const char *model, *shape, *type, *kernels, *prompts;
+    const char *other; /* of --compare */
+    int decode, threads, rounds, position, json;
+} arg = {.type = "q8", .prompts = "256", .decode = 64, .rounds = 5};
 
-enum { MOST_ROUNDS = 100, READ_EVERY = 8 };
-enum { PROMPT, DECODE, READ, INT8, BF16, F32, PROMPT_SHARE, DECODE_SHARE, FIGURES };
+enum { MOST_ROUNDS = 100, MOST_LENGTHS = 16, MOST_TOKENS = 1 << 20, READ_EVERY = 8 };
+
+static struct { /* of the prompts, as in arg.prompts */
+    int n, of[MOST_LENGTHS], longest;
+} lengths;
+
+enum { READ, INT8, BF16, F32, LOAD, DECODE, DECODE_SHARE, PROMPT };
+enum { PROMPT_SHARE = PROMPT + MOST_LENGTHS, FIGURES = PROMPT_SHARE + MOST_LENGTHS };
 typedef double figures[FIGURES][MOST_ROUNDS];
 
-static void measure_peaks(figures f, int r, int threads) {
-    f[INT8][r] = peak_int8(threads), f[BF16][r] = peak_bf16(threads), f[F32][r] = peak_f32(threads);
+static void read_lengths(void) {
+    const char *p = arg.prompts;
+    do {
+        char *end = NULL;
+        const long n = strspn(p, "0123456789") ? strtol(p, &end, 10) : 0;
+        if (n < 1 || n > MOST_TOKENS || (*end && *end != ',') || lengths.n == MOST_LENGTHS)
+            misuse("-p %.40s: expected at most %d whole numbers from 1 to %d with commas between them", arg.prompts,
+                   MOST_LENGTHS, MOST_TOKENS);
+        lengths.of[lengths.n++] = (int)n;
+        if (n > lengths.longest) lengths.longest = (int)n;
+        p = *end ? end + 1 : NULL;
+    } while (p);
+}
+
+static int ascending(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The median of a figure in all rounds, which are in ascending order then. */
+static double median(double *figure) {
+    const int n = arg.rounds;
+    qsort(figure, (size_t)n, sizeof *figure, ascending);
+    return n % 2 ? figure[n / 2] : (figure[n / 2 - 1] + figure[n / 2]) / 2;
 }
 
 /* ---- The model ---- */
@@ -185,67 +227,212 @@ static void decode(const llama_model *m, llama_context *c, const int *tokens, do
     *read_gbs = reads / reading;
 }
 
+static void measure_peaks(figures f, int r, int threads) {
+    f[INT8][r] = peak_int8(threads), f[BF16][r] = peak_bf16(threads), f[F32][r] = peak_f32(threads);
+}
+
+/* Seconds from llama_load to the first logits. A round before the first brings the file into the system's cache. */
+static void measure_load(const llama_options *o, figures f) {
+    const int token = 0;
+    llama_error err;
+    for (int r = -1; r < arg.rounds; r++) {
+        const double begin = clock_seconds();
+        llama_model *m = llama_load(arg.model, NULL, &err);
+        llama_context *c = m ? llama_context_create(m, o, &err) : NULL;
+        if (!c) fail("%s", err.text);
+        run_tokens(c, &token, 1, &err);
+        if (r >= 0) f[LOAD][r] = clock_seconds() - begin;
+        llama_context_free(c);
+        llama_free(m);
+    }
+}
+
+/* A prompt once, or as often as it takes to be more than the clock's and the threads' whims. */
+static double prompt(llama_context *c, const int *tokens, int n) {
+    const double begin = clock_seconds();
+    double times = 0, seconds;
+    llama_error err;
+    do {
+        llama_rewind(c, arg.position);
+        run_tokens(c, tokens, n, &err);
+        times++, seconds = clock_seconds() - begin;
+    } while (seconds < 0.01);
+    return n * times / seconds;
+}
+
 static void measure(const llama_model *m, llama_context *c, int *tokens, figures f) {
     const llama_config *config = llama_get_config(m);
     const int threads = llama_context_threads(c), bf16 = !strcmp(config->weight_type, "bf16");
     const int integer = !strcmp(config->weight_type, "q8") || !strcmp(config->weight_type, "q4");
     llama_error err;
-    run_tokens(c, tokens, arg.prompt, &err); /* touches all memory once */
+    if (arg.position) run_tokens(c, tokens, arg.position, &err);
+    run_tokens(c, tokens, lengths.longest, &err); /* touches all memory once */
     for (int r = 0; r < arg.rounds; r++) {
-        llama_rewind(c, 0);
-        if (arg.position) run_tokens(c, tokens, arg.position, &err);
-        measure_peaks(f, r, threads);
-        double begin = clock_seconds();
-        run_tokens(c, tokens, arg.prompt, &err);
-        f[PROMPT][r] = arg.prompt / (clock_seconds() - begin);
+        for (int i = 0; i < lengths.n; i++) {
+            measure_peaks(f, r, threads);
+            const int n = lengths.of[i];
+            const double speed = prompt(c, tokens, n), ops = prompt_operations(m, n) / n * speed / 1e9;
+            double unit = f[F32][r];
+            if (integer && f[INT8][r] > 0) unit = f[INT8][r];
+            if (bf16 && f[BF16][r] > 0) unit = f[BF16][r];
+            f[PROMPT + i][r] = speed, f[PROMPT_SHARE + i][r] = unit > 0 ? ops / unit : 0;
+        }
         const double kv = 2.0 * config->n_layers * config->n_kv_heads * config->head_dim * inside_kv_bytes(c) *
                           (llama_position(c) + arg.decode / 2.0);
         decode(m, c, tokens, &f[DECODE][r], &f[READ][r]);
-        const double unit = integer && f[INT8][r] > 0 ? f[INT8][r] : bf16 && f[BF16][r] > 0 ? f[BF16][r] : f[F32][r];
-        const double ops = prompt_operations(m, arg.prompt) / arg.prompt * f[PROMPT][r] / 1e9;
-        f[PROMPT_SHARE][r] = unit > 0 ? ops / unit : 0;
         f[DECODE_SHARE][r] = ((double)config->weight_bytes + kv) * f[DECODE][r] / 1e9 / f[READ][r];
     }
 }
 
-static int compare(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
+/* ---- Printing ---- */
 
-static double median(const double *sorted, int n) {
-    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
-}
+/* Where decode begins: behind the last prompt. */
+static int decode_position(void) { return arg.position + lengths.of[lengths.n - 1]; }
 
-static void report(const llama_model *m, const llama_context *c, figures f) {
+static void print_json(const llama_model *m, const llama_context *c, const double *mid, figures f, size_t context) {
     const llama_config *config = llama_get_config(m);
-    const int n = arg.rounds;
-    double mid[FIGURES];
-    for (int i = 0; i < FIGURES; i++) {
-        qsort(f[i], (size_t)n, sizeof **f, compare);
-        mid[i] = median(f[i], n);
-    }
-    if (arg.json) {
-        printf("{\"model\": \"%s\", \"type\": \"%s\", \"kernels\": \"%s\", \"threads\": %d, \"prompt\": %d, "
-               "\"decode\": %d, \"rounds\": %d, "
-               "\"prompt_tok_s\": %.3f, \"decode_tok_s\": %.3f, \"prompt_share\": %.4f, \"decode_share\": %.4f, "
-               "\"read_gbs\": %.2f, "
-               "\"i8_gops\": %.1f, \"bf16_gflops\": %.1f, \"f32_gflops\": %.1f, \"weight_bytes\": %" PRIu64 "}\n",
-               arg.shape ? arg.shape : "file", config->weight_type, llama_context_kernels(c), llama_context_threads(c),
-               arg.prompt, arg.decode, n, mid[PROMPT], mid[DECODE], mid[PROMPT_SHARE], mid[DECODE_SHARE], mid[READ],
-               mid[INT8], mid[BF16], mid[F32], config->weight_bytes);
-        return;
-    }
+    const int last = arg.rounds - 1;
+    printf("{\"model\": \"%s\", \"type\": \"%s\", \"kernels\": \"%s\", \"threads\": %d, \"prompt\": %d, "
+           "\"decode\": %d, \"rounds\": %d, "
+           "\"prompt_tok_s\": %.3f, \"decode_tok_s\": %.3f, \"prompt_share\": %.4f, \"decode_share\": %.4f, "
+           "\"read_gbs\": %.2f, "
+           "\"i8_gops\": %.1f, \"bf16_gflops\": %.1f, \"f32_gflops\": %.1f, \"weight_bytes\": %" PRIu64 ", ",
+           arg.shape ? arg.shape : "file", config->weight_type, llama_context_kernels(c), llama_context_threads(c),
+           lengths.of[0], arg.decode, arg.rounds, mid[PROMPT], mid[DECODE], mid[PROMPT_SHARE], mid[DECODE_SHARE],
+           mid[READ], mid[INT8], mid[BF16], mid[F32], config->weight_bytes);
+    printf("\"prompts\": [");
+    for (int i = 0; i < lengths.n; i++)
+        printf("%s{\"tokens\": %d, \"tok_s\": %.3f, \"min\": %.3f, \"max\": %.3f, \"share\": %.4f}", i ? ", " : "",
+               lengths.of[i], mid[PROMPT + i], f[PROMPT + i][0], f[PROMPT + i][last], mid[PROMPT_SHARE + i]);
+    printf("], \"decode_min\": %.3f, \"decode_max\": %.3f, \"decode_position\": %d, ", f[DECODE][0], f[DECODE][last],
+           decode_position());
+    if (arg.shape) printf("\"load_s\": null, "); /* there is no file */
+    else printf("\"load_s\": %.6f, ", mid[LOAD]);
+    printf("\"peak_bytes\": %" PRIu64 ", \"context_bytes\": %zu}\n", process_peak_memory(), context);
+}
+
+static void print_row(const char *name, const double *figure, double mid, double share) {
+    printf("%-20s %10.1f %10.1f %10.1f %9.1f%%\n", name, mid, figure[0], figure[arg.rounds - 1], 100 * share);
+}
+
+static void print_table(const llama_model *m, const llama_context *c, const double *mid, figures f, size_t context) {
+    const llama_config *config = llama_get_config(m);
+    const double peak = (double)process_peak_memory() / 1e6;
+    char name[48];
     printf("model    %s, %s, %.1f MB read per token\n", arg.shape ? arg.shape : arg.model, config->weight_type,
            (double)config->weight_bytes / 1e6);
-    printf("machine  %d threads, %s: read %.1f GB/s, int8 %.0f Gop/s, bf16 %.0f, f32 %.0f GFLOP/s\n\n",
+    printf("machine  %d threads, %s: read %.1f GB/s, int8 %.0f Gop/s, bf16 %.0f, f32 %.0f GFLOP/s\n",
            llama_context_threads(c), llama_context_kernels(c), mid[READ], mid[INT8], mid[BF16], mid[F32]);
-    printf("%-16s %10s %10s %10s %10s\n", "tokens/s", "median", "min", "max", "of limit");
-    const char *const names[] = {"prompt", "decode"};
-    for (int i = PROMPT; i <= DECODE; i++)
-        printf("%-6s %-9d %10.1f %10.1f %10.1f %9.1f%%\n", names[i], i == PROMPT ? arg.prompt : arg.decode, mid[i],
-               f[i][0], f[i][n - 1], 100 * mid[i == PROMPT ? PROMPT_SHARE : DECODE_SHARE]);
+    if (peak > 0) printf("memory   %.1f MB at most, %.1f MB of it the context's\n", peak, (double)context / 1e6);
+    else printf("memory   %.1f MB the context's\n", (double)context / 1e6);
+    if (arg.shape) printf("start    not measured: there is no file to load\n\n");
+    else
+        printf("start    %.1f ms from load to first logits (%.1f to %.1f), the file being in the cache\n\n",
+               1e3 * mid[LOAD], 1e3 * f[LOAD][0], 1e3 * f[LOAD][arg.rounds - 1]);
+    printf("%-20s %10s %10s %10s %10s\n", "tokens/s", "median", "min", "max", "of limit");
+    for (int i = 0; i < lengths.n; i++) {
+        snprintf(name, sizeof name, arg.position ? "prompt %d at %d" : "prompt %d", lengths.of[i], arg.position);
+        print_row(name, f[PROMPT + i], mid[PROMPT + i], mid[PROMPT_SHARE + i]);
+    }
+    snprintf(name, sizeof name, "decode %d at %d", arg.decode, decode_position());
+    print_row(name, f[DECODE], mid[DECODE], mid[DECODE_SHARE]);
 }
+
+/* ---- Two builds ---- */
+
+enum { MOST_COMPARED = MOST_LENGTHS + 3 };              /* prompts, decode, start, memory */
+typedef double compared[3][MOST_COMPARED][MOST_ROUNDS]; /* this build's, the other's, their ratio */
+enum { THIS, OTHER, RATIO };
+
+/* A figure that a program printed; 0 if there is none that can be one. */
+static double figure_of(const json_node *n) {
+    return json_is(n, JSON_NUMBER) && n->number > 1e-9 && n->number < 1e18 ? n->number : 0;
+}
+
+/* What a build printed: a figure each in round r. An older one has no list of prompts, start and memory. */
+static void read_figures(const char *program, const char *text, double (*f)[MOST_ROUNDS], int r) {
+    json_text j;
+    llama_error err;
+    const char *begin = strchr(text, '{'); /* behind messages */
+    if (!begin || json_parse(&j, begin, strlen(begin), program, &err))
+        fail("%.120s: printed something else than bench --json does", program);
+    int i = 0, n = lengths.n;
+    const json_node *prompts = json_get(j.nodes, "prompts");
+    for (int k = 0; k < MOST_COMPARED; k++) f[k][r] = 0;
+    f[0][r] = figure_of(json_get(j.nodes, "prompt_tok_s"));
+    if (json_is(prompts, JSON_ARRAY) && prompts->size == (uint32_t)n)
+        JSON_EACH(item, prompts) f[i++][r] = figure_of(json_get(item, "tok_s"));
+    f[n][r] = figure_of(json_get(j.nodes, "decode_tok_s"));
+    f[n + 1][r] = 1e3 * figure_of(json_get(j.nodes, "load_s"));
+    f[n + 2][r] = figure_of(json_get(j.nodes, "peak_bytes")) / 1e6;
+    json_free(&j);
+    for (int k = 0; k <= n; k++)
+        if (f[k][r] <= 0) fail("%.120s: printed no speed of %s", program, k < n ? "a prompt" : "decode");
+}
+
+/* Runs a build with the options that this one was given. */
+static void run_build(const char *program, double (*f)[MOST_ROUNDS], int r) {
+    static char text[1 << 16];
+    char decode_tokens[16], threads[16], position[16];
+    const char *argv[24] = {program, "--json", "-r", "1", "-p", arg.prompts, "-n", decode_tokens};
+    int n = 8, status;
+    llama_error err;
+    snprintf(decode_tokens, sizeof decode_tokens, "%d", arg.decode);
+    snprintf(threads, sizeof threads, "%d", arg.threads);
+    snprintf(position, sizeof position, "%d", arg.position);
+    if (arg.threads) argv[n++] = "-j", argv[n++] = threads;
+    if (arg.position) argv[n++] = "--position", argv[n++] = position;
+    if (arg.kernels) argv[n++] = "--kernels", argv[n++] = arg.kernels;
+    if (arg.shape) argv[n++] = "--type", argv[n++] = arg.type, argv[n++] = "--shape", argv[n++] = arg.shape;
+    else argv[n++] = "--", argv[n++] = arg.model;
+    if ((status = process_output((char *const *)argv, text, sizeof text, &err)) < 0) fail("%s", err.text);
+    if (status) {
+        text[strcspn(text, "\n")] = 0;
+        fail("%.120s: ended with status %d: %.300s", program, status, *text ? text : "without a word");
+    }
+    read_figures(program, text, f, r);
+}
+
+static const char *compared_name(int i) {
+    static char name[32];
+    if (i < lengths.n) snprintf(name, sizeof name, "prompt %d", lengths.of[i]);
+    else if (i == lengths.n) snprintf(name, sizeof name, "decode %d", arg.decode);
+    else snprintf(name, sizeof name, i == lengths.n + 1 ? "start, ms" : "memory, MB");
+    return name;
+}
+
+static void print_ratios(compared f) {
+    const int last = arg.rounds - 1;
+    if (arg.json) printf("{\"rounds\": %d, \"ratios\": [", arg.rounds);
+    else printf("%-20s %10s %10s %10s %10s %10s\n", "this / other", "median", "min", "max", "this", "other");
+    for (int i = 0; i < lengths.n + 3; i++) {
+        const double ours = median(f[THIS][i]), others = median(f[OTHER][i]), ratio = median(f[RATIO][i]);
+        const double low = f[RATIO][i][0], high = f[RATIO][i][last];
+        if (low <= 0) continue; /* one of them does not tell */
+        if (arg.json)
+            printf("%s{\"figure\": \"%s\", \"median\": %.4f, \"min\": %.4f, \"max\": %.4f, \"this\": %.3f, "
+                   "\"other\": %.3f}",
+                   i ? ", " : "", compared_name(i), ratio, low, high, ours, others);
+        else printf("%-20s %10.3f %10.3f %10.3f %10.1f %10.1f\n", compared_name(i), ratio, low, high, ours, others);
+    }
+    if (arg.json) printf("]}\n");
+}
+
+static void compare(const char *program) {
+    static compared f;
+    progress_begin();
+    for (int r = 0; r < arg.rounds; r++) {
+        if (progress_due() > 0) progress_draw("round %d of %d", r + 1, arg.rounds);
+        run_build(program, f[THIS], r);
+        run_build(arg.other, f[OTHER], r);
+        for (int i = 0; i < lengths.n + 3; i++)
+            f[RATIO][i][r] = f[OTHER][i][r] > 0 ? f[THIS][i][r] / f[OTHER][i][r] : 0;
+    }
+    progress_end();
+    print_ratios(f);
+}
+
+/* ---- The command line ---- */
 
 static const char help[] = "usage: bench MODEL | --shape NAME [options]\n"
                            "Measures prompt and decode speed, and the limits of the machine beside them.\n\n"
@@ -254,12 +441,15 @@ static const char help[] = "usage: bench MODEL | --shape NAME [options]\n"
                            "                  smollm2-1.7b tinyllama-1.1b llama-3.2-1b llama-3.2-3b\n"
                            "                  llama-2-7b llama-3.1-8b\n"
                            "  --type T        of those weights: f32 bf16 q8 q4 (q8)\n"
-                           "  -p N            tokens of the prompt (256)\n"
-                           "  -n N            tokens of decode after it (64)\n"
+                           "  -p N,N,...      tokens of a prompt, or of several, each measured (256)\n"
+                           "  -n N            tokens of decode after the last of them (64)\n"
                            "  -r N            rounds (5)\n"
                            "  -j N            threads (one per core)\n"
-                           "  --position N    tokens in the context before the prompt (0)\n"
-                           "  --kernels SET   plain avx2 avxvnni avx512 avx512bf16 neon (the fastest)\n"
+                           "  --position N    tokens in the context before a prompt (0)\n"
+                           "  --kernels SET   plain avx2 avxvnni avx512 avx512wide avx512bf16\n"
+                           "                  avx512bf16wide neon neondot (the fastest)\n"
+                           "  --compare BENCH another build of this program: runs both in turns, round by\n"
+                           "                  round, and prints the ratios, this one's by the other's\n"
                            "  --json          one JSON object instead of the table\n"
                            "  -h, --help      print this\n"
                            "  --version       print the version\n";
@@ -267,12 +457,13 @@ static const char help[] = "usage: bench MODEL | --shape NAME [options]\n"
 static const option options[] = {
     {0, "shape", "NAME", TEXT, &arg.shape, 0, 0, 0, NULL},
     {0, "type", "T", TEXT, &arg.type, 0, 0, 0, NULL},
-    {'p', NULL, "N", WHOLE, &arg.prompt, 1, 1 << 20, 0, NULL},
-    {'n', NULL, "N", WHOLE, &arg.decode, 1, 1 << 20, 0, NULL},
+    {'p', NULL, "N", TEXT, &arg.prompts, 0, 0, 0, NULL},
+    {'n', NULL, "N", WHOLE, &arg.decode, 1, MOST_TOKENS, 0, NULL},
     {'r', NULL, "N", WHOLE, &arg.rounds, 1, MOST_ROUNDS, 0, NULL},
     {'j', NULL, "N", WHOLE, &arg.threads, 1, 1024, 0, NULL},
-    {0, "position", "N", WHOLE, &arg.position, 0, 1 << 20, 0, NULL},
+    {0, "position", "N", WHOLE, &arg.position, 0, MOST_TOKENS, 0, NULL},
     {0, "kernels", "SET", TEXT, &arg.kernels, 0, 0, 0, NULL},
+    {0, "compare", "BENCH", TEXT, &arg.other, 0, 0, 0, NULL},
     {0, "json", NULL, FLAG, &arg.json, 0, 1, 0, NULL},
     {'h', "help", NULL, HELP, NULL, 0, 0, 0, NULL},
     {0, "version", NULL, VERSION, NULL, 0, 0, 0, NULL},
@@ -287,30 +478,38 @@ static const command_line line = {
     .names = {&arg.model},
 };
 
-int main(int argc, char **argv) {
+static void bench(void) {
+    static figures f;
+    static unsigned char *memory;
+    double mid[FIGURES];
     llama_error err;
-    options_parse(&line, argc, argv);
-    if (writer_type(arg.type) < 0) misuse("--type %.40s: expected f32, bf16, q8 or q4", arg.type);
-    if (!arg.model == !arg.shape) misuse("give a model or --shape");
     size_t size = 0;
-    unsigned char *memory = arg.shape ? build_shape(&size) : NULL;
+    llama_options o = {0};
+    o.n_ctx = arg.position + lengths.longest + arg.decode, o.n_threads = arg.threads, o.kernels = arg.kernels;
+    if (arg.model) measure_load(&o, f);
+    if (arg.shape) memory = build_shape(&size);
     llama_model *m = memory ? llama_load_memory(memory, size, NULL, &err) : llama_load(arg.model, NULL, &err);
     if (!m) fail("%s", err.text);
-    const int most = arg.prompt > arg.decode ? arg.prompt : arg.decode,
-              tokens = most > arg.position ? most : arg.position;
-    llama_options o = {0};
-    o.n_ctx = arg.position + arg.prompt + arg.decode, o.n_threads = arg.threads, o.kernels = arg.kernels;
     llama_context *c = llama_context_create(m, &o, &err);
     if (!c) fail("%s", err.text);
-    int *ids = malloc((size_t)tokens * sizeof *ids);
+    int *ids = malloc((size_t)o.n_ctx * sizeof *ids);
     if (!ids) fail("no memory");
-    for (int i = 0; i < tokens; i++)
+    for (int i = 0; i < o.n_ctx; i++)
         ids[i] = (int)((unsigned)i * 2654435761u % (unsigned)llama_get_config(m)->vocab_size);
-    static figures f;
     measure(m, c, ids, f);
-    report(m, c, f);
+    for (int i = 0; i < FIGURES; i++) mid[i] = median(f[i]);
+    (arg.json ? print_json : print_table)(m, c, mid, f, llama_context_bytes(m, &o));
     free(ids);
     llama_context_free(c);
     llama_free(m);
+}
+
+int main(int argc, char **argv) {
+    options_parse(&line, argc, argv);
+    if (writer_type(arg.type) < 0) misuse("--type %.40s: expected f32, bf16, q8 or q4", arg.type);
+    if (!arg.model == !arg.shape) misuse("give a model or --shape");
+    read_lengths();
+    if (arg.other) compare(argv[0]);
+    else bench();
     return 0;
 }
