@@ -123,7 +123,7 @@ void compute_parallel(compute *c, int n, compute_body *body, const void *work) {
         return;
     }
     const double start = clock_seconds();
-    loop l = {.n = n, .size = n / (8 * c->threads) + 1};
+    loop l = {.n = n, .size = n / (4 * c->threads) + 1};
 #pragma omp parallel num_threads(c->threads)
     take_parts(&l, body, work);
     const double now = clock_seconds();
