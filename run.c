@@ -683,6 +683,7 @@ static void show(size_t end) {
 }
 
 static void say_more(const char *bytes, size_t size) {
+    if (!size) return;
     if (size > said.capacity - said.size) {
         said.capacity = 2 * (said.size + size);
         char *grown = realloc(said.text, said.capacity);
