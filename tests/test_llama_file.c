@@ -366,7 +366,8 @@ static int other_logits(llama_context *c, const int *tokens, int n, int cut, con
     return other;
 }
 
-/* For a set of kernels a token's sums come in one order: however a text is cut into calls, its logits are the same bits. */
+/* For a set of kernels a token's sums come in one order: however a text is cut into calls, its logits are the same
+ * bits. */
 static void test_order(void) {
     enum { N = 70 };
     static const int some[] = {0, 7, 2}; /* two query heads to a kv head, and one */
