@@ -8,7 +8,6 @@
  *   4. Transformer       the forward pass, for many tokens at once
  *   5. Sampler           from logits to a token
  *   6. Public functions
- *
  * and how it becomes fast, before which a reader may stop:
  *
  *   7. Fast kernels      the loops of room 3 once more, for x86 and for ARM
@@ -1837,7 +1836,7 @@ void llama_free(llama_model *m) {
 static llama_model *ll_new_model(const llama_options *options, const char *name, llama_error *err) {
     const ll_allocator a = ll_allocator_of(options);
     llama_model *m = (llama_model *)ll_alloc(&a, sizeof *m);
-    if (!m) return ll_fail(err, LLAMA_NO_MEMORY, "%.120s: no memory", name), NULL;
+    if (!m) return ll_fail(err, LLAMA_NO_MEMORY, "%.120s: no memory", name), (llama_model *)NULL;
     memset(m, 0, sizeof *m);
     m->allocator = a;
     return m;
@@ -1902,7 +1901,7 @@ llama_model *llama_load(const char *path, const llama_options *options, llama_er
 
 llama_model *llama_load_memory(const void *data, size_t size, const llama_options *options, llama_error *err) {
     if ((uintptr_t)data % sizeof(float))
-        return ll_fail(err, LLAMA_BAD_OPTION, "memory: data is not aligned to 4 bytes"), NULL;
+        return ll_fail(err, LLAMA_BAD_OPTION, "memory: data is not aligned to 4 bytes"), (llama_model *)NULL;
     llama_model *m = ll_new_model(options, "memory", err);
     if (!m) return NULL;
     m->file = (const unsigned char *)data, m->file_size = size, m->file_owner = LL_BORROWED;
@@ -2026,7 +2025,8 @@ llama_context *llama_context_create(const llama_model *m, const llama_options *o
     const size_t bytes = llama_context_bytes(m, options);
     unsigned char *memory = (unsigned char *)ll_alloc(&c.allocator, bytes);
     if (!memory)
-        return ll_fail(err, LLAMA_NO_MEMORY, "no memory: a context of %d tokens needs %zu bytes", c.n_ctx, bytes), NULL;
+        return ll_fail(err, LLAMA_NO_MEMORY, "no memory: a context of %d tokens needs %zu bytes", c.n_ctx, bytes),
+               (llama_context *)NULL;
     /* The struct comes first, because release gets the pointer that alloc gave; buffers from the next line on. */
     unsigned char *base = memory + sizeof c;
     ll_layout_context(&c, base + (64 - (uintptr_t)base % 64) % 64);
@@ -2079,7 +2079,7 @@ static llama_sampler *ll_new_sampler(int vocab_size, const llama_sampling *o, co
     const size_t bytes = ll_add(sizeof(llama_sampler), ll_add(ll_mul(n, sizeof(ll_candidate) + sizeof(float) + 1),
                                                               ll_mul(capacity, sizeof(int))));
     llama_sampler *s = (llama_sampler *)ll_alloc(&a, bytes);
-    if (!s) return ll_fail(err, LLAMA_NO_MEMORY, "no memory: a sampler needs %zu bytes", bytes), NULL;
+    if (!s) return ll_fail(err, LLAMA_NO_MEMORY, "no memory: a sampler needs %zu bytes", bytes), (llama_sampler *)NULL;
     memset(s, 0, bytes);
     s->sampling = *o, s->allocator = a, s->vocab_size = vocab_size, s->capacity = (int)capacity, s->state = o->seed;
     s->candidates = (ll_candidate *)(void *)(s + 1);
@@ -2106,7 +2106,7 @@ llama_sampler *llama_sampler_create(const llama_model *m, const llama_sampling *
     for (size_t i = 0; i < sizeof field / sizeof *field; i++)
         if (!field[i].ok)
             return ll_fail(err, LLAMA_BAD_OPTION, "%s is %g, not %s", field[i].name, field[i].value, field[i].range),
-                   NULL;
+                   (llama_sampler *)NULL;
     return ll_new_sampler(m->config.vocab_size, &o, options, err);
 }
 
@@ -2632,69 +2632,67 @@ LL_INLINE LL_AVX2 __m256i ll_word_avx2(const unsigned char *p) {
     return _mm256_set1_epi32(v);
 }
 
-/* One group of q4 or q8, HALVES x 8 rows from half FIRST on. vpmaddubsw multiplies unsigned bytes by signed ones and
- * adds two neighbours in 16 bits: enough for a whole group of q4 (8 x 2 x 15 x 127 < 2^15), not for one pair of q8. So
- * q8 is widened to 16 bits, even and odd columns apart, and meets activations packed as int16 in that order. The loop
- * over lines stays rolled: unrolled, gcc postpones the additions and spills every product. */
-LL_INLINE LL_AVX2 void ll_group_avx2(__m256i c[][6], const unsigned char *q, const unsigned char *a, const int Q4,
-                                     const size_t FIRST, const size_t HALVES, const size_t TOKENS) {
-    const size_t LINES = Q4 ? LL_Q4_GROUP / 8 : LL_Q8_GROUP / 4;
-    const __m256i low = _mm256_set1_epi8(15);
-    LL_UNROLL(size_t h = 0; h < HALVES; h++)
-        LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[h][t] = _mm256_setzero_si256();
-    LL_ROLLED(size_t k = 0; k < LINES; k++)
-        LL_UNROLL(size_t h = 0; h < HALVES; h++) {
-            const __m256i v = _mm256_loadu_si256((const __m256i *)(q + k * LL_LINE) + FIRST + h);
-            if (Q4) {
-                const __m256i lo = _mm256_and_si256(v, low), hi = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
-                LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
-                    const unsigned char *x = a + t * LL_Q4_GROUP + 8 * k;
-                    c[h][t] = _mm256_add_epi16(c[h][t], _mm256_maddubs_epi16(lo, ll_word_avx2(x)));
-                    c[h][t] = _mm256_add_epi16(c[h][t], _mm256_maddubs_epi16(hi, ll_word_avx2(x + 4)));
-                }
-            } else {
-                const __m256i odd = _mm256_srai_epi16(v, 8), even = _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8);
-                LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
-                    const unsigned char *x = a + t * 2 * LL_Q8_GROUP + 8 * k;
-                    c[h][t] = _mm256_add_epi32(c[h][t], _mm256_madd_epi16(even, ll_word_avx2(x)));
-                    c[h][t] = _mm256_add_epi32(c[h][t], _mm256_madd_epi16(odd, ll_word_avx2(x + 4)));
-                }
-            }
-        }
+/* q8 and q4. Eight columns are two steps, in each of which a word of a token's activations, broadcast once, meets both
+ * halves of a line: 2 x 4 sums, in registers throughout a group; those of the row need not be.
+ *
+ * q8: vpmaddwd multiplies 16-bit numbers and adds two neighbours, so bytes are widened by one shift: those of even
+ * columns up, which makes them 256 times too large; those of odd columns down, and these meet activations that are 256
+ * times too large. 64 x 256 x 128 x 127 < 2^31; the token's scale is 256 times smaller.
+ *
+ * q4: vpmaddubsw does so for unsigned bytes times signed ones, and sums of 16 bits are enough for a group: they start
+ * at what that adds too much, each at that of its own 16 columns, so that none is ever beyond 16 x 8 x 127 < 2^15.
+ *
+ * The empty assembler lines keep each addition at its product: gcc would add products to each other first, and keep
+ * them in memory until then. */
+LL_INLINE LL_AVX2 __m256i ll_add_dot_avx2(__m256i c, __m256i v, __m256i x, const int Q4) {
+    c = Q4 ? _mm256_add_epi16(c, _mm256_maddubs_epi16(v, x)) : _mm256_add_epi32(c, _mm256_madd_epi16(v, x));
+    __asm__("" : "+x"(c));
+    return c;
 }
 
 LL_INLINE LL_AVX2 void ll_groups_avx2(float *out, size_t out_stride, const void *tile, const void *packed, int n,
                                       int add, const int Q4, const int UNUSED, const size_t TOKENS) {
     const size_t GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP, VALUES = Q4 ? GROUP : 2 * GROUP,
                  BYTES = Q4 ? GROUP * 8 : GROUP * 16;
-    const size_t HALVES = TOKENS <= 3 ? 2 : 1; /* few tokens leave registers for both halves in one pass */
-    const __m256i ones = _mm256_set1_epi16(1);
+    const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
+    const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;
+    __m256 sum[4][2];
     (void)UNUSED;
-    LL_UNROLL(size_t first = 0; first < 2; first += HALVES) {
-        const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;
-        __m256 sum[2][6];
-        __m256i c[2][6];
-        LL_UNROLL(size_t h = 0; h < HALVES; h++)
-            LL_UNROLL(size_t t = 0; t < TOKENS; t++) sum[h][t] = _mm256_setzero_ps();
-        for (int g = 0, groups = ll_groups(n, (int)GROUP); g < groups; g++, a += TOKENS * (VALUES + 8)) {
-            ll_group_avx2(c, w + LL_LINE + (g & 1 ? BYTES : 0), a, Q4, first, HALVES, TOKENS);
-            LL_UNROLL(size_t h = 0; h < HALVES; h++) {
-                const __m256 s = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(w + (g & 1) * 32) + first + h));
-                LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
-                    const __m256i minus = ll_word_avx2(a + TOKENS * (VALUES + 4) + 4 * t);
-                    const __m256i dot = Q4 ? _mm256_add_epi32(_mm256_madd_epi16(c[h][t], ones), minus) : c[h][t];
-                    const __m256 scale = _mm256_castsi256_ps(ll_word_avx2(a + TOKENS * VALUES + 4 * t));
-                    sum[h][t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), _mm256_mul_ps(s, scale), sum[h][t]);
-                }
-            }
-            if (g & 1) w += LL_LINE + 2 * BYTES;
-        }
-        LL_UNROLL(size_t h = 0; h < HALVES; h++)
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) sum[t][0] = sum[t][1] = _mm256_setzero_ps();
+    LL_ROLLED(int g = 0, groups = ll_groups(n, (int)GROUP); g < groups; g++, a += TOKENS * (VALUES + 8)) {
+        const unsigned char *q = w + LL_LINE + (g & 1 ? BYTES : 0), *y = a, *end = a + VALUES;
+        __m256i c[4][2];
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++)
+            c[t][0] = c[t][1] = Q4 ? ll_word_avx2(a + TOKENS * (VALUES + 4) + 4 * t) : _mm256_setzero_si256();
+        LL_ROLLED(; y < end; y += 8, q += LL_LINE) {
+            const __m256i v = _mm256_loadu_si256((const __m256i *)q), u = _mm256_loadu_si256((const __m256i *)q + 1);
+            const __m256i v0 = Q4 ? _mm256_and_si256(v, low) : _mm256_slli_epi16(v, 8);
+            const __m256i u0 = Q4 ? _mm256_and_si256(u, low) : _mm256_slli_epi16(u, 8);
             LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
-                float *o = out + t * out_stride + 8 * (first + h);
-                _mm256_storeu_ps(o, add ? _mm256_add_ps(sum[h][t], _mm256_loadu_ps(o)) : sum[h][t]);
+                const __m256i x = ll_word_avx2(y + t * VALUES);
+                c[t][0] = ll_add_dot_avx2(c[t][0], v0, x, Q4), c[t][1] = ll_add_dot_avx2(c[t][1], u0, x, Q4);
             }
+            const __m256i v1 = Q4 ? _mm256_and_si256(_mm256_srli_epi16(v, 4), low) : _mm256_srai_epi16(v, 8);
+            const __m256i u1 = Q4 ? _mm256_and_si256(_mm256_srli_epi16(u, 4), low) : _mm256_srai_epi16(u, 8);
+            LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
+                const __m256i x = ll_word_avx2(y + t * VALUES + 4);
+                c[t][0] = ll_add_dot_avx2(c[t][0], v1, x, Q4), c[t][1] = ll_add_dot_avx2(c[t][1], u1, x, Q4);
+            }
+        }
+        const __m128i *s = (const __m128i *)(w + (g & 1) * 32);
+        const __m256 scale[2] = {_mm256_cvtph_ps(_mm_loadu_si128(s)), _mm256_cvtph_ps(_mm_loadu_si128(s + 1))};
+        LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
+            const __m256 x = _mm256_castsi256_ps(ll_word_avx2(a + TOKENS * VALUES + 4 * t));
+            LL_UNROLL(size_t h = 0; h < 2; h++) {
+                const __m256 dot = _mm256_cvtepi32_ps(Q4 ? _mm256_madd_epi16(c[t][h], ones) : c[t][h]);
+                sum[t][h] = _mm256_fmadd_ps(_mm256_mul_ps(dot, scale[h]), x, sum[t][h]);
+            }
+        }
+        if (g & 1) w += LL_LINE + 2 * BYTES;
     }
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride)
+        LL_UNROLL(size_t h = 0; h < 2; h++)
+            _mm256_storeu_ps(out + 8 * h, add ? _mm256_add_ps(sum[t][h], _mm256_loadu_ps(out + 8 * h)) : sum[t][h]);
 }
 
 LL_INLINE LL_AVX2 void ll_transpose_avx2(__m256 r[8]) {
@@ -2727,9 +2725,10 @@ LL_AVX2 static void ll_unpack_tile_avx2(float *tile, const float *w, size_t stri
         for (int i = 0; i < LL_TILE; i++) tile[i] = i < rows ? w[(size_t)i * stride + (size_t)k] : 0;
 }
 
-/* Rounds a group as ll_quantize_plain does; WIDE: to int16, in fours of the order 0 2 1 3, for ll_group_avx2. */
+/* Rounds a group as ll_quantize_plain does. For ll_groups_avx2, WIDE: to int16, in fours of the order 0 2 1 3, the odd
+ * ones times 256; APART: not one sum of all columns, but two int16, of 0 1 4 5 ... and of 2 3 6 7 ... */
 LL_INLINE LL_AVX2 void ll_pack_int8_avx2(void *out, const float *x, size_t stride, int n, int tokens, const int GROUP,
-                                         const int WIDE, int offset) {
+                                         const int WIDE, const int APART, int offset) {
     const int values = WIDE ? 2 * GROUP : GROUP;
     unsigned char *a = (unsigned char *)out;
     signed char q[LL_Q8_GROUP];
@@ -2762,23 +2761,33 @@ LL_INLINE LL_AVX2 void ll_pack_int8_avx2(void *out, const float *x, size_t strid
                 for (int i = 0; i < 8; i++) sum += part[i];
                 scale = max.f / 127.0f;
             }
-            const int32_t minus = -offset * sum;
-            if (WIDE)
+            int32_t minus = -offset * sum;
+            if (WIDE) {
                 LL_UNROLL(int i = 0; i < GROUP; i += 8) {
                     const __m128i w = _mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *)(q + i)));
                     _mm_storeu_si128((__m128i *)(a + t * values + 2 * i),
-                                     _mm_shufflehi_epi16(_mm_shufflelo_epi16(w, 0xd8), 0xd8));
+                                     _mm_mullo_epi16(_mm_shufflehi_epi16(_mm_shufflelo_epi16(w, 0xd8), 0xd8),
+                                                     _mm_set1_epi64x(0x0100010000010001)));
                 }
-            else memcpy(a + t * values, q, (size_t)GROUP);
+                scale *= 1.0f / 256;
+            } else memcpy(a + t * values, q, (size_t)GROUP);
+            if (APART) {
+                const __m256i each =
+                    _mm256_maddubs_epi16(_mm256_set1_epi8((char)offset), _mm256_loadu_si256((const __m256i *)q));
+                __m128i s = _mm_add_epi16(_mm256_castsi256_si128(each), _mm256_extracti128_si256(each, 1));
+                s = _mm_add_epi16(s, _mm_shuffle_epi32(s, 0x4e));
+                s = _mm_add_epi16(s, _mm_shuffle_epi32(s, 0xb1));
+                minus = _mm_cvtsi128_si32(_mm_sub_epi16(_mm_setzero_si128(), s));
+            }
             memcpy(a + tokens * values + 4 * t, &scale, 4);
             memcpy(a + tokens * (values + 4) + 4 * t, &minus, 4);
         }
 }
 LL_AVX2 static void ll_pack_q8_avx2(void *out, const float *x, size_t stride, int n, int tokens) {
-    ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q8_GROUP, 1, 128);
+    ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q8_GROUP, 1, 0, 128);
 }
 LL_AVX2 static void ll_pack_q4_avx2(void *out, const float *x, size_t stride, int n, int tokens) {
-    ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q4_GROUP, 0, 8);
+    ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q4_GROUP, 0, 1, 8);
 }
 
 #ifdef LL_AVX_VNNI
@@ -2823,7 +2832,10 @@ LL_INLINE LL_AVX_VNNI void ll_groups_avx_vnni(float *out, size_t out_stride, con
             _mm256_storeu_ps(out + 8 * h, add ? _mm256_add_ps(sum[h][t], _mm256_loadu_ps(out + 8 * h)) : sum[h][t]);
 }
 LL_AVX2 static void ll_pack_q8_avx_vnni(void *out, const float *x, size_t stride, int n, int tokens) {
-    ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q8_GROUP, 0, 128);
+    ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q8_GROUP, 0, 0, 128);
+}
+LL_AVX2 static void ll_pack_q4_avx_vnni(void *out, const float *x, size_t stride, int n, int tokens) {
+    ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q4_GROUP, 0, 0, 8);
 }
 #endif
 
@@ -2850,8 +2862,8 @@ LL_TILE_FN(ll_tile_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0, 0)
 LL_TILE_FN(ll_rows_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0, 1)
 LL_TILE_FN(ll_tile_f16_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 1, 0)
 LL_TILE_FN(ll_rows_f16_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 1, 1)
-LL_TILE_FN(ll_tile_q8_avx2, LL_AVX2, LL_CASES_6, ll_groups_avx2, 0, 0)
-LL_TILE_FN(ll_tile_q4_avx2, LL_AVX2, LL_CASES_6, ll_groups_avx2, 1, 0)
+LL_TILE_FN(ll_tile_q8_avx2, LL_AVX2, LL_CASES_4, ll_groups_avx2, 0, 0)
+LL_TILE_FN(ll_tile_q4_avx2, LL_AVX2, LL_CASES_4, ll_groups_avx2, 1, 0)
 LL_TILE_FN(ll_tile_bf16_avx2, LL_AVX2, LL_CASES_6, ll_bf16_avx2, 0, 0)
 #ifdef LL_AVX_VNNI
 LL_TILE_FN(ll_tile_q8_avx_vnni, LL_AVX_VNNI, LL_CASES_4, ll_groups_avx_vnni, 0, 0)
@@ -3018,14 +3030,14 @@ LL_AVX2 static void ll_half_avx2(uint16_t *out, const float *x, int n) {
 static const ll_kernels ll_avx2 = {"avx2",
     {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_avx2, NULL, 6, 1},
      {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6, 1},
-     {ll_pack_q8_avx2, ll_tile_q8_avx2, NULL, 6, 1}, {ll_pack_q4_avx2, ll_tile_q4_avx2, NULL, 6, 1}},
+     {ll_pack_q8_avx2, ll_tile_q8_avx2, NULL, 4, 1}, {ll_pack_q4_avx2, ll_tile_q4_avx2, NULL, 4, 1}},
     {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_rows_f32_avx2, ll_rows_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
     ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, ll_swiglu_avx2};
 #ifdef LL_AVX_VNNI
 static const ll_kernels ll_avx_vnni = {"avxvnni",
     {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_avx2, NULL, 6, 1},
      {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6, 1},
-     {ll_pack_q8_avx_vnni, ll_tile_q8_avx_vnni, NULL, 4, 1}, {ll_pack_q4_avx2, ll_tile_q4_avx_vnni, NULL, 4, 1}},
+     {ll_pack_q8_avx_vnni, ll_tile_q8_avx_vnni, NULL, 4, 1}, {ll_pack_q4_avx_vnni, ll_tile_q4_avx_vnni, NULL, 4, 1}},
     {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_rows_f32_avx2, ll_rows_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
     ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, ll_swiglu_avx2};
 #endif
