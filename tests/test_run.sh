@@ -150,6 +150,21 @@ gives "an empty standard input" 0 "$alphabet\n" "$tiny" -t 0 -f -
 awk 'BEGIN { for (i = 0; i < 100000; i++) printf "%s", "0123456789" }' >"$T/digits"
 refuses "a long file is read whole" 1 1 "1000002 tokens, the context only 64" "$tiny" -f "$T/digits"
 
+# What is typed, or not: standard input that gives nothing for a second, and a terminal that ends once.
+name="what it waits for"
+(sleep 2; printf x) | "$RUN" "$tiny" -t 0 >"$T/out" 2>"$T/err"
+if grep -q "waiting for a prompt on standard input; -p TEXT gives one" "$T/err" && [ "$(cat "$T/out")" = xyz ]; then ok
+else bad "$(cat "$T/out" "$T/err")"; fi
+name="the first Ctrl-D ends what is typed"
+if [ "$(script -qec 'echo yes' /dev/null </dev/null 2>/dev/null | tr -d '\r')" = yes ]; then
+    (sleep 1; printf 'x\n\004'; sleep 4) | timeout 3 script -qec "$RUN $tiny -t 0 -n 2 -f -; echo done" /dev/null >"$T/out"
+    if grep -q done "$T/out"; then ok; else bad "$(cat "$T/out")"; fi
+else skip "a terminal: no script of util-linux"; fi
+
+name="the count of decoded tokens explains itself"
+run "$tiny" -t 0 -n 20 -v
+if grep -q "^decode   19 tokens .* (the first came with the prompt)" "$T/err"; then ok; else bad "$(cat "$T/err")"; fi
+
 run "$tiny" -t 0 -n 3 -v
 name="statistics"
 if [ "$(cat "$T/out")" = "ab" ] && grep -q "^model .*tiny.bin" "$T/err" && grep -q "^load .* ms" "$T/err" &&
@@ -357,6 +372,7 @@ if [ "$text" = 01234 ] && [ ! -s "$T/err" ] && [ "$(cat "$T/status")" -eq 1 ]; t
 if timeout --foreground --preserve-status 1 true 2>/dev/null; then
     # ARGUMENTS: Ctrl-C after a second, or later if a busy machine had not begun by then. In the foreground,
     # or timeout sends the signal twice, and the second one kills.
+    for i in 1 2 3 4 5 6 7 8; do cat "$T/digits"; done >"$T/many"
     interrupt() {
         for delay in 1 4 16; do
             timeout --foreground --preserve-status -s INT $delay "$RUN" "$@" -v >"$T/out" 2>"$T/err"
@@ -373,8 +389,9 @@ if timeout --foreground --preserve-status 1 true 2>/dev/null; then
     interrupt "$tiny" -f "$T/digits" -c 1100000
     if [ "$status" = 130 ] && [ "$(od -An -c <"$T/out" | tr -d ' ')" = '\n' ]; then ok; else bad "status $status"; fi
     name="Ctrl-C while it scores: what was scored, marked as a part"
-    interrupt "$tiny" --perplexity "$T/digits" -c 1100000
-    if [ "$status" = 130 ] && { [ ! -s "$T/out" ] || grep -q '^tokens [0-9]* nll .* partial [0-9.]*% of [0-9]* tokens$' "$T/out"; }
+    interrupt "$tiny" --perplexity "$T/many" -c 64
+    if [ "$status" = 130 ] && [ "$(wc -l <"$T/out")" = 1 ] &&
+        grep -q '^tokens [0-9]* nll [0-9.]* perplexity [0-9.]* bits_per_byte [0-9.]* partial [0-9.]*% of 8000001 tokens$' "$T/out"
     then ok; else bad "status $status: $(cat "$T/out")"; fi
 else skip "Ctrl-C: no timeout program"; fi
 
