@@ -1,6 +1,4 @@
-/* llama.c - how a Llama runs, top to bottom. The contract is in llama.h.
- *
- * What is computed:
+/* llama.c - how a Llama runs, top to bottom. The contract is in llama.h. What is computed:
  *
  *   1. Checkpoint        a file of strangers' bytes becomes checked pointers to weights
  *   2. Number formats    how a matrix is stored, and how its rows become floats
@@ -74,6 +72,7 @@
 #define LL_FUTEX
 #include <linux/futex.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 #ifndef __cplusplus
 extern long syscall(long number, ...); /* which unistd.h hides from strict C99 */
 #endif
