@@ -1988,6 +1988,7 @@ static int ll_configure_context(llama_context *c, const llama_model *m, const ll
     memset(&none, 0, sizeof none);
     memset(c, 0, sizeof *c);
     if (!o) o = &none;
+    c->allocator = ll_allocator_of(o);
     /* A runtime that cannot start its threads ends the process: no number of them that no machine has. */
     static const char *const names[] = {"n_ctx", "n_threads", "n_batch"};
     const int value[] = {o->n_ctx, o->n_threads, o->n_batch}, most[] = {1 << 28, 1024, 1 << 28};
@@ -2000,7 +2001,6 @@ static int ll_configure_context(llama_context *c, const llama_model *m, const ll
     if (!c->kernels)
         return ll_fail(err, LLAMA_BAD_OPTION, "kernels \"%.20s\" are not to be had on this processor or in this build",
                        o->kernels);
-    c->allocator = ll_allocator_of(o);
     c->progress = o->progress, c->user = o->user;
     c->n_ctx = o->n_ctx ? o->n_ctx : m->config.seq_len;
     c->n_batch = o->n_batch ? o->n_batch : 256;
