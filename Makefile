@@ -179,10 +179,11 @@ uninstall:
 
 # ---- Tests ----
 
+SCRIPTS = $(wildcard tests/test_*.sh)
 PROGRAMS := $(TESTS) $(BUILD)/tests/header_only $(BUILD)/tests/header_only_cpp98 $(BUILD)/tests/header_only_cpp20 \
     $(NO_MMAP_TESTS)
 test: all $(PROGRAMS) $(HELPERS)
-	@BUILD=$(BUILD) RUN=./$(OUT)run TOOLS=./$(OUT)tools sh tests/run_tests.sh $(PROGRAMS) $(wildcard tests/test_*.sh)
+	@BUILD=$(BUILD) RUN=./$(OUT)run TOOLS=./$(OUT)tools sh tests/run_tests.sh $(PROGRAMS) $(SCRIPTS)
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 asan:
