@@ -1113,7 +1113,7 @@ typedef struct {
  * never slept. */
 static void ll_wait(ll_sync *s, int phase) {
     for (int spins = 0; __atomic_load_n(&s->phase, __ATOMIC_ACQUIRE) == phase; spins++)
-        if (spins < 1000) {
+        if (spins < 4000) {
 #if defined(__x86_64__) || defined(__i386__)
             __builtin_ia32_pause();
 #endif
@@ -1641,11 +1641,11 @@ static void ll_evaluate(ll_team team, llama_context *c, const int *tokens, int n
 #ifdef LL_THREADS
 /* Whether the team was worth its call of so many seconds. Alone, thread 0 would have taken the time that it worked,
  * times all parts over its own. On a machine that is busy with something else that can be less, by far: each step ends
- * with the last thread, and one that is kept from its core comes some milliseconds late. Then calls run alone for four
- * times what this one lost, and where the next try fails too for twenty times, so that tries cost a twentieth. */
+ * with the last thread, and one that is kept from its core comes some milliseconds late. Then calls run alone for as
+ * long as this one lost, and where the next try fails too for twenty times that, so that tries cost a twentieth. */
 static void ll_judge_team(llama_context *c, const ll_sync *s, double seconds) {
     const double alone = s->own > 0 ? s->busy * s->all / s->own : seconds;
-    c->patience = alone >= seconds ? 0 : c->patience > 0 ? 20 : 4;
+    c->patience = alone >= 0.8 * seconds ? 0 : c->patience > 0 ? 20 : 1;
     c->alone_until = omp_get_wtime() + c->patience * (seconds - alone);
 }
 #endif
@@ -2470,6 +2470,33 @@ LL_INLINE LL_AVX512 void ll_groups_avx512(float *out, size_t out_stride, const v
     LL_EACH_TOKEN(LL_STORE)
 }
 
+/* q4 for a few tokens, which wait for memory: two groups in one straight piece of code ask for it soonest. */
+LL_INLINE LL_AVX512 void ll_few_q4_avx512(float *out, size_t out_stride, const void *tile, const void *packed, int n,
+                                          int add, const size_t TOKENS) {
+    const size_t GROUP = LL_Q4_GROUP, BYTES = GROUP * LL_TILE / 2;
+    const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;
+    __m512 sum[3];
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) sum[t] = _mm512_setzero_ps();
+    for (int left = ll_groups(n, (int)GROUP); left > 0; left -= 2, w += LL_LINE + 2 * BYTES)
+        LL_UNROLL(size_t g = 0; g < 2; g++, a += TOKENS * (GROUP + 8)) {
+            if ((int)g >= left) break;
+            const __m512 s = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(w + 32 * g)));
+            const __m512 minus_s = _mm512_mul_ps(s, _mm512_set1_ps(-12582912.0f));
+            LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
+                __m512i c = ll_word_avx512(a + TOKENS * (GROUP + 4) + 4 * t), d = _mm512_setzero_si512();
+                LL_UNROLL(size_t k = 0; k < GROUP / 4; k += 2) {
+                    const unsigned char *line = w + LL_LINE + g * BYTES + k / 2 * LL_LINE, *x = a + t * GROUP + 4 * k;
+                    c = _mm512_dpbusd_epi32(c, ll_bytes_avx512(line, 1, 0, 1), ll_word_avx512(x));
+                    d = _mm512_dpbusd_epi32(d, ll_bytes_avx512(line, 1, 1, 1), ll_word_avx512(x + 4));
+                }
+                c = _mm512_add_epi32(c, _mm512_srai_epi32(d, 4));
+                const __m512 x = _mm512_castsi512_ps(ll_word_avx512(a + TOKENS * GROUP + 4 * t));
+                sum[t] = _mm512_fmadd_ps(_mm512_fmadd_ps(_mm512_castsi512_ps(c), s, minus_s), x, sum[t]);
+            }
+        }
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) ll_store_avx512(out + t * out_stride, sum[t], add);
+}
+
 /* 16 rows of 16 words become 16 columns: four rounds that each exchange half of a row with its partner's. */
 LL_INLINE LL_AVX512 void ll_transpose_avx512(__m512i r[16]) {
     __m512i s[16];
@@ -2854,8 +2881,14 @@ LL_PROMPT_FN(ll_wide_q4_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, ahead,
 static void ll_tile_q8_avx512(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
     ll_wide_q8_avx512(out, out_stride, w, a, n, tokens, add, NULL, 0);
 }
-static void ll_tile_q4_avx512(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
-    ll_wide_q4_avx512(out, out_stride, w, a, n, tokens, add, NULL, 0);
+LL_AVX512 static void ll_tile_q4_avx512(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens,
+                                        int add) {
+    switch (tokens) {
+    case 1: ll_few_q4_avx512(out, out_stride, w, a, n, add, 1); break;
+    case 2: ll_few_q4_avx512(out, out_stride, w, a, n, add, 2); break;
+    case 3: ll_few_q4_avx512(out, out_stride, w, a, n, add, 3); break;
+    default: ll_wide_q4_avx512(out, out_stride, w, a, n, tokens, add, NULL, 0);
+    }
 }
 LL_TILE_FN(ll_tile_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0, 0)
 LL_TILE_FN(ll_rows_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0, 1)
