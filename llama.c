@@ -2471,29 +2471,32 @@ LL_INLINE LL_AVX512 void ll_groups_avx512(float *out, size_t out_stride, const v
 }
 
 /* q4 for a few tokens, which wait for memory: two groups in one straight piece of code ask for it soonest. */
+LL_INLINE LL_AVX512 void ll_few_group_q4_avx512(__m512 *sum, const unsigned char *scale, const unsigned char *q,
+                                                const unsigned char *a, const size_t TOKENS) {
+    const __m512 s = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)scale));
+    const __m512 minus_s = _mm512_mul_ps(s, _mm512_set1_ps(-12582912.0f));
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
+        __m512i c = ll_word_avx512(a + TOKENS * (LL_Q4_GROUP + 4) + 4 * t), d = _mm512_setzero_si512();
+        LL_UNROLL(size_t k = 0; k < LL_Q4_GROUP / 8; k++) {
+            const unsigned char *line = q + k * LL_LINE, *x = a + t * LL_Q4_GROUP + 8 * k;
+            c = _mm512_dpbusd_epi32(c, ll_bytes_avx512(line, 1, 0, 1), ll_word_avx512(x));
+            d = _mm512_dpbusd_epi32(d, ll_bytes_avx512(line, 1, 1, 1), ll_word_avx512(x + 4));
+        }
+        c = _mm512_add_epi32(c, _mm512_srai_epi32(d, 4));
+        const __m512 x = _mm512_castsi512_ps(ll_word_avx512(a + TOKENS * LL_Q4_GROUP + 4 * t));
+        sum[t] = _mm512_fmadd_ps(_mm512_fmadd_ps(_mm512_castsi512_ps(c), s, minus_s), x, sum[t]);
+    }
+}
+
 LL_INLINE LL_AVX512 void ll_few_q4_avx512(float *out, size_t out_stride, const void *tile, const void *packed, int n,
                                           int add, const size_t TOKENS) {
-    const size_t GROUP = LL_Q4_GROUP, BYTES = GROUP * LL_TILE / 2;
+    const size_t BYTES = LL_Q4_GROUP * LL_TILE / 2;
     const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;
     __m512 sum[3];
     LL_UNROLL(size_t t = 0; t < TOKENS; t++) sum[t] = _mm512_setzero_ps();
-    for (int left = ll_groups(n, (int)GROUP); left > 0; left -= 2, w += LL_LINE + 2 * BYTES)
-        LL_UNROLL(size_t g = 0; g < 2; g++, a += TOKENS * (GROUP + 8)) {
-            if ((int)g >= left) break;
-            const __m512 s = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(w + 32 * g)));
-            const __m512 minus_s = _mm512_mul_ps(s, _mm512_set1_ps(-12582912.0f));
-            LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
-                __m512i c = ll_word_avx512(a + TOKENS * (GROUP + 4) + 4 * t), d = _mm512_setzero_si512();
-                LL_UNROLL(size_t k = 0; k < GROUP / 4; k += 2) {
-                    const unsigned char *line = w + LL_LINE + g * BYTES + k / 2 * LL_LINE, *x = a + t * GROUP + 4 * k;
-                    c = _mm512_dpbusd_epi32(c, ll_bytes_avx512(line, 1, 0, 1), ll_word_avx512(x));
-                    d = _mm512_dpbusd_epi32(d, ll_bytes_avx512(line, 1, 1, 1), ll_word_avx512(x + 4));
-                }
-                c = _mm512_add_epi32(c, _mm512_srai_epi32(d, 4));
-                const __m512 x = _mm512_castsi512_ps(ll_word_avx512(a + TOKENS * GROUP + 4 * t));
-                sum[t] = _mm512_fmadd_ps(_mm512_fmadd_ps(_mm512_castsi512_ps(c), s, minus_s), x, sum[t]);
-            }
-        }
+    for (int left = ll_groups(n, LL_Q4_GROUP); left > 0; left -= 2, w += LL_LINE + 2 * BYTES)
+        LL_UNROLL(size_t g = 0; g < 2; g++, a += TOKENS * (LL_Q4_GROUP + 8))
+            if ((int)g < left) ll_few_group_q4_avx512(sum, w + 32 * g, w + LL_LINE + g * BYTES, a, TOKENS);
     LL_UNROLL(size_t t = 0; t < TOKENS; t++) ll_store_avx512(out + t * out_stride, sum[t], add);
 }
 
