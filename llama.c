@@ -1148,7 +1148,7 @@ static void ll_barrier(ll_team team) {
 #endif
         return;
     }
-    const double begin = omp_get_wtime();
+    const double begin = team.id ? 0 : omp_get_wtime();
     ll_wait(s, phase);
     if (!team.id) s->waited += omp_get_wtime() - begin;
 #endif
@@ -2300,6 +2300,10 @@ LL_INLINE uintptr_t ll_fetch(uintptr_t ahead, int lines) {
     return ahead;
 }
 
+/* A few tokens wait for memory alone: a line is asked for two pages before its turn, past the end of its tile, where the
+ * processor's own fetching starts anew. As a number, since it may lie behind the matrix. */
+LL_INLINE void ll_fetch_line(const void *line) { _mm_prefetch((const char *)((uintptr_t)line + 8192), _MM_HINT_T0); }
+
 LL_INLINE LL_AVX512 void ll_floats_avx512(float *out, size_t out_stride, const void *w, const void *packed, int n,
                                           int add, const void *ahead, int lines, const int HALF, const int ROWS,
                                           const size_t TILES, const size_t TOKENS) {
@@ -2311,6 +2315,7 @@ LL_INLINE LL_AVX512 void ll_floats_avx512(float *out, size_t out_stride, const v
     for (size_t k = 0; k < columns; k++, a += step) {
         const __m512 v = ll_line_avx512(w, k, HALF), u = TILES == 2 ? _mm512_loadu_ps(second + k * LL_TILE) : v;
         if (TILES == 2 && k % LL_STEP == 0) next = ll_fetch(next, lines);
+        if (TILES == 1 && TOKENS < LL_FEW && !HALF) ll_fetch_line((const float *)w + k * LL_TILE);
         LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
             const __m512 x = _mm512_set1_ps(a[t * stride]);
             c[t] = _mm512_fmadd_ps(v, x, c[t]);
@@ -2359,6 +2364,7 @@ LL_INLINE LL_AVX512_BF16 void ll_bf16_native(float *out, size_t out_stride, cons
         const __m512bh v = (__m512bh)_mm512_loadu_si512(first + k * LL_LINE);
         const __m512bh u = TILES == 2 ? (__m512bh)_mm512_loadu_si512(second + k * LL_LINE) : v;
         if (TILES == 2 && k % (LL_STEP / 2) == 0) next = ll_fetch(next, lines);
+        if (TILES == 1 && TOKENS < LL_FEW) ll_fetch_line(first + k * LL_LINE);
         LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
             const __m512bh x = (__m512bh)ll_word_avx512(a + 4 * t);
             c[t] = _mm512_dpbf16_ps(c[t], v, x);

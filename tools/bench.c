@@ -37,6 +37,9 @@
  *   a tile x 12 tokens, broadcast as operand: less work  72-79%, pairs 82-87%: it is still a load; Intel 84-86%, 72%
  *   fetching evenly by the last blocks, not by three     matrix from memory 64 -> 73-79% of the peak (prototype)
  *   one chain of sums for 1 or 2 tokens, f32 and bf16    same bits however a sequence is cut; decode unchanged
+ *   two tiles at once in decode: two chains of sums      110M f32 +20%, bf16 -5 to -15%: two short streams of memory
+ *   one tile, lines asked for 8 KB before, past its end  f32, bf16 decode +3 to 17%; q8 -2%; q4 135M +10%, 1.1B -8%:
+ *                                                        for f32 and bf16 only
  *
  * Models of known shapes are laid out in memory as the writer would lay them out in a file.
  */
