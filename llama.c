@@ -99,22 +99,31 @@ extern long syscall(long number, ...); /* which unistd.h hides from strict C99 *
  *
  * .llama      offset  type
  *                  0  char[8]    "llama.c\n"
- *                  8  uint32     1, the version of the format
+ *                  8  uint32     2, the version of the format; 1: the header ends at 128, what it lacks is 0
  *                 12  uint32     1 if the classifier is the embedding, 0 if it is a tensor of its own
  *                 16  uint32[8]  dim, hidden_dim, n_layers, n_heads, n_kv_heads, head_dim, vocab_size, seq_len
  *                 48  float32    norm_eps
  *                 52  float32    rope_theta, for information: the rotation is rope_frequencies
  *                 56  uint64[2]  offset and size of the tokenizer, as tokenizer.c reads it; 0, 0: none
  *                 72  uint32     number of tensors
- *                 76             zeros
- *                128             for each tensor 64 bytes:
+ *                 76  uint32     extras, a sum of LLAMA_QKV_BIAS and what follows it in llama.h
+ *                 80  float32[4] attention_scale, embedding_scale, score_cap, logit_cap
+ *                 96  uint32[3]  n_experts, n_experts_used, expert_dim
+ *                108  uint32[2]  n_ropes, rope_short
+ *                116             zeros
+ *                120  uint64     hash of the tensors: writer.c says which; 0: none
+ *                128  char[32]   what it was made from, "qwen3" say; llama.c does not ask
+ *                160             zeros
+ *                256             for each layer 16 bytes: uint32[4], llama_layer_kind and 0
+ *                                for each tensor 64 bytes:
  *                                char[32] name, padded with zeros
  *                                uint32   type: 0 vector of float32; matrix of 1 f32, 2 bf16, 3 q8, 4 q4
  *                                uint32   rows, cols, 0
  *                                uint64   offset, a multiple of 64; size in bytes
- *             Tensors come in the order of ll_tensor_at, behind the tokenizer, none overlapping, and the
- *             last one ends the file. Matrices are in tiles of 16 rows: see room 2. Query and key rows
- *             are in the order that ll_rotate_plain says.
+ *             Of a field that version 1 lacks 0 means what version 1 meant. Tensors come in the order of ll_tensor_id,
+ *             behind the tokenizer, none overlapping, and the last one ends the file. Matrices are in tiles of 16
+ *             rows: see room 2. Query and key rows are in the order that ll_rotate_plain says. The matrices of all
+ *             experts of a layer are one, each expert's rows filled up to whole tiles.
  *
  * Weights are used where they lie: a pointer into the file, no copy. So a file must be exactly as
  * long as its header implies before anything else is done. A size that does not fit in size_t becomes
@@ -142,6 +151,12 @@ typedef struct {
     ll_matrix wo;                /* (dim, n_heads * head_dim) the heads' results, back to dim */
     ll_matrix w1, w3;            /* (hidden_dim, dim) gate, up */
     ll_matrix w2;                /* (dim, hidden_dim) down */
+    /* What Llama itself has not: NULL and zeros where a model has it not either. */
+    const float *q_bias, *k_bias, *v_bias, *o_bias;   /* as many as their matrix has rows */
+    const float *q_norm, *k_norm;                     /* (head_dim), or of all heads side by side */
+    const float *attention_post_norm, *ffn_post_norm; /* (dim) */
+    ll_matrix router; /* (n_experts, dim); then w1, w3 and w2 are those of n_experts, one behind the other */
+    llama_layer_kind kind;
 } ll_layer;
 
 typedef struct { /* the caller's allocator, or malloc and free */
@@ -158,7 +173,8 @@ struct llama_model {
     ll_matrix embedding;              /* (vocab_size, dim) a row a token */
     ll_matrix classifier;             /* (vocab_size, dim) may be the same */
     const float *final_norm;          /* (dim) before the classifier */
-    const float *rope_frequencies;    /* (head_dim / 2) angle per position */
+    const float *rope_frequencies;    /* (ll_ropes, head_dim / 2) angle per position */
+    const float *rope_amplitudes;     /* as many; NULL: 1 */
     size_t tokenizer, tokenizer_size; /* where it is in the file; size 0: none */
     ll_allocator allocator;
     const unsigned char *file; /* what the weights point into */
@@ -167,6 +183,7 @@ struct llama_model {
 };
 
 enum { LL_BAD = LLAMA_BAD_FILE }; /* what most failures of this room are */
+enum { LL_EXPERTS = 65535 };      /* most of a layer */
 
 /* Writes code and message, with control characters masked: file names are hostile too. Returns -1. */
 static int ll_fail(llama_error *err, int code, const char *format, ...) {
@@ -250,6 +267,37 @@ static int ll_i32(const unsigned char *p) {
     return u <= INT32_MAX ? (int)u : -(int)(UINT32_MAX - u) - 1;
 }
 
+/* Rotary tables of a model. */
+static int ll_ropes(const llama_config *f) { return (f->n_ropes ? f->n_ropes : 1) * (f->rope_short ? 2 : 1); }
+
+/* Of what Llama's relatives add, all but the layers' kinds. */
+static int ll_check_extras(const llama_config *f, const char *name, llama_error *err) {
+    static const char *const floats[] = {"attention_scale", "embedding_scale", "score_cap", "logit_cap"};
+    const float value[] = {f->attention_scale, f->embedding_scale, f->score_cap, f->logit_cap};
+    for (int i = 0; i < 4; i++)
+        if (!(value[i] >= 0 && value[i] <= FLT_MAX))
+            return ll_fail(err, LL_BAD, "%s: %s is %g, not 0 or above", name, floats[i], (double)value[i]);
+    if (f->extras < 0 || f->extras > 2 * LLAMA_ROPE_AMPLITUDES - 1 ||
+        (f->extras & (LLAMA_HEAD_NORM | LLAMA_WIDE_NORM)) == (LLAMA_HEAD_NORM | LLAMA_WIDE_NORM))
+        return ll_fail(err, LL_BAD, "%s: extras are %d, no sum of what is known", name, f->extras);
+    if (f->n_ropes < 0 || f->n_ropes > 64)
+        return ll_fail(err, LL_BAD, "%s: n_ropes is %d, not between 0 and 64", name, f->n_ropes);
+    if (f->rope_short < 0 || f->rope_short > 1 << 28)
+        return ll_fail(err, LL_BAD, "%s: rope_short is %d, not between 0 and %d", name, f->rope_short, 1 << 28);
+    if (ll_mul((size_t)ll_ropes(f), (size_t)f->head_dim) > 1 << 28)
+        return ll_fail(err, LL_BAD, "%s: n_ropes %d x head_dim %d is too large", name, ll_ropes(f), f->head_dim);
+    if (f->n_experts < 0 || f->n_experts > LL_EXPERTS)
+        return ll_fail(err, LL_BAD, "%s: n_experts is %d, not between 0 and %d", name, f->n_experts, LL_EXPERTS);
+    if (f->n_experts_used < !!f->n_experts || f->n_experts_used > f->n_experts)
+        return ll_fail(err, LL_BAD, "%s: n_experts_used is %d, n_experts %d", name, f->n_experts_used, f->n_experts);
+    if (f->expert_dim < !!f->n_experts || f->expert_dim > (f->n_experts ? 1 << 28 : 0))
+        return ll_fail(err, LL_BAD, "%s: expert_dim is %d with %d experts", name, f->expert_dim, f->n_experts);
+    if (ll_mul((size_t)f->n_experts, (size_t)(f->dim > f->expert_dim ? f->dim : f->expert_dim)) > 1 << 28)
+        return ll_fail(err, LL_BAD, "%s: n_experts %d of %d x %d are too large", name, f->n_experts, f->expert_dim,
+                       f->dim);
+    return 0;
+}
+
 /* What can be said of a configuration before looking at the weights. */
 static int ll_check_config(const llama_config *f, const char *name, llama_error *err) {
     static const char *const names[] = {"dim",        "hidden_dim", "n_layers",   "n_heads",
@@ -272,7 +320,7 @@ static int ll_check_config(const llama_config *f, const char *name, llama_error 
         return ll_fail(err, LL_BAD, "%s: norm_eps is %g, not between 0 and 1", name, (double)f->norm_eps);
     if (!(f->rope_theta > 0 && f->rope_theta <= FLT_MAX))
         return ll_fail(err, LL_BAD, "%s: rope_theta is %g, not above 0", name, (double)f->rope_theta);
-    return 0;
+    return ll_check_extras(f, name, err);
 }
 
 /* The seven int32 that all versions share; the rest is what llama2.c's models were trained with. */
@@ -355,8 +403,12 @@ static size_t ll_bytes_of(const ll_matrix *m) {
 static uint64_t ll_weight_bytes(const llama_model *m) {
     uint64_t sum = ll_bytes_of(&m->classifier) + (uint64_t)m->config.dim * sizeof(float);
     LL_EACH_LAYER(m) {
-        const ll_matrix *part[] = {&w->wq, &w->wk, &w->wv, &w->wo, &w->w1, &w->w2, &w->w3};
-        for (int i = 0; i < 7; i++) sum += ll_bytes_of(part[i]);
+        const ll_matrix *part[] = {&w->wq, &w->wk, &w->wv, &w->wo, &w->router, &w->w1, &w->w2, &w->w3};
+        for (int i = 0; i < 8; i++) {
+            const uint64_t all = ll_bytes_of(part[i]);
+            sum += i > 4 && w->kind.experts ? all / (uint64_t)m->config.n_experts * (uint64_t)m->config.n_experts_used
+                                            : all;
+        }
         sum += 2 * (uint64_t)m->config.dim * sizeof(float);
     }
     return sum;
@@ -380,13 +432,16 @@ static int ll_is_little_endian(void) {
     return *(const unsigned char *)&one;
 }
 
-/* The layers, and behind them room for as many frequencies; zero bytes long is enough for a format that has its own. */
+/* The layers, and behind them their kinds and room for as many frequencies: none for a format that has its own. */
 static int ll_new_layers(llama_model *m, int frequencies, const char *name, llama_error *err) {
-    const llama_config *f = &m->config;
-    const size_t bytes = ll_mul((size_t)f->n_layers, sizeof(ll_layer));
+    llama_config *f = &m->config;
+    const size_t bytes = ll_mul((size_t)f->n_layers, sizeof(ll_layer) + sizeof(llama_layer_kind));
     m->layers = (ll_layer *)ll_alloc(&m->allocator, ll_add(bytes, (size_t)frequencies * sizeof(float)));
     if (!m->layers) return ll_fail(err, LLAMA_NO_MEMORY, "%s: no memory for %d layers", name, f->n_layers);
-    float *frequency = (float *)(void *)(m->layers + f->n_layers);
+    memset(m->layers, 0, bytes);
+    llama_layer_kind *kinds = (llama_layer_kind *)(void *)(m->layers + f->n_layers);
+    float *frequency = (float *)(void *)(kinds + f->n_layers);
+    f->layers = kinds;
     for (int i = 0; i < frequencies; i++) frequency[i] = (float)pow(f->rope_theta, -2.0 * i / f->head_dim);
     m->rope_frequencies = frequency;
     return 0;
@@ -449,53 +504,133 @@ static int ll_parse_llama2c(llama_model *m, const char *name, llama_error *err) 
 /* ---- .llama ---- */
 
 static const char ll_magic[] = "llama.c\n";
-enum { LL_HEADER = 128, LL_ENTRY = 64 };
+enum { LL_HEADER = 256, LL_HEADER_1 = 128, LL_KIND = 16, LL_ENTRY = 64 }; /* bytes; LL_HEADER_1: of version 1 */
 
-typedef struct { /* one tensor of a .llama file, as the configuration wants it */
-    char name[32];
-    int rows, cols, vector;
+/* This is the order of the file: what all layers share, then layer by layer in about the order of use, so that a
+ * forward pass reads it from front to back. */
+typedef enum {
+    LL_ROPE_FREQUENCIES,
+    LL_ROPE_AMPLITUDES,
+    LL_FINAL_NORM,
+    LL_EMBEDDING,
+    LL_CLASSIFIER,
+    LL_ATTENTION_NORM,
+    LL_FFN_NORM,
+    LL_Q_BIAS,
+    LL_K_BIAS,
+    LL_V_BIAS,
+    LL_O_BIAS,
+    LL_Q_NORM,
+    LL_K_NORM,
+    LL_ATTENTION_POST_NORM,
+    LL_FFN_POST_NORM,
+    LL_WQ,
+    LL_WK,
+    LL_WV,
+    LL_WO,
+    LL_ROUTER,
+    LL_W1,
+    LL_W3,
+    LL_W2,
+    LL_TENSORS,
+    LL_OF_LAYER = LL_ATTENTION_NORM
+} ll_tensor_id;
+
+typedef struct { /* a tensor of a .llama file, as the configuration wants it */
+    const char *name;
+    int rows, cols, vector; /* rows 0: this model has it not */
 } ll_tensor;
 
-static int ll_tensor_count(const llama_config *f) { return 4 - f->shared_classifier + 9 * f->n_layers; }
+/* Rows of one of the stacked experts. */
+static int ll_whole_tiles(int rows) { return (rows + 15) / 16 * 16; }
 
-/* The i-th tensor. This is the order of the file: what all layers share, then layer by layer in the order of use, so
- * that a forward pass reads it from front to back. */
-static ll_tensor ll_tensor_at(const llama_config *f, int i) {
-    const int q = f->n_heads * f->head_dim, kv = f->n_kv_heads * f->head_dim;
-    const ll_tensor whole[] = {{"rope_frequencies", 1, f->head_dim / 2, 1},
-                               {"final_norm", 1, f->dim, 1},
-                               {"embedding", f->vocab_size, f->dim, 0},
-                               {"classifier", f->vocab_size, f->dim, 0}};
-    const ll_tensor of_layer[] = {{"attention_norm", 1, f->dim, 1},
-                                  {"ffn_norm", 1, f->dim, 1},
-                                  {"wq", q, f->dim, 0},
-                                  {"wk", kv, f->dim, 0},
-                                  {"wv", kv, f->dim, 0},
-                                  {"wo", f->dim, q, 0},
-                                  {"w1", f->hidden_dim, f->dim, 0},
-                                  {"w3", f->hidden_dim, f->dim, 0},
-                                  {"w2", f->dim, f->hidden_dim, 0}};
-    const int before = 4 - f->shared_classifier;
-    if (i < before) return whole[i];
-    ll_tensor t = of_layer[(i - before) % 9];
-    snprintf(t.name, sizeof t.name, "layers.%d.%.14s", (i - before) / 9 & 0xffffff, of_layer[(i - before) % 9].name);
-    return t;
+static ll_tensor ll_tensor_of(const llama_config *f, int id, int layer) {
+    const int q = f->n_heads * f->head_dim, kv = f->n_kv_heads * f->head_dim, x = f->extras;
+    const int mixture = f->layers && f->layers[layer].experts ? f->n_experts : 0;
+    const int hidden = mixture ? mixture * ll_whole_tiles(f->expert_dim) : f->hidden_dim;
+    const int down = mixture ? mixture * ll_whole_tiles(f->dim) : f->dim;
+    const int turns = ll_ropes(f) * (f->head_dim / 2), pre = !(x & LLAMA_NO_PRE_NORM), post = !!(x & LLAMA_POST_NORM);
+    const int qkv_bias = !!(x & LLAMA_QKV_BIAS), wide = x & LLAMA_WIDE_NORM, qk_norm = wide || x & LLAMA_HEAD_NORM;
+    const ll_tensor tensor[LL_TENSORS] = {{"rope_frequencies", 1, turns, 1},
+                                          {"rope_amplitudes", !!(x & LLAMA_ROPE_AMPLITUDES), turns, 1},
+                                          {"final_norm", 1, f->dim, 1},
+                                          {"embedding", f->vocab_size, f->dim, 0},
+                                          {"classifier", f->shared_classifier ? 0 : f->vocab_size, f->dim, 0},
+                                          {"attention_norm", pre, f->dim, 1},
+                                          {"ffn_norm", pre, f->dim, 1},
+                                          {"q_bias", qkv_bias, q, 1},
+                                          {"k_bias", qkv_bias, kv, 1},
+                                          {"v_bias", qkv_bias, kv, 1},
+                                          {"o_bias", !!(x & LLAMA_O_BIAS), f->dim, 1},
+                                          {"q_norm", qk_norm, wide ? q : f->head_dim, 1},
+                                          {"k_norm", qk_norm, wide ? kv : f->head_dim, 1},
+                                          {"attention_post_norm", post, f->dim, 1},
+                                          {"ffn_post_norm", post, f->dim, 1},
+                                          {"wq", q, f->dim, 0},
+                                          {"wk", kv, f->dim, 0},
+                                          {"wv", kv, f->dim, 0},
+                                          {"wo", f->dim, q, 0},
+                                          {"router", mixture, f->dim, 0},
+                                          {"w1", hidden, f->dim, 0},
+                                          {"w3", hidden, f->dim, 0},
+                                          {"w2", down, mixture ? f->expert_dim : f->hidden_dim, 0}};
+    return tensor[id];
 }
 
-/* Checks entry i of the table against what it must be; its tensor begins at or behind *end, and moves it. */
-static int ll_read_tensor(const llama_model *m, int i, uint64_t *end, ll_matrix *out, const char *name,
+/* What all layers share is asked for with layer 0. */
+static size_t ll_tensor_count(const llama_config *f) {
+    size_t shared = 0, plain = 0, mixtures = 0;
+    for (int id = 0; id < LL_TENSORS; id++)
+        if (ll_tensor_of(f, id, 0).rows && id != LL_ROUTER) ++*(id < LL_OF_LAYER ? &shared : &plain);
+    for (int l = 0; f->layers && l < f->n_layers; l++) mixtures += !!f->layers[l].experts;
+    return shared + plain * (size_t)f->n_layers + mixtures;
+}
+
+/* Where a tensor's pointer goes: to a matrix, or to a vector. */
+static ll_matrix *ll_matrix_of(llama_model *m, int id, int layer) {
+    ll_layer *w = &m->layers[layer];
+    ll_matrix *const matrix[] = {&w->wq, &w->wk, &w->wv, &w->wo, &w->router, &w->w1, &w->w3, &w->w2};
+    if (id == LL_EMBEDDING || id == LL_CLASSIFIER) return id == LL_EMBEDDING ? &m->embedding : &m->classifier;
+    return id >= LL_WQ ? matrix[id - LL_WQ] : NULL;
+}
+
+static const float **ll_vector_of(llama_model *m, int id, int layer) {
+    ll_layer *w = &m->layers[layer];
+    const float **const vector[] = {&m->rope_frequencies,
+                                    &m->rope_amplitudes,
+                                    &m->final_norm,
+                                    NULL,
+                                    NULL,
+                                    &w->attention_norm,
+                                    &w->ffn_norm,
+                                    &w->q_bias,
+                                    &w->k_bias,
+                                    &w->v_bias,
+                                    &w->o_bias,
+                                    &w->q_norm,
+                                    &w->k_norm,
+                                    &w->attention_post_norm,
+                                    &w->ffn_post_norm};
+    return id < LL_WQ ? vector[id] : NULL;
+}
+
+/* Checks an entry of the table against what it must be; its tensor begins at or behind *end, and moves it. */
+static int ll_read_tensor(llama_model *m, const unsigned char *p, int id, int layer, uint64_t *end, const char *name,
                           llama_error *err) {
-    const ll_tensor want = ll_tensor_at(&m->config, i);
-    const unsigned char *p = m->file + LL_HEADER + (size_t)i * LL_ENTRY;
-    char got[33] = {0};
+    const ll_tensor want = ll_tensor_of(&m->config, id, layer);
+    char got[33] = {0}, wanted[33] = {0}; /* all 32 bytes are compared */
     memcpy(got, p, 32);
-    if (memcmp(p, want.name, 32))
-        return ll_fail(err, LL_BAD, "%s: tensor %d is \"%s\", not \"%s\"", name, i, got, want.name);
+    if (id < LL_OF_LAYER) snprintf(wanted, sizeof wanted, "%s", want.name);
+    else snprintf(wanted, sizeof wanted, "layers.%d.%s", layer & 0xffffff, want.name);
+    if (memcmp(p, wanted, 32)) return ll_fail(err, LL_BAD, "%s: a tensor is \"%s\", not \"%s\"", name, got, wanted);
     const uint32_t code = ll_u32(p + 32), rows = ll_u32(p + 36), cols = ll_u32(p + 40);
     const uint64_t offset = ll_u64(p + 48), size = ll_u64(p + 56);
-    if (want.vector ? code != LL_F32_ROWS : code < LL_F32 || code > LL_Q4)
+    const uint32_t low = want.vector ? LL_F32_ROWS : LL_F32, high = want.vector ? low : id == LL_ROUTER ? low : LL_Q4;
+    if (code < low || code > high)
         return ll_fail(err, LL_BAD, "%s: tensor %s has type %" PRIu32 ", not %s", name, got, code,
-                       want.vector ? "0" : "1 to 4");
+                       want.vector       ? "0"
+                       : id == LL_ROUTER ? "1"
+                                         : "1 to 4");
     if (rows != (uint32_t)want.rows || cols != (uint32_t)want.cols)
         return ll_fail(err, LL_BAD, "%s: tensor %s is %" PRIu32 " x %" PRIu32 ", the header implies %d x %d", name, got,
                        rows, cols, want.rows, want.cols);
@@ -510,26 +645,23 @@ static int ll_read_tensor(const llama_model *m, int i, uint64_t *end, ll_matrix 
                        "%s: tensor %s takes bytes %" PRIu64 " + %" PRIu64 ", allowed are %" PRIu64 " to %zu%s", name,
                        got, offset, size, *end, m->file_size, offset < *end ? "" : ": cut short?");
     *end = offset + size;
-    out->data = m->file + (size_t)offset, out->rows = want.rows, out->cols = want.cols, out->type = (ll_type)code;
+    const ll_matrix read = {m->file + (size_t)offset, NULL, 0, want.rows, want.cols, (ll_type)code};
+    if (want.vector) *ll_vector_of(m, id, layer) = (const float *)read.data;
+    else *ll_matrix_of(m, id, layer) = read;
     return 0;
 }
 
-/* Reads the table into the model. Products that share an input must share a type. */
-static int ll_read_table(llama_model *m, uint64_t end, const char *name, llama_error *err) {
+/* Reads the table at p into the model. Products that share an input must share a type. */
+static int ll_read_table(llama_model *m, const unsigned char *p, uint64_t end, const char *name, llama_error *err) {
     const llama_config *f = &m->config;
-    for (int i = 0; i < ll_tensor_count(f); i++) {
-        const int l = (i - 4 + f->shared_classifier) / 9,
-                  k = i < 4 - f->shared_classifier ? i : 4 + (i - 4 + f->shared_classifier) % 9;
-        ll_layer *w = &m->layers[k < 4 ? 0 : l];
-        ll_matrix *const matrix[] = {NULL,   NULL,   &m->embedding, &m->classifier, NULL,   NULL,  &w->wq,
-                                     &w->wk, &w->wv, &w->wo,        &w->w1,         &w->w3, &w->w2};
-        const float **const vector[] = {&m->rope_frequencies, &m->final_norm, NULL, NULL,
-                                        &w->attention_norm,   &w->ffn_norm};
-        ll_matrix read = {NULL, NULL, 0, 0, 0, LL_F32_ROWS};
-        if (ll_read_tensor(m, i, &end, &read, name, err)) return -1;
-        if (matrix[k]) *matrix[k] = read;
-        else *vector[k] = (const float *)read.data;
-        if (k == 12 && (w->wk.type != w->wq.type || w->wv.type != w->wq.type || w->w3.type != w->w1.type))
+    for (int l = -1; l < f->n_layers; l++) {
+        for (int id = l < 0 ? 0 : LL_OF_LAYER; id < (l < 0 ? LL_OF_LAYER : LL_TENSORS); id++) {
+            if (!ll_tensor_of(f, id, l < 0 ? 0 : l).rows) continue;
+            if (ll_read_tensor(m, p, id, l < 0 ? 0 : l, &end, name, err)) return -1;
+            p += LL_ENTRY;
+        }
+        const ll_layer *w = &m->layers[l < 0 ? 0 : l];
+        if (w->wk.type != w->wq.type || w->wv.type != w->wq.type || w->w3.type != w->w1.type)
             return ll_fail(err, LL_BAD, "%s: layer %d: the types of wq, wk, wv, or of w1, w3, differ", name, l);
     }
     if (f->shared_classifier) m->classifier = m->embedding;
@@ -538,14 +670,55 @@ static int ll_read_table(llama_model *m, uint64_t end, const char *name, llama_e
     return 0;
 }
 
+/* What version 2 adds to the header. */
+static int ll_read_extras(llama_config *f, const unsigned char *p, const char *name, llama_error *err) {
+    int *const field[] = {&f->n_experts, &f->n_experts_used, &f->expert_dim, &f->n_ropes, &f->rope_short};
+    f->extras = ll_i32(p + 76);
+    f->attention_scale = ll_f32(p + 80), f->embedding_scale = ll_f32(p + 84);
+    f->score_cap = ll_f32(p + 88), f->logit_cap = ll_f32(p + 92);
+    for (int i = 0; i < 5; i++) *field[i] = ll_i32(p + 96 + 4 * i);
+    f->hash = ll_u64(p + 120);
+    memcpy(f->architecture, p + 128, sizeof f->architecture);
+    for (int i = 0; i < 32; i++)
+        if (i == 31 ? p[128 + i] : p[128 + i] && (p[128 + i] < 32 || p[128 + i] > 126))
+            return ll_fail(err, LL_BAD, "%s: the architecture is no name of up to 31 letters", name);
+    for (int i = 116; i < LL_HEADER; i++)
+        if (p[i] && (i < 120 || i >= 160))
+            return ll_fail(err, LL_BAD, "%s: byte %d of the header is %d, not 0: of a later version?", name, i, p[i]);
+    return 0;
+}
+
+/* The kinds of the layers, at p; all zeros in version 1. */
+static int ll_read_kinds(llama_model *m, const unsigned char *p, const char *name, llama_error *err) {
+    const llama_config *f = &m->config;
+    for (int l = 0; l < f->n_layers; l++, p += LL_KIND) {
+        llama_layer_kind *k = &m->layers[l].kind, *copy = (llama_layer_kind *)(void *)(m->layers + f->n_layers) + l;
+        k->rope = ll_i32(p), k->window = ll_i32(p + 4), k->experts = ll_i32(p + 8);
+        *copy = *k;
+        if (k->rope < 0 || k->rope >= (f->n_ropes ? f->n_ropes : 1))
+            return ll_fail(err, LL_BAD, "%s: layer %d: rope is %d, of %d", name, l, k->rope, f->n_ropes);
+        if (k->window < 0 || k->window > 1 << 28)
+            return ll_fail(err, LL_BAD, "%s: layer %d: window is %d, not between 0 and %d", name, l, k->window,
+                           1 << 28);
+        if (k->experts < 0 || k->experts > !!f->n_experts || ll_u32(p + 12))
+            return ll_fail(err, LL_BAD, "%s: layer %d: experts is %d, not 0 or 1, or more follows", name, l,
+                           k->experts);
+    }
+    return 0;
+}
+
 /* The header, then the table. The fields have the places that the specification above gives them. */
 static int ll_parse_llama(llama_model *m, const char *name, llama_error *err) {
     llama_config *f = &m->config;
     const unsigned char *p = m->file;
-    if (m->file_size < LL_HEADER)
-        return ll_fail(err, LL_BAD, "%s: %zu bytes, shorter than the %d-byte header", name, m->file_size, LL_HEADER);
-    if (ll_u32(p + 8) != 1)
-        return ll_fail(err, LL_BAD, "%s: version of the format is %" PRIu32 ", known is 1", name, ll_u32(p + 8));
+    if (m->file_size < LL_HEADER_1)
+        return ll_fail(err, LL_BAD, "%s: %zu bytes, shorter than the %d-byte header", name, m->file_size, LL_HEADER_1);
+    const uint32_t version = ll_u32(p + 8);
+    if (version != 1 && version != 2)
+        return ll_fail(err, LL_BAD, "%s: version of the format is %" PRIu32 ", known are 1 and 2", name, version);
+    const size_t header = version == 1 ? LL_HEADER_1 : LL_HEADER;
+    if (m->file_size < header)
+        return ll_fail(err, LL_BAD, "%s: %zu bytes, shorter than the %zu-byte header", name, m->file_size, header);
     if (ll_u32(p + 12) > 1)
         return ll_fail(err, LL_BAD, "%s: shared_classifier is %" PRIu32 ", not 0 or 1", name, ll_u32(p + 12));
     int *const field[] = {&f->dim,        &f->hidden_dim, &f->n_layers,   &f->n_heads,
@@ -553,14 +726,20 @@ static int ll_parse_llama(llama_model *m, const char *name, llama_error *err) {
     for (int i = 0; i < 8; i++) *field[i] = ll_i32(p + 16 + 4 * i);
     f->shared_classifier = (int)ll_u32(p + 12);
     f->norm_eps = ll_f32(p + 48), f->rope_theta = ll_f32(p + 52);
+    if (version > 1 && ll_read_extras(f, p, name, err)) return -1;
     if (ll_check_config(f, name, err)) return -1;
-    if (ll_u32(p + 72) != (uint32_t)ll_tensor_count(f))
-        return ll_fail(err, LL_BAD, "%s: %" PRIu32 " tensors are too %s for %d layers", name, ll_u32(p + 72),
-                       ll_u32(p + 72) < (uint32_t)ll_tensor_count(f) ? "few" : "many", f->n_layers);
-    uint64_t end = LL_HEADER + (uint64_t)ll_tensor_count(f) * LL_ENTRY;
-    if (end > m->file_size)
-        return ll_fail(err, LL_BAD, "%s: %zu bytes, its table of tensors alone needs %" PRIu64 ": cut short?", name,
-                       m->file_size, end);
+    const uint64_t kinds = version == 1 ? 0 : LL_KIND * (uint64_t)f->n_layers, count = ll_u32(p + 72);
+    uint64_t end = header + kinds + count * LL_ENTRY;
+    if (end > m->file_size || (uint64_t)f->n_layers > count)
+        return ll_fail(err, LL_BAD,
+                       "%s: %zu bytes, its table of %" PRIu64 " tensors of %d layers alone needs %" PRIu64
+                       ": cut short?",
+                       name, m->file_size, count, f->n_layers, end);
+    if (ll_new_layers(m, 0, name, err)) return -1;
+    if (kinds && ll_read_kinds(m, p + header, name, err)) return -1;
+    if (count != ll_tensor_count(f))
+        return ll_fail(err, LL_BAD, "%s: %" PRIu64 " tensors are too %s for %d layers", name, count,
+                       count < ll_tensor_count(f) ? "few" : "many", f->n_layers);
     const uint64_t tokenizer = ll_u64(p + 56), size = ll_u64(p + 64);
     if (size) {
         if (tokenizer < end || tokenizer > m->file_size || size > m->file_size - tokenizer)
@@ -570,7 +749,7 @@ static int ll_parse_llama(llama_model *m, const char *name, llama_error *err) {
         m->tokenizer = (size_t)tokenizer, m->tokenizer_size = (size_t)size;
         end = tokenizer + size;
     }
-    if (ll_new_layers(m, 0, name, err) || ll_read_table(m, end, name, err)) return -1;
+    if (ll_read_table(m, p + header + kinds, end, name, err)) return -1;
     f->format = ".llama";
     return 0;
 }

@@ -68,6 +68,26 @@ typedef struct {    /* untouched on success */
     char text[256]; /* for people: one line without a newline, always terminated */
 } llama_error;
 
+/* How a layer differs from the next. */
+typedef struct {
+    int rope;    /* which of the model's rotary tables turns its queries and keys */
+    int window;  /* tokens that a token sees, itself included; 0: all (arXiv:2004.05150, 2310.06825) */
+    int experts; /* 1: its feed-forward part is a mixture of experts */
+} llama_layer_kind;
+
+/* What Llama's relatives add to each layer, or leave out: bits of llama_config.extras. */
+enum {
+    LLAMA_QKV_BIAS = 1,         /* queries, keys and values are w . x + bias: Qwen 2 (arXiv:2407.10671) */
+    LLAMA_O_BIAS = 2,           /* so is what attention adds */
+    LLAMA_HEAD_NORM = 4,        /* RMSNorm of each query's and key's head (arXiv:2302.05442): Qwen 3, Gemma 3 */
+    LLAMA_WIDE_NORM = 8,        /* ... of all heads side by side: OLMo 2 (arXiv:2501.00656) */
+    LLAMA_POST_NORM = 16,       /* RMSNorm of what attention and feed-forward add: Gemma 2 (arXiv:2408.00118), OLMo 2 */
+    LLAMA_NO_PRE_NORM = 32,     /* none of what they read: OLMo 2 */
+    LLAMA_GELU = 64,            /* GELU (arXiv:1606.08415) in the place of SiLU: Gemma */
+    LLAMA_RENORMALISE = 128,    /* the weights of the experts used are made to sum to 1 */
+    LLAMA_ROPE_AMPLITUDES = 256 /* rotation changes lengths too: YaRN (arXiv:2309.00071), longrope (2402.13753) */
+};
+
 /* What a model is. Names and meaning are those of the Llama papers (arXiv:2302.13971, 2307.09288). */
 typedef struct {
     int dim;        /* width of the residual stream */
@@ -84,6 +104,18 @@ typedef struct {
     const char *format;      /* "llama2.c version 0", ... */
     const char *weight_type; /* "f32", ... */
     uint64_t weight_bytes;   /* bytes of weights that one token reads */
+    /* What Llama itself has not; the formulas are in llama.c, room 4. Zero: as Llama. */
+    int extras;
+    float attention_scale;      /* of q . k; 0: 1 / sqrt(head_dim) */
+    float embedding_scale;      /* of the embedding; 0: 1 */
+    float score_cap, logit_cap; /* cap * tanh(x / cap), of q . k and of logits; 0: none */
+    int n_experts, n_experts_used,
+        expert_dim; /* of a mixture (arXiv:2101.03961, 2401.04088), each of that hidden width */
+    int n_ropes;    /* rotary tables; 0: 1 */
+    int rope_short; /* a context longer than this takes the second half of twice as many tables; 0: there is one half */
+    const llama_layer_kind *layers; /* (n_layers); NULL: all zeros */
+    uint64_t hash;                  /* of the weights; 0: the file does not say */
+    char architecture[32];          /* what the model was made from, "qwen3" say; empty: the file does not say */
 } llama_config;
 
 /* Options; NULL or all zero means the defaults. The allocator serves whatever it is passed to for

@@ -362,7 +362,7 @@ static void fuzz_put_gguf_tensor(fuzz_bytes *table, fuzz_bytes *data, const fuzz
     char name[80] = GGUF_FACTORS;
     int rows = 1, cols = s->config.head_dim / 2, type = 0;
     if (layer >= 0) {
-        tensor_shape(&s->config, (enum tensor)tensor, &rows, &cols);
+        tensor_shape(&s->config, (enum tensor)tensor, 0, &rows, &cols);
         type = s->types[tensor];
         if (tensor < GGUF_MODEL_TENSORS) snprintf(name, sizeof name, "%s", gguf_names[tensor]);
         else snprintf(name, sizeof name, "blk.%d.%s", layer, gguf_names[tensor]);
@@ -475,7 +475,7 @@ static void fuzz_put_safetensors(fuzz_bytes *b, int mark, int vocab_size, const 
     for (int i = first; i < end; i++) {
         int rows = 0, cols = 0;
         const size_t begin = data.n;
-        tensor_shape(&f, hf_names[i].tensor, &rows, &cols);
+        tensor_shape(&f, hf_names[i].tensor, 0, &rows, &cols);
         fuzz_put_weights(&data, (size_t)rows * (size_t)cols * (strcmp(type, "F32") ? 2 : 4));
         fuzz_print(&header, ",\"%s%s\":{\"dtype\":\"%s\",\"shape\":[", i < 3 ? "" : "model.layers.0.", hf_names[i].name,
                    type);

@@ -829,7 +829,7 @@ static void test_damage(void) {
 /* All of a tensor, a few rows at a time; NULL if they cannot be had. */
 static float *tensor(llama_source *s, int which, int layer, size_t *n) {
     int rows = 0, cols = 0;
-    tensor_shape(&s->config, (enum tensor)which, &rows, &cols);
+    tensor_shape(&s->config, (enum tensor)which, 0, &rows, &cols);
     float *out = xmalloc((*n = (size_t)rows * (size_t)cols) * sizeof *out);
     for (int first = 0; first < rows; first += 7)
         if (s->rows(s, (enum tensor)which, layer, first, rows - first < 7 ? rows - first : 7,

@@ -116,7 +116,7 @@ static void put_tensors(const char *name, int first, int end, const char *type, 
     for (int t = first; t < end; t++) {
         int rows, cols;
         const size_t begin = at;
-        tensor_shape(&shape, list[t].tensor, &rows, &cols);
+        tensor_shape(&shape, list[t].tensor, 0, &rows, &cols);
         for (int i = 0; i < rows * cols; i++)
             at += put_value(data + at, value_of(list[t].tensor, list[t].layer, i), type);
         n += (size_t)sprintf(header + n, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[", list[t].name, type);
@@ -149,7 +149,7 @@ static void check_weights(llama_source *s) {
         for (int layer = 0; layer < (t < TENSOR_ATTENTION_NORM ? 1 : LAYERS); layer++) {
             int rows, cols, bad = 0;
             const int permuted = t == TENSOR_WQ || t == TENSOR_WK;
-            tensor_shape(f, (enum tensor)t, &rows, &cols);
+            tensor_shape(f, (enum tensor)t, 0, &rows, &cols);
             for (int first = 0, count; first < rows; first += count) {
                 count = rows - first < 5 ? rows - first : 5;
                 CHECK(!s->rows(s, (enum tensor)t, layer, first, count, out, &err));
@@ -797,7 +797,7 @@ static void test_stories(void) {
             for (int layer = 0; layer < (t < TENSOR_ATTENTION_NORM ? 1 : f->n_layers) && t != TENSOR_CLASSIFIER;
                  layer++) {
                 int rows, cols;
-                tensor_shape(f, (enum tensor)t, &rows, &cols);
+                tensor_shape(f, (enum tensor)t, 0, &rows, &cols);
                 CHECK(!a->rows(a, (enum tensor)t, layer, 0, rows, x, &err));
                 CHECK(!b->rows(b, (enum tensor)t, layer, 0, rows, y, &err));
                 CHECK(!memcmp(x, y, (size_t)rows * (size_t)cols * sizeof *x));

@@ -133,9 +133,9 @@ static uint64_t available_memory(void) {
 }
 
 /* Random numbers in the place of a matrix: small, so that nothing overflows in many layers. */
-static void fill_matrix(unsigned char *p, int type, const inside_tensor *t) {
-    const size_t tile_bytes = inside_tile_bytes(type, t->cols);
-    const int tiles = (t->rows + INSIDE_TILE - 1) / INSIDE_TILE;
+static void fill_matrix(unsigned char *p, int type, int rows, int cols) {
+    const size_t tile_bytes = inside_tile_bytes(type, cols);
+    const int tiles = (rows + INSIDE_TILE - 1) / INSIDE_TILE;
 #ifdef _OPENMP
 #pragma omp parallel for
 #endif
@@ -155,6 +155,18 @@ static void fill_matrix(unsigned char *p, int type, const inside_tensor *t) {
         for (size_t at = 0; type >= INSIDE_Q8 && at < tile_bytes; at += pair)
             for (size_t k = 0; k < INSIDE_LINE; k += 2)
                 put_uint(tile + at + k, inside_to_f16(type == INSIDE_Q8 ? 1.5e-4f : 2.5e-3f), 2);
+    }
+}
+
+/* All tensors of a model whose header and table are in memory already. */
+static void fill_tensors(const llama_config *f, unsigned char *memory) {
+    const unsigned char *e = memory + INSIDE_HEADER + (size_t)f->n_layers * INSIDE_KIND;
+    for (size_t i = 0; i < inside_tensor_count(f); i++, e += INSIDE_ENTRY) {
+        unsigned char *p = memory + get_uint(e + 48, 8);
+        const int type = (int)get_uint(e + 32, 4), rows = (int)get_uint(e + 36, 4), cols = (int)get_uint(e + 40, 4);
+        if (type != INSIDE_VECTOR) fill_matrix(p, type, rows, cols);
+        for (int k = 0; type == INSIDE_VECTOR && k < cols; k++)
+            put_f32(p + 4 * (size_t)k, i ? 1.0f : (float)pow(10000, -2.0 * k / f->head_dim));
     }
 }
 
@@ -188,13 +200,7 @@ static unsigned char *build_shape(size_t *size) {
     memory += (64 - (uintptr_t)memory % 64) % 64; /* kept to the end of the program */
     memset(memory, 0, header);
     writer_header(&in, memory, &total);
-    for (int i = 0; i < inside_tensor_count(&f); i++) {
-        const inside_tensor t = inside_tensor_at(&f, i);
-        unsigned char *p = memory + get_uint(memory + INSIDE_HEADER + (size_t)i * INSIDE_ENTRY + 48, 8);
-        if (!t.vector) fill_matrix(p, in.type, &t);
-        for (int k = 0; t.vector && k < t.cols; k++)
-            put_f32(p + 4 * (size_t)k, i ? 1.0f : (float)pow(10000, -2.0 * k / s->head_dim));
-    }
+    fill_tensors(&f, memory);
     *size = (size_t)total;
     return memory;
 }

@@ -182,6 +182,7 @@ static void convert(int type) {
     if (!result) {
         const writer_input in = {.config = s->config,
                                  .rope_frequencies = s->rope_frequencies,
+                                 .rope_amplitudes = s->rope_amplitudes,
                                  .type = type,
                                  .tokenizer = s->tokenizer,
                                  .tokenizer_size = s->tokenizer_size,

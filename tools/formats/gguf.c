@@ -470,15 +470,22 @@ static int gguf_shown(size_t size) { return size < 40 ? (int)size : 40; } /* how
  * is searched, and a slot that is filled twice is a duplicate.
  * ------------------------------------------------------------------------------------------------- */
 
-/* In the order of enum tensor; the first three are of no layer, the others stand behind "blk.N." */
-static const char *const gguf_names[] = {
-    /* clang-format off */
-    "token_embd.weight", "output.weight", "output_norm.weight",
-    "attn_norm.weight",  "ffn_norm.weight", "attn_q.weight", "attn_k.weight", "attn_v.weight", "attn_output.weight",
-    "ffn_gate.weight",   "ffn_down.weight", "ffn_up.weight",
-    /* clang-format on */
+/* Those of layers stand behind "blk.N."; NULL: none has that name. */
+static const char *const gguf_names[TENSORS] = {
+    [TENSOR_EMBEDDING] = "token_embd.weight",
+    [TENSOR_CLASSIFIER] = "output.weight",
+    [TENSOR_FINAL_NORM] = "output_norm.weight",
+    [TENSOR_ATTENTION_NORM] = "attn_norm.weight",
+    [TENSOR_FFN_NORM] = "ffn_norm.weight",
+    [TENSOR_WQ] = "attn_q.weight",
+    [TENSOR_WK] = "attn_k.weight",
+    [TENSOR_WV] = "attn_v.weight",
+    [TENSOR_WO] = "attn_output.weight",
+    [TENSOR_W1] = "ffn_gate.weight",
+    [TENSOR_W3] = "ffn_up.weight",
+    [TENSOR_W2] = "ffn_down.weight",
 };
-enum { GGUF_MODEL_TENSORS = 3, GGUF_LAYER_TENSORS = TENSOR_W3 + 1 - GGUF_MODEL_TENSORS };
+enum { GGUF_MODEL_TENSORS = TENSOR_OF_LAYER, GGUF_LAYER_TENSORS = TENSORS - TENSOR_OF_LAYER };
 #define GGUF_FACTORS "rope_freqs.weight"
 
 static size_t gguf_slot(enum tensor tensor, int layer) {
@@ -507,10 +514,10 @@ static size_t gguf_find_slot(const gguf *g, const char *name) {
         if (n == 0 || (n > 1 && name[-n] == '0') || *name++ != '.' || layer >= g->source.config.n_layers)
             return g->n_tensors;
         first = GGUF_MODEL_TENSORS;
-        last = TENSOR_W3 + 1;
+        last = TENSORS;
     }
     for (int i = first; i < last; i++)
-        if (strcmp(name, gguf_names[i]) == 0) return gguf_slot((enum tensor)i, layer);
+        if (gguf_names[i] && strcmp(name, gguf_names[i]) == 0) return gguf_slot((enum tensor)i, layer);
     return g->n_tensors;
 }
 
@@ -518,7 +525,7 @@ static size_t gguf_find_slot(const gguf *g, const char *name) {
 static void gguf_shape(const gguf *g, size_t slot, int *rows, int *cols) {
     *rows = 1;
     *cols = g->source.config.head_dim / 2;
-    if (slot != g->n_tensors - 1) tensor_shape(&g->source.config, gguf_slot_tensor(slot), rows, cols);
+    if (slot != g->n_tensors - 1) tensor_shape(&g->source.config, gguf_slot_tensor(slot), 0, rows, cols);
 }
 
 /* Dimensions, of which there are four at most; all but the first two must be 1. */
@@ -581,7 +588,7 @@ static int gguf_take_tensors(gguf *g, uint64_t count, int alignment) {
     const uint64_t least = 8 + 4 + 8 + 4 + 8, room = (g->file_size - g->at) / least;
     if (count > room)
         return gguf_fail(g, "number of tensors is %" PRIu64 ", but the file has room for %" PRIu64, count, room);
-    const uint64_t needed = (uint64_t)n_layers * GGUF_LAYER_TENSORS + GGUF_MODEL_TENSORS - 1;
+    const uint64_t needed = (uint64_t)n_layers * 9 + 2; /* of a plain Llama */
     if (count < needed)
         return gguf_fail(g, "number of tensors is %" PRIu64 ", but llama.block_count %d needs %" PRIu64, count,
                          n_layers, needed);
@@ -624,8 +631,9 @@ static int gguf_check_tensors(gguf *g, int alignment) {
         gguf_tensor *t = &g->tensors[slot];
         char name[GGUF_MAX_NAME + 1];
         int rows, cols;
-        gguf_slot_name(g, slot, name);
         gguf_shape(g, slot, &rows, &cols);
+        if (t->size == 0 && rows == 0) continue;
+        gguf_slot_name(g, slot, name);
         if (t->size == 0) {
             if (slot == TENSOR_CLASSIFIER || slot == g->n_tensors - 1) continue;
             return gguf_fail(g, "%s is missing", name);
@@ -993,8 +1001,7 @@ static int gguf_rows(llama_source *s, enum tensor tensor, int layer, int first, 
 static void gguf_close(llama_source *s) {
     gguf *g = (gguf *)s;
     if (g->file) fclose(g->file);
-    free(s->rope_frequencies);
-    free(s->tokenizer);
+    source_release(s);
     free(g->head);
     free(g->entries);
     free(g->tensors);

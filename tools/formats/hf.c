@@ -25,7 +25,7 @@
 #define HF_MAX_LAYERS 65536   /* a table is allocated for what config.json only claims */
 #define HF_MAX_SHARDS 10000
 #define HF_MAX_HEADER ((uint64_t)100000000) /* as in the reference implementation */
-#define HF_LAYER_TENSORS 9
+#define HF_LAYER_TENSORS (TENSORS - TENSOR_OF_LAYER)
 
 typedef struct {
     int shard; /* index of its file, -1: not found yet */
@@ -38,7 +38,7 @@ typedef struct {
     llama_source base; /* first: the caller's pointer is ours */
     char **shards;     /* (n_shards) paths */
     int n_shards;
-    hf_tensor *tensors; /* (3 + HF_LAYER_TENSORS * n_layers) see hf_find */
+    hf_tensor *tensors; /* (TENSOR_OF_LAYER + HF_LAYER_TENSORS * n_layers) see hf_find */
     FILE *file;         /* the shard read last; only one is open, since there may be more than a process may open */
     int open_shard;
 } hf_source;
@@ -203,8 +203,7 @@ static const struct { const char *name; enum tensor tensor; } hf_names[] = {
 /* clang-format on */
 
 static hf_tensor *hf_find(const hf_source *s, enum tensor tensor, int layer) {
-    if (tensor < TENSOR_ATTENTION_NORM) return &s->tensors[tensor];
-    return &s->tensors[3 + layer * HF_LAYER_TENSORS + (int)tensor - TENSOR_ATTENTION_NORM];
+    return &s->tensors[(int)tensor + (tensor < TENSOR_OF_LAYER ? 0 : layer * HF_LAYER_TENSORS)];
 }
 
 /* Which tensor a name means. 1: found; 0: one that is not needed; -1: unknown. */
@@ -225,7 +224,7 @@ static int hf_parse_name(const hf_source *s, const json_node *name, enum tensor 
         rest = end + 1;
     }
     for (size_t i = 0; i < sizeof hf_names / sizeof *hf_names; i++)
-        if (!strcmp(rest, hf_names[i].name) && in_layer == (hf_names[i].tensor >= TENSOR_ATTENTION_NORM))
+        if (!strcmp(rest, hf_names[i].name) && in_layer == (hf_names[i].tensor >= TENSOR_OF_LAYER))
             return *tensor = hf_names[i].tensor, 1;
     return size >= n && !strcmp(name->text + size - n, unneeded) ? 0 : -1;
 }
@@ -263,7 +262,7 @@ static int hf_read_offsets(const hf_header *h, hf_entry *e) {
 /* "shape" must be what the configuration says. */
 static int hf_check_shape(const hf_header *h, const json_node *name, enum tensor tensor, int rows, int cols) {
     const json_node *shape = json_get(name + 1, "shape");
-    const int is_norm = tensor == TENSOR_FINAL_NORM || tensor == TENSOR_ATTENTION_NORM || tensor == TENSOR_FFN_NORM;
+    const int is_norm = tensor_is_vector(tensor);
     const uint32_t n = is_norm ? 1 : 2;
     uint64_t d[2] = {1, 0};
     if (json_is(shape, JSON_ARRAY) && shape->size == n && shape->skip == n + 1 && json_whole(shape + 1, &d[2 - n]) &&
@@ -308,7 +307,7 @@ static int hf_read_entry(const hf_header *h, hf_entry *e) {
     if (!known) return 0;
     hf_tensor *t = hf_find(h->s, tensor, layer);
     if (t->shard >= 0) return hf_bad_tensor(h, e->name, "is in another file too");
-    tensor_shape(&h->s->base.config, tensor, &rows, &cols);
+    tensor_shape(&h->s->base.config, tensor, layer, &rows, &cols);
     if (hf_read_type(h, e->name, t) || hf_check_shape(h, e->name, tensor, rows, cols)) return -1;
     const uint64_t size = mul_size(mul_size((uint64_t)rows, (uint64_t)cols), (uint64_t)t->size);
     snprintf(what, sizeof what, "data_offsets span %llu bytes, its shape and dtype %llu",
@@ -440,7 +439,7 @@ static int hf_check_complete(const hf_source *s, const char *directory, llama_er
             const enum tensor tensor = hf_names[i].tensor;
             if (hf_find(s, tensor, layer)->shard >= 0) continue;
             if (tensor == TENSOR_CLASSIFIER && s->base.config.shared_classifier) continue;
-            if (tensor < TENSOR_ATTENTION_NORM)
+            if (tensor < TENSOR_OF_LAYER)
                 return set_error(err, "%.120s: tensor %s is missing", directory, hf_names[i].name);
             return set_error(err, "%.120s: tensor model.layers.%d.%s is missing", directory, layer, hf_names[i].name);
         }
@@ -505,7 +504,7 @@ static int hf_rows(llama_source *base, enum tensor tensor, int layer, int first,
     hf_source *s = (hf_source *)base;
     const hf_tensor *t = hf_find(s, tensor, layer);
     int rows, cols;
-    tensor_shape(&base->config, tensor, &rows, &cols);
+    tensor_shape(&base->config, tensor, layer, &rows, &cols);
     if (tensor != TENSOR_WQ && tensor != TENSOR_WK) return hf_read_rows(s, t, first, count, cols, out, err);
     for (int row = first; row < first + count; row++, out += cols) {
         const int head_dim = base->config.head_dim, i = row % head_dim; /* row 2i or 2i + 1 of the head */
@@ -521,13 +520,12 @@ static void hf_close(llama_source *base) {
     for (int i = 0; i < s->n_shards; i++) free(s->shards[i]);
     free(s->shards);
     free(s->tensors);
-    free(base->rope_frequencies);
-    free(base->tokenizer);
+    source_release(base);
     free(s);
 }
 
 static int hf_open_weights(hf_source *s, const char *directory, llama_error *err) {
-    const size_t n = 3 + (size_t)s->base.config.n_layers * HF_LAYER_TENSORS;
+    const size_t n = TENSOR_OF_LAYER + (size_t)s->base.config.n_layers * HF_LAYER_TENSORS;
     s->tensors = malloc(n * sizeof *s->tensors);
     if (!s->tensors) return set_error(err, "%.120s: no memory for %zu tensors", directory, n);
     for (size_t i = 0; i < n; i++) s->tensors[i] = (hf_tensor){.shard = -1};

@@ -25,9 +25,20 @@ static int llama2c_rows(llama_source *base, enum tensor tensor, int layer, int f
 static void llama2c_close(llama_source *base) {
     llama2c_source *s = (llama2c_source *)base;
     llama_free(s->model);
-    free(base->rope_frequencies);
-    free(base->tokenizer);
+    source_release(base);
     free(s);
+}
+
+/* The rotary tables. -1: no memory. */
+static int llama2c_ropes(llama_source *s, const llama_model *model) {
+    float **const table[] = {&s->rope_frequencies, &s->rope_amplitudes};
+    for (int i = 0, rows, cols; i < 2; i++) {
+        if (!tensor_shape(&s->config, (enum tensor)(TENSOR_ROPE + i), 0, &rows, &cols)) continue;
+        *table[i] = malloc((size_t)cols * sizeof(float));
+        if (!*table[i]) return -1;
+        inside_rows(model, (enum tensor)(TENSOR_ROPE + i), 0, 0, 1, *table[i]);
+    }
+    return 0;
 }
 
 /* Of llama2.c, the tokenizer is a file of its own, which the caller finds. */
@@ -41,13 +52,11 @@ llama_source *source_open_llama2c(const char *path, llama_error *err) {
     s->base.close = llama2c_close;
     s->model = model;
     const void *tokenizer = llama_get_tokenizer(model, &s->base.tokenizer_size);
-    s->base.rope_frequencies = malloc((size_t)s->base.config.head_dim / 2 * sizeof(float));
     if (tokenizer) s->base.tokenizer = malloc(s->base.tokenizer_size);
-    if (!s->base.rope_frequencies || (tokenizer && !s->base.tokenizer)) {
+    if (llama2c_ropes(&s->base, model) || (tokenizer && !s->base.tokenizer)) {
         llama2c_close(&s->base);
         return set_error(err, "%.120s: no memory", path), NULL;
     }
-    inside_rows(model, TENSOR_ROPE, 0, 0, 1, s->base.rope_frequencies);
     if (tokenizer) memcpy(s->base.tokenizer, tokenizer, s->base.tokenizer_size);
     return &s->base;
 }

@@ -14,15 +14,22 @@
 
 typedef struct llama_source llama_source;
 struct llama_source {
-    llama_config config;     /* all sizes, norm_eps, rope_theta, shared_classifier; format names the input */
-    float *rope_frequencies; /* (head_dim / 2) angle per position of each pair, scaling included; malloc'ed */
+    /* All of it that a .llama file says but the hash; format names the input. */
+    llama_config config;
+    llama_layer_kind *kinds; /* what config.layers points to; malloc'ed, NULL: all layers are Llama's */
+    float *rope_frequencies; /* (tables, head_dim / 2) angle per position of each pair, scaling included; malloc'ed */
+    float *rope_amplitudes;  /* as many; malloc'ed, NULL without LLAMA_ROPE_AMPLITUDES */
     void *tokenizer;         /* the flat form that tokenizer.h describes; malloc'ed, NULL if the input has none */
     size_t tokenizer_size;
-    /* out (count, cols) = rows [first, first + count) of a tensor; a norm is one row. Called from one thread,
+    /* out (count, cols) = rows [first, first + count) of a tensor; a vector is one row,
+     * rotary tables are not asked for, experts' rows are numbered as tensor_shape does. Called from one thread,
      * rows in rising order within a tensor. Returns 0, or -1 with a message. */
     int (*rows)(llama_source *s, enum tensor tensor, int layer, int first, int count, float *out, llama_error *err);
     void (*close)(llama_source *s); /* frees the source itself and all it holds */
 };
+
+/* What every close frees but the source itself. */
+void source_release(llama_source *s);
 
 /* Each opens its kind of input and checks all of it but the weights' values; NULL with a message naming
  * file, field and value if it cannot be had, is damaged, or holds what llama.c cannot run. */

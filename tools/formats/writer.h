@@ -10,8 +10,9 @@
 #include "../shared/tensors.h"
 
 typedef struct {
-    llama_config config;           /* sizes, shared_classifier, norm_eps, rope_theta */
-    const float *rope_frequencies; /* (head_dim / 2) */
+    llama_config config;           /* all that a file says of it; the hash is computed */
+    const float *rope_frequencies; /* (rotary tables, head_dim / 2) */
+    const float *rope_amplitudes;  /* as many; with LLAMA_ROPE_AMPLITUDES */
     int type;                      /* of the matrices, from writer_type */
     const void *tokenizer;         /* as tokenizer.h describes it; NULL: none */
     size_t tokenizer_size;

@@ -6,6 +6,7 @@
 /* A negative size does not compile: inside.h has said what llama.c says. */
 #define SAME(name, of_llama_c) typedef char inside_same_##name[(int)INSIDE_##name == (int)(of_llama_c) ? 1 : -1]
 SAME(HEADER, LL_HEADER);
+SAME(KIND, LL_KIND);
 SAME(ENTRY, LL_ENTRY);
 SAME(VECTOR, LL_F32_ROWS);
 SAME(F32, LL_F32);
@@ -18,22 +19,20 @@ SAME(Q8_GROUP, LL_Q8_GROUP);
 SAME(Q4_GROUP, LL_Q4_GROUP);
 SAME(BLOCK, LL_BLOCK);
 #undef SAME
+typedef char inside_same_tensors
+    [(int)TENSORS == (int)LL_TENSORS && (int)TENSOR_WQ == (int)LL_WQ && (int)TENSOR_Q_BIAS == (int)LL_Q_BIAS ? 1 : -1];
 
 /* ---- The layout ---- */
 
 const char *inside_magic(void) { return ll_magic; }
 
-int inside_tensor_count(const llama_config *f) { return ll_tensor_count(f); }
+size_t inside_tensor_count(const llama_config *f) { return ll_tensor_count(f); }
 
-inside_tensor inside_tensor_at(const llama_config *f, int i) {
-    const ll_tensor t = ll_tensor_at(f, i);
-    inside_tensor out = {.rows = t.rows, .cols = t.cols, .vector = t.vector};
-    const char *dot = strrchr(t.name, '.'); /* "layers.3.wq" */
-    int id = 0;
-    memcpy(out.name, t.name, sizeof out.name);
-    if (dot) out.layer = (int)strtol(t.name + strlen("layers."), NULL, 10);
-    while (strcmp(tensor_name((enum tensor)id), dot ? dot + 1 : t.name)) id++;
-    out.id = (enum tensor)id;
+inside_tensor inside_tensor_of(const llama_config *f, enum tensor id, int layer) {
+    const ll_tensor t = ll_tensor_of(f, (int)id, layer);
+    inside_tensor out = {t.name, t.rows, t.cols, t.vector, 0, 0};
+    if (f->layers && id > TENSOR_ROUTER && f->layers[layer].experts)
+        out.experts = f->n_experts, out.expert_rows = id == TENSOR_W2 ? f->dim : f->expert_dim;
     return out;
 }
 
@@ -53,37 +52,14 @@ int inside_check_config(const llama_config *f, const char *name, llama_error *er
 
 /* ---- A loaded model ---- */
 
-static const ll_matrix *matrix_of(const llama_model *m, enum tensor id, int layer) {
-    const ll_layer *w = &m->layers[layer];
-    switch (id) {
-    case TENSOR_EMBEDDING: return &m->embedding;
-    case TENSOR_CLASSIFIER: return &m->classifier;
-    case TENSOR_WQ: return &w->wq;
-    case TENSOR_WK: return &w->wk;
-    case TENSOR_WV: return &w->wv;
-    case TENSOR_WO: return &w->wo;
-    case TENSOR_W1: return &w->w1;
-    case TENSOR_W2: return &w->w2;
-    case TENSOR_W3: return &w->w3;
-    default: return NULL;
-    }
-}
-
-static const float *vector_of(const llama_model *m, enum tensor id, int layer) {
-    switch (id) {
-    case TENSOR_ROPE: return m->rope_frequencies;
-    case TENSOR_FINAL_NORM: return m->final_norm;
-    case TENSOR_ATTENTION_NORM: return m->layers[layer].attention_norm;
-    case TENSOR_FFN_NORM: return m->layers[layer].ffn_norm;
-    default: return NULL;
-    }
-}
-
 void inside_rows(const llama_model *m, enum tensor id, int layer, int first, int count, float *out) {
-    const ll_matrix *matrix = matrix_of(m, id, layer);
-    const int size = id == TENSOR_ROPE ? m->config.head_dim / 2 : m->config.dim;
-    if (!matrix) memcpy(out, vector_of(m, id, layer), (size_t)size * sizeof *out);
-    for (int row = first; matrix && row < first + count; row++, out += matrix->cols) ll_unpack_row(matrix, row, out);
+    llama_model copy = *m; /* only the addresses of its fields are asked for */
+    const inside_tensor t = inside_tensor_of(&m->config, id, layer);
+    if (t.vector) memcpy(out, *ll_vector_of(&copy, (int)id, layer), (size_t)t.cols * sizeof *out);
+    for (int row = first; !t.vector && row < first + count; row++, out += t.cols) {
+        const int at = t.experts ? row / t.expert_rows * ll_whole_tiles(t.expert_rows) + row % t.expert_rows : row;
+        ll_unpack_row(ll_matrix_of(&copy, (int)id, layer), at, out);
+    }
 }
 
 const void *inside_file(const llama_model *m, size_t *size) {

@@ -10,7 +10,7 @@
 
 /* ---- The layout of a .llama file: llama.c, rooms 1 and 2 ---- */
 
-enum { INSIDE_HEADER = 128, INSIDE_ENTRY = 64 }; /* bytes of the header, and of a tensor's entry behind it */
+enum { INSIDE_HEADER = 256, INSIDE_KIND = 16, INSIDE_ENTRY = 64 }; /* bytes: header, of a layer, of a tensor's entry */
 enum { INSIDE_VECTOR, INSIDE_F32, INSIDE_BF16, INSIDE_Q8, INSIDE_Q4 }; /* types, as in the file */
 enum { INSIDE_TILE = 16, INSIDE_LINE = 64 };         /* rows of a tile; bytes of all its rows' next few columns */
 enum { INSIDE_Q8_GROUP = 64, INSIDE_Q4_GROUP = 32 }; /* columns that share a scale */
@@ -18,15 +18,15 @@ enum { INSIDE_Q8_GROUP = 64, INSIDE_Q4_GROUP = 32 }; /* columns that share a sca
 const char *inside_magic(void); /* the 8 bytes that a file begins with */
 
 typedef struct {
-    enum tensor id;
-    int layer, rows, cols;
-    int vector;    /* 1: INSIDE_VECTOR, whatever the type of the matrices */
-    char name[32]; /* padded with zeros */
+    const char *name;
+    int rows, cols;           /* rows 0: a model with this configuration has it not */
+    int vector;               /* 1: INSIDE_VECTOR; else a matrix */
+    int experts, expert_rows; /* matrices that are one here, each filled up to whole tiles; their rows. 0: it is one */
 } inside_tensor;
 
-/* The tensors of a file with this configuration, in its order. */
-int inside_tensor_count(const llama_config *f);
-inside_tensor inside_tensor_at(const llama_config *f, int i);
+/* A tensor of the file: of all layers with layer 0, then of each layer; in the order of the numbers. */
+inside_tensor inside_tensor_of(const llama_config *f, enum tensor id, int layer);
+size_t inside_tensor_count(const llama_config *f);
 
 size_t inside_tile_bytes(int type, int cols);
 size_t inside_matrix_bytes(int type, int rows, int cols);
@@ -42,7 +42,8 @@ int inside_check_config(const llama_config *f, const char *name, llama_error *er
 
 /* ---- A loaded model ---- */
 
-/* out (count, cols) = rows [first, first + count) of a tensor; norms and TENSOR_ROPE are one row. */
+/* out (count, cols) = rows [first, first + count) of a tensor; vectors are one row. Experts' rows are
+ * numbered as tensor_shape counts them. */
 void inside_rows(const llama_model *m, enum tensor id, int layer, int first, int count, float *out);
 
 const void *inside_file(const llama_model *m, size_t *size); /* the bytes that its weights lie in */

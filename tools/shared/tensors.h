@@ -4,21 +4,46 @@
 
 #include "../../llama.h"
 
-/* clang-format off */
+/* In the order of ll_tensor_id. */
 enum tensor {
-    TENSOR_EMBEDDING, TENSOR_CLASSIFIER, TENSOR_FINAL_NORM, /* of the model: layer is 0 */
-    TENSOR_ATTENTION_NORM, TENSOR_FFN_NORM, TENSOR_WQ, TENSOR_WK, TENSOR_WV, TENSOR_WO, TENSOR_W1, TENSOR_W2, TENSOR_W3,
-    TENSOR_ROPE /* of the model, and no weights: the angle per position of each pair of a head */
+    /* Of the model: layer is 0. The first two are no weights: what the rotary tables hold for each pair of a head. */
+    TENSOR_ROPE,
+    TENSOR_ROPE_AMPLITUDES,
+    TENSOR_FINAL_NORM,
+    TENSOR_EMBEDDING,
+    TENSOR_CLASSIFIER,
+    /* Of each layer: vectors, then matrices. */
+    TENSOR_ATTENTION_NORM,
+    TENSOR_FFN_NORM,
+    TENSOR_Q_BIAS,
+    TENSOR_K_BIAS,
+    TENSOR_V_BIAS,
+    TENSOR_O_BIAS,
+    TENSOR_Q_NORM,
+    TENSOR_K_NORM,
+    TENSOR_ATTENTION_POST_NORM,
+    TENSOR_FFN_POST_NORM,
+    TENSOR_WQ,
+    TENSOR_WK,
+    TENSOR_WV,
+    TENSOR_WO,
+    TENSOR_ROUTER,
+    TENSOR_W1,
+    TENSOR_W3,
+    TENSOR_W2,
+    TENSORS,
+    TENSOR_OF_LAYER = TENSOR_ATTENTION_NORM
 };
-/* clang-format on */
 
 /* "wq" and so on: the name in a .llama file, without its layer. */
 const char *tensor_name(enum tensor id);
 
-/* (rows, cols), as llama.c has them; a norm is one row. */
-void tensor_shape(const llama_config *f, enum tensor id, int *rows, int *cols);
+/* (rows, cols), as llama.c has them, and 1 for a vector, which is one row; rows 0: this model has it not in this layer.
+ * Experts' matrices stand one behind the other without what a .llama file puts between: (n_experts * expert_dim, dim).
+ * Returns rows. */
+int tensor_shape(const llama_config *f, enum tensor id, int layer, int *rows, int *cols);
 
-int tensor_is_norm(enum tensor id);
+int tensor_is_vector(enum tensor id);
 
 /* TENSOR_ROPE of a model without scaling, (head_dim / 2) theta^(-2i / head_dim), computed as Hugging Face and llama.cpp
  * do; malloc'ed, NULL without memory. */

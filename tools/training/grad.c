@@ -45,7 +45,7 @@ enum { PER_LAYER = sizeof of_layer / sizeof *of_layer };
 
 static size_t tensor_size(const llama_config *f, enum tensor id) {
     int rows, cols;
-    tensor_shape(f, id, &rows, &cols);
+    tensor_shape(f, id, 0, &rows, &cols);
     return (size_t)rows * (size_t)cols;
 }
 
@@ -72,7 +72,7 @@ grad_tensor grad_tensor_at(const llama_config *f, int i) {
         t.offset += layer * (size_t)t.layer;
         for (int k = 0; k < (i - before) % PER_LAYER; k++) t.offset += tensor_size(f, of_layer[k]);
     }
-    tensor_shape(f, t.id, &t.rows, &t.cols);
+    tensor_shape(f, t.id, 0, &t.rows, &t.cols);
     return t;
 }
 
@@ -90,7 +90,7 @@ size_t grad_count(const llama_config *f) {
     const int before = whole_tensors(f, whole);
     for (int k = 0; k < PER_LAYER + before; k++) {
         int rows, cols;
-        tensor_shape(f, k < PER_LAYER ? of_layer[k] : whole[k - PER_LAYER], &rows, &cols);
+        tensor_shape(f, k < PER_LAYER ? of_layer[k] : whole[k - PER_LAYER], 0, &rows, &cols);
         *(k < PER_LAYER ? &layer : &sum) += (uint64_t)rows * (uint64_t)cols; /* each below 2^56 */
     }
     layer = mul_size(layer, (uint64_t)f->n_layers);
@@ -273,7 +273,7 @@ void grad_initialise(grad *g, uint64_t seed) {
         const double size = adds ? 0.02 / sqrt(2.0 * g->f.n_layers) : 0.02;
         real *w = g->w.all + t.offset;
         for (size_t k = 0, n = (size_t)t.rows * (size_t)t.cols; k < n; k++) /* Box and Muller, 1958 */
-            if (tensor_is_norm(t.id)) w[k] = 1;
+            if (tensor_is_vector(t.id)) w[k] = 1;
             else {
                 const double u = uniform(&seed), v = uniform(&seed);
                 w[k] = (real)(size * sqrt(-2 * log(u)) * cos(2 * pi * v));
@@ -760,7 +760,7 @@ static void adamw_parts(const void *with, int begin, int end) {
     const real b1 = (real)o->beta1, b2 = (real)o->beta2, epsilon = (real)o->epsilon;
     const real rate = (real)(o->rate / (1 - pow(o->beta1, (double)o->step)));
     const real correct = (real)(1 / (1 - pow(o->beta2, (double)o->step)));
-    const real keep = (real)(tensor_is_norm(u->t.id) ? 1 : 1 - o->rate * o->decay);
+    const real keep = (real)(tensor_is_vector(u->t.id) ? 1 : 1 - o->rate * o->decay);
     const size_t size = (size_t)u->t.rows * (size_t)u->t.cols, last = (size_t)end * PART;
     const size_t first = (size_t)begin * PART, n = (last < size ? last : size) - first;
     real *w = u->g->w.all + u->t.offset + first;

@@ -17,7 +17,8 @@ void weights_free(model_weights *m) {
 static int take_model(model_weights *m, const llama_model *model, llama_error *err) {
     const void *tokenizer = llama_get_tokenizer(model, &m->tokenizer_size);
     m->config = *llama_get_config(model);
-    m->config.format = m->config.weight_type = NULL; /* they go with the model */
+    m->config.format = m->config.weight_type = NULL, m->config.layers = NULL; /* they go with the model */
+    m->config.hash = 0;
     const size_t count = grad_count(&m->config);
     m->rope = malloc((size_t)m->config.head_dim / 2 * sizeof(float));
     m->values = count <= SIZE_MAX / sizeof(float) ? malloc(count * sizeof(float)) : NULL;
