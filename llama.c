@@ -912,7 +912,8 @@ static void ll_unpack_row(const ll_matrix *m, int row, float *out) {
  *   rotate    turns each pair of neighbours by its angle; rope is (n / 2, 2), cosines and sines
  *   dot       out[r] (+)= sum over k of w[r][k] * x[k]          a few rows as they lie, for one token
  *   softmax   max = max(max, x), x = e^(x - max), returns the sum of x
- *   swiglu    a = silu(a) * b, silu(z) = z / (1 + e^-z)         (arXiv:2002.05202)
+ *   gate      a = silu(a) * b, silu(z) = z / (1 + e^-z); the second one a = gelu(a) * b, by the tangent's formula
+ *             (SwiGLU and GEGLU, arXiv:2002.05202; GELU, 1606.08415)
  *
  * What pack makes of t tokens, by the type of the weights:
  *
@@ -940,7 +941,7 @@ typedef void ll_unpack_fn(float *tile, const float *w, size_t stride, int n, int
 typedef void ll_half_fn(uint16_t *out, const float *x, int n);
 typedef void ll_rotate_fn(float *x, const float *rope, int n);
 typedef float ll_softmax_fn(float *x, int n, float *max);
-typedef void ll_swiglu_fn(float *a, const float *b, int n);
+typedef void ll_gate_fn(float *a, const float *b, int n);
 
 /* The table of operations: one for each kernel set. The forward pass calls nothing of what takes time but through it.
  */
@@ -960,7 +961,7 @@ typedef struct {
     ll_rotate_fn *rotate;
     ll_dot_fn *dot;
     ll_softmax_fn *softmax;
-    ll_swiglu_fn *swiglu;
+    ll_gate_fn *gate[2]; /* silu, gelu */
 } ll_kernels;
 
 /* The set of that name, or the fastest if name is NULL; NULL if this processor or build has none such. The only door
@@ -1003,6 +1004,17 @@ static float ll_softmax_plain(float *x, int n, float *max) {
 /* a = silu(a) * b: a soft gate, near 0 for a << 0 and near a for a >> 0, decides how much of b passes. */
 static void ll_swiglu_plain(float *a, const float *b, int n) {
     for (int i = 0; i < n; i++) a[i] = a[i] / (1.0f + ll_exp(-a[i])) * b[i];
+}
+
+/* gelu(z) = z / 2 (1 + tanh u) with u = sqrt(2 / pi) (z + 0.044715 z^3), and (1 + tanh u) / 2 = 1 / (1 + e^-2u): SiLU of
+ * a bent z, so to speak. */
+static void ll_geglu_plain(float *a, const float *b, int n) {
+    for (int i = 0; i < n; i++) a[i] = a[i] / (1.0f + ll_exp(-a[i] * (1.59576912f + 0.07135481f * a[i] * a[i]))) * b[i];
+}
+
+/* x = cap tanh(x / cap): near 0 as it is, never beyond the cap (arXiv:2408.00118). */
+static void ll_cap(float *x, int n, float cap) {
+    for (int i = 0; i < n; i++) x[i] = cap - 2 * cap / (1 + ll_exp(2 * x[i] / cap));
 }
 
 /* A pair (a, b) as the complex number a + ib, times cos + i sin: it turns by the angle and keeps its length. */
@@ -1218,7 +1230,7 @@ static const ll_kernels ll_plain = {"plain",
      {ll_pack_bf16, ll_tile_bf16_plain, NULL, 8, 1},
      {ll_pack_q8, ll_tile_q8_plain, NULL, 8, 1}, {ll_pack_q4, ll_tile_q4_plain, NULL, 8, 1}},
     {ll_tile_f32_plain, ll_tile_f16_plain}, {ll_rows_f32_plain, ll_rows_f16_plain}, ll_unpack_tile_plain, ll_half_plain,
-    ll_rotate_plain, ll_dot_plain, ll_softmax_plain, ll_swiglu_plain};
+    ll_rotate_plain, ll_dot_plain, ll_softmax_plain, {ll_swiglu_plain, ll_geglu_plain}};
 /* clang-format on */
 
 /* ==== 4. Transformer ============================================================================
@@ -1226,6 +1238,9 @@ static const ll_kernels ll_plain = {"plain",
  *
  *     x += wo . attention(rope(wq . norm(x)), rope(wk . norm(x)), wv . norm(x))
  *     x += w2 . (silu(w1 . norm(x)) * (w3 . norm(x)))
+ *
+ * That is Llama. Its relatives add what llama_config lists, each a line or two where it belongs: a bias to a product, a
+ * norm to queries and keys or to what is added to x, GELU for silu, several small feed-forward parts for a large one.
  *
  * and at the end logits = classifier . norm(x). Both parts of a layer only add to x, so what an early layer found is
  * still there for the last one, next to what came since. The other way round, read from the end of this room: ll_run is
@@ -1238,6 +1253,26 @@ static const ll_kernels ll_plain = {"plain",
  * The kv cache holds the keys of 16 positions, and 16 values of a head, as tiles: attention is then the same two tile
  * products as everything else.
  */
+typedef struct { /* out (n, w.rows) = packed (n, w.cols) . w + bias, or += */
+    ll_matrix w;
+    float *out;
+    size_t stride;
+    int add;           /* 0 or LL_ADD */
+    const float *bias; /* NULL: none */
+    const unsigned char *packed;
+    int n;
+} ll_product;
+
+typedef struct {   /* which of n tokens goes to which k of the experts; rows are (token, expert), sorted by expert */
+    float *scores; /* (n, n_experts) the router's */
+    float *weight; /* (n, k) of the expert of each rank */
+    int *row;      /* (n, k) its number, then the row */
+    int *token;    /* (n * k) of a row */
+    int *begin;    /* (n_experts + 1) an expert's first row */
+    int used;      /* experts in use, and their products: */
+    ll_product *gate_up, *down; /* (2 * n_experts), (n_experts) */
+} ll_mixture;
+
 struct llama_context {
     const llama_model *model;
     const ll_kernels *kernels;
@@ -1250,19 +1285,21 @@ struct llama_context {
     int rope_ready;               /* positions whose rotations are computed */
     volatile int cancelled;       /* written by thread 0 before a barrier, read by all after it */
     /* Rows of activations are padded to whole tiles: a stride is a multiple of LL_TILE. */
-    size_t dim_stride, q_stride, kv_stride, hidden_stride, vocab_stride, head_stride;
+    size_t dim_stride, q_stride, kv_stride, hidden_stride, vocab_stride, head_stride, router_stride;
     float *x;              /* (n_batch, dim) residual stream */
     float *q;              /* (n_batch, n_heads * head_dim) */
     float *k, *v;          /* (n_batch, n_kv_heads * head_dim) */
     float *heads;          /* (n_batch, n_heads * head_dim) what attention gives */
-    float *gate, *up;      /* (n_batch, hidden_dim) w1 . x and w3 . x */
+    float *gate, *up;      /* (n_batch, hidden_dim) w1 . x and w3 . x; with experts a row for each one that is used */
+    float *branch;         /* (n_batch, dim) what will be added to x, where more happens to it before; rows as gate */
     unsigned char *packed; /* the input of the next product, as its kernel reads it */
     float *logits;         /* (LL_BLOCK, vocab_size) */
-    float *rope;           /* (n_ctx, head_dim / 2, 2) cosine and sine */
+    float *rope;           /* (n_ropes, n_ctx, head_dim / 2, 2) cosine and sine */
     int half;              /* 1: the kv cache is float16; with f32 weights it is float32 */
     unsigned char *keys;   /* (n_layers, n_kv_heads, n_ctx / 16, head_dim, 16) */
     unsigned char *values; /* (n_layers, n_kv_heads, head_dim / 16, n_ctx, 16) */
-    float *scratch;        /* (n_threads, scratch_stride) */
+    ll_mixture mixture;
+    float *scratch; /* (n_threads, scratch_stride) */
     size_t scratch_stride;
 };
 
@@ -1367,16 +1404,9 @@ static float *ll_scratch(ll_team team, const llama_context *c) {
 }
 
 /* ---- Products: out = w . input, for n tokens ----
- * out[t][r] = sum over k of input[t][k] * w[r][k]. The input was packed in the step before, once for all matrices that
- * it meets. Threads take tiles of rows; the tokens meet a tile in blocks, while its weights are in the cache.
+ * out[t][r] = sum over k of input[t][k] * w[r][k], + bias[r]. The input was packed in the step before, once for all
+ * matrices that it meets. Threads take tiles of rows; the tokens meet a tile in blocks, while its weights are in the cache.
  */
-
-typedef struct { /* out (n, w->rows) = packed (n, w->cols) . w, or += */
-    const ll_matrix *w;
-    float *out;
-    size_t stride;
-    int add; /* 0 or LL_ADD */
-} ll_product;
 
 /* Rows as they lie meet a few tokens one at a time: below LL_FEW, making a tile of 16 rows costs more
  * than it saves. */
@@ -1401,19 +1431,29 @@ static ll_range ll_block(int n, int blocks, int b) {
     return tokens;
 }
 
+/* A bias is what a product is added to: out = bias, or += it, in rows [first, first + count). */
+static void ll_begin_with_bias(const ll_product *p, int first, int count) {
+    for (int t = 0; t < p->n; t++)
+        for (int r = first; r < first + count && r < p->w.rows; r++) {
+            float *out = p->out + (size_t)t * p->stride + r;
+            *out = (p->add ? *out : 0) + p->bias[r];
+        }
+}
+
 /* Rows [first, first + LL_TILE) of a product with few tokens and rows as they lie. */
-static void ll_multiply_rows(const llama_context *c, const ll_product *p, int first, int n, float *scratch) {
-    const ll_matrix *w = p->w;
+static void ll_multiply_rows(const llama_context *c, const ll_product *p, int first, float *scratch) {
+    const ll_matrix *w = &p->w;
+    const int n = p->n, add = p->bias ? LL_ADD : p->add;
     const int rows = w->rows - first < LL_TILE ? w->rows - first : LL_TILE;
     for (int t = 0; t < n; t++) {
-        const float *x = (const float *)(const void *)c->packed + (size_t)t * (size_t)w->cols;
+        const float *x = (const float *)(const void *)p->packed + (size_t)t * (size_t)w->cols;
         float *out = p->out + (size_t)t * p->stride + first;
         if (w->type == LL_F32_ROWS)
-            c->kernels->dot(out, (const float *)w->data + (size_t)first * (size_t)w->cols, x, w->cols, rows, p->add);
+            c->kernels->dot(out, (const float *)w->data + (size_t)first * (size_t)w->cols, x, w->cols, rows, add);
         else
             for (int r = 0; r < rows; r++) {
                 ll_unpack_row(w, first + r, scratch);
-                c->kernels->dot(out + r, scratch, x, w->cols, 1, p->add);
+                c->kernels->dot(out + r, scratch, x, w->cols, 1, add);
             }
     }
 }
@@ -1429,9 +1469,9 @@ static void ll_make_tile(const llama_context *c, const ll_matrix *w, int first, 
 }
 
 /* Rows from first on of a product, of one tile or of two: all blocks of tokens meet them while they are near. */
-static void ll_multiply_tiles(const llama_context *c, const ll_product *p, int first, int tiles, int n,
-                              float *scratch) {
-    const ll_matrix *w = p->w;
+static void ll_multiply_tiles(const llama_context *c, const ll_product *p, int first, int tiles, float *scratch) {
+    const ll_matrix *w = &p->w;
+    const int n = p->n, add = p->bias ? LL_ADD : p->add;
     const int blocks = ll_blocks(c, w, n);
     const ll_type type = ll_packed_type(w);
     const size_t tile_bytes = ll_tile_bytes(type, w->cols);
@@ -1451,43 +1491,45 @@ static void ll_multiply_tiles(const llama_context *c, const ll_product *p, int f
     for (int b = 0; b < blocks; b++) {
         const ll_range t = ll_block(n, blocks, b);
         float *out = p->out + (size_t)t.begin * p->stride + first;
-        const unsigned char *packed = c->packed + (size_t)t.begin * ll_packed_bytes(type, w->cols);
+        const unsigned char *packed = p->packed + (size_t)t.begin * ll_packed_bytes(type, w->cols);
         const size_t after = (size_t)(blocks - b) * share * LL_LINE; /* what this block and those behind it can fetch */
         /* As a number: a pointer must not leave the matrix, what is only a hint may. */
         const uintptr_t ahead = (uintptr_t)at + 2 * next - after;
         if (n >= LL_FEW && k->prompt && tiles == k->tiles)
-            k->prompt(out, p->stride, tile, packed, w->cols, t.end - t.begin, p->add, (const void *)ahead,
+            k->prompt(out, p->stride, tile, packed, w->cols, t.end - t.begin, add, (const void *)ahead,
                       after <= next + share * LL_LINE ? (int)lines : 0);
-        else k->tile(out, p->stride, tile, packed, w->cols, t.end - t.begin, p->add);
+        else k->tile(out, p->stride, tile, packed, w->cols, t.end - t.begin, add);
     }
 }
 
 /* Tiles [begin, end) of a product, in whichever of the three ways suits its weights and tokens. */
-static void ll_multiply_range(llama_context *c, const ll_product *p, int begin, int end, int n, float *scratch) {
-    const int tiles = c->kernels->type[ll_packed_type(p->w)].tiles, most = n >= LL_FEW ? tiles : 1;
+static void ll_multiply_range(llama_context *c, const ll_product *p, int begin, int end, float *scratch) {
+    const int tiles = c->kernels->type[ll_packed_type(&p->w)].tiles, most = p->n >= LL_FEW ? tiles : 1;
     for (int tile = begin, step; tile < end; tile += step) {
         step = end - tile < most ? end - tile : most;
-        if (ll_by_rows(p->w, n)) ll_multiply_rows(c, p, tile * LL_TILE, n, scratch);
-        else ll_multiply_tiles(c, p, tile * LL_TILE, step, n, scratch);
+        if (p->bias) ll_begin_with_bias(p, tile * LL_TILE, step * LL_TILE);
+        if (ll_by_rows(&p->w, p->n)) ll_multiply_rows(c, p, tile * LL_TILE, scratch);
+        else ll_multiply_tiles(c, p, tile * LL_TILE, step, scratch);
     }
 }
 
-/* Several products of one input, c->packed: their tiles are handed out to the threads as one list. */
-static void ll_multiply(ll_team team, llama_context *c, const ll_product *list, int count, int n) {
+/* Several products: their tiles are handed out to the threads as one list. */
+static void ll_multiply(ll_team team, llama_context *c, const ll_product *list, int count) {
     float *scratch = ll_scratch(team, c);
-    const int least = n < LL_FEW ? 4 : 2; /* a prompt's last tiles take long, a token's are too short to hand out */
+    const int least =
+        list->n < LL_FEW ? 4 : 2; /* a prompt's last tiles take long, a token's are too short to hand out */
     int tiles = 0;
-    for (int i = 0; i < count; i++) tiles += (list[i].w->rows + LL_TILE - 1) / LL_TILE;
+    for (int i = 0; i < count; i++) tiles += (list[i].w.rows + LL_TILE - 1) / LL_TILE;
     for (ll_range r = ll_next_part(team, tiles, least); r.begin < tiles; r = ll_next_part(team, tiles, least)) {
-        if (!team.id) team.sync->own += (double)(r.end - r.begin) * list->w->cols;
-        for (int i = 0, before = 0; i < count; i++) {
-            const int here = (list[i].w->rows + LL_TILE - 1) / LL_TILE;
+        if (!team.id) team.sync->own += (double)(r.end - r.begin) * list->w.cols;
+        for (int i = 0, before = 0; i < count && before < r.end; i++) {
+            const int here = (list[i].w.rows + LL_TILE - 1) / LL_TILE;
             ll_multiply_range(c, &list[i], r.begin > before ? r.begin - before : 0,
-                              r.end - before < here ? r.end - before : here, n, scratch);
+                              r.end - before < here ? r.end - before : here, scratch);
             before += here;
         }
     }
-    if (!team.id) team.sync->all += (double)tiles * list->w->cols;
+    if (!team.id) team.sync->all += (double)tiles * list->w.cols;
     ll_barrier(team);
 }
 
@@ -1511,45 +1553,71 @@ typedef struct { /* rows of activations, and what is made of them before they ar
     size_t stride;
     const float *norm; /* not NULL: their RMSNorm with these weights */
     const float *up;   /* not NULL: silu(x) * up, in the place of x */
+    const int *token;  /* not NULL: row i is that of token[i] in x */
 } ll_input;
+
+/* A block of rows, for w's kernel, to p. */
+static void ll_pack_block(llama_context *c, const ll_matrix *w, const ll_input *in, int first, int count,
+                          unsigned char *p, float *scratch) {
+    const llama_config *f = &c->model->config;
+    const size_t stride = in->stride;
+    for (int t = 0; t < count; t++) {
+        const size_t row = (size_t)(in->token ? in->token[first + t] : first + t) * stride;
+        if (in->norm) ll_rms_norm(scratch + (size_t)t * stride, in->x + row, in->norm, w->cols, f->norm_eps);
+        else if (in->token) memcpy(scratch + (size_t)t * stride, in->x + row, (size_t)w->cols * sizeof(float));
+        if (in->up) c->kernels->gate[!!(f->extras & LLAMA_GELU)](in->x + row, in->up + row, w->cols);
+    }
+    const float *x = in->norm || in->token ? scratch : in->x + (size_t)first * stride;
+    c->kernels->type[ll_packed_type(w)].pack(p, x, stride, w->cols, count);
+}
 
 /* c->packed = the input as w's kernel reads it. A thread prepares and packs its blocks of tokens one by one, while
  * they are in its cache: a pass over all of them for each would go through memory. */
 static void ll_pack_input(ll_team team, llama_context *c, const ll_matrix *w, const ll_input *in, int n) {
     const int blocks = ll_blocks(c, w, n);
-    const ll_type type = ll_packed_type(w);
     const ll_range own = ll_own_part(team, blocks);
-    float *normed = ll_scratch(team, c);
     for (int b = own.begin; b < own.end; b++) {
-        const ll_range tokens = ll_block(n, blocks, b);
-        const size_t first = (size_t)tokens.begin, count = (size_t)(tokens.end - tokens.begin);
-        float *x = in->x + first * in->stride;
-        for (size_t t = 0, at = 0; t < count; t++, at += in->stride) {
-            if (in->norm) ll_rms_norm(normed + at, x + at, in->norm, w->cols, c->model->config.norm_eps);
-            if (in->up) c->kernels->swiglu(x + at, in->up + first * in->stride + at, w->cols);
-        }
-        c->kernels->type[type].pack(c->packed + first * ll_packed_bytes(type, w->cols), in->norm ? normed : x,
-                                    in->stride, w->cols, (int)count);
+        const ll_range t = ll_block(n, blocks, b);
+        ll_pack_block(c, w, in, t.begin, t.end - t.begin,
+                      c->packed + (size_t)t.begin * ll_packed_bytes(ll_packed_type(w), w->cols), ll_scratch(team, c));
     }
     ll_barrier(team);
 }
 
-/* The input of w, and of what else multiplies it, becomes norm(x). */
+/* The input of w, and of what else multiplies it, becomes norm(x), or x where the model has no norm there. */
 static void ll_norm(ll_team team, llama_context *c, float *x, const float *weight, const ll_matrix *w, int n) {
-    const ll_input in = {x, c->dim_stride, weight, NULL};
+    const ll_input in = {x, c->dim_stride, weight, NULL, NULL};
     ll_pack_input(team, c, w, &in, n);
 }
 
 /* ... the results of all heads, side by side. */
 static void ll_join_heads(ll_team team, llama_context *c, const ll_matrix *w, int n) {
-    const ll_input in = {c->heads, c->q_stride, NULL, NULL};
+    const ll_input in = {c->heads, c->q_stride, NULL, NULL, NULL};
     ll_pack_input(team, c, w, &in, n);
 }
 
 /* ... silu(gate) * up. */
 static void ll_swiglu(ll_team team, llama_context *c, const ll_matrix *w, int n) {
-    const ll_input in = {c->gate, c->hidden_stride, NULL, c->up};
+    const ll_input in = {c->gate, c->hidden_stride, NULL, c->up, NULL};
     ll_pack_input(team, c, w, &in, n);
+}
+
+/* x += what attention or feed-forward brought, where that is not for the product itself to do: x += norm(branch), or of
+ * a mixture x += sum over its experts of weight * branch, in the order of rank. */
+static void ll_add_branch(ll_team team, llama_context *c, const float *norm, int experts, int n) {
+    const llama_config *f = &c->model->config;
+    const ll_range own = ll_own_part(team, n);
+    for (int t = own.begin; t < own.end; t++) {
+        float *x = c->x + (size_t)t * c->dim_stride, *sum = ll_scratch(team, c);
+        if (!experts) memcpy(sum, c->branch + (size_t)t * c->dim_stride, (size_t)f->dim * sizeof *sum);
+        for (int i = t * experts; i < (t + 1) * experts; i++) {
+            const float *from = c->branch + (size_t)c->mixture.row[i] * c->dim_stride, weight = c->mixture.weight[i];
+            for (int d = 0; d < f->dim; d++) sum[d] = (i > t * experts ? sum[d] : 0) + weight * from[d];
+        }
+        if (norm) ll_rms_norm(sum, sum, norm, f->dim, f->norm_eps);
+        for (int d = 0; d < f->dim; d++) x[d] += sum[d];
+    }
+    ll_barrier(team);
 }
 
 /* ---- Positions: rotary embedding (arXiv:2104.09864) ----
@@ -1557,27 +1625,42 @@ static void ll_swiglu(ll_team team, llama_context *c, const ll_matrix *w, int n)
  * a query turned by p and a key turned by p' is that of the unturned ones with one of them turned by p - p': so a head
  * can look for what stands three tokens back, wherever that is. */
 
-/* Cosines and sines of all positions before end, each computed once in the life of a context. */
+/* Cosines and sines of all positions before end, each computed once in the life of a context. A long context may have
+ * frequencies of its own: they are the second half of the tables. */
 static void ll_prepare_rope(llama_context *c, int end) {
-    const int half = c->model->config.head_dim / 2;
+    const llama_config *f = &c->model->config;
+    const size_t half = (size_t)f->head_dim / 2, n = half * (size_t)(f->n_ropes ? f->n_ropes : 1);
+    const size_t from = f->rope_short && c->n_ctx > f->rope_short ? n : 0;
     for (; c->rope_ready < end; c->rope_ready++)
-        for (int i = 0; i < half; i++) {
-            const double angle = (double)c->rope_ready * c->model->rope_frequencies[i];
-            float *out = c->rope + ((size_t)c->rope_ready * (size_t)half + (size_t)i) * 2;
-            out[0] = (float)cos(angle), out[1] = (float)sin(angle);
+        for (size_t i = 0; i < n; i++) {
+            const double angle = (double)c->rope_ready * c->model->rope_frequencies[from + i];
+            const double amplitude = c->model->rope_amplitudes ? c->model->rope_amplitudes[from + i] : 1;
+            const size_t row = i / half * (size_t)c->n_ctx + (size_t)c->rope_ready;
+            float *out = c->rope + (row * half + i % half) * 2;
+            out[0] = (float)(cos(angle) * amplitude), out[1] = (float)(sin(angle) * amplitude);
         }
 }
 
-/* q and k of this thread's tokens. No barrier: the same thread stores them. */
-static void ll_rotate(ll_team team, llama_context *c, int position, int n) {
+/* Queries or keys of one token: norm, of each head or of all as one, then rotation. */
+static void ll_turn_heads(const llama_context *c, float *x, int heads, const float *norm, const float *rope) {
     const llama_config *f = &c->model->config;
-    const size_t head_dim = (size_t)f->head_dim;
+    const int width = f->head_dim, wide = heads * width;
+    if (norm && f->extras & LLAMA_WIDE_NORM) ll_rms_norm(x, x, norm, wide, f->norm_eps);
+    for (float *head = x; head < x + wide; head += width) {
+        if (norm && f->extras & LLAMA_HEAD_NORM) ll_rms_norm(head, head, norm, width, f->norm_eps);
+        c->kernels->rotate(head, rope, width);
+    }
+}
+
+/* q and k of this thread's tokens. No barrier: the same thread stores them. */
+static void ll_rotate(ll_team team, llama_context *c, const ll_layer *w, int position, int n) {
+    const llama_config *f = &c->model->config;
     const ll_range own = ll_own_part(team, n);
     for (int t = own.begin; t < own.end; t++) {
-        const float *rope = c->rope + ((size_t)position + (size_t)t) * head_dim;
-        float *q = c->q + (size_t)t * c->q_stride, *k = c->k + (size_t)t * c->kv_stride;
-        for (int h = 0; h < f->n_heads; h++) c->kernels->rotate(q + (size_t)h * head_dim, rope, f->head_dim);
-        for (int h = 0; h < f->n_kv_heads; h++) c->kernels->rotate(k + (size_t)h * head_dim, rope, f->head_dim);
+        const size_t row = (size_t)w->kind.rope * (size_t)c->n_ctx + (size_t)position + (size_t)t;
+        const float *rope = c->rope + row * (size_t)f->head_dim;
+        ll_turn_heads(c, c->q + (size_t)t * c->q_stride, f->n_heads, w->q_norm, rope);
+        ll_turn_heads(c, c->k + (size_t)t * c->kv_stride, f->n_kv_heads, w->k_norm, rope);
     }
 }
 
@@ -1662,7 +1745,8 @@ static void ll_remember(ll_team team, llama_context *c, int layer, int position,
  * p ends at i because a model is trained to predict each token from those before it: what comes later must not be
  * seen (the causal mask). 1 / sqrt(head_dim) keeps the scores of random vectors at a spread of about 1. Several heads
  * look at the same keys and values (grouped queries, arXiv:2305.13245), so all queries that share a kv head, those of
- * different tokens too, go through the cache together, LL_KEYS positions at a time.
+ * different tokens too, go through the cache together, LL_KEYS positions at a time. With a window p begins at
+ * i - window + 1. A model may name another scale, and cap the scores.
  */
 
 /* Where query i of a kv head stands in a row of all heads: it is that of token i / group, by head i % group of those
@@ -1672,19 +1756,22 @@ static size_t ll_query_at(const llama_context *c, int kv_head, int group, int i)
     return (size_t)(i / group) * c->q_stride + (size_t)head * (size_t)c->model->config.head_dim;
 }
 
-/* Of the n positions from p on, those that query i sees: none after its own token's, which is position + i / group. */
-static int ll_visible(int position, int group, int i, int p, int n) {
-    const int visible = position + i / group + 1 - p;
-    return visible < 0 ? 0 : visible < n ? visible : n;
+/* Of the n positions from p on, those that query i sees: none after its own token's, which is position + i / group, and
+ * with a window none too far before it. */
+static ll_range ll_visible(int position, int group, int i, int window, int p, int n) {
+    const int own = position + i / group, end = own + 1 - p, begin = window && own >= window ? own - window + 1 - p : 0;
+    const ll_range r = {begin < 0 ? 0 : begin < n ? begin : n, end < 0 ? 0 : end < n ? end : n};
+    return r;
 }
 
 /* Softmax over all positions in one pass, LL_KEYS at a time (arXiv:1805.02867, 2205.14135). One row of scores becomes
  * weights e^(score - max). If its maximum is a new one, what was summed with the old one is brought down to it:
  * e^(s - new) = e^(s - old) * e^(old - new). Only at the end is there a division by the sum of the weights. */
-static void ll_online_softmax(const ll_kernels *kernels, float *score, int visible, int n, float *max, float *sum,
+static void ll_online_softmax(const ll_kernels *kernels, float *score, ll_range visible, int n, float *max, float *sum,
                               float *out, size_t head_stride) {
-    const float before = *max, total = kernels->softmax(score, visible, max);
-    for (int i = visible; i < n; i++) score[i] = 0;
+    const float before = *max, total = kernels->softmax(score + visible.begin, visible.end - visible.begin, max);
+    for (int i = 0; i < visible.begin; i++) score[i] = 0;
+    for (int i = visible.end; i < n; i++) score[i] = 0;
     if (*max > before) {
         const float scale = ll_exp(before - *max);
         for (size_t d = 0; d < head_stride; d++) out[d] *= scale;
@@ -1704,21 +1791,26 @@ static void ll_attend(llama_context *c, int layer, int head, int position, ll_ra
     float *score = q + head_dim * LL_BLOCK;  /* (count, LL_KEYS) */
     float *out = score + LL_KEYS * LL_BLOCK; /* (count, head_stride) */
     float max[LL_BLOCK], sum[LL_BLOCK];      /* of each query's scores so far; of their e^(score - max) */
-    const float scale = 1.0f / sqrtf((float)head_dim);
+    const float scale = f->attention_scale > 0 ? f->attention_scale : 1.0f / sqrtf((float)head_dim);
+    const int window = c->model->layers[layer].kind.window;
+    const int seen = window ? ll_visible(position, group, begin, window, 0, INT_MAX).begin : 0; /* by the first query */
     for (int i = 0; i < count; i++) {
         const float *from = c->q + ll_query_at(c, head, group, begin + i);
         for (size_t d = 0; d < head_dim; d++) q[d * (size_t)count + (size_t)i] = from[d] * scale;
         max[i] = -FLT_MAX, sum[i] = 0;
     }
     memset(out, 0, (size_t)count * stride * sizeof *out);
-    for (int p = 0; p < last; p += LL_KEYS) {
+    for (int p = seen / LL_KEYS * LL_KEYS; p < last; p += LL_KEYS) { /* a result must not depend on where p begins */
         const int n = last - p < LL_KEYS ? last - p : LL_KEYS;
         for (int i = 0; i < n; i += LL_TILE) /* scores = q . k */
             c->kernels->scores[c->half](score + i, LL_KEYS, keys + (size_t)(p + i) / LL_TILE * head_dim * line, q,
                                         f->head_dim, count, 0);
-        for (int i = 0; i < count; i++) /* a = e^(score - max), 0 for what is not to be seen */
-            ll_online_softmax(c->kernels, score + i * LL_KEYS, ll_visible(position, group, begin + i, p, n), n, &max[i],
-                              &sum[i], out + (size_t)i * stride, stride);
+        for (int i = 0; i < count; i++) { /* a = e^(score - max), 0 for what is not to be seen */
+            const ll_range visible = ll_visible(position, group, begin + i, window, p, n);
+            float *row = score + i * LL_KEYS;
+            if (f->score_cap > 0) ll_cap(row + visible.begin, visible.end - visible.begin, f->score_cap);
+            ll_online_softmax(c->kernels, row, visible, n, &max[i], &sum[i], out + (size_t)i * stride, stride);
+        }
         for (size_t d = 0; d < stride; d += LL_TILE) /* out += a . v */
             c->kernels->mix[c->half](out + d, stride, values + (d / LL_TILE * (size_t)c->n_ctx + (size_t)p) * line,
                                      score, n, count, LL_ADD);
@@ -1744,36 +1836,169 @@ static void ll_attention(ll_team team, llama_context *c, int layer, int position
     ll_barrier(team);
 }
 
+/* ---- Mixture of experts (arXiv:2101.03961, 2401.04088) ----
+ * A layer has many small feed-forward parts, and its router says which few of them a token needs:
+ *
+ *     p = softmax(router . norm(x)),   x += sum over the k largest p[e] of p[e] w2[e] . (silu(w1[e] . norm(x)) * (w3[e] .
+ * norm(x)))
+ *
+ * with those p made to sum to 1 if the model was trained so. Each expert's weights are read once for all tokens that
+ * need it, so tokens are sorted by expert: a row is a token for one of its experts.
+ */
+
+/* The k experts of this thread's tokens, the best first, of equal ones the first; and their weights. */
+static void ll_choose_experts(ll_team team, llama_context *c, int n) {
+    const llama_config *f = &c->model->config;
+    const ll_range own = ll_own_part(team, n);
+    for (int t = own.begin; t < own.end; t++) {
+        float *p = c->mixture.scores + (size_t)t * c->router_stride, *weight = c->mixture.weight, max = -FLT_MAX,
+              all = 0;
+        const float sum = c->kernels->softmax(p, f->n_experts, &max);
+        const int first = t * f->n_experts_used, end = first + f->n_experts_used;
+        for (int i = first; i < end; i++) {
+            int best = -1;
+            for (int e = 0; e < f->n_experts; e++) /* nan is not less than 0 either: there is always one */
+                if (!(p[e] < 0) && (best < 0 || p[e] > p[best])) best = e;
+            c->mixture.row[i] = best, weight[i] = p[best], all += p[best];
+            p[best] = -1;
+        }
+        for (int i = first; i < end; i++) weight[i] /= f->extras & LLAMA_RENORMALISE ? all : sum;
+    }
+    ll_barrier(team);
+}
+
+/* Expert e of those in w, each of so many rows. */
+static ll_matrix ll_expert(const ll_matrix *w, int e, int rows) {
+    ll_matrix m = *w;
+    m.data = (const unsigned char *)w->data + (size_t)e * ll_matrix_bytes(w->type, rows, w->cols);
+    m.rows = rows;
+    return m;
+}
+
+/* Gives every token its rows, expert by expert, and makes the list of products. */
+static void ll_sort_by_expert(llama_context *c, const ll_layer *w, int n) {
+    const llama_config *f = &c->model->config;
+    const size_t in = ll_packed_bytes(ll_packed_type(&w->w1), f->dim);
+    const size_t inner = ll_packed_bytes(ll_packed_type(&w->w2), f->expert_dim);
+    ll_mixture *m = &c->mixture;
+    const int k = f->n_experts_used;
+    memset(m->begin, 0, ((size_t)f->n_experts + 1) * sizeof *m->begin);
+    for (int i = 0; i < n * k; i++) m->begin[m->row[i] + 1]++;
+    m->used = 0;
+    for (int e = 0; e < f->n_experts; e++) {
+        const int rows = m->begin[e + 1];
+        const size_t b = (size_t)m->begin[e];
+        m->begin[e + 1] += m->begin[e];
+        if (!rows) continue;
+        const ll_product gate = {ll_expert(&w->w1, e, f->expert_dim),
+                                 c->gate + b * c->hidden_stride,
+                                 c->hidden_stride,
+                                 0,
+                                 NULL,
+                                 c->packed + b * in,
+                                 rows};
+        const ll_product up = {ll_expert(&w->w3, e, f->expert_dim),
+                               c->up + b * c->hidden_stride,
+                               c->hidden_stride,
+                               0,
+                               NULL,
+                               c->packed + b * in,
+                               rows};
+        const ll_product down = {ll_expert(&w->w2, e, f->dim),
+                                 c->branch + b * c->dim_stride,
+                                 c->dim_stride,
+                                 0,
+                                 NULL,
+                                 c->packed + b * inner,
+                                 rows};
+        m->gate_up[2 * m->used] = gate, m->gate_up[2 * m->used + 1] = up, m->down[m->used++] = down;
+    }
+    for (int i = 0; i < n * k; i++) {
+        const int row = m->begin[m->row[i]]++;
+        m->token[row] = i / k, m->row[i] = row;
+    }
+}
+
+/* Packs the inputs of all experts in use, one every `step` of list: blocks are dealt to the threads in turn. */
+static void ll_pack_experts(ll_team team, llama_context *c, const ll_product *list, int step, const ll_input *in) {
+    for (int e = 0, first = 0, part = 0; e < c->mixture.used; first += list->n, list += step, e++) {
+        const int blocks = ll_blocks(c, &list->w, list->n);
+        for (int b = 0; b < blocks; b++, part++) {
+            const ll_range t = ll_block(list->n, blocks, b);
+            const size_t bytes = ll_packed_bytes(ll_packed_type(&list->w), list->w.cols),
+                         row = (size_t)(first + t.begin);
+            if (part % team.count == team.id)
+                ll_pack_block(c, &list->w, in, first + t.begin, t.end - t.begin, c->packed + row * bytes,
+                              ll_scratch(team, c));
+        }
+    }
+    ll_barrier(team);
+}
+
+static void ll_mix_experts(ll_team team, llama_context *c, const ll_layer *w, int n) {
+    const ll_mixture *m = &c->mixture;
+    const ll_product router = {w->router, m->scores, c->router_stride, 0, NULL, c->packed, n};
+    const ll_input tokens = {c->x, c->dim_stride, w->ffn_norm, NULL, m->token};
+    const ll_input inner = {c->gate, c->hidden_stride, NULL, c->up, NULL};
+    ll_norm(team, c, c->x, w->ffn_norm, &w->router, n);
+    ll_multiply(team, c, &router, 1); /* router . norm(x) */
+    ll_choose_experts(team, c, n);
+    if (team.id == 0) ll_sort_by_expert(c, w, n);
+    ll_barrier(team);
+    ll_pack_experts(team, c, m->gate_up, 2, &tokens); /* norm(x), once for each expert that a token needs */
+    ll_multiply(team, c, m->gate_up, 2 * m->used);
+    ll_pack_experts(team, c, m->down, 1, &inner); /* silu(gate) * up */
+    ll_multiply(team, c, m->down, m->used);
+    ll_add_branch(team, c, w->ffn_post_norm, c->model->config.n_experts_used, n);
+}
+
 /* ---- The forward pass ---- */
 
 /* One layer, x (n, dim) to x. Every thread of the team runs it. Products have their input from the step before. */
 static void ll_forward_layer(ll_team team, llama_context *c, int layer, int position, int n) {
     const ll_layer *w = &c->model->layers[layer];
-    const ll_product qkv[] = {
-        {&w->wq, c->q, c->q_stride, 0}, {&w->wk, c->k, c->kv_stride, 0}, {&w->wv, c->v, c->kv_stride, 0}};
-    const ll_product gate_up[] = {{&w->w1, c->gate, c->hidden_stride, 0}, {&w->w3, c->up, c->hidden_stride, 0}};
-    const ll_product o = {&w->wo, c->x, c->dim_stride, LL_ADD}, down = {&w->w2, c->x, c->dim_stride, LL_ADD};
+    const ll_product qkv[] = {{w->wq, c->q, c->q_stride, 0, w->q_bias, c->packed, n},
+                              {w->wk, c->k, c->kv_stride, 0, w->k_bias, c->packed, n},
+                              {w->wv, c->v, c->kv_stride, 0, w->v_bias, c->packed, n}};
+    const ll_product gate_up[] = {{w->w1, c->gate, c->hidden_stride, 0, NULL, c->packed, n},
+                                  {w->w3, c->up, c->hidden_stride, 0, NULL, c->packed, n}};
+    /* x += at once, or a branch that ll_add_branch adds */
+    const int post = w->attention_post_norm != NULL, add = post ? 0 : LL_ADD;
+    const ll_product o = {w->wo, post ? c->branch : c->x, c->dim_stride, add, w->o_bias, c->packed, n};
+    const ll_product down = {w->w2, post ? c->branch : c->x, c->dim_stride, add, NULL, c->packed, n};
 
     ll_norm(team, c, c->x, w->attention_norm, &w->wq, n); /* norm(x) */
-    ll_multiply(team, c, qkv, 3, n);                      /* q, k, v = wq, wk, wv . norm(x) */
-    ll_rotate(team, c, position, n);                      /* q, k turn by their positions */
+    ll_multiply(team, c, qkv, 3);                         /* q, k, v = wq, wk, wv . norm(x) */
+    ll_rotate(team, c, w, position, n);                   /* q, k turn by their positions */
     ll_remember(team, c, layer, position, n);             /* k, v are there for this and all later tokens */
     ll_attention(team, c, layer, position, n);            /* softmax(q . k / sqrt(head_dim)) . v, of each head */
     ll_join_heads(team, c, &w->wo, n);
-    ll_multiply(team, c, &o, 1, n); /* x += wo . heads */
+    ll_multiply(team, c, &o, 1); /* x += wo . heads */
+    if (post) ll_add_branch(team, c, w->attention_post_norm, 0, n);
 
-    ll_norm(team, c, c->x, w->ffn_norm, &w->w1, n); /* norm(x) */
-    ll_multiply(team, c, gate_up, 2, n);            /* gate, up = w1, w3 . norm(x) */
-    ll_swiglu(team, c, &w->w2, n);                  /* silu(gate) * up */
-    ll_multiply(team, c, &down, 1, n);              /* x += w2 . (silu(gate) * up) */
+    if (w->kind.experts) {
+        ll_mix_experts(team, c, w, n);
+    } else {
+        ll_norm(team, c, c->x, w->ffn_norm, &w->w1, n); /* norm(x) */
+        ll_multiply(team, c, gate_up, 2);               /* gate, up = w1, w3 . norm(x) */
+        ll_swiglu(team, c, &w->w2, n);                  /* silu(gate) * up */
+        ll_multiply(team, c, &down, 1);                 /* x += w2 . (silu(gate) * up) */
+        if (post) ll_add_branch(team, c, w->ffn_post_norm, 0, n);
+    }
 }
 
 /* logits (n, vocab_size) = classifier . norm(x), of the n <= LL_BLOCK rows of x that begin at row first: how well each
  * token of the vocabulary would follow. Of a prompt only the last row's are wanted. */
 static void ll_classify(ll_team team, llama_context *c, int first, int n) {
-    const ll_product p = {&c->model->classifier, c->logits, c->vocab_stride, 0};
+    const llama_config *f = &c->model->config;
+    const ll_product p = {c->model->classifier, c->logits, c->vocab_stride, 0, NULL, c->packed, n};
     ll_norm(team, c, c->x + (size_t)first * c->dim_stride, c->model->final_norm, &c->model->classifier, n);
-    ll_multiply(team, c, &p, 1, n);
+    ll_multiply(team, c, &p, 1);
+    if (!(f->logit_cap > 0)) return;
+    const ll_range own = ll_own_part(team, f->vocab_size);
+    for (int t = 0; t < n; t++)
+        ll_cap(c->logits + (size_t)t * c->vocab_stride + own.begin, own.end - own.begin, f->logit_cap);
+    ll_barrier(team);
 }
 
 /* logprobs[i] of the token that follows row i of x, for count rows. */
@@ -1797,8 +2022,11 @@ static void ll_evaluate(ll_team team, llama_context *c, const int *tokens, int n
     for (int done = 0; done < n; done += c->n_batch) {
         const int chunk = n - done < c->n_batch ? n - done : c->n_batch, position = c->position + done;
         const ll_range own = ll_own_part(team, chunk);
-        for (int t = own.begin; t < own.end; t++) /* x = the embedding's row of each token */
-            ll_unpack_row(&c->model->embedding, tokens[done + t], c->x + (size_t)t * c->dim_stride);
+        for (int t = own.begin; t < own.end; t++) { /* x = the embedding's row of each token */
+            float *x = c->x + (size_t)t * c->dim_stride;
+            ll_unpack_row(&c->model->embedding, tokens[done + t], x);
+            for (int d = 0; f->embedding_scale > 0 && d < f->dim; d++) x[d] *= f->embedding_scale;
+        }
         if (team.id == 0) ll_prepare_rope(c, position + chunk);
         for (int l = 0; l < f->n_layers; l++) {
             if (team.id == 0 && c->progress) { /* the caller may watch, and stop it */
@@ -2112,6 +2340,19 @@ static size_t ll_pad(int n) { return ((size_t)n + LL_TILE - 1) / LL_TILE * LL_TI
 
 static size_t ll_max(size_t a, size_t b) { return a > b ? a : b; }
 
+/* What a mixture needs: rows of so many experts for n tokens. */
+static void ll_layout_mixture(llama_context *c, unsigned char *base, size_t *at, size_t experts, size_t n,
+                              size_t rows) {
+    const size_t product = (sizeof(ll_product) + sizeof(float) - 1) / sizeof(float);
+    c->mixture.scores = ll_carve(base, at, n, c->router_stride);
+    c->mixture.weight = ll_carve(base, at, rows, 1);
+    c->mixture.row = (int *)(void *)ll_carve(base, at, rows, 1); /* an int takes no more than a float */
+    c->mixture.token = (int *)(void *)ll_carve(base, at, rows, 1);
+    c->mixture.begin = (int *)(void *)ll_carve(base, at, experts + 1, 1);
+    c->mixture.gate_up = (ll_product *)(void *)ll_carve(base, at, 2 * experts, product);
+    c->mixture.down = (ll_product *)(void *)ll_carve(base, at, experts, product);
+}
+
 /* Lays out all buffers of a context whose numbers are set; returns the bytes that they take. */
 static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     const llama_config *f = &c->model->config;
@@ -2120,7 +2361,8 @@ static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     size_t at = 0;
     c->dim_stride = ll_pad(f->dim), c->hidden_stride = ll_pad(f->hidden_dim), c->vocab_stride = ll_pad(f->vocab_size);
     c->q_stride = ll_pad(f->n_heads * f->head_dim), c->kv_stride = ll_pad(f->n_kv_heads * f->head_dim);
-    c->head_stride = ll_pad(f->head_dim);
+    c->head_stride = ll_pad(f->head_dim), c->router_stride = ll_pad(f->n_experts);
+    c->hidden_stride = ll_max(c->hidden_stride, ll_pad(f->expert_dim));
     /* Three tiles: of few columns, a packed group takes more than their floats. */
     const size_t widest = ll_max(ll_max(c->dim_stride, c->q_stride), ll_max(c->hidden_stride, 3 * LL_TILE));
     c->scratch_stride = ll_max(ll_mul(widest, 3 * LL_TILE), ll_mul(2 * c->head_stride + LL_KEYS, LL_BLOCK));
@@ -2129,11 +2371,14 @@ static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     c->k = ll_carve(base, &at, n, c->kv_stride);
     c->v = ll_carve(base, &at, n, c->kv_stride);
     c->heads = ll_carve(base, &at, n, c->q_stride);
-    c->gate = ll_carve(base, &at, n, c->hidden_stride);
-    c->up = ll_carve(base, &at, n, c->hidden_stride);
-    c->packed = (unsigned char *)ll_carve(base, &at, n, widest); /* no type takes more than f32 */
+    const size_t experts = (size_t)f->n_experts, rows = ll_mul(n, experts ? (size_t)f->n_experts_used : 1);
+    c->gate = ll_carve(base, &at, rows, c->hidden_stride);
+    c->up = ll_carve(base, &at, rows, c->hidden_stride);
+    if (experts || f->extras & LLAMA_POST_NORM) c->branch = ll_carve(base, &at, rows, c->dim_stride);
+    if (experts) ll_layout_mixture(c, base, &at, experts, n, rows);
+    c->packed = (unsigned char *)ll_carve(base, &at, rows, widest); /* no type takes more than f32 */
     c->logits = ll_carve(base, &at, LL_BLOCK, c->vocab_stride);
-    c->rope = ll_carve(base, &at, context, (size_t)f->head_dim);
+    c->rope = ll_carve(base, &at, context, (size_t)(f->n_ropes ? f->n_ropes : 1) * (size_t)f->head_dim);
     const size_t half = c->half ? 2 : 1; /* numbers to a float's place; keys and values come in sixteens */
     c->keys = (unsigned char *)ll_carve(base, &at, ll_mul(layers, (size_t)f->head_dim), ll_pad(c->n_ctx) / half);
     c->values = (unsigned char *)ll_carve(base, &at, ll_mul(layers, c->head_stride / half), context);
@@ -2184,7 +2429,8 @@ static int ll_configure_context(llama_context *c, const llama_model *m, const ll
     c->n_ctx = o->n_ctx ? o->n_ctx : m->config.seq_len;
     c->n_batch = o->n_batch ? o->n_batch : 256;
     if (c->n_batch > c->n_ctx) c->n_batch = c->n_ctx;
-    if (c->n_batch > INT_MAX / m->config.n_heads) c->n_batch = INT_MAX / m->config.n_heads; /* queries are counted */
+    const int heads = m->config.n_heads, used = m->config.n_experts_used, most_rows = heads > used ? heads : used;
+    if (c->n_batch > INT_MAX / most_rows) c->n_batch = INT_MAX / most_rows; /* queries and rows are counted */
     c->n_threads = 1;
 #ifdef LL_THREADS
     c->n_threads = o->n_threads ? o->n_threads : ll_cores();
@@ -3163,15 +3409,19 @@ LL_AVX512 static float ll_softmax_avx512(float *x, int n, float *max) {
     return _mm512_reduce_add_ps(sum);
 }
 
-LL_AVX512 static void ll_swiglu_avx512(float *a, const float *b, int n) {
+LL_INLINE LL_AVX512 void ll_gate_avx512(float *a, const float *b, int n, const int GELU) {
+    const __m512 one = _mm512_set1_ps(1.0f), bend = _mm512_set1_ps(0.07135481f), slope = _mm512_set1_ps(1.59576912f);
     for (int i = 0; i < n; i += 16) {
         const __mmask16 m = ll_mask(n - i);
-        const __m512 z = _mm512_maskz_loadu_ps(m, a + i), one = _mm512_set1_ps(1.0f);
-        const __m512 e = ll_exp_avx512(_mm512_sub_ps(_mm512_setzero_ps(), z));
+        const __m512 z = _mm512_maskz_loadu_ps(m, a + i), minus_z = _mm512_sub_ps(_mm512_setzero_ps(), z);
+        const __m512 bent = _mm512_mul_ps(minus_z, _mm512_fmadd_ps(bend, _mm512_mul_ps(z, z), slope));
+        const __m512 e = ll_exp_avx512(GELU ? bent : minus_z);
         _mm512_mask_storeu_ps(a + i, m,
                               _mm512_mul_ps(_mm512_div_ps(z, _mm512_add_ps(one, e)), _mm512_maskz_loadu_ps(m, b + i)));
     }
 }
+LL_AVX512 static void ll_swiglu_avx512(float *a, const float *b, int n) { ll_gate_avx512(a, b, n, 0); }
+LL_AVX512 static void ll_geglu_avx512(float *a, const float *b, int n) { ll_gate_avx512(a, b, n, 1); }
 
 /* Neighbours change places; even lanes subtract their product with the sine, odd ones add it. */
 LL_AVX512 static void ll_rotate_avx512(float *x, const float *rope, int n) {
@@ -3219,15 +3469,19 @@ LL_AVX2 static float ll_softmax_avx2(float *x, int n, float *max) {
     return total;
 }
 
-LL_AVX2 static void ll_swiglu_avx2(float *a, const float *b, int n) {
+LL_INLINE LL_AVX2 void ll_gate_avx2(float *a, const float *b, int n, const int GELU) {
+    const __m256 one = _mm256_set1_ps(1.0f), bend = _mm256_set1_ps(0.07135481f), slope = _mm256_set1_ps(1.59576912f);
     const int whole = n / 8 * 8;
     for (int i = 0; i < whole; i += 8) {
-        const __m256 z = _mm256_loadu_ps(a + i), e = ll_exp_avx2(_mm256_sub_ps(_mm256_setzero_ps(), z));
-        _mm256_storeu_ps(
-            a + i, _mm256_mul_ps(_mm256_div_ps(z, _mm256_add_ps(_mm256_set1_ps(1.0f), e)), _mm256_loadu_ps(b + i)));
+        const __m256 z = _mm256_loadu_ps(a + i), minus_z = _mm256_sub_ps(_mm256_setzero_ps(), z);
+        const __m256 bent = _mm256_mul_ps(minus_z, _mm256_fmadd_ps(bend, _mm256_mul_ps(z, z), slope));
+        const __m256 e = ll_exp_avx2(GELU ? bent : minus_z);
+        _mm256_storeu_ps(a + i, _mm256_mul_ps(_mm256_div_ps(z, _mm256_add_ps(one, e)), _mm256_loadu_ps(b + i)));
     }
-    ll_swiglu_plain(a + whole, b + whole, n - whole);
+    (GELU ? ll_geglu_plain : ll_swiglu_plain)(a + whole, b + whole, n - whole);
 }
+LL_AVX2 static void ll_swiglu_avx2(float *a, const float *b, int n) { ll_gate_avx2(a, b, n, 0); }
+LL_AVX2 static void ll_geglu_avx2(float *a, const float *b, int n) { ll_gate_avx2(a, b, n, 1); }
 
 LL_AVX2 static void ll_rotate_avx2(float *x, const float *rope, int n) {
     const int whole = n / 8 * 8;
@@ -3252,14 +3506,14 @@ static const ll_kernels ll_avx2 = {"avx2",
      {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6, 1},
      {ll_pack_q8_avx2, ll_tile_q8_avx2, NULL, 4, 1}, {ll_pack_q4_avx2, ll_tile_q4_avx2, NULL, 4, 1}},
     {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_rows_f32_avx2, ll_rows_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
-    ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, ll_swiglu_avx2};
+    ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, {ll_swiglu_avx2, ll_geglu_avx2}};
 #ifdef LL_AVX_VNNI
 static const ll_kernels ll_avx_vnni = {"avxvnni",
     {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_avx2, NULL, 6, 1},
      {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6, 1},
      {ll_pack_q8_avx_vnni, ll_tile_q8_avx_vnni, NULL, 4, 1}, {ll_pack_q4_avx_vnni, ll_tile_q4_avx_vnni, NULL, 4, 1}},
     {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_rows_f32_avx2, ll_rows_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
-    ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, ll_swiglu_avx2};
+    ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, {ll_swiglu_avx2, ll_geglu_avx2}};
 #endif
 /* For each of two ways to multiply bf16, and two ways that suit processors: see above. */
 #define LL_AVX512_SET(name, text, PACK, TILE, PROMPT, TILES, WAY, BLOCK, INT8_TILES)                                  \
@@ -3268,7 +3522,7 @@ static const ll_kernels ll_avx_vnni = {"avxvnni",
         {ll_pack_q8_avx512, ll_tile_q8_avx512, ll_##WAY##_q8_avx512, BLOCK, INT8_TILES},                              \
         {ll_pack_q4_avx512, ll_tile_q4_avx512, ll_##WAY##_q4_avx512, BLOCK, INT8_TILES}},                             \
         {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_rows_f32_avx512, ll_rows_f16_avx512}, ll_unpack_tile_avx512,    \
-        ll_half_avx2, ll_rotate_avx512, ll_dot_avx2, ll_softmax_avx512, ll_swiglu_avx512};
+        ll_half_avx2, ll_rotate_avx512, ll_dot_avx2, ll_softmax_avx512, {ll_swiglu_avx512, ll_geglu_avx512}};
 #define LL_NO_BF16 ll_pack_bf16_as_f32, ll_tile_bf16_avx512, NULL, 1
 #define LL_HAS_BF16 ll_pack_bf16_native, ll_tile_bf16_native, ll_pair_bf16_native, 2
 #define LL_AVX512_SETS(...) LL_AVX512_SET(__VA_ARGS__)
@@ -3443,14 +3697,19 @@ static float ll_softmax_neon(float *x, int n, float *max) {
     return rest + vaddvq_f32(sum);
 }
 
-static void ll_swiglu_neon(float *a, const float *b, int n) {
+LL_INLINE void ll_gate_neon(float *a, const float *b, int n, const int GELU) {
+    const float32x4_t one = vdupq_n_f32(1.0f), bend = vdupq_n_f32(0.07135481f), slope = vdupq_n_f32(1.59576912f);
     const int whole = n / 4 * 4;
     for (int i = 0; i < whole; i += 4) {
-        const float32x4_t z = vld1q_f32(a + i), e = ll_exp_neon(vnegq_f32(z));
-        vst1q_f32(a + i, vmulq_f32(vdivq_f32(z, vaddq_f32(vdupq_n_f32(1.0f), e)), vld1q_f32(b + i)));
+        const float32x4_t z = vld1q_f32(a + i), minus_z = vnegq_f32(z);
+        const float32x4_t bent = vmulq_f32(minus_z, vfmaq_f32(slope, bend, vmulq_f32(z, z)));
+        const float32x4_t e = ll_exp_neon(GELU ? bent : minus_z);
+        vst1q_f32(a + i, vmulq_f32(vdivq_f32(z, vaddq_f32(one, e)), vld1q_f32(b + i)));
     }
-    ll_swiglu_plain(a + whole, b + whole, n - whole);
+    (GELU ? ll_geglu_plain : ll_swiglu_plain)(a + whole, b + whole, n - whole);
 }
+static void ll_swiglu_neon(float *a, const float *b, int n) { ll_gate_neon(a, b, n, 0); }
+static void ll_geglu_neon(float *a, const float *b, int n) { ll_gate_neon(a, b, n, 1); }
 
 static void ll_rotate_neon(float *x, const float *rope, int n) {
     const int whole = n / 8 * 8;
@@ -3485,13 +3744,13 @@ static const ll_kernels ll_neon = {"neon",
      {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6, 1},
      {ll_pack_q8, ll_tile_q8_neon, NULL, 6, 1}, {ll_pack_q4, ll_tile_q4_neon, NULL, 6, 1}},
     {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_rows_f32_neon, ll_rows_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
-    ll_rotate_neon, ll_dot_neon, ll_softmax_neon, ll_swiglu_neon};
+    ll_rotate_neon, ll_dot_neon, ll_softmax_neon, {ll_swiglu_neon, ll_geglu_neon}};
 static const ll_kernels ll_neon_dot = {"neondot",
     {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6, 1},
      {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6, 1},
      {ll_pack_q8, ll_tile_q8_neon_dot, NULL, 6, 1}, {ll_pack_q4, ll_tile_q4_neon_dot, NULL, 6, 1}},
     {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_rows_f32_neon, ll_rows_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
-    ll_rotate_neon, ll_dot_neon, ll_softmax_neon, ll_swiglu_neon};
+    ll_rotate_neon, ll_dot_neon, ll_softmax_neon, {ll_swiglu_neon, ll_geglu_neon}};
 /* clang-format on */
 #endif
 

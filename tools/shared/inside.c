@@ -78,7 +78,7 @@ inside_kernels inside_find_kernels(void) {
                                 .tile = k->type[LL_F32].tile,
                                 .pair = k->type[LL_F32].tiles == 2 ? k->type[LL_F32].prompt : NULL,
                                 .softmax = k->softmax,
-                                .swiglu = k->swiglu};
+                                .swiglu = k->gate[0]};
     return out;
 }
 
