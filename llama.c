@@ -110,20 +110,17 @@ extern long syscall(long number, ...); /* which unistd.h hides from strict C99 *
  *                 80  float32[4] attention_scale, embedding_scale, score_cap, logit_cap
  *                 96  uint32[3]  n_experts, n_experts_used, expert_dim
  *                108  uint32[2]  n_ropes, rope_short
- *                116             zeros
  *                120  uint64     hash of the tensors: writer.c says which; 0: none
- *                128  char[32]   what it was made from, "qwen3" say; llama.c does not ask
- *                160             zeros
+ *                128  char[32]   what it was made from, "qwen3" say; llama.c does not ask; the rest is zeros
  *                256             for each layer 16 bytes: uint32[4], llama_layer_kind and 0
  *                                for each tensor 64 bytes:
  *                                char[32] name, padded with zeros
  *                                uint32   type: 0 vector of float32; matrix of 1 f32, 2 bf16, 3 q8, 4 q4
  *                                uint32   rows, cols, 0
  *                                uint64   offset, a multiple of 64; size in bytes
- *             Of a field that version 1 lacks 0 means what version 1 meant. Tensors come in the order of ll_tensor_id,
- *             behind the tokenizer, none overlapping, and the last one ends the file. Matrices are in tiles of 16
- *             rows: see room 2. Query and key rows are in the order that ll_rotate_plain says. The matrices of all
- *             experts of a layer are one, each expert's rows filled up to whole tiles.
+ *             Tensors come in the order of ll_tensor_id, behind the tokenizer, none overlapping, and the last one
+ *             ends the file. Matrices are in tiles of 16 rows: see room 2. Query and key rows are in the order that
+ *             ll_rotate_plain says. Experts of a layer are one matrix, each filled up to whole tiles.
  *
  * Weights are used where they lie: a pointer into the file, no copy. So a file must be exactly as
  * long as its header implies before anything else is done. A size that does not fit in size_t becomes
@@ -156,7 +153,6 @@ typedef struct {
     const float *q_norm, *k_norm;                     /* (head_dim), or of all heads side by side */
     const float *attention_post_norm, *ffn_post_norm; /* (dim) */
     ll_matrix router; /* (n_experts, dim); then w1, w3 and w2 are those of n_experts, one behind the other */
-    llama_layer_kind kind;
 } ll_layer;
 
 typedef struct { /* the caller's allocator, or malloc and free */
@@ -170,6 +166,7 @@ typedef enum { LL_BORROWED, LL_MAPPED, LL_READ } ll_owner; /* whose a file's byt
 struct llama_model {
     llama_config config;
     ll_layer *layers;
+    llama_layer_kind *kinds;          /* (n_layers) what config.layers points to */
     ll_matrix embedding;              /* (vocab_size, dim) a row a token */
     ll_matrix classifier;             /* (vocab_size, dim) may be the same */
     const float *final_norm;          /* (dim) before the classifier */
@@ -183,7 +180,6 @@ struct llama_model {
 };
 
 enum { LL_BAD = LLAMA_BAD_FILE }; /* what most failures of this room are */
-enum { LL_EXPERTS = 65535 };      /* most of a layer */
 
 /* Writes code and message, with control characters masked: file names are hostile too. Returns -1. */
 static int ll_fail(llama_error *err, int code, const char *format, ...) {
@@ -270,31 +266,33 @@ static int ll_i32(const unsigned char *p) {
 /* Rotary tables of a model. */
 static int ll_ropes(const llama_config *f) { return (f->n_ropes ? f->n_ropes : 1) * (f->rope_short ? 2 : 1); }
 
+static int ll_check_range(const char *name, const char *field, int value, int low, int high, llama_error *err) {
+    if (value >= low && value <= high) return 0;
+    return ll_fail(err, LL_BAD, "%s: %s is %d, not between %d and %d: not a checkpoint, or a damaged one", name, field,
+                   value, low, high);
+}
+
 /* Of what Llama's relatives add, all but the layers' kinds. */
 static int ll_check_extras(const llama_config *f, const char *name, llama_error *err) {
     static const char *const floats[] = {"attention_scale", "embedding_scale", "score_cap", "logit_cap"};
     const float value[] = {f->attention_scale, f->embedding_scale, f->score_cap, f->logit_cap};
+    const int most = 1 << 28, some = f->n_experts > 0, norms = LLAMA_HEAD_NORM | LLAMA_WIDE_NORM;
     for (int i = 0; i < 4; i++)
         if (!(value[i] >= 0 && value[i] <= FLT_MAX))
             return ll_fail(err, LL_BAD, "%s: %s is %g, not 0 or above", name, floats[i], (double)value[i]);
-    if (f->extras < 0 || f->extras > 2 * LLAMA_ROPE_AMPLITUDES - 1 ||
-        (f->extras & (LLAMA_HEAD_NORM | LLAMA_WIDE_NORM)) == (LLAMA_HEAD_NORM | LLAMA_WIDE_NORM))
-        return ll_fail(err, LL_BAD, "%s: extras are %d, no sum of what is known", name, f->extras);
-    if (f->n_ropes < 0 || f->n_ropes > 64)
-        return ll_fail(err, LL_BAD, "%s: n_ropes is %d, not between 0 and 64", name, f->n_ropes);
-    if (f->rope_short < 0 || f->rope_short > 1 << 28)
-        return ll_fail(err, LL_BAD, "%s: rope_short is %d, not between 0 and %d", name, f->rope_short, 1 << 28);
-    if (ll_mul((size_t)ll_ropes(f), (size_t)f->head_dim) > 1 << 28)
-        return ll_fail(err, LL_BAD, "%s: n_ropes %d x head_dim %d is too large", name, ll_ropes(f), f->head_dim);
-    if (f->n_experts < 0 || f->n_experts > LL_EXPERTS)
-        return ll_fail(err, LL_BAD, "%s: n_experts is %d, not between 0 and %d", name, f->n_experts, LL_EXPERTS);
-    if (f->n_experts_used < !!f->n_experts || f->n_experts_used > f->n_experts)
-        return ll_fail(err, LL_BAD, "%s: n_experts_used is %d, n_experts %d", name, f->n_experts_used, f->n_experts);
-    if (f->expert_dim < !!f->n_experts || f->expert_dim > (f->n_experts ? 1 << 28 : 0))
-        return ll_fail(err, LL_BAD, "%s: expert_dim is %d with %d experts", name, f->expert_dim, f->n_experts);
-    if (ll_mul((size_t)f->n_experts, (size_t)(f->dim > f->expert_dim ? f->dim : f->expert_dim)) > 1 << 28)
-        return ll_fail(err, LL_BAD, "%s: n_experts %d of %d x %d are too large", name, f->n_experts, f->expert_dim,
-                       f->dim);
+    if (ll_check_range(name, "extras", f->extras, 0, 2 * LLAMA_ROPE_AMPLITUDES - 1, err) ||
+        ll_check_range(name, "n_ropes", f->n_ropes, 0, 64, err) ||
+        ll_check_range(name, "rope_short", f->rope_short, 0, most, err) ||
+        ll_check_range(name, "n_experts", f->n_experts, 0, 65535, err) ||
+        ll_check_range(name, "n_experts_used", f->n_experts_used, some, f->n_experts, err) ||
+        ll_check_range(name, "expert_dim", f->expert_dim, some, some ? most : 0, err))
+        return -1;
+    if ((f->extras & norms) == norms)
+        return ll_fail(err, LL_BAD, "%s: extras are %d: two kinds of norm for queries and keys", name, f->extras);
+    const size_t widest = (size_t)(f->dim > f->expert_dim ? f->dim : f->expert_dim);
+    if (ll_mul((size_t)ll_ropes(f), (size_t)f->head_dim) > 1 << 28 || ll_mul((size_t)f->n_experts, widest) > 1 << 28)
+        return ll_fail(err, LL_BAD, "%s: %d rotary tables of %d or %d experts of %zu are too large", name, ll_ropes(f),
+                       f->head_dim, f->n_experts, widest);
     return 0;
 }
 
@@ -306,9 +304,7 @@ static int ll_check_config(const llama_config *f, const char *name, llama_error 
                          f->n_kv_heads, f->head_dim,   f->vocab_size, f->seq_len};
     /* 2^28 keeps a row padded to a tile, or a head's pair of halves, well inside an int. */
     for (int i = 0; i < 8; i++)
-        if (value[i] < 1 || value[i] > 1 << 28)
-            return ll_fail(err, LL_BAD, "%s: %s is %d, not between 1 and %d: not a checkpoint, or a damaged one", name,
-                           names[i], value[i], 1 << 28);
+        if (ll_check_range(name, names[i], value[i], 1, 1 << 28, err)) return -1;
     if (f->head_dim % 2) return ll_fail(err, LL_BAD, "%s: head_dim is %d, not even", name, f->head_dim);
     if (f->n_heads % f->n_kv_heads)
         return ll_fail(err, LL_BAD, "%s: n_heads %d is no multiple of n_kv_heads %d", name, f->n_heads, f->n_kv_heads);
@@ -335,46 +331,91 @@ static int ll_read_config(llama_config *f, const unsigned char *p, const char *n
     return 0;
 }
 
-/* ---- llama2.c's formats ---- */
+/* In the order of a .llama file: what all layers share, then layer by layer in about the order of use, so that a
+ * forward pass reads it from front to back. */
+/* clang-format off */
+typedef enum {
+    LL_ROPE_FREQUENCIES, LL_ROPE_AMPLITUDES, LL_FINAL_NORM, LL_EMBEDDING, LL_CLASSIFIER,
+    LL_ATTENTION_NORM, LL_FFN_NORM, LL_Q_BIAS, LL_K_BIAS, LL_V_BIAS, LL_O_BIAS, LL_Q_NORM, LL_K_NORM,
+    LL_ATTENTION_POST_NORM, LL_FFN_POST_NORM, LL_WQ, LL_WK, LL_WV, LL_WO, LL_ROUTER, LL_W1, LL_W3, LL_W2,
+    LL_TENSORS, LL_OF_LAYER = LL_ATTENTION_NORM
+} ll_tensor_id;
 
-/* A tensor of all layers, one after the other. */
-#define LL_EACH_LAYER(m) for (ll_layer *w = (m)->layers, *ll_end = w + (m)->config.n_layers; w < ll_end; w++)
+typedef struct { /* a tensor, as the configuration wants it */
+    const char *name;
+    int rows, cols, vector; /* rows 0: this model has it not */
+    size_t field;           /* which of llama_model, or of ll_layer */
+} ll_tensor;
 
-/* Version 0: tensors in the order in which export.py's first form wrote them. */
-static void ll_layout_v0(llama_model *m, ll_reader *r) {
-    const llama_config *f = &m->config;
-    const int q = f->n_heads * f->head_dim, kv = f->n_kv_heads * f->head_dim;
-    m->embedding = ll_take_matrix(r, f->vocab_size, f->dim, 0);
-    LL_EACH_LAYER(m) w->attention_norm = (const float *)ll_take(r, (size_t)f->dim, sizeof(float));
-    LL_EACH_LAYER(m) w->wq = ll_take_matrix(r, q, f->dim, 0);
-    LL_EACH_LAYER(m) w->wk = ll_take_matrix(r, kv, f->dim, 0);
-    LL_EACH_LAYER(m) w->wv = ll_take_matrix(r, kv, f->dim, 0);
-    LL_EACH_LAYER(m) w->wo = ll_take_matrix(r, f->dim, q, 0);
-    LL_EACH_LAYER(m) w->ffn_norm = (const float *)ll_take(r, (size_t)f->dim, sizeof(float));
-    LL_EACH_LAYER(m) w->w1 = ll_take_matrix(r, f->hidden_dim, f->dim, 0);
-    LL_EACH_LAYER(m) w->w2 = ll_take_matrix(r, f->dim, f->hidden_dim, 0);
-    LL_EACH_LAYER(m) w->w3 = ll_take_matrix(r, f->hidden_dim, f->dim, 0);
-    m->final_norm = (const float *)ll_take(r, (size_t)f->dim, sizeof(float));
-    ll_take(r, (size_t)f->seq_len * (size_t)f->head_dim, sizeof(float)); /* rotary tables */
-    m->classifier = f->shared_classifier ? m->embedding : ll_take_matrix(r, f->vocab_size, f->dim, 0);
+/* Whole tiles: a kernel writes 16 numbers at a time, and experts are stacked so. */
+static size_t ll_pad(int n) { return ((size_t)n + 15) / 16 * 16; }
+
+static ll_tensor ll_tensor_of(const llama_config *f, int id, int layer) {
+    const int q = f->n_heads * f->head_dim, kv = f->n_kv_heads * f->head_dim, x = f->extras, d = f->dim;
+    const int mixture = f->layers && f->layers[layer].experts ? f->n_experts : 0;
+    const int hidden = mixture ? mixture * (int)ll_pad(f->expert_dim) : f->hidden_dim;
+    const int down = mixture ? mixture * (int)ll_pad(d) : d, inner = mixture ? f->expert_dim : hidden;
+    const int turns = ll_ropes(f) * (f->head_dim / 2), pre = !(x & LLAMA_NO_PRE_NORM), post = !!(x & LLAMA_POST_NORM);
+    const int qkv_bias = !!(x & LLAMA_QKV_BIAS), wide = x & LLAMA_WIDE_NORM, qk_norm = wide || x & LLAMA_HEAD_NORM;
+    const ll_tensor tensor[LL_TENSORS] = {
+        {"rope_frequencies", 1, turns, 1, offsetof(llama_model, rope_frequencies)},
+        {"rope_amplitudes", !!(x & LLAMA_ROPE_AMPLITUDES), turns, 1, offsetof(llama_model, rope_amplitudes)},
+        {"final_norm", 1, d, 1, offsetof(llama_model, final_norm)},
+        {"embedding", f->vocab_size, d, 0, offsetof(llama_model, embedding)},
+        {"classifier", f->shared_classifier ? 0 : f->vocab_size, d, 0, offsetof(llama_model, classifier)},
+        {"attention_norm", pre, d, 1, offsetof(ll_layer, attention_norm)},
+        {"ffn_norm", pre, d, 1, offsetof(ll_layer, ffn_norm)},
+        {"q_bias", qkv_bias, q, 1, offsetof(ll_layer, q_bias)},
+        {"k_bias", qkv_bias, kv, 1, offsetof(ll_layer, k_bias)},
+        {"v_bias", qkv_bias, kv, 1, offsetof(ll_layer, v_bias)},
+        {"o_bias", !!(x & LLAMA_O_BIAS), d, 1, offsetof(ll_layer, o_bias)},
+        {"q_norm", qk_norm, wide ? q : f->head_dim, 1, offsetof(ll_layer, q_norm)},
+        {"k_norm", qk_norm, wide ? kv : f->head_dim, 1, offsetof(ll_layer, k_norm)},
+        {"attention_post_norm", post, d, 1, offsetof(ll_layer, attention_post_norm)},
+        {"ffn_post_norm", post, d, 1, offsetof(ll_layer, ffn_post_norm)},
+        {"wq", q, d, 0, offsetof(ll_layer, wq)},
+        {"wk", kv, d, 0, offsetof(ll_layer, wk)},
+        {"wv", kv, d, 0, offsetof(ll_layer, wv)},
+        {"wo", d, q, 0, offsetof(ll_layer, wo)},
+        {"router", mixture, d, 0, offsetof(ll_layer, router)},
+        {"w1", hidden, d, 0, offsetof(ll_layer, w1)},
+        {"w3", hidden, d, 0, offsetof(ll_layer, w3)},
+        {"w2", down, inner, 0, offsetof(ll_layer, w2)}};
+    return tensor[id];
+}
+/* clang-format on */
+
+/* Where a tensor of a loaded model is: an ll_matrix, or a vector's const float *. */
+static void *ll_tensor_at(llama_model *m, int id, int layer) {
+    void *base = id < LL_OF_LAYER ? (void *)m : (void *)&m->layers[layer];
+    return (char *)base + ll_tensor_of(&m->config, id, layer).field;
 }
 
-/* Version 1 (group 0) and 2: the norms come first, so that what is float32 in both has the same place. */
-static void ll_layout_v1(llama_model *m, ll_reader *r, size_t group) {
+/* ---- llama2.c's formats ---- */
+
+/* clang-format off */
+/* The orders in which export.py's forms wrote tensors, each of all layers before the next. Version 0 has rotary tables
+ * before the classifier. */
+static const unsigned char ll_order_v0[] = {LL_EMBEDDING, LL_ATTENTION_NORM, LL_WQ, LL_WK, LL_WV, LL_WO, LL_FFN_NORM,
+                                            LL_W1, LL_W2, LL_W3, LL_FINAL_NORM, LL_CLASSIFIER};
+static const unsigned char ll_order_v1[] = {LL_ATTENTION_NORM, LL_FFN_NORM, LL_FINAL_NORM, LL_EMBEDDING, LL_WQ, LL_WK,
+                                            LL_WV, LL_WO, LL_W1, LL_W2, LL_W3, LL_CLASSIFIER};
+/* clang-format on */
+
+/* group 0: all is float32. */
+static void ll_lay_out(llama_model *m, ll_reader *r, const unsigned char *order, size_t group) {
     const llama_config *f = &m->config;
-    const int q = f->n_heads * f->head_dim, kv = f->n_kv_heads * f->head_dim;
-    LL_EACH_LAYER(m) w->attention_norm = (const float *)ll_take(r, (size_t)f->dim, sizeof(float));
-    LL_EACH_LAYER(m) w->ffn_norm = (const float *)ll_take(r, (size_t)f->dim, sizeof(float));
-    m->final_norm = (const float *)ll_take(r, (size_t)f->dim, sizeof(float));
-    m->embedding = ll_take_matrix(r, f->vocab_size, f->dim, group);
-    LL_EACH_LAYER(m) w->wq = ll_take_matrix(r, q, f->dim, group);
-    LL_EACH_LAYER(m) w->wk = ll_take_matrix(r, kv, f->dim, group);
-    LL_EACH_LAYER(m) w->wv = ll_take_matrix(r, kv, f->dim, group);
-    LL_EACH_LAYER(m) w->wo = ll_take_matrix(r, f->dim, q, group);
-    LL_EACH_LAYER(m) w->w1 = ll_take_matrix(r, f->hidden_dim, f->dim, group);
-    LL_EACH_LAYER(m) w->w2 = ll_take_matrix(r, f->dim, f->hidden_dim, group);
-    LL_EACH_LAYER(m) w->w3 = ll_take_matrix(r, f->hidden_dim, f->dim, group);
-    m->classifier = f->shared_classifier ? m->embedding : ll_take_matrix(r, f->vocab_size, f->dim, group);
+    for (int i = 0; i < (int)sizeof ll_order_v0; i++) {
+        const size_t tables = order == ll_order_v0 && order[i] == LL_CLASSIFIER ? (size_t)f->seq_len : 0;
+        ll_take(r, tables * (size_t)f->head_dim, sizeof(float));
+        for (int l = 0; l < (order[i] < LL_OF_LAYER ? 1 : f->n_layers); l++) {
+            const ll_tensor t = ll_tensor_of(f, order[i], l);
+            void *at = ll_tensor_at(m, order[i], l);
+            if (t.vector) *(const float **)at = (const float *)ll_take(r, (size_t)t.cols, sizeof(float));
+            else if (t.rows) *(ll_matrix *)at = ll_take_matrix(r, t.rows, t.cols, group);
+        }
+    }
+    if (f->shared_classifier) m->classifier = m->embedding;
 }
 
 /* Every tensor must be whole groups; those of one shape are looked at once. */
@@ -400,17 +441,17 @@ static size_t ll_bytes_of(const ll_matrix *m) {
 
 /* Bytes of weights that one token reads: everything but the embedding's other rows. Memory's bandwidth divided by this
  * is the most tokens that a second can bring. */
-static uint64_t ll_weight_bytes(const llama_model *m) {
-    uint64_t sum = ll_bytes_of(&m->classifier) + (uint64_t)m->config.dim * sizeof(float);
-    LL_EACH_LAYER(m) {
-        const ll_matrix *part[] = {&w->wq, &w->wk, &w->wv, &w->wo, &w->router, &w->w1, &w->w2, &w->w3};
-        for (int i = 0; i < 8; i++) {
-            const uint64_t all = ll_bytes_of(part[i]);
-            sum += i > 4 && w->kind.experts ? all / (uint64_t)m->config.n_experts * (uint64_t)m->config.n_experts_used
-                                            : all;
+static uint64_t ll_weight_bytes(llama_model *m) {
+    const llama_config *f = &m->config;
+    uint64_t sum = ll_bytes_of(&m->classifier) + (uint64_t)f->dim * sizeof(float);
+    for (int l = 0; l < f->n_layers; l++)
+        for (int id = LL_OF_LAYER; id < LL_TENSORS; id++) {
+            const ll_tensor t = ll_tensor_of(f, id, l);
+            const int mixture = id > LL_ROUTER && f->layers[l].experts;
+            const uint64_t used = mixture ? (uint64_t)f->n_experts_used : 1, of = mixture ? (uint64_t)f->n_experts : 1;
+            if (t.vector) sum += (uint64_t)t.rows * (uint64_t)t.cols * sizeof(float);
+            else if (t.rows) sum += ll_bytes_of((const ll_matrix *)ll_tensor_at(m, id, l)) / of * used;
         }
-        sum += 2 * (uint64_t)m->config.dim * sizeof(float);
-    }
     return sum;
 }
 
@@ -439,9 +480,8 @@ static int ll_new_layers(llama_model *m, int frequencies, const char *name, llam
     m->layers = (ll_layer *)ll_alloc(&m->allocator, ll_add(bytes, (size_t)frequencies * sizeof(float)));
     if (!m->layers) return ll_fail(err, LLAMA_NO_MEMORY, "%s: no memory for %d layers", name, f->n_layers);
     memset(m->layers, 0, bytes);
-    llama_layer_kind *kinds = (llama_layer_kind *)(void *)(m->layers + f->n_layers);
-    float *frequency = (float *)(void *)(kinds + f->n_layers);
-    f->layers = kinds;
+    f->layers = m->kinds = (llama_layer_kind *)(void *)(m->layers + f->n_layers);
+    float *frequency = (float *)(void *)(m->kinds + f->n_layers);
     for (int i = 0; i < frequencies; i++) frequency[i] = (float)pow(f->rope_theta, -2.0 * i / f->head_dim);
     m->rope_frequencies = frequency;
     return 0;
@@ -494,8 +534,7 @@ static int ll_parse_llama2c(llama_model *m, const char *name, llama_error *err) 
         return ll_fail(err, LL_BAD, "%s: the file has %zu bytes, its header implies %zu%s", name, r.size, implied,
                        implied > r.size ? ": cut short?" : "");
     if (ll_new_layers(m, f->head_dim / 2, name, err)) return -1;
-    if (version) ll_layout_v1(m, &r, (size_t)group);
-    else ll_layout_v0(m, &r);
+    ll_lay_out(m, &r, version ? ll_order_v1 : ll_order_v0, (size_t)group);
     static const char *const formats[] = {"llama2.c version 0", "llama2.c version 1", "llama2.c version 2"};
     f->format = formats[version];
     return 0;
@@ -505,114 +544,6 @@ static int ll_parse_llama2c(llama_model *m, const char *name, llama_error *err) 
 
 static const char ll_magic[] = "llama.c\n";
 enum { LL_HEADER = 256, LL_HEADER_1 = 128, LL_KIND = 16, LL_ENTRY = 64 }; /* bytes; LL_HEADER_1: of version 1 */
-
-/* This is the order of the file: what all layers share, then layer by layer in about the order of use, so that a
- * forward pass reads it from front to back. */
-typedef enum {
-    LL_ROPE_FREQUENCIES,
-    LL_ROPE_AMPLITUDES,
-    LL_FINAL_NORM,
-    LL_EMBEDDING,
-    LL_CLASSIFIER,
-    LL_ATTENTION_NORM,
-    LL_FFN_NORM,
-    LL_Q_BIAS,
-    LL_K_BIAS,
-    LL_V_BIAS,
-    LL_O_BIAS,
-    LL_Q_NORM,
-    LL_K_NORM,
-    LL_ATTENTION_POST_NORM,
-    LL_FFN_POST_NORM,
-    LL_WQ,
-    LL_WK,
-    LL_WV,
-    LL_WO,
-    LL_ROUTER,
-    LL_W1,
-    LL_W3,
-    LL_W2,
-    LL_TENSORS,
-    LL_OF_LAYER = LL_ATTENTION_NORM
-} ll_tensor_id;
-
-typedef struct { /* a tensor of a .llama file, as the configuration wants it */
-    const char *name;
-    int rows, cols, vector; /* rows 0: this model has it not */
-} ll_tensor;
-
-/* Rows of one of the stacked experts. */
-static int ll_whole_tiles(int rows) { return (rows + 15) / 16 * 16; }
-
-static ll_tensor ll_tensor_of(const llama_config *f, int id, int layer) {
-    const int q = f->n_heads * f->head_dim, kv = f->n_kv_heads * f->head_dim, x = f->extras;
-    const int mixture = f->layers && f->layers[layer].experts ? f->n_experts : 0;
-    const int hidden = mixture ? mixture * ll_whole_tiles(f->expert_dim) : f->hidden_dim;
-    const int down = mixture ? mixture * ll_whole_tiles(f->dim) : f->dim;
-    const int turns = ll_ropes(f) * (f->head_dim / 2), pre = !(x & LLAMA_NO_PRE_NORM), post = !!(x & LLAMA_POST_NORM);
-    const int qkv_bias = !!(x & LLAMA_QKV_BIAS), wide = x & LLAMA_WIDE_NORM, qk_norm = wide || x & LLAMA_HEAD_NORM;
-    const ll_tensor tensor[LL_TENSORS] = {{"rope_frequencies", 1, turns, 1},
-                                          {"rope_amplitudes", !!(x & LLAMA_ROPE_AMPLITUDES), turns, 1},
-                                          {"final_norm", 1, f->dim, 1},
-                                          {"embedding", f->vocab_size, f->dim, 0},
-                                          {"classifier", f->shared_classifier ? 0 : f->vocab_size, f->dim, 0},
-                                          {"attention_norm", pre, f->dim, 1},
-                                          {"ffn_norm", pre, f->dim, 1},
-                                          {"q_bias", qkv_bias, q, 1},
-                                          {"k_bias", qkv_bias, kv, 1},
-                                          {"v_bias", qkv_bias, kv, 1},
-                                          {"o_bias", !!(x & LLAMA_O_BIAS), f->dim, 1},
-                                          {"q_norm", qk_norm, wide ? q : f->head_dim, 1},
-                                          {"k_norm", qk_norm, wide ? kv : f->head_dim, 1},
-                                          {"attention_post_norm", post, f->dim, 1},
-                                          {"ffn_post_norm", post, f->dim, 1},
-                                          {"wq", q, f->dim, 0},
-                                          {"wk", kv, f->dim, 0},
-                                          {"wv", kv, f->dim, 0},
-                                          {"wo", f->dim, q, 0},
-                                          {"router", mixture, f->dim, 0},
-                                          {"w1", hidden, f->dim, 0},
-                                          {"w3", hidden, f->dim, 0},
-                                          {"w2", down, mixture ? f->expert_dim : f->hidden_dim, 0}};
-    return tensor[id];
-}
-
-/* What all layers share is asked for with layer 0. */
-static size_t ll_tensor_count(const llama_config *f) {
-    size_t shared = 0, plain = 0, mixtures = 0;
-    for (int id = 0; id < LL_TENSORS; id++)
-        if (ll_tensor_of(f, id, 0).rows && id != LL_ROUTER) ++*(id < LL_OF_LAYER ? &shared : &plain);
-    for (int l = 0; f->layers && l < f->n_layers; l++) mixtures += !!f->layers[l].experts;
-    return shared + plain * (size_t)f->n_layers + mixtures;
-}
-
-/* Where a tensor's pointer goes: to a matrix, or to a vector. */
-static ll_matrix *ll_matrix_of(llama_model *m, int id, int layer) {
-    ll_layer *w = &m->layers[layer];
-    ll_matrix *const matrix[] = {&w->wq, &w->wk, &w->wv, &w->wo, &w->router, &w->w1, &w->w3, &w->w2};
-    if (id == LL_EMBEDDING || id == LL_CLASSIFIER) return id == LL_EMBEDDING ? &m->embedding : &m->classifier;
-    return id >= LL_WQ ? matrix[id - LL_WQ] : NULL;
-}
-
-static const float **ll_vector_of(llama_model *m, int id, int layer) {
-    ll_layer *w = &m->layers[layer];
-    const float **const vector[] = {&m->rope_frequencies,
-                                    &m->rope_amplitudes,
-                                    &m->final_norm,
-                                    NULL,
-                                    NULL,
-                                    &w->attention_norm,
-                                    &w->ffn_norm,
-                                    &w->q_bias,
-                                    &w->k_bias,
-                                    &w->v_bias,
-                                    &w->o_bias,
-                                    &w->q_norm,
-                                    &w->k_norm,
-                                    &w->attention_post_norm,
-                                    &w->ffn_post_norm};
-    return id < LL_WQ ? vector[id] : NULL;
-}
 
 /* Checks an entry of the table against what it must be; its tensor begins at or behind *end, and moves it. */
 static int ll_read_tensor(llama_model *m, const unsigned char *p, int id, int layer, uint64_t *end, const char *name,
@@ -625,12 +556,10 @@ static int ll_read_tensor(llama_model *m, const unsigned char *p, int id, int la
     if (memcmp(p, wanted, 32)) return ll_fail(err, LL_BAD, "%s: a tensor is \"%s\", not \"%s\"", name, got, wanted);
     const uint32_t code = ll_u32(p + 32), rows = ll_u32(p + 36), cols = ll_u32(p + 40);
     const uint64_t offset = ll_u64(p + 48), size = ll_u64(p + 56);
-    const uint32_t low = want.vector ? LL_F32_ROWS : LL_F32, high = want.vector ? low : id == LL_ROUTER ? low : LL_Q4;
+    const uint32_t low = want.vector ? LL_F32_ROWS : LL_F32, high = want.vector || id == LL_ROUTER ? low : LL_Q4;
     if (code < low || code > high)
-        return ll_fail(err, LL_BAD, "%s: tensor %s has type %" PRIu32 ", not %s", name, got, code,
-                       want.vector       ? "0"
-                       : id == LL_ROUTER ? "1"
-                                         : "1 to 4");
+        return ll_fail(err, LL_BAD, "%s: tensor %s has type %" PRIu32 ", not %" PRIu32 " to %" PRIu32, name, got, code,
+                       low, high);
     if (rows != (uint32_t)want.rows || cols != (uint32_t)want.cols)
         return ll_fail(err, LL_BAD, "%s: tensor %s is %" PRIu32 " x %" PRIu32 ", the header implies %d x %d", name, got,
                        rows, cols, want.rows, want.cols);
@@ -646,24 +575,29 @@ static int ll_read_tensor(llama_model *m, const unsigned char *p, int id, int la
                        got, offset, size, *end, m->file_size, offset < *end ? "" : ": cut short?");
     *end = offset + size;
     const ll_matrix read = {m->file + (size_t)offset, NULL, 0, want.rows, want.cols, (ll_type)code};
-    if (want.vector) *ll_vector_of(m, id, layer) = (const float *)read.data;
-    else *ll_matrix_of(m, id, layer) = read;
+    if (want.vector) *(const float **)ll_tensor_at(m, id, layer) = (const float *)read.data;
+    else *(ll_matrix *)ll_tensor_at(m, id, layer) = read;
     return 0;
 }
 
-/* Reads the table at p into the model. Products that share an input must share a type. */
-static int ll_read_table(llama_model *m, const unsigned char *p, uint64_t end, const char *name, llama_error *err) {
+/* Reads the table of count entries at p into the model. Products that share an input must share a type. */
+static int ll_read_table(llama_model *m, const unsigned char *p, uint64_t count, uint64_t end, const char *name,
+                         llama_error *err) {
     const llama_config *f = &m->config;
+    uint64_t n = 0;
     for (int l = -1; l < f->n_layers; l++) {
-        for (int id = l < 0 ? 0 : LL_OF_LAYER; id < (l < 0 ? LL_OF_LAYER : LL_TENSORS); id++) {
-            if (!ll_tensor_of(f, id, l < 0 ? 0 : l).rows) continue;
-            if (ll_read_tensor(m, p, id, l < 0 ? 0 : l, &end, name, err)) return -1;
-            p += LL_ENTRY;
-        }
-        const ll_layer *w = &m->layers[l < 0 ? 0 : l];
+        const int layer = l < 0 ? 0 : l;
+        for (int id = l < 0 ? 0 : LL_OF_LAYER; id < (l < 0 ? LL_OF_LAYER : LL_TENSORS); id++)
+            if (ll_tensor_of(f, id, layer).rows && n++ < count &&
+                ll_read_tensor(m, p + (n - 1) * LL_ENTRY, id, layer, &end, name, err))
+                return -1;
+        const ll_layer *w = &m->layers[layer];
         if (w->wk.type != w->wq.type || w->wv.type != w->wq.type || w->w3.type != w->w1.type)
             return ll_fail(err, LL_BAD, "%s: layer %d: the types of wq, wk, wv, or of w1, w3, differ", name, l);
     }
+    if (n != count)
+        return ll_fail(err, LL_BAD, "%s: %" PRIu64 " tensors are too %s for %d layers", name, count,
+                       count < n ? "few" : "many", f->n_layers);
     if (f->shared_classifier) m->classifier = m->embedding;
     if (end != m->file_size)
         return ll_fail(err, LL_BAD, "%s: the file has %zu bytes, its tensors end at %" PRIu64, name, m->file_size, end);
@@ -679,30 +613,24 @@ static int ll_read_extras(llama_config *f, const unsigned char *p, const char *n
     for (int i = 0; i < 5; i++) *field[i] = ll_i32(p + 96 + 4 * i);
     f->hash = ll_u64(p + 120);
     memcpy(f->architecture, p + 128, sizeof f->architecture);
-    for (int i = 0; i < 32; i++)
-        if (i == 31 ? p[128 + i] : p[128 + i] && (p[128 + i] < 32 || p[128 + i] > 126))
-            return ll_fail(err, LL_BAD, "%s: the architecture is no name of up to 31 letters", name);
-    for (int i = 116; i < LL_HEADER; i++)
-        if (p[i] && (i < 120 || i >= 160))
-            return ll_fail(err, LL_BAD, "%s: byte %d of the header is %d, not 0: of a later version?", name, i, p[i]);
+    for (int i = 116; i < LL_HEADER; i++) /* letters with a zero behind them, and zeros around */
+        if (p[i] && (i < 120 || i >= 159 || (i >= 128 && (p[i] < 32 || p[i] > 126))))
+            return ll_fail(err, LL_BAD, "%s: byte %d of the header is %d: of a later version?", name, i, p[i]);
     return 0;
 }
 
-/* The kinds of the layers, at p; all zeros in version 1. */
+/* The kinds of the layers, at p. */
 static int ll_read_kinds(llama_model *m, const unsigned char *p, const char *name, llama_error *err) {
     const llama_config *f = &m->config;
-    for (int l = 0; l < f->n_layers; l++, p += LL_KIND) {
-        llama_layer_kind *k = &m->layers[l].kind, *copy = (llama_layer_kind *)(void *)(m->layers + f->n_layers) + l;
+    for (int l = 0, ropes = f->n_ropes ? f->n_ropes : 1; l < f->n_layers; l++, p += LL_KIND) {
+        llama_layer_kind *k = &m->kinds[l];
+        char layer[160];
+        snprintf(layer, sizeof layer, "%.120s: layer %d", name, l);
         k->rope = ll_i32(p), k->window = ll_i32(p + 4), k->experts = ll_i32(p + 8);
-        *copy = *k;
-        if (k->rope < 0 || k->rope >= (f->n_ropes ? f->n_ropes : 1))
-            return ll_fail(err, LL_BAD, "%s: layer %d: rope is %d, of %d", name, l, k->rope, f->n_ropes);
-        if (k->window < 0 || k->window > 1 << 28)
-            return ll_fail(err, LL_BAD, "%s: layer %d: window is %d, not between 0 and %d", name, l, k->window,
-                           1 << 28);
-        if (k->experts < 0 || k->experts > !!f->n_experts || ll_u32(p + 12))
-            return ll_fail(err, LL_BAD, "%s: layer %d: experts is %d, not 0 or 1, or more follows", name, l,
-                           k->experts);
+        if (ll_check_range(layer, "rope", k->rope, 0, ropes - 1, err) ||
+            ll_check_range(layer, "window", k->window, 0, 1 << 28, err) ||
+            ll_check_range(layer, "experts", k->experts, 0, f->n_experts > 0, err))
+            return -1;
     }
     return 0;
 }
@@ -731,15 +659,9 @@ static int ll_parse_llama(llama_model *m, const char *name, llama_error *err) {
     const uint64_t kinds = version == 1 ? 0 : LL_KIND * (uint64_t)f->n_layers, count = ll_u32(p + 72);
     uint64_t end = header + kinds + count * LL_ENTRY;
     if (end > m->file_size || (uint64_t)f->n_layers > count)
-        return ll_fail(err, LL_BAD,
-                       "%s: %zu bytes, its table of %" PRIu64 " tensors of %d layers alone needs %" PRIu64
-                       ": cut short?",
-                       name, m->file_size, count, f->n_layers, end);
-    if (ll_new_layers(m, 0, name, err)) return -1;
-    if (kinds && ll_read_kinds(m, p + header, name, err)) return -1;
-    if (count != ll_tensor_count(f))
-        return ll_fail(err, LL_BAD, "%s: %" PRIu64 " tensors are too %s for %d layers", name, count,
-                       count < ll_tensor_count(f) ? "few" : "many", f->n_layers);
+        return ll_fail(err, LL_BAD, "%s: %zu bytes, a table of %" PRIu64 " tensors for %d layers: cut short?", name,
+                       m->file_size, count, f->n_layers);
+    if (ll_new_layers(m, 0, name, err) || (kinds && ll_read_kinds(m, p + header, name, err))) return -1;
     const uint64_t tokenizer = ll_u64(p + 56), size = ll_u64(p + 64);
     if (size) {
         if (tokenizer < end || tokenizer > m->file_size || size > m->file_size - tokenizer)
@@ -749,7 +671,7 @@ static int ll_parse_llama(llama_model *m, const char *name, llama_error *err) {
         m->tokenizer = (size_t)tokenizer, m->tokenizer_size = (size_t)size;
         end = tokenizer + size;
     }
-    if (ll_read_table(m, p + header + kinds, end, name, err)) return -1;
+    if (ll_read_table(m, p + header + kinds, count, end, name, err)) return -1;
     f->format = ".llama";
     return 0;
 }
@@ -1006,8 +928,7 @@ static void ll_swiglu_plain(float *a, const float *b, int n) {
     for (int i = 0; i < n; i++) a[i] = a[i] / (1.0f + ll_exp(-a[i])) * b[i];
 }
 
-/* gelu(z) = z / 2 (1 + tanh u) with u = sqrt(2 / pi) (z + 0.044715 z^3), and (1 + tanh u) / 2 = 1 / (1 + e^-2u): SiLU of
- * a bent z, so to speak. */
+/* gelu(z) = z / 2 (1 + tanh u), u = sqrt(2 / pi) (z + 0.044715 z^3); (1 + tanh u) / 2 is 1 / (1 + e^-2u). */
 static void ll_geglu_plain(float *a, const float *b, int n) {
     for (int i = 0; i < n; i++) a[i] = a[i] / (1.0f + ll_exp(-a[i] * (1.59576912f + 0.07135481f * a[i] * a[i]))) * b[i];
 }
@@ -1239,12 +1160,10 @@ static const ll_kernels ll_plain = {"plain",
  *     x += wo . attention(rope(wq . norm(x)), rope(wk . norm(x)), wv . norm(x))
  *     x += w2 . (silu(w1 . norm(x)) * (w3 . norm(x)))
  *
- * That is Llama. Its relatives add what llama_config lists, each a line or two where it belongs: a bias to a product, a
- * norm to queries and keys or to what is added to x, GELU for silu, several small feed-forward parts for a large one.
- *
  * and at the end logits = classifier . norm(x). Both parts of a layer only add to x, so what an early layer found is
- * still there for the last one, next to what came since. The other way round, read from the end of this room: ll_run is
- * a call, ll_evaluate its chunks of tokens, ll_forward_layer the formulas above, and what stands before is their parts.
+ * still there for the last one, next to what came since. That is Llama; a field of llama_config says what a relative
+ * adds to a formula. The other way round, read from the end of this room: ll_run is a call, ll_evaluate its chunks of
+ * tokens, ll_forward_layer the formulas above, and what stands before is their parts.
  *
  * A call's tokens go through in chunks of n_batch, all of them in one parallel region: every thread runs ll_evaluate,
  * takes its part of each step, and waits at the step's end until all parts are done. Parts are cut so that no value
@@ -1404,8 +1323,8 @@ static float *ll_scratch(ll_team team, const llama_context *c) {
 }
 
 /* ---- Products: out = w . input, for n tokens ----
- * out[t][r] = sum over k of input[t][k] * w[r][k], + bias[r]. The input was packed in the step before, once for all
- * matrices that it meets. Threads take tiles of rows; the tokens meet a tile in blocks, while its weights are in the cache.
+ * out[t][r] = bias[r] + sum over k of input[t][k] * w[r][k]. The input was packed in the step before, once for all
+ * matrices that it meets. Threads take tiles of rows; the tokens meet a tile in blocks, while its weights are near.
  */
 
 /* Rows as they lie meet a few tokens one at a time: below LL_FEW, making a tile of 16 rows costs more
@@ -1434,10 +1353,8 @@ static ll_range ll_block(int n, int blocks, int b) {
 /* A bias is what a product is added to: out = bias, or += it, in rows [first, first + count). */
 static void ll_begin_with_bias(const ll_product *p, int first, int count) {
     for (int t = 0; t < p->n; t++)
-        for (int r = first; r < first + count && r < p->w.rows; r++) {
-            float *out = p->out + (size_t)t * p->stride + r;
-            *out = (p->add ? *out : 0) + p->bias[r];
-        }
+        for (int r = first; r < first + count && r < p->w.rows; r++)
+            p->out[(size_t)t * p->stride + r] = (p->add ? p->out[(size_t)t * p->stride + r] : 0) + p->bias[r];
 }
 
 /* Rows [first, first + LL_TILE) of a product with few tokens and rows as they lie. */
@@ -1556,19 +1473,20 @@ typedef struct { /* rows of activations, and what is made of them before they ar
     const int *token;  /* not NULL: row i is that of token[i] in x */
 } ll_input;
 
-/* A block of rows, for w's kernel, to p. */
-static void ll_pack_block(llama_context *c, const ll_matrix *w, const ll_input *in, int first, int count,
-                          unsigned char *p, float *scratch) {
+/* Rows t of the input, counted from `first` on, as w's kernel reads them: to their place in c->packed. */
+static void ll_pack_block(ll_team team, llama_context *c, const ll_matrix *w, const ll_input *in, ll_range t,
+                          int first) {
     const llama_config *f = &c->model->config;
-    const size_t stride = in->stride;
-    for (int t = 0; t < count; t++) {
-        const size_t row = (size_t)(in->token ? in->token[first + t] : first + t) * stride;
-        if (in->norm) ll_rms_norm(scratch + (size_t)t * stride, in->x + row, in->norm, w->cols, f->norm_eps);
-        else if (in->token) memcpy(scratch + (size_t)t * stride, in->x + row, (size_t)w->cols * sizeof(float));
-        if (in->up) c->kernels->gate[!!(f->extras & LLAMA_GELU)](in->x + row, in->up + row, w->cols);
+    const ll_type type = ll_packed_type(w);
+    const size_t stride = in->stride, begin = (size_t)(first + t.begin), count = (size_t)(t.end - t.begin);
+    float *scratch = ll_scratch(team, c), *x = in->norm || in->token ? scratch : in->x + begin * stride;
+    for (size_t i = 0; i < count; i++) {
+        float *row = in->x + (in->token ? (size_t)in->token[begin + i] : begin + i) * stride;
+        if (in->norm) ll_rms_norm(x + i * stride, row, in->norm, w->cols, f->norm_eps);
+        else if (in->token) memcpy(x + i * stride, row, (size_t)w->cols * sizeof *x);
+        if (in->up) c->kernels->gate[!!(f->extras & LLAMA_GELU)](row, in->up + (begin + i) * stride, w->cols);
     }
-    const float *x = in->norm || in->token ? scratch : in->x + (size_t)first * stride;
-    c->kernels->type[ll_packed_type(w)].pack(p, x, stride, w->cols, count);
+    c->kernels->type[type].pack(c->packed + begin * ll_packed_bytes(type, w->cols), x, stride, w->cols, (int)count);
 }
 
 /* c->packed = the input as w's kernel reads it. A thread prepares and packs its blocks of tokens one by one, while
@@ -1576,11 +1494,7 @@ static void ll_pack_block(llama_context *c, const ll_matrix *w, const ll_input *
 static void ll_pack_input(ll_team team, llama_context *c, const ll_matrix *w, const ll_input *in, int n) {
     const int blocks = ll_blocks(c, w, n);
     const ll_range own = ll_own_part(team, blocks);
-    for (int b = own.begin; b < own.end; b++) {
-        const ll_range t = ll_block(n, blocks, b);
-        ll_pack_block(c, w, in, t.begin, t.end - t.begin,
-                      c->packed + (size_t)t.begin * ll_packed_bytes(ll_packed_type(w), w->cols), ll_scratch(team, c));
-    }
+    for (int b = own.begin; b < own.end; b++) ll_pack_block(team, c, w, in, ll_block(n, blocks, b), 0);
     ll_barrier(team);
 }
 
@@ -1653,11 +1567,12 @@ static void ll_turn_heads(const llama_context *c, float *x, int heads, const flo
 }
 
 /* q and k of this thread's tokens. No barrier: the same thread stores them. */
-static void ll_rotate(ll_team team, llama_context *c, const ll_layer *w, int position, int n) {
+static void ll_rotate(ll_team team, llama_context *c, int layer, int position, int n) {
     const llama_config *f = &c->model->config;
+    const ll_layer *w = &c->model->layers[layer];
     const ll_range own = ll_own_part(team, n);
     for (int t = own.begin; t < own.end; t++) {
-        const size_t row = (size_t)w->kind.rope * (size_t)c->n_ctx + (size_t)position + (size_t)t;
+        const size_t row = (size_t)f->layers[layer].rope * (size_t)c->n_ctx + (size_t)position + (size_t)t;
         const float *rope = c->rope + row * (size_t)f->head_dim;
         ll_turn_heads(c, c->q + (size_t)t * c->q_stride, f->n_heads, w->q_norm, rope);
         ll_turn_heads(c, c->k + (size_t)t * c->kv_stride, f->n_kv_heads, w->k_norm, rope);
@@ -1679,9 +1594,8 @@ static size_t ll_kv_bytes(const llama_context *c) { return c->half ? sizeof(uint
  * what stands behind it is written over before it is seen. */
 static unsigned char *ll_head_keys(const llama_context *c, int layer, int head) {
     const llama_config *f = &c->model->config;
-    const size_t positions = ((size_t)c->n_ctx + LL_TILE - 1) / LL_TILE * LL_TILE;
-    return c->keys +
-           ((size_t)layer * (size_t)f->n_kv_heads + (size_t)head) * positions * (size_t)f->head_dim * ll_kv_bytes(c);
+    return c->keys + ((size_t)layer * (size_t)f->n_kv_heads + (size_t)head) * ll_pad(c->n_ctx) * (size_t)f->head_dim *
+                         ll_kv_bytes(c);
 }
 static unsigned char *ll_head_values(const llama_context *c, int layer, int head) {
     return c->values + ((size_t)layer * (size_t)c->model->config.n_kv_heads + (size_t)head) * (size_t)c->n_ctx *
@@ -1792,7 +1706,7 @@ static void ll_attend(llama_context *c, int layer, int head, int position, ll_ra
     float *out = score + LL_KEYS * LL_BLOCK; /* (count, head_stride) */
     float max[LL_BLOCK], sum[LL_BLOCK];      /* of each query's scores so far; of their e^(score - max) */
     const float scale = f->attention_scale > 0 ? f->attention_scale : 1.0f / sqrtf((float)head_dim);
-    const int window = c->model->layers[layer].kind.window;
+    const int window = f->layers[layer].window;
     const int seen = window ? ll_visible(position, group, begin, window, 0, INT_MAX).begin : 0; /* by the first query */
     for (int i = 0; i < count; i++) {
         const float *from = c->q + ll_query_at(c, head, group, begin + i);
@@ -1839,8 +1753,8 @@ static void ll_attention(ll_team team, llama_context *c, int layer, int position
 /* ---- Mixture of experts (arXiv:2101.03961, 2401.04088) ----
  * A layer has many small feed-forward parts, and its router says which few of them a token needs:
  *
- *     p = softmax(router . norm(x)),   x += sum over the k largest p[e] of p[e] w2[e] . (silu(w1[e] . norm(x)) * (w3[e] .
- * norm(x)))
+ *     p = softmax(router . norm(x))
+ *     x += sum over the k largest p[e] of p[e] w2[e] . (silu(w1[e] . norm(x)) * (w3[e] . norm(x)))
  *
  * with those p made to sum to 1 if the model was trained so. Each expert's weights are read once for all tokens that
  * need it, so tokens are sorted by expert: a row is a token for one of its experts.
@@ -1851,67 +1765,45 @@ static void ll_choose_experts(ll_team team, llama_context *c, int n) {
     const llama_config *f = &c->model->config;
     const ll_range own = ll_own_part(team, n);
     for (int t = own.begin; t < own.end; t++) {
-        float *p = c->mixture.scores + (size_t)t * c->router_stride, *weight = c->mixture.weight, max = -FLT_MAX,
-              all = 0;
-        const float sum = c->kernels->softmax(p, f->n_experts, &max);
+        float *p = c->mixture.scores + (size_t)t * c->router_stride, *weight = c->mixture.weight;
+        float max = -FLT_MAX, sum = c->kernels->softmax(p, f->n_experts, &max), chosen = 0;
         const int first = t * f->n_experts_used, end = first + f->n_experts_used;
         for (int i = first; i < end; i++) {
             int best = -1;
             for (int e = 0; e < f->n_experts; e++) /* nan is not less than 0 either: there is always one */
                 if (!(p[e] < 0) && (best < 0 || p[e] > p[best])) best = e;
-            c->mixture.row[i] = best, weight[i] = p[best], all += p[best];
-            p[best] = -1;
+            c->mixture.row[i] = best, weight[i] = p[best], chosen += p[best], p[best] = -1;
         }
-        for (int i = first; i < end; i++) weight[i] /= f->extras & LLAMA_RENORMALISE ? all : sum;
+        for (int i = first; i < end; i++) weight[i] /= f->extras & LLAMA_RENORMALISE ? chosen : sum;
     }
     ll_barrier(team);
 }
 
-/* Expert e of those in w, each of so many rows. */
-static ll_matrix ll_expert(const ll_matrix *w, int e, int rows) {
-    ll_matrix m = *w;
-    m.data = (const unsigned char *)w->data + (size_t)e * ll_matrix_bytes(w->type, rows, w->cols);
-    m.rows = rows;
-    return m;
+/* The product of expert e, one of those in w that have so many rows each, with n inputs from `row` on. */
+static ll_product ll_expert(const llama_context *c, const ll_matrix *w, int e, int rows, float *out, size_t stride,
+                            int row, int n) {
+    const size_t first = (size_t)row, bytes = ll_packed_bytes(ll_packed_type(w), w->cols);
+    ll_product p = {*w, out + first * stride, stride, 0, NULL, c->packed + first * bytes, n};
+    p.w.data = (const unsigned char *)w->data + (size_t)e * ll_matrix_bytes(w->type, rows, w->cols);
+    p.w.rows = rows;
+    return p;
 }
 
-/* Gives every token its rows, expert by expert, and makes the list of products. */
+/* Gives every token its rows, expert by expert, and makes the lists of products. */
 static void ll_sort_by_expert(llama_context *c, const ll_layer *w, int n) {
     const llama_config *f = &c->model->config;
-    const size_t in = ll_packed_bytes(ll_packed_type(&w->w1), f->dim);
-    const size_t inner = ll_packed_bytes(ll_packed_type(&w->w2), f->expert_dim);
+    const int k = f->n_experts_used, hidden = f->expert_dim;
     ll_mixture *m = &c->mixture;
-    const int k = f->n_experts_used;
     memset(m->begin, 0, ((size_t)f->n_experts + 1) * sizeof *m->begin);
     for (int i = 0; i < n * k; i++) m->begin[m->row[i] + 1]++;
     m->used = 0;
     for (int e = 0; e < f->n_experts; e++) {
-        const int rows = m->begin[e + 1];
-        const size_t b = (size_t)m->begin[e];
-        m->begin[e + 1] += m->begin[e];
+        const int rows = m->begin[e + 1], first = m->begin[e];
+        m->begin[e + 1] += first;
         if (!rows) continue;
-        const ll_product gate = {ll_expert(&w->w1, e, f->expert_dim),
-                                 c->gate + b * c->hidden_stride,
-                                 c->hidden_stride,
-                                 0,
-                                 NULL,
-                                 c->packed + b * in,
-                                 rows};
-        const ll_product up = {ll_expert(&w->w3, e, f->expert_dim),
-                               c->up + b * c->hidden_stride,
-                               c->hidden_stride,
-                               0,
-                               NULL,
-                               c->packed + b * in,
-                               rows};
-        const ll_product down = {ll_expert(&w->w2, e, f->dim),
-                                 c->branch + b * c->dim_stride,
-                                 c->dim_stride,
-                                 0,
-                                 NULL,
-                                 c->packed + b * inner,
-                                 rows};
-        m->gate_up[2 * m->used] = gate, m->gate_up[2 * m->used + 1] = up, m->down[m->used++] = down;
+        m->gate_up[2 * m->used] = ll_expert(c, &w->w1, e, hidden, c->gate, c->hidden_stride, first, rows);
+        m->gate_up[2 * m->used + 1] = ll_expert(c, &w->w3, e, hidden, c->up, c->hidden_stride, first, rows);
+        m->down[m->used++] = ll_expert(c, &w->w2, e, f->dim, c->branch, c->dim_stride, first, rows);
     }
     for (int i = 0; i < n * k; i++) {
         const int row = m->begin[m->row[i]]++;
@@ -1921,17 +1813,9 @@ static void ll_sort_by_expert(llama_context *c, const ll_layer *w, int n) {
 
 /* Packs the inputs of all experts in use, one every `step` of list: blocks are dealt to the threads in turn. */
 static void ll_pack_experts(ll_team team, llama_context *c, const ll_product *list, int step, const ll_input *in) {
-    for (int e = 0, first = 0, part = 0; e < c->mixture.used; first += list->n, list += step, e++) {
-        const int blocks = ll_blocks(c, &list->w, list->n);
-        for (int b = 0; b < blocks; b++, part++) {
-            const ll_range t = ll_block(list->n, blocks, b);
-            const size_t bytes = ll_packed_bytes(ll_packed_type(&list->w), list->w.cols),
-                         row = (size_t)(first + t.begin);
-            if (part % team.count == team.id)
-                ll_pack_block(c, &list->w, in, first + t.begin, t.end - t.begin, c->packed + row * bytes,
-                              ll_scratch(team, c));
-        }
-    }
+    for (int e = 0, first = 0, part = 0; e < c->mixture.used; first += list->n, list += step, e++)
+        for (int b = 0, blocks = ll_blocks(c, &list->w, list->n); b < blocks; b++, part++)
+            if (part % team.count == team.id) ll_pack_block(team, c, &list->w, in, ll_block(list->n, blocks, b), first);
     ll_barrier(team);
 }
 
@@ -1969,14 +1853,14 @@ static void ll_forward_layer(ll_team team, llama_context *c, int layer, int posi
 
     ll_norm(team, c, c->x, w->attention_norm, &w->wq, n); /* norm(x) */
     ll_multiply(team, c, qkv, 3);                         /* q, k, v = wq, wk, wv . norm(x) */
-    ll_rotate(team, c, w, position, n);                   /* q, k turn by their positions */
+    ll_rotate(team, c, layer, position, n);               /* q, k turn by their positions */
     ll_remember(team, c, layer, position, n);             /* k, v are there for this and all later tokens */
     ll_attention(team, c, layer, position, n);            /* softmax(q . k / sqrt(head_dim)) . v, of each head */
     ll_join_heads(team, c, &w->wo, n);
     ll_multiply(team, c, &o, 1); /* x += wo . heads */
     if (post) ll_add_branch(team, c, w->attention_post_norm, 0, n);
 
-    if (w->kind.experts) {
+    if (c->model->config.layers[layer].experts) {
         ll_mix_experts(team, c, w, n);
     } else {
         ll_norm(team, c, c->x, w->ffn_norm, &w->w1, n); /* norm(x) */
@@ -2335,23 +2219,7 @@ static float *ll_carve(unsigned char *base, size_t *at, size_t a, size_t b) {
     return base ? (float *)(void *)(base + begin) : NULL;
 }
 
-/* Whole tiles: a kernel writes 16 numbers at a time. */
-static size_t ll_pad(int n) { return ((size_t)n + LL_TILE - 1) / LL_TILE * LL_TILE; }
-
 static size_t ll_max(size_t a, size_t b) { return a > b ? a : b; }
-
-/* What a mixture needs: rows of so many experts for n tokens. */
-static void ll_layout_mixture(llama_context *c, unsigned char *base, size_t *at, size_t experts, size_t n,
-                              size_t rows) {
-    const size_t product = (sizeof(ll_product) + sizeof(float) - 1) / sizeof(float);
-    c->mixture.scores = ll_carve(base, at, n, c->router_stride);
-    c->mixture.weight = ll_carve(base, at, rows, 1);
-    c->mixture.row = (int *)(void *)ll_carve(base, at, rows, 1); /* an int takes no more than a float */
-    c->mixture.token = (int *)(void *)ll_carve(base, at, rows, 1);
-    c->mixture.begin = (int *)(void *)ll_carve(base, at, experts + 1, 1);
-    c->mixture.gate_up = (ll_product *)(void *)ll_carve(base, at, 2 * experts, product);
-    c->mixture.down = (ll_product *)(void *)ll_carve(base, at, experts, product);
-}
 
 /* Lays out all buffers of a context whose numbers are set; returns the bytes that they take. */
 static size_t ll_layout_context(llama_context *c, unsigned char *base) {
@@ -2359,10 +2227,10 @@ static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     const size_t n = (size_t)c->n_batch, context = (size_t)c->n_ctx,
                  layers = ll_mul((size_t)f->n_layers, (size_t)f->n_kv_heads);
     size_t at = 0;
-    c->dim_stride = ll_pad(f->dim), c->hidden_stride = ll_pad(f->hidden_dim), c->vocab_stride = ll_pad(f->vocab_size);
+    c->dim_stride = ll_pad(f->dim), c->vocab_stride = ll_pad(f->vocab_size);
     c->q_stride = ll_pad(f->n_heads * f->head_dim), c->kv_stride = ll_pad(f->n_kv_heads * f->head_dim);
     c->head_stride = ll_pad(f->head_dim), c->router_stride = ll_pad(f->n_experts);
-    c->hidden_stride = ll_max(c->hidden_stride, ll_pad(f->expert_dim));
+    c->hidden_stride = ll_max(ll_pad(f->hidden_dim), ll_pad(f->expert_dim));
     /* Three tiles: of few columns, a packed group takes more than their floats. */
     const size_t widest = ll_max(ll_max(c->dim_stride, c->q_stride), ll_max(c->hidden_stride, 3 * LL_TILE));
     c->scratch_stride = ll_max(ll_mul(widest, 3 * LL_TILE), ll_mul(2 * c->head_stride + LL_KEYS, LL_BLOCK));
@@ -2375,7 +2243,14 @@ static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     c->gate = ll_carve(base, &at, rows, c->hidden_stride);
     c->up = ll_carve(base, &at, rows, c->hidden_stride);
     if (experts || f->extras & LLAMA_POST_NORM) c->branch = ll_carve(base, &at, rows, c->dim_stride);
-    if (experts) ll_layout_mixture(c, base, &at, experts, n, rows);
+    ll_mixture *m = &c->mixture; /* an int takes no more than a float */
+    m->scores = ll_carve(base, &at, n, c->router_stride);
+    m->weight = ll_carve(base, &at, rows, experts ? 1 : 0);
+    m->row = (int *)(void *)ll_carve(base, &at, rows, experts ? 1 : 0);
+    m->token = (int *)(void *)ll_carve(base, &at, rows, experts ? 1 : 0);
+    m->begin = (int *)(void *)ll_carve(base, &at, experts + 1, experts ? 1 : 0);
+    m->gate_up = (ll_product *)(void *)ll_carve(base, &at, 2 * experts, sizeof(ll_product) / sizeof(float));
+    m->down = (ll_product *)(void *)ll_carve(base, &at, experts, sizeof(ll_product) / sizeof(float));
     c->packed = (unsigned char *)ll_carve(base, &at, rows, widest); /* no type takes more than f32 */
     c->logits = ll_carve(base, &at, LL_BLOCK, c->vocab_stride);
     c->rope = ll_carve(base, &at, context, (size_t)(f->n_ropes ? f->n_ropes : 1) * (size_t)f->head_dim);
@@ -2725,8 +2600,8 @@ LL_INLINE uintptr_t ll_fetch(uintptr_t ahead, int lines) {
     return ahead;
 }
 
-/* A few tokens wait for memory alone: a line is asked for two pages before its turn, past the end of its tile, where the
- * processor's own fetching starts anew. As a number, since it may lie behind the matrix. */
+/* A few tokens wait for memory alone: a line is asked for two pages before its turn, past the end of its tile, where
+ * the processor's own fetching starts anew. As a number, since it may lie behind the matrix. */
 LL_INLINE void ll_fetch_line(const void *line) { _mm_prefetch((const char *)((uintptr_t)line + 8192), _MM_HINT_T0); }
 
 LL_INLINE LL_AVX512 void ll_floats_avx512(float *out, size_t out_stride, const void *w, const void *packed, int n,

@@ -26,7 +26,12 @@ typedef char inside_same_tensors
 
 const char *inside_magic(void) { return ll_magic; }
 
-size_t inside_tensor_count(const llama_config *f) { return ll_tensor_count(f); }
+size_t inside_tensor_count(const llama_config *f) {
+    size_t n = 0;
+    for (int l = 0; l < f->n_layers; l++)
+        for (int id = l ? LL_OF_LAYER : 0; id < LL_TENSORS; id++) n += ll_tensor_of(f, id, l).rows > 0;
+    return n;
+}
 
 inside_tensor inside_tensor_of(const llama_config *f, enum tensor id, int layer) {
     const ll_tensor t = ll_tensor_of(f, (int)id, layer);
@@ -55,10 +60,10 @@ int inside_check_config(const llama_config *f, const char *name, llama_error *er
 void inside_rows(const llama_model *m, enum tensor id, int layer, int first, int count, float *out) {
     llama_model copy = *m; /* only the addresses of its fields are asked for */
     const inside_tensor t = inside_tensor_of(&m->config, id, layer);
-    if (t.vector) memcpy(out, *ll_vector_of(&copy, (int)id, layer), (size_t)t.cols * sizeof *out);
+    if (t.vector) memcpy(out, *(const float **)ll_tensor_at(&copy, (int)id, layer), (size_t)t.cols * sizeof *out);
     for (int row = first; !t.vector && row < first + count; row++, out += t.cols) {
-        const int at = t.experts ? row / t.expert_rows * ll_whole_tiles(t.expert_rows) + row % t.expert_rows : row;
-        ll_unpack_row(ll_matrix_of(&copy, (int)id, layer), at, out);
+        const int at = t.experts ? row / t.expert_rows * (int)ll_pad(t.expert_rows) + row % t.expert_rows : row;
+        ll_unpack_row((const ll_matrix *)ll_tensor_at(&copy, (int)id, layer), at, out);
     }
 }
 
