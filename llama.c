@@ -556,7 +556,8 @@ static int ll_read_tensor(llama_model *m, const unsigned char *p, int id, int la
     if (memcmp(p, wanted, 32)) return ll_fail(err, LL_BAD, "%s: a tensor is \"%s\", not \"%s\"", name, got, wanted);
     const uint32_t code = ll_u32(p + 32), rows = ll_u32(p + 36), cols = ll_u32(p + 40);
     const uint64_t offset = ll_u64(p + 48), size = ll_u64(p + 56);
-    const uint32_t low = want.vector ? LL_F32_ROWS : LL_F32, high = want.vector || id == LL_ROUTER ? low : LL_Q4;
+    const uint32_t low = want.vector ? LL_F32_ROWS : LL_F32,
+                   high = want.vector || id == LL_ROUTER ? low : (uint32_t)LL_Q4;
     if (code < low || code > high)
         return ll_fail(err, LL_BAD, "%s: tensor %s has type %" PRIu32 ", not %" PRIu32 " to %" PRIu32, name, got, code,
                        low, high);
@@ -1351,10 +1352,10 @@ static ll_range ll_block(int n, int blocks, int b) {
 }
 
 /* A bias is what a product is added to: out = bias, or += it, in rows [first, first + count). */
-static void ll_begin_with_bias(const ll_product *p, int first, int count) {
-    for (int t = 0; t < p->n; t++)
-        for (int r = first; r < first + count && r < p->w.rows; r++)
-            p->out[(size_t)t * p->stride + r] = (p->add ? p->out[(size_t)t * p->stride + r] : 0) + p->bias[r];
+static void ll_begin_with_bias(const ll_product *p, size_t first, size_t count) {
+    for (size_t t = 0; t < (size_t)p->n; t++)
+        for (size_t r = first; r < first + count && r < (size_t)p->w.rows; r++)
+            p->out[t * p->stride + r] = (p->add ? p->out[t * p->stride + r] : 0) + p->bias[r];
 }
 
 /* Rows [first, first + LL_TILE) of a product with few tokens and rows as they lie. */
@@ -1424,7 +1425,7 @@ static void ll_multiply_range(llama_context *c, const ll_product *p, int begin, 
     const int tiles = c->kernels->type[ll_packed_type(&p->w)].tiles, most = p->n >= LL_FEW ? tiles : 1;
     for (int tile = begin, step; tile < end; tile += step) {
         step = end - tile < most ? end - tile : most;
-        if (p->bias) ll_begin_with_bias(p, tile * LL_TILE, step * LL_TILE);
+        if (p->bias) ll_begin_with_bias(p, (size_t)tile * LL_TILE, (size_t)step * LL_TILE);
         if (ll_by_rows(&p->w, p->n)) ll_multiply_rows(c, p, tile * LL_TILE, scratch);
         else ll_multiply_tiles(c, p, tile * LL_TILE, step, scratch);
     }
