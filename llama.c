@@ -556,11 +556,9 @@ static int ll_read_tensor(llama_model *m, const unsigned char *p, int id, int la
     if (memcmp(p, wanted, 32)) return ll_fail(err, LL_BAD, "%s: a tensor is \"%s\", not \"%s\"", name, got, wanted);
     const uint32_t code = ll_u32(p + 32), rows = ll_u32(p + 36), cols = ll_u32(p + 40);
     const uint64_t offset = ll_u64(p + 48), size = ll_u64(p + 56);
-    const uint32_t low = want.vector ? LL_F32_ROWS : LL_F32,
-                   high = want.vector || id == LL_ROUTER ? low : (uint32_t)LL_Q4;
-    if (code < low || code > high)
-        return ll_fail(err, LL_BAD, "%s: tensor %s has type %" PRIu32 ", not %" PRIu32 " to %" PRIu32, name, got, code,
-                       low, high);
+    const ll_type low = want.vector ? LL_F32_ROWS : LL_F32, high = want.vector || id == LL_ROUTER ? low : LL_Q4;
+    if (code < (uint32_t)low || code > (uint32_t)high)
+        return ll_fail(err, LL_BAD, "%s: tensor %s has type %" PRIu32 ", not %d to %d", name, got, code, low, high);
     if (rows != (uint32_t)want.rows || cols != (uint32_t)want.cols)
         return ll_fail(err, LL_BAD, "%s: tensor %s is %" PRIu32 " x %" PRIu32 ", the header implies %d x %d", name, got,
                        rows, cols, want.rows, want.cols);
