@@ -299,7 +299,7 @@ static int hf_read_entry(const hf_header *h, hf_entry *e) {
         return hf_bad_tensor(h, e->name,
                              n > 5 && !strcmp(e->name->text + n - 5, ".bias")
                                  ? "config.json implies no such bias"
-                                 : "unknown, or of a layer or an expert that config.json does not imply");
+                                 : "unknown, or of a layer or an expert beyond config.json's");
     }
     if (!known) return 0;
     const int other = hf_find(h->s, place.tensor, place.layer, place.expert)->shard;

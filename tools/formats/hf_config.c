@@ -211,8 +211,8 @@ static const hf_family *hf_find_family(hf_reader *r, const json_node *root) {
     for (size_t i = 0; i < sizeof hf_families / sizeof *hf_families; i++)
         if (list ? json_is_text(name, hf_families[i].architecture) : json_is_text(type, hf_families[i].model_type))
             return &hf_families[i];
-    char wanted[200] = "of";
-    size_t n = 2;
+    char wanted[200] = "a class of";
+    size_t n = strlen(wanted);
     for (size_t i = 0; i < sizeof hf_families / sizeof *hf_families; i++)
         n += (size_t)snprintf(wanted + n, sizeof wanted - n, i ? ", %s" : " %s", hf_families[i].model_type);
     if (!list && type) hf_bad(r, "model_type", type, wanted);
