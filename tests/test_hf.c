@@ -65,27 +65,39 @@ static char *replace(const char *text, const char *from, const char *to) {
 /* ---- safetensors ---- */
 
 static int list_tensors(named_tensor *list) {
-    static const char *const whole[] = {"model.embed_tokens", "lm_head", "model.norm"};
-    static const char *const layered[] = {
-        "input_layernorm",  "post_attention_layernorm", "self_attn.q_proj", "self_attn.k_proj",
-        "self_attn.v_proj", "self_attn.o_proj",         "mlp.gate_proj",    "mlp.down_proj",
-        "mlp.up_proj"};
+    static const struct {
+        const char *name;
+        enum tensor tensor;
+    } whole[] = {{"model.embed_tokens", TENSOR_EMBEDDING},
+                 {"lm_head", TENSOR_CLASSIFIER},
+                 {"model.norm", TENSOR_FINAL_NORM}},
+      layered[] = {{"input_layernorm", TENSOR_ATTENTION_NORM},
+                   {"post_attention_layernorm", TENSOR_FFN_NORM},
+                   {"self_attn.q_proj", TENSOR_WQ},
+                   {"self_attn.k_proj", TENSOR_WK},
+                   {"self_attn.v_proj", TENSOR_WV},
+                   {"self_attn.o_proj", TENSOR_WO},
+                   {"mlp.gate_proj", TENSOR_W1},
+                   {"mlp.down_proj", TENSOR_W2},
+                   {"mlp.up_proj", TENSOR_W3}};
     int n = 0;
     for (int i = 0; i < 3; i++) {
-        list[n].tensor = (enum tensor)i, list[n].layer = 0;
-        sprintf(list[n++].name, "%s.weight", whole[i]);
+        list[n].tensor = whole[i].tensor, list[n].layer = 0;
+        sprintf(list[n++].name, "%s.weight", whole[i].name);
     }
     for (int layer = LAYERS; layer--;) /* in an order that is not llama.c's */
         for (int i = 9; i--;) {
-            list[n].tensor = (enum tensor)(TENSOR_ATTENTION_NORM + i), list[n].layer = layer;
-            sprintf(list[n++].name, "model.layers.%d.%s.weight", layer, layered[i]);
+            list[n].tensor = layered[i].tensor, list[n].layer = layer;
+            sprintf(list[n++].name, "model.layers.%d.%s.weight", layer, layered[i].name);
         }
     return n;
 }
 
+static int twist; /* for other values */
+
 /* Value i of a tensor as it lies in the file: a number that all three types hold exactly. */
 static float value_of(enum tensor tensor, int layer, int i) {
-    return (float)((i * 37 + (int)tensor * 11 + layer * 5) % 253 - 126) * 0.125f;
+    return (float)((i * 37 + (int)tensor * 11 + layer * 5 + twist) % 253 - 126) * 0.125f;
 }
 
 static size_t put_value(unsigned char *p, float value, const char *type) {
@@ -145,11 +157,11 @@ static void put_model(const char *type) {
 static void check_weights(llama_source *s) {
     const llama_config *f = &s->config;
     float out[HIDDEN * HIDDEN];
-    for (int t = TENSOR_EMBEDDING; t <= TENSOR_W3; t++)
-        for (int layer = 0; layer < (t < TENSOR_ATTENTION_NORM ? 1 : LAYERS); layer++) {
+    for (int t = TENSOR_FINAL_NORM; t < TENSORS; t++)
+        for (int layer = 0; layer < (t < TENSOR_OF_LAYER ? 1 : LAYERS); layer++) {
             int rows, cols, bad = 0;
             const int permuted = t == TENSOR_WQ || t == TENSOR_WK;
-            tensor_shape(f, (enum tensor)t, 0, &rows, &cols);
+            if (!tensor_shape(f, (enum tensor)t, layer, &rows, &cols)) continue;
             for (int first = 0, count; first < rows; first += count) {
                 count = rows - first < 5 ? rows - first : 5;
                 CHECK(!s->rows(s, (enum tensor)t, layer, first, count, out, &err));
@@ -195,6 +207,30 @@ static void test_weights(void) {
         remove_file("model.safetensors");
         llama_source *s = source_open_hf(directory, &err);
         if (CHECK(s != NULL)) check_weights(s), s->close(s);
+    }
+    TEST("an overlay: the index says which of two tensors is meant, whichever comes first") {
+        static const char *const index[] = {
+            "{\"weight_map\":{\"x\":\"a.safetensors\",\"lm_head.weight\":\"b.safetensors\"}}",
+            "{\"weight_map\":{\"lm_head.weight\":\"b.safetensors\",\"x\":\"a.safetensors\"}}",
+            "{\"weight_map\":{\"lm_head.weight\":\"a.safetensors\",\"x\":\"b.safetensors\"}}"};
+        put_tensors("a.safetensors", 0, MOST, "F32", NULL, NULL);
+        twist = 1;
+        put_tensors("b.safetensors", 1, 2, "F32", NULL, NULL);
+        for (int i = 0; i < 3; i++) {
+            float row[DIM];
+            put_text("model.safetensors.index.json", index[i]);
+            llama_source *s = source_open_hf(directory, &err);
+            if (!CHECK(s != NULL)) exit((puts(err.text), 1));
+            twist = i < 2;
+            CHECK(!s->rows(s, TENSOR_CLASSIFIER, 0, 3, 1, row, &err));
+            CHECK(row[2] == value_of(TENSOR_CLASSIFIER, 0, 3 * DIM + 2));
+            twist = 0;
+            CHECK(!s->rows(s, TENSOR_EMBEDDING, 0, 3, 1, row, &err));
+            CHECK(row[2] == value_of(TENSOR_EMBEDDING, 0, 3 * DIM + 2));
+            s->close(s);
+        }
+        put_text("model.safetensors.index.json",
+                 "{\"weight_map\":{\"x\":\"b.safetensors\",\"y\":\"a.safetensors\",\"z\":\"b.safetensors\"}}");
     }
     TEST("a shared classifier") {
         char *config = replace(config_text, "\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true");
@@ -276,7 +312,8 @@ static void test_rope(void) {
                  "\"sliding_window\":32}");
         llama_source *s = source_open_hf(directory, &err);
         if (!CHECK(s != NULL)) exit((puts(err.text), 1));
-        CHECK(s->config.rope_theta == 100 && s->config.seq_len == 32 && s->config.norm_eps == (float)1e-6);
+        CHECK(s->config.rope_theta == 100 && s->config.seq_len == 128 && s->config.norm_eps == (float)1e-6);
+        CHECK(s->config.layers[0].window == 32 && s->config.layers[1].window == 32);
         CHECK_NEAR(s->rope_frequencies[1], pow(100, -1.0 / 3), 1e-6);
         s->close(s);
     }
@@ -292,6 +329,10 @@ static const char *refusal(void) {
     if (s) return "";
     return strncmp(err.text, directory, n) ? err.text : err.text + n + (err.text[n] == '/');
 }
+
+#define KNOWN                                                                                                          \
+    "a class of llama, mistral, mixtral, qwen2, qwen3, qwen3_moe, smollm3, gemma2, gemma3_text, gemma3, phi3, "        \
+    "granite, minicpm, internlm2, olmo2"
 
 static void test_config(void) {
     static const struct {
@@ -315,8 +356,8 @@ static void test_config(void) {
         {"\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3",
          ": tensor model.layers.2.input_layernorm.weight is missing"},
         {"\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1",
-         "model.safetensors: tensor model.layers.1.mlp.up_proj.weight: unknown, or of a layer beyond "
-         "num_hidden_layers"},
+         "model.safetensors: tensor model.layers.1.mlp.up_proj.weight: unknown, or of a layer or an "
+         "expert beyond config.json's"},
         {"\"num_hidden_layers\": 2", "\"num_hidden_layers\": 100000",
          "config.json: num_hidden_layers is 100000, not 65536 or less"},
         {"_heads\": 2", "_heads\": 3",
@@ -332,19 +373,18 @@ static void test_config(void) {
         {"\"rms_norm_eps\": 1e-06", "\"rms_norm_eps\": 0", "config.json: rms_norm_eps is 0, not a number above 0"},
         {"\"rope_theta\": 10000.0", "\"rope_theta\": -1", "config.json: rope_theta is -1, not a number above 0"},
         {"\"LlamaForCausalLM\"", "\"GPT2LMHeadModel\"",
-         "config.json: architectures is \"GPT2LMHeadModel\", not LlamaForCausalLM or MistralForCausalLM"},
-        {"[\"LlamaForCausalLM\"]", "[]",
-         "config.json: architectures is an array, not LlamaForCausalLM or MistralForCausalLM"},
-        {"architectures", "architecture",
-         "config.json: architectures is missing, not LlamaForCausalLM or MistralForCausalLM"},
+         "config.json: architectures is \"GPT2LMHeadModel\", not " KNOWN},
+        {"[\"LlamaForCausalLM\"]", "[]", "config.json: architectures is an array, not " KNOWN},
+        {"architectures", "architecture", "config.json: architectures is missing, not " KNOWN},
         {"\"silu\"", "\"gelu\"", "config.json: hidden_act is \"gelu\", not silu"},
-        {"\"attention_bias\": false", "\"attention_bias\": true", "config.json: attention_bias is true, not false"},
+        {"\"attention_bias\": false", "\"attention_bias\": true",
+         ": tensor model.layers.0.self_attn.q_proj.bias is missing"},
         {"\"mlp_bias\": false", "\"mlp_bias\": true", "config.json: mlp_bias is true, not false"},
-        {"\"mlp_bias\": false", "\"mlp_bias\": 1", "config.json: mlp_bias is 1, not true or false"},
-        {"\"rope_scaling\": null", "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2}",
-         "config.json: rope_scaling's rope_type is \"yarn\", not default, linear or llama3"},
+        {"\"mlp_bias\": false", "\"mlp_bias\": 1", "config.json: mlp_bias is 1, not false"},
+        {"\"rope_scaling\": null", "\"rope_scaling\": {\"type\": \"mrope\", \"factor\": 2}",
+         "config.json: rope_scaling's rope_type is \"mrope\", not default, linear, dynamic, llama3, yarn or longrope"},
         {"\"rope_scaling\": null", "\"rope_scaling\": {\"factor\": 2}",
-         "config.json: rope_scaling's rope_type is missing, not default, linear or llama3"},
+         "config.json: rope_scaling's rope_type is missing, not default, linear, dynamic, llama3, yarn or longrope"},
         {"\"rope_scaling\": null", "\"rope_scaling\": 2", "config.json: rope_scaling is 2, not an object"},
         {"\"rope_scaling\": null", "\"rope_scaling\": {\"type\": \"linear\"}",
          "config.json: factor is missing, not a number above 0"},
@@ -352,7 +392,8 @@ static void test_config(void) {
          "config.json: low_freq_factor is missing, not a number above 0"},
         {"\"mlp_bias\": false", "\"quantization_config\": {}",
          "config.json: quantization_config is an object, not null: quantised weights are not supported"},
-        {"\"mlp_bias\": false", "\"partial_rotary_factor\": 0.5", "config.json: partial_rotary_factor is 0.5, not 1"},
+        {"\"mlp_bias\": false", "\"partial_rotary_factor\": 0.5",
+         "config.json: partial_rotary_factor is 0.5, not a share of head_dim that is an even number"},
         {"\"mlp_bias\": false", "\"hidden_size\": 9",
          "config.json: the object that starts in line 1 has the key \"hidden_size\" twice"},
         {"null}", "null", "config.json: line 1, byte 410: the text ends inside an object"},
@@ -410,22 +451,22 @@ static void test_header(void) {
          "tensor model.embed_tokens.weight: data_offsets is not two whole numbers"},
         {"{\"dtype\":\"F32\",\"shape\":[10,8],\"data_offsets\":[0,320]}", "1",
          "tensor model.embed_tokens.weight: its entry is not an object"},
-        {"model.norm.weight", "model.norm.bias", "tensor model.norm.bias: biases are not supported"},
+        {"model.norm.weight", "model.norm.bias", "tensor model.norm.bias: config.json implies no such bias"},
         {"model.norm.weight", "model.norm.weigh",
-         "tensor model.norm.weigh: unknown, or of a layer beyond num_hidden_layers"},
+         "tensor model.norm.weigh: unknown, or of a layer or an expert beyond config.json's"},
         {"model.norm.weight", "model.norm.weight\\u0000",
-         "tensor model.norm.weight: unknown, or of a layer beyond num_hidden_layers"},
+         "tensor model.norm.weight: unknown, or of a layer or an expert beyond config.json's"},
         {"layers.1.", "layers.2.",
-         "tensor model.layers.2.mlp.up_proj.weight: unknown, or of a layer beyond num_hidden_layers"},
+         "tensor model.layers.2.mlp.up_proj.weight: unknown, or of a layer or an expert beyond config.json's"},
         {"layers.1.", "layers.01.",
-         "tensor model.layers.01.mlp.up_proj.weight: unknown, or of a layer beyond num_hidden_layers"},
+         "tensor model.layers.01.mlp.up_proj.weight: unknown, or of a layer or an expert beyond config.json's"},
         {"layers.1.", "layers.-1.",
-         "tensor model.layers.-1.mlp.up_proj.weight: unknown, or of a layer beyond num_hidden_layers"},
+         "tensor model.layers.-1.mlp.up_proj.weight: unknown, or of a layer or an expert beyond config.json's"},
         {"layers.1.", "layers.18446744073709551617.",
-         "tensor model.layers.18446744073709551617.mlp.up_proj.weight: unknown, or of a layer beyond "
-         "num_hidden_layers"},
+         "tensor model.layers.18446744073709551617.mlp.up_proj.weight: unknown, or of a layer or an "
+         "expert beyond config.json's"},
         {"model.layers.1.mlp.up_proj", "mlp.up_proj",
-         "tensor mlp.up_proj.weight: unknown, or of a layer beyond num_hidden_layers"},
+         "tensor mlp.up_proj.weight: unknown, or of a layer or an expert beyond config.json's"},
         {"model.layers.1.mlp.up_proj", "model.layers.0.mlp.up_proj",
          "the object that starts in line 1 has the key \"model.layers.0.mlp.up_proj.weight\" twice"}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
@@ -467,8 +508,8 @@ static void test_files(void) {
          "model.safetensors.index.json: weight_map names the file \"a number\", which is no plain name"},
         {"{\"weight_map\":{\"x\":\"none\"}}", "none: cannot open: No such file or directory"},
         {"{\"weight_map\":{\"x\":\"a\"}}", ": tensor model.layers.0.input_layernorm.weight is missing"},
-        {"{\"weight_map\":{\"x\":\"a\",\"y\":\"b\"}}",
-         "b: tensor model.layers.1.self_attn.q_proj.weight: is in another file too"}};
+        {"{\"weight_map\":{\"x\":\"a\",\"y\":\"b\"}}", "b: tensor model.layers.1.self_attn.q_proj.weight: is in "
+                                                       "another file too, and the index does not say which is meant"}};
     remove_file("model.safetensors");
     TEST("no weights") CHECK_TEXT(refusal(), ": neither model.safetensors nor model.safetensors.index.json is there");
     put_tensors("a", 0, 10, "F32", NULL, NULL);
@@ -619,6 +660,17 @@ static void test_byte_level(void) {
         CHECK_TEXT(template_of(t), "none");
         tokenizer_free(t);
     }
+    TEST("a token that is listed twice, and special ones beyond the embedding") {
+        char *json = replace(byte_level_json(), "{\"id\":260",
+                             "{\"id\":259,\"content\":\"<|begin|>\",\"special\":true},"
+                             "{\"id\":270,\"content\":\"<pad>\",\"special\":true},{\"id\":260");
+        put_text("tokenizer.json", json);
+        llama_source s = {.config = {.vocab_size = TOKENS}};
+        CHECK(!hf_read_tokenizer(&s, directory, NULL, &err) && s.tokenizer);
+        CHECK_TEXT(s.skipped, "token <pad>: its id is 270, the embedding has 270 rows");
+        free(s.tokenizer), free(json);
+        put_text("tokenizer.json", byte_level_json());
+    }
     TEST("its other files") {
         put_text("tokenizer_config.json",
                  "{\"bos_token\":{\"content\":\"<|begin|>\"},\"eos_token\":\"the\",\"add_bos_token\":false,"
@@ -657,12 +709,17 @@ static void test_sentencepiece(void) {
                              "\"pre_tokenizer\":{\"type\":\"Metaspace\","
                              "\"replacement\":\"\\u2581\",\"prepend_scheme\":\"never\",\"split\":false}");
         char *other = replace(json, "\"normalizer\":", "\"normalizer\":null,\"x\":");
-        put_text("tokenizer.json", other);
-        tokenizer *t = open_tokenizer("{}", TOKENS);
-        CHECK(t != NULL);
-        CHECK_TEXT(t ? ids_of(t, "ab", 0) : err.text, "262");
-        tokenizer_free(t);
-        free(json), free(other);
+        char *open =
+            replace(other, "\"pre_tokenizer\":", "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[");
+        char *one = replace(open, "\"split\":false}", "\"split\":false}]}"); /* a list of one step is that step */
+        for (int i = 0; i < 2; i++) {
+            put_text("tokenizer.json", i ? one : other);
+            tokenizer *t = open_tokenizer("{}", TOKENS);
+            CHECK(t != NULL);
+            CHECK_TEXT(t ? ids_of(t, "ab", 0) : err.text, "262");
+            tokenizer_free(t);
+        }
+        free(json), free(other), free(open), free(one);
     }
     TEST("a piece that no merge makes") {
         char *json = replace(sentencepiece_json(), ",\"\\u2581 ab\"", "");
@@ -719,8 +776,7 @@ static void test_tokenizer_refusals(void) {
         {"\"the\":257", "\"th e\":257",
          "/tokenizer.json: token \"th e\": it has characters outside the byte-level alphabet"},
         {"\"id\":260", "\"id\":259", "/tokenizer.json: added token \"<|eot_id|>\": its id is another's too"},
-        {"\"id\":260", "\"id\":270",
-         "/tokenizer.json: token \"<|eot_id|>\": its id is 270, the embedding has 270 rows"},
+        {"\"id\":262", "\"id\":270", "/tokenizer.json: token \"<tool>\": its id is 270, the embedding has 270 rows"},
         {"\"content\":\"<tool>\"", "\"content\":7", "/tokenizer.json: a token's content is a number, not a text"},
         {"\"special\":false", "\"special\":false,\"lstrip\":true",
          "/tokenizer.json: added token \"<tool>\": lstrip, rstrip and single_word are not supported"},
@@ -760,6 +816,14 @@ static void test_tokenizer_refusals(void) {
             remove_file(table[i].file);
         }
     }
+    TEST("a tokenizer that is not understood does not stop who needs none") {
+        put_text("tokenizer.json", "{}");
+        llama_source *s = source_open_hf(directory, &err);
+        if (!CHECK(s != NULL)) exit((puts(err.text), 1));
+        CHECK(!s->tokenizer);
+        CHECK_TEXT(s->tokenizer_error.text + strlen(directory), "/tokenizer.json: model's type is missing, not BPE");
+        s->close(s);
+    }
     remove_file("tokenizer.json");
     TEST("no tokenizer") {
         llama_source s = {.config = {.vocab_size = 10}};
@@ -793,11 +857,10 @@ static void test_stories(void) {
               b->config.shared_classifier);
         CHECK(!memcmp(a->rope_frequencies, b->rope_frequencies, (size_t)f->head_dim / 2 * sizeof(float)));
         float *x = malloc(2 * 512 * 64 * sizeof *x), *y = x + 512 * 64;
-        for (int t = TENSOR_EMBEDDING; t <= TENSOR_W3; t++)
-            for (int layer = 0; layer < (t < TENSOR_ATTENTION_NORM ? 1 : f->n_layers) && t != TENSOR_CLASSIFIER;
-                 layer++) {
+        for (int t = TENSOR_FINAL_NORM; t < TENSORS; t++)
+            for (int layer = 0; layer < (t < TENSOR_OF_LAYER ? 1 : f->n_layers); layer++) {
                 int rows, cols;
-                tensor_shape(f, (enum tensor)t, 0, &rows, &cols);
+                if (!tensor_shape(f, (enum tensor)t, layer, &rows, &cols)) continue;
                 CHECK(!a->rows(a, (enum tensor)t, layer, 0, rows, x, &err));
                 CHECK(!b->rows(b, (enum tensor)t, layer, 0, rows, y, &err));
                 CHECK(!memcmp(x, y, (size_t)rows * (size_t)cols * sizeof *x));

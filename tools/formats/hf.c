@@ -1,31 +1,32 @@
-/* hf.c - a Hugging Face directory as an input of tools/convert: config.json and safetensors.
+/* hf.c - a Hugging Face directory as an input of tools/convert: safetensors. hf_config.c reads config.json.
  *
  * A safetensors file is a little-endian uint64, that many bytes of JSON, and data. The JSON is an object with an
  * entry for each tensor: {"dtype": "BF16", "shape": [rows, cols], "data_offsets": [begin, end]}, offsets counted from
  * the first byte of data. As the format demands, the tensors fill the data without overlap or gap, so a file cut short
  * shows at once. A model may be spread over several such files, which model.safetensors.index.json names.
  *
- * Hugging Face turns element i of a head together with element i + head_dim / 2, llama.c turns neighbours: the rows of
- * q_proj and k_proj are put in that order as they are read.
+ * Three things differ from what source.h promises, and are settled row by row as weights are read:
+ *   - Hugging Face turns number i of a head together with number i + turning / 2, llama.c turns neighbours: the rows of
+ *     queries and keys, and their biases and norms, are put in that order;
+ *   - several matrices may be one tensor, of which each is a part;
+ *   - experts are a tensor each.
  */
 #include "../shared/files.h"
 #include "../shared/messages.h"
 #include "../shared/numbers.h"
+#include "hf_config.h"
 #include "hf_tokenizer.h"
 #include "json.h"
 #include "source.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define HF_MAX_SIZE (1 << 28) /* of any dimension, as in llama.c */
-#define HF_MAX_LAYERS 65536   /* a table is allocated for what config.json only claims */
 #define HF_MAX_SHARDS 10000
 #define HF_MAX_HEADER ((uint64_t)100000000) /* as in the reference implementation */
 #define HF_LAYER_TENSORS (TENSORS - TENSOR_OF_LAYER)
+#define HF_EXPERT_TENSORS 3 /* TENSOR_W1 and the two behind it */
 
 typedef struct {
     int shard; /* index of its file, -1: not found yet */
@@ -36,196 +37,155 @@ typedef struct {
 
 typedef struct {
     llama_source base; /* first: the caller's pointer is ours */
-    char **shards;     /* (n_shards) paths */
+    hf_form form;
+    char **shards; /* (n_shards) paths */
     int n_shards;
-    hf_tensor *tensors; /* (TENSOR_OF_LAYER + HF_LAYER_TENSORS * n_layers) see hf_find */
+    json_text index; /* model.safetensors.index.json, and its weight_map, while the directory is opened */
+    json_index map;
+    hf_tensor *tensors; /* see hf_find */
+    int n_vision;       /* tensors skipped */
     FILE *file;         /* the shard read last; only one is open, since there may be more than a process may open */
     int open_shard;
 } hf_source;
 
-/* ---- config.json ---- */
-
-/* Reads fields of an object. The first bad one leaves its message and sets failed; null is as good as missing. */
-typedef struct {
-    const char *path;
-    llama_error *err;
-    int failed;
-} hf_reader;
-
-static void hf_bad(hf_reader *r, const char *key, const json_node *value, const char *wanted) {
-    char shown[80];
-    if (json_is(value, JSON_NUMBER)) snprintf(shown, sizeof shown, "%.17g", value->number);
-    else if (json_is(value, JSON_STRING)) snprintf(shown, sizeof shown, "\"%.60s\"", value->text);
-    else snprintf(shown, sizeof shown, "%s", json_type_name(value));
-    if (!r->failed) set_error(r->err, "%.120s: %s is %s%s%s", r->path, key, shown, *wanted ? ", not " : "", wanted);
-    r->failed = 1;
-}
-
-static const json_node *hf_field(const json_node *object, const char *key) {
-    const json_node *value = json_get(object, key);
-    return json_is(value, JSON_NULL) ? NULL : value;
-}
-
-/* Between 1 and HF_MAX_SIZE; fallback if it is missing, where 0 means that it must not be. */
-static int hf_int(hf_reader *r, const json_node *object, const char *key, int fallback) {
-    const json_node *value = hf_field(object, key);
-    uint64_t n = 0;
-    if (!value && fallback) return fallback;
-    if (json_whole(value, &n) && n >= 1 && n <= HF_MAX_SIZE) return (int)n;
-    hf_bad(r, key, value, "a whole number from 1 to 268435456");
-    return 1;
-}
-
-/* Above 0; fallback as above. */
-static double hf_number(hf_reader *r, const json_node *object, const char *key, double fallback) {
-    const json_node *value = hf_field(object, key);
-    if (!value && fallback > 0) return fallback;
-    if (json_is(value, JSON_NUMBER) && value->number > 0 && value->number < 1e30) return value->number;
-    hf_bad(r, key, value, "a number above 0");
-    return 1;
-}
-
-static int hf_is_true(hf_reader *r, const json_node *object, const char *key) {
-    const json_node *value = hf_field(object, key);
-    if (value && value->type != JSON_TRUE && value->type != JSON_FALSE) hf_bad(r, key, value, "true or false");
-    return json_is(value, JSON_TRUE);
-}
-
-static void hf_read_architecture(hf_reader *r, const json_node *root) {
-    const json_node *list = hf_field(root, "architectures");
-    const json_node *name = json_is(list, JSON_ARRAY) && list->size ? list + 1 : list;
-    if (!json_is_text(name, "LlamaForCausalLM") && !json_is_text(name, "MistralForCausalLM"))
-        hf_bad(r, "architectures", name, "LlamaForCausalLM or MistralForCausalLM");
-    const json_node *activation = hf_field(root, "hidden_act");
-    if (activation && !json_is_text(activation, "silu")) hf_bad(r, "hidden_act", activation, "silu");
-    if (hf_is_true(r, root, "attention_bias")) hf_bad(r, "attention_bias", hf_field(root, "attention_bias"), "false");
-    if (hf_is_true(r, root, "mlp_bias")) hf_bad(r, "mlp_bias", hf_field(root, "mlp_bias"), "false");
-    if (hf_field(root, "quantization_config"))
-        hf_bad(r, "quantization_config", hf_field(root, "quantization_config"),
-               "null: quantised weights are not supported");
-}
-
-static void hf_read_sizes(hf_reader *r, const json_node *root, llama_config *f) {
-    f->dim = hf_int(r, root, "hidden_size", 0);
-    f->hidden_dim = hf_int(r, root, "intermediate_size", 0);
-    f->n_layers = hf_int(r, root, "num_hidden_layers", 0);
-    f->n_heads = hf_int(r, root, "num_attention_heads", 0);
-    f->n_kv_heads = hf_int(r, root, "num_key_value_heads", f->n_heads);
-    f->vocab_size = hf_int(r, root, "vocab_size", 0);
-    f->seq_len = hf_int(r, root, "max_position_embeddings", 0);
-    f->norm_eps = (float)hf_number(r, root, "rms_norm_eps", 1e-6);
-    f->shared_classifier = hf_is_true(r, root, "tie_word_embeddings");
-    if (!hf_field(root, "head_dim") && f->dim % f->n_heads)
-        hf_bad(r, "hidden_size", hf_field(root, "hidden_size"), "a multiple of num_attention_heads");
-    f->head_dim = hf_int(r, root, "head_dim", f->dim >= f->n_heads ? f->dim / f->n_heads : 1);
-    /* Mistral 7B v0.1 attends to the last 4096 tokens only. llama.c attends to all, which is the same as
-     * long as there are no more: so the window becomes the length of the context. */
-    const int window = hf_int(r, root, "sliding_window", f->seq_len);
-    if (window < f->seq_len) f->seq_len = window;
-    if (f->n_layers > HF_MAX_LAYERS)
-        hf_bad(r, "num_hidden_layers", hf_field(root, "num_hidden_layers"), "65536 or less");
-    if (f->head_dim % 2) hf_bad(r, "head_dim", hf_field(root, "head_dim"), "even");
-    if (f->n_heads % f->n_kv_heads)
-        hf_bad(r, "num_attention_heads", hf_field(root, "num_attention_heads"), "a multiple of num_key_value_heads");
-    if ((int64_t)f->n_heads * f->head_dim > HF_MAX_SIZE)
-        hf_bad(r, "num_attention_heads", hf_field(root, "num_attention_heads"), "268435456 / head_dim or less");
-}
-
-/* Llama 3.1 was trained on a short context first. Pairs that turn often within it stay as they are, pairs that
- * have not turned once by its end are slowed by factor, and those in between are blended. */
-static void hf_scale_llama3(hf_reader *r, const json_node *scaling, float *frequencies, int n) {
-    const double factor = hf_number(r, scaling, "factor", 0), low = hf_number(r, scaling, "low_freq_factor", 0);
-    const double high = hf_number(r, scaling, "high_freq_factor", 0);
-    const double context = hf_int(r, scaling, "original_max_position_embeddings", 0);
-    if (high <= low) hf_bad(r, "high_freq_factor", hf_field(scaling, "high_freq_factor"), "above low_freq_factor");
-    for (int i = 0; i < n; i++) {
-        const double turns = context * frequencies[i] / (2 * acos(-1));
-        const double keep = turns >= high ? 1 : turns <= low ? 0 : (turns - low) / (high - low);
-        frequencies[i] = (float)(frequencies[i] * (keep + (1 - keep) / factor));
-    }
-}
-
-static void hf_read_rope(hf_reader *r, const json_node *root, llama_config *f, float **frequencies) {
-    /* Newer files have all of it in rope_parameters, older ones the base outside. */
-    const json_node *scaling = hf_field(root, "rope_parameters");
-    if (!scaling) scaling = hf_field(root, "rope_scaling");
-    if (scaling && scaling->type != JSON_OBJECT) hf_bad(r, "rope_scaling", scaling, "an object");
-    f->rope_theta = (float)hf_number(r, hf_field(scaling, "rope_theta") ? scaling : root, "rope_theta", 10000);
-    if (hf_number(r, root, "partial_rotary_factor", 1) != 1)
-        hf_bad(r, "partial_rotary_factor", hf_field(root, "partial_rotary_factor"), "1");
-    if (r->failed) return;
-    *frequencies = rope_frequencies(f->head_dim, f->rope_theta);
-    if (!*frequencies) {
-        r->failed = 1;
-        set_error(r->err, "%.120s: no memory", r->path);
-        return;
-    }
-    const json_node *kind = hf_field(scaling, "rope_type");
-    if (!kind) kind = hf_field(scaling, "type");
-    if (json_is_text(kind, "llama3")) {
-        hf_scale_llama3(r, scaling, *frequencies, f->head_dim / 2);
-    } else if (json_is_text(kind, "linear")) {
-        const double factor = hf_number(r, scaling, "factor", 0);
-        for (int i = 0; i < f->head_dim / 2; i++) (*frequencies)[i] = (float)((*frequencies)[i] / factor);
-    } else if (kind ? !json_is_text(kind, "default") : hf_field(scaling, "factor") != NULL) {
-        hf_bad(r, "rope_scaling's rope_type", kind, "default, linear or llama3");
-    }
-}
-
-static int hf_read_config(llama_source *s, const char *path, const json_node *root, llama_error *err) {
-    hf_reader r = {path, err, 0};
-    llama_config *f = &s->config;
-    if (!json_is(root, JSON_OBJECT)) return set_error(err, "%.120s: %s, not an object", path, json_type_name(root));
-    f->format = "Hugging Face";
-    hf_read_architecture(&r, root);
-    hf_read_sizes(&r, root, f);
-    return r.failed ? -1 : 0;
-}
-
-/* Only when the weights have shown that heads are as wide as config.json claims: the frequencies take memory. */
-static int hf_read_frequencies(llama_source *s, const char *path, const json_node *root, llama_error *err) {
-    hf_reader r = {path, err, 0};
-    hf_read_rope(&r, root, &s->config, &s->rope_frequencies);
-    return r.failed ? -1 : 0;
-}
-
 /* ---- Names of tensors ---- */
 
-/* clang-format off */
-static const struct { const char *name; enum tensor tensor; } hf_names[] = {
-    {"model.embed_tokens.weight", TENSOR_EMBEDDING}, {"lm_head.weight", TENSOR_CLASSIFIER},
-    {"model.norm.weight", TENSOR_FINAL_NORM},
-    /* behind "model.layers.N.": */
-    {"input_layernorm.weight", TENSOR_ATTENTION_NORM}, {"post_attention_layernorm.weight", TENSOR_FFN_NORM},
-    {"self_attn.q_proj.weight", TENSOR_WQ}, {"self_attn.k_proj.weight", TENSOR_WK},
-    {"self_attn.v_proj.weight", TENSOR_WV}, {"self_attn.o_proj.weight", TENSOR_WO},
-    {"mlp.gate_proj.weight", TENSOR_W1}, {"mlp.down_proj.weight", TENSOR_W2}, {"mlp.up_proj.weight", TENSOR_W3}};
-/* clang-format on */
+enum { HF_ALL = HF_LLAMA | HF_PHI | HF_INTERNLM };
+#define HF_L "model.layers.#."
 
-static hf_tensor *hf_find(const hf_source *s, enum tensor tensor, int layer) {
-    return &s->tensors[(int)tensor + (tensor < TENSOR_OF_LAYER ? 0 : layer * HF_LAYER_TENSORS)];
+/* # is a number: of the layer, then of the expert. A tensor with several parts has those that follow tensor too. */
+static const struct {
+    const char *name;
+    enum tensor tensor;
+    int parts;
+    int names; /* of which models, see hf_config.h */
+} hf_names[] = {
+    /* clang-format off */
+    {"model.embed_tokens.weight",                  TENSOR_EMBEDDING,           1, HF_LLAMA | HF_PHI},
+    {"model.tok_embeddings.weight",                TENSOR_EMBEDDING,           1, HF_INTERNLM},
+    {"lm_head.weight",                             TENSOR_CLASSIFIER,          1, HF_LLAMA | HF_PHI},
+    {"output.weight",                              TENSOR_CLASSIFIER,          1, HF_INTERNLM},
+    {"model.norm.weight",                          TENSOR_FINAL_NORM,          1, HF_ALL},
+    {HF_L "input_layernorm.weight",                TENSOR_ATTENTION_NORM,      1, HF_LLAMA | HF_PHI},
+    {HF_L "post_attention_layernorm.weight",       TENSOR_FFN_NORM,            1, HF_TWO_NORMS},
+    {HF_L "post_attention_layernorm.weight",       TENSOR_ATTENTION_POST_NORM, 1, HF_FOUR_NORMS},
+    {HF_L "pre_feedforward_layernorm.weight",      TENSOR_FFN_NORM,            1, HF_FOUR_NORMS},
+    {HF_L "post_feedforward_layernorm.weight",     TENSOR_FFN_POST_NORM,       1, HF_FOUR_NORMS},
+    {HF_L "attention_norm.weight",                 TENSOR_ATTENTION_NORM,      1, HF_INTERNLM},
+    {HF_L "ffn_norm.weight",                       TENSOR_FFN_NORM,            1, HF_INTERNLM},
+    {HF_L "self_attn.q_proj.bias",                 TENSOR_Q_BIAS,              1, HF_LLAMA},
+    {HF_L "self_attn.k_proj.bias",                 TENSOR_K_BIAS,              1, HF_LLAMA},
+    {HF_L "self_attn.v_proj.bias",                 TENSOR_V_BIAS,              1, HF_LLAMA},
+    {HF_L "self_attn.o_proj.bias",                 TENSOR_O_BIAS,              1, HF_LLAMA},
+    {HF_L "attention.wqkv.bias",                   TENSOR_Q_BIAS,              3, HF_INTERNLM},
+    {HF_L "attention.wo.bias",                     TENSOR_O_BIAS,              1, HF_INTERNLM},
+    {HF_L "self_attn.q_norm.weight",               TENSOR_Q_NORM,              1, HF_LLAMA},
+    {HF_L "self_attn.k_norm.weight",               TENSOR_K_NORM,              1, HF_LLAMA},
+    {HF_L "self_attn.q_proj.weight",               TENSOR_WQ,                  1, HF_LLAMA},
+    {HF_L "self_attn.k_proj.weight",               TENSOR_WK,                  1, HF_LLAMA},
+    {HF_L "self_attn.v_proj.weight",               TENSOR_WV,                  1, HF_LLAMA},
+    {HF_L "self_attn.qkv_proj.weight",             TENSOR_WQ,                  3, HF_PHI},
+    {HF_L "attention.wqkv.weight",                 TENSOR_WQ,                  3, HF_INTERNLM},
+    {HF_L "self_attn.o_proj.weight",               TENSOR_WO,                  1, HF_LLAMA | HF_PHI},
+    {HF_L "attention.wo.weight",                   TENSOR_WO,                  1, HF_INTERNLM},
+    {HF_L "mlp.gate_proj.weight",                  TENSOR_W1,                  1, HF_LLAMA},
+    {HF_L "mlp.up_proj.weight",                    TENSOR_W3,                  1, HF_LLAMA},
+    {HF_L "mlp.gate_up_proj.weight",               TENSOR_W1,                  2, HF_PHI},
+    {HF_L "mlp.down_proj.weight",                  TENSOR_W2,                  1, HF_LLAMA | HF_PHI},
+    {HF_L "feed_forward.w1.weight",                TENSOR_W1,                  1, HF_INTERNLM},
+    {HF_L "feed_forward.w3.weight",                TENSOR_W3,                  1, HF_INTERNLM},
+    {HF_L "feed_forward.w2.weight",                TENSOR_W2,                  1, HF_INTERNLM},
+    {HF_L "block_sparse_moe.gate.weight",          TENSOR_ROUTER,              1, HF_MIXTRAL},
+    {HF_L "block_sparse_moe.experts.#.w1.weight",  TENSOR_W1,                  1, HF_MIXTRAL},
+    {HF_L "block_sparse_moe.experts.#.w3.weight",  TENSOR_W3,                  1, HF_MIXTRAL},
+    {HF_L "block_sparse_moe.experts.#.w2.weight",  TENSOR_W2,                  1, HF_MIXTRAL},
+    {HF_L "mlp.gate.weight",                       TENSOR_ROUTER,              1, HF_QWEN_MOE},
+    {HF_L "mlp.experts.#.gate_proj.weight",        TENSOR_W1,                  1, HF_QWEN_MOE},
+    {HF_L "mlp.experts.#.up_proj.weight",          TENSOR_W3,                  1, HF_QWEN_MOE},
+    {HF_L "mlp.experts.#.down_proj.weight",        TENSOR_W2,                  1, HF_QWEN_MOE},
+    /* clang-format on */
+};
+enum { HF_N_NAMES = sizeof hf_names / sizeof *hf_names };
+
+typedef struct { /* what a name stands for */
+    enum tensor tensor;
+    int parts, layer, expert;
+} hf_place;
+
+static int hf_is_expert(const hf_source *s, enum tensor tensor, int layer) {
+    return tensor >= TENSOR_W1 && s->base.kinds[layer].experts;
+}
+
+/* The (rows, cols) of a tensor, of one expert. rows 0: this model has it not. */
+static int hf_shape(const hf_source *s, enum tensor tensor, int layer, int *rows, int *cols) {
+    const llama_config *f = &s->base.config;
+    tensor_shape(f, tensor, layer, rows, cols);
+    if (tensor == TENSOR_CLASSIFIER) *rows = f->vocab_size; /* it may be there although it is shared */
+    if (hf_is_expert(s, tensor, layer)) *rows /= f->n_experts;
+    return *rows;
+}
+
+/* Where a tensor is: of the model, then of each layer all but its experts, then those of its first expert, ... */
+static hf_tensor *hf_find(const hf_source *s, enum tensor tensor, int layer, int expert) {
+    const size_t of_layer = HF_LAYER_TENSORS + HF_EXPERT_TENSORS * (size_t)s->base.config.n_experts;
+    if (tensor < TENSOR_OF_LAYER) return &s->tensors[tensor];
+    hf_tensor *first = s->tensors + TENSOR_OF_LAYER + (size_t)layer * of_layer;
+    if (!hf_is_expert(s, tensor, layer)) return &first[tensor - TENSOR_OF_LAYER];
+    return &first[HF_LAYER_TENSORS + HF_EXPERT_TENSORS * (size_t)expert + (size_t)(tensor - TENSOR_W1)];
+}
+
+/* 1 if name is pattern with numbers in the place of #, which go to number, without zeros in front. */
+static int hf_match(const char *pattern, const char *name, int number[2]) {
+    for (int n = 0; *pattern; pattern++) {
+        if (*pattern != '#') {
+            if (*pattern != *name++) return 0;
+            continue;
+        }
+        if (*name < '0' || *name > '9' || (*name == '0' && name[1] >= '0' && name[1] <= '9')) return 0;
+        for (number[n] = 0; *name >= '0' && *name <= '9'; name++)
+            number[n] = number[n] < 100000 ? 10 * number[n] + *name - '0' : 1000000;
+        n++;
+    }
+    return !*name;
+}
+
+static int hf_starts(const char *text, const char *start) { return !strncmp(text, start, strlen(start)); }
+
+static int hf_numbers(const char *pattern) { return *pattern ? (*pattern == '#') + hf_numbers(pattern + 1) : 0; }
+
+/* 1 if this model has tensor i of the table in this layer, and so many experts there. */
+static int hf_has(const hf_source *s, int i, int layer, int expert) {
+    const llama_config *f = &s->base.config;
+    int rows, cols;
+    if (!(hf_names[i].names & s->form.names) || layer >= f->n_layers) return 0;
+    const int is_expert = hf_is_expert(s, hf_names[i].tensor, layer);
+    if (is_expert != (hf_numbers(hf_names[i].name) == 2) || expert >= (is_expert ? f->n_experts : 1)) return 0;
+    return hf_shape(s, hf_names[i].tensor, layer, &rows, &cols) > 0;
+}
+
+/* The name as a model without vision has it; NULL: of the part for images. Two forms are about. */
+static const char *hf_text_name(const hf_source *s, const char *name) {
+    static const char old[] = "language_model.", new[] = "model.language_model.";
+    if (!s->form.vision) return name;
+    if (hf_starts(name, old)) return name + sizeof old - 1;
+    if (hf_starts(name, new)) return name + sizeof new - sizeof "model.";
+    if (hf_starts(name, "model.")) name += sizeof "model." - 1;
+    return hf_starts(name, "vision_tower.") || hf_starts(name, "multi_modal_projector.") ? NULL : name;
 }
 
 /* Which tensor a name means. 1: found; 0: one that is not needed; -1: unknown. */
-static int hf_parse_name(const hf_source *s, const json_node *name, enum tensor *tensor, int *layer) {
-    static const char prefix[] = "model.layers.", unneeded[] = "rotary_emb.inv_freq";
-    const char *rest = name->text;
+static int hf_parse_name(hf_source *s, const json_node *name, hf_place *place) {
+    static const char unneeded[] = "rotary_emb.inv_freq";
     const size_t size = strlen(name->text), n = sizeof unneeded - 1;
-    int in_layer = !strncmp(rest, prefix, sizeof prefix - 1);
-    *layer = 0;
+    const char *text = hf_text_name(s, name->text);
     if (size != name->size) return -1; /* a zero byte inside */
-    if (in_layer) {
-        char *end;
-        rest += sizeof prefix - 1;
-        const long number =
-            *rest >= '0' && *rest <= '9' && (*rest != '0' || rest[1] == '.') ? strtol(rest, &end, 10) : -1;
-        if (number < 0 || number >= s->base.config.n_layers || *end != '.') return -1;
-        *layer = (int)number;
-        rest = end + 1;
+    if (!text) return s->n_vision++, 0;
+    for (int i = 0; i < HF_N_NAMES; i++) {
+        int number[2] = {0, 0};
+        if (!hf_match(hf_names[i].name, text, number) || !hf_has(s, i, number[0], number[1])) continue;
+        *place = (hf_place){hf_names[i].tensor, hf_names[i].parts, number[0], number[1]};
+        return 1;
     }
-    for (size_t i = 0; i < sizeof hf_names / sizeof *hf_names; i++)
-        if (!strcmp(rest, hf_names[i].name) && in_layer == (hf_names[i].tensor >= TENSOR_OF_LAYER))
-            return *tensor = hf_names[i].tensor, 1;
     return size >= n && !strcmp(name->text + size - n, unneeded) ? 0 : -1;
 }
 
@@ -260,10 +220,9 @@ static int hf_read_offsets(const hf_header *h, hf_entry *e) {
 }
 
 /* "shape" must be what the configuration says. */
-static int hf_check_shape(const hf_header *h, const json_node *name, enum tensor tensor, int rows, int cols) {
+static int hf_check_shape(const hf_header *h, const json_node *name, int is_vector, int rows, int cols) {
     const json_node *shape = json_get(name + 1, "shape");
-    const int is_norm = tensor_is_vector(tensor);
-    const uint32_t n = is_norm ? 1 : 2;
+    const uint32_t n = is_vector ? 1 : 2;
     uint64_t d[2] = {1, 0};
     if (json_is(shape, JSON_ARRAY) && shape->size == n && shape->skip == n + 1 && json_whole(shape + 1, &d[2 - n]) &&
         json_whole(shape + n, &d[1]) && d[0] == (uint64_t)rows && d[1] == (uint64_t)cols)
@@ -275,7 +234,7 @@ static int hf_check_shape(const hf_header *h, const json_node *name, enum tensor
             if (at < sizeof text - 20)
                 at += (size_t)snprintf(text + at, sizeof text - at, at ? ", %.12g" : "%.12g", item->number);
     }
-    if (is_norm) snprintf(what, sizeof what, "shape is [%s], config.json implies [%d]", text, cols);
+    if (is_vector) snprintf(what, sizeof what, "shape is [%s], config.json implies [%d]", text, cols);
     else snprintf(what, sizeof what, "shape is [%s], config.json implies [%d, %d]", text, rows, cols);
     return hf_bad_tensor(h, name, what);
 }
@@ -290,32 +249,62 @@ static int hf_read_type(const hf_header *h, const json_node *name, hf_tensor *t)
     return t->size ? 0 : hf_bad_tensor(h, name, what);
 }
 
-static int hf_read_entry(const hf_header *h, hf_entry *e) {
-    enum tensor tensor = TENSOR_EMBEDDING; /* at -O1 gcc does not follow what sets it */
-    int layer, rows, cols;
+/* 1 if a tensor that another file has too is to be taken from this one: the index says so. -1: it does not say. */
+static int hf_is_meant(const hf_header *h, const json_node *name, int other) {
+    const json_node *file = json_find(&h->s->map, name->text, name->size);
+    for (int i = 0; i < 2 && json_is(file, JSON_STRING); i++) {
+        const char *path = h->s->shards[i ? other : h->shard];
+        const size_t size = strlen(path);
+        if (size > file->size && path[size - file->size - 1] == '/' && !strcmp(path + size - file->size, file->text))
+            return !i;
+    }
+    return hf_bad_tensor(h, name, "is in another file too, and the index does not say which is meant");
+}
+
+/* The parts of a tensor that has several lie one behind the other, or, for InternLM 2, begin in the same place: see
+ * hf_row. */
+static int hf_place_parts(const hf_header *h, const hf_entry *e, const hf_place *place) {
+    hf_source *s = h->s;
+    const int is_vector = tensor_is_vector(place->tensor);
+    hf_tensor t = {.shard = h->shard, .offset = h->data + e->begin};
+    int all_rows = 0, rows, cols = 0;
     char what[120];
+    for (int i = 0; i < place->parts; i++) {
+        hf_shape(s, (enum tensor)((int)place->tensor + i), place->layer, &rows, &cols);
+        all_rows += is_vector ? cols : rows;
+    }
+    if (is_vector) cols = 1;
+    if (hf_read_type(h, e->name, &t)) return -1;
+    if (hf_check_shape(h, e->name, is_vector, is_vector ? 1 : all_rows, is_vector ? all_rows : cols)) return -1;
+    const uint64_t row = mul_size((uint64_t)cols, (uint64_t)t.size), size = mul_size((uint64_t)all_rows, row);
+    snprintf(what, sizeof what, "data_offsets span %llu bytes, its shape and dtype %llu",
+             (unsigned long long)(e->end - e->begin), (unsigned long long)size);
+    if (e->end - e->begin != size) return hf_bad_tensor(h, e->name, what);
+    for (int i = 0; i < place->parts; i++) {
+        const enum tensor tensor = (enum tensor)((int)place->tensor + i);
+        *hf_find(s, tensor, place->layer, place->expert) = t;
+        hf_shape(s, tensor, place->layer, &rows, &cols);
+        if (!(s->form.names & HF_INTERNLM)) t.offset += (uint64_t)(is_vector ? cols : rows) * row;
+    }
+    return 0;
+}
+
+static int hf_read_entry(const hf_header *h, hf_entry *e) {
+    hf_place place = {TENSOR_EMBEDDING, 1, 0, 0}; /* at -O1 gcc does not follow what sets it */
     if (!json_is(e->name + 1, JSON_OBJECT)) return hf_bad_tensor(h, e->name, "its entry is not an object");
     if (hf_read_offsets(h, e)) return -1;
-    const int known = hf_parse_name(h->s, e->name, &tensor, &layer);
+    const int known = hf_parse_name(h->s, e->name, &place);
     if (known < 0) {
         const size_t n = strlen(e->name->text);
         return hf_bad_tensor(h, e->name,
                              n > 5 && !strcmp(e->name->text + n - 5, ".bias")
-                                 ? "biases are not supported"
-                                 : "unknown, or of a layer beyond num_hidden_layers");
+                                 ? "config.json implies no such bias"
+                                 : "unknown, or of a layer or an expert beyond config.json's");
     }
     if (!known) return 0;
-    hf_tensor *t = hf_find(h->s, tensor, layer);
-    if (t->shard >= 0) return hf_bad_tensor(h, e->name, "is in another file too");
-    tensor_shape(&h->s->base.config, tensor, layer, &rows, &cols);
-    if (hf_read_type(h, e->name, t) || hf_check_shape(h, e->name, tensor, rows, cols)) return -1;
-    const uint64_t size = mul_size(mul_size((uint64_t)rows, (uint64_t)cols), (uint64_t)t->size);
-    snprintf(what, sizeof what, "data_offsets span %llu bytes, its shape and dtype %llu",
-             (unsigned long long)(e->end - e->begin), (unsigned long long)size);
-    if (e->end - e->begin != size) return hf_bad_tensor(h, e->name, what);
-    t->offset = h->data + e->begin;
-    t->shard = h->shard;
-    return 0;
+    const int other = hf_find(h->s, place.tensor, place.layer, place.expert)->shard;
+    const int meant = other < 0 ? 1 : hf_is_meant(h, e->name, other);
+    return meant > 0 ? hf_place_parts(h, e, &place) : meant;
 }
 
 static int hf_compare_entries(const void *a, const void *b) {
@@ -408,7 +397,8 @@ static int hf_add_shard(hf_source *s, const char *directory, const json_node *na
     return s->shards[s->n_shards] ? s->n_shards++, 0 : -1;
 }
 
-/* Only the names of the files are taken from the index: what is in them, they say themselves. */
+/* The index names the files, and says which is meant where two have the same tensor. What is in them, they say
+ * themselves. */
 static int hf_list_shards(hf_source *s, const char *directory, llama_error *err) {
     static const char single[] = "model.safetensors", index[] = "model.safetensors.index.json";
     s->shards = malloc(HF_MAX_SHARDS * sizeof *s->shards);
@@ -418,30 +408,38 @@ static int hf_list_shards(hf_source *s, const char *directory, llama_error *err)
     if (!file_is_in(directory, index))
         return set_error(err, "%.120s: neither %s nor %s is there", directory, single, index);
     char *path = path_join(directory, index, err);
-    json_text json;
-    if (!path || json_load(&json, path, err)) return free(path), -1;
-    const json_node *map = json_get(json.nodes, "weight_map");
+    if (!path || json_load(&s->index, path, err)) return free(path), -1;
+    const json_node *map = json_get(s->index.nodes, "weight_map");
     int result = 0;
     if (!json_is(map, JSON_OBJECT) || !map->size)
         result = set_error(err, "%.120s: weight_map is %s, not an object of tensors", path,
                            json_is(map, JSON_OBJECT) ? "empty" : json_type_name(map));
+    else if (json_index_make(&s->map, map)) result = set_error(err, "%.120s: no memory", path);
     else
         JSON_EACH(name, map)
             if ((result = hf_add_shard(s, directory, name + 1, path, err))) break;
-    json_free(&json);
     free(path);
     return result;
 }
 
+static int hf_missing(const char *directory, const char *pattern, int layer, int expert, llama_error *err) {
+    char name[100] = "";
+    size_t n = 0;
+    for (int number = 0; *pattern; pattern++)
+        if (*pattern != '#') name[n++] = *pattern;
+        else n += (size_t)snprintf(name + n, sizeof name - n, "%d", number++ ? expert : layer);
+    return set_error(err, "%.120s: tensor %s is missing", directory, name);
+}
+
 static int hf_check_complete(const hf_source *s, const char *directory, llama_error *err) {
-    for (int layer = 0; layer < s->base.config.n_layers; layer++)
-        for (size_t i = 0; i < sizeof hf_names / sizeof *hf_names; i++) {
+    const llama_config *f = &s->base.config;
+    for (int layer = 0; layer < f->n_layers; layer++)
+        for (int i = 0; i < HF_N_NAMES; i++) {
             const enum tensor tensor = hf_names[i].tensor;
-            if (hf_find(s, tensor, layer)->shard >= 0) continue;
-            if (tensor == TENSOR_CLASSIFIER && s->base.config.shared_classifier) continue;
-            if (tensor < TENSOR_OF_LAYER)
-                return set_error(err, "%.120s: tensor %s is missing", directory, hf_names[i].name);
-            return set_error(err, "%.120s: tensor model.layers.%d.%s is missing", directory, layer, hf_names[i].name);
+            if (tensor == TENSOR_CLASSIFIER && f->shared_classifier) continue;
+            for (int expert = 0; hf_has(s, i, layer, expert); expert++)
+                if (hf_find(s, tensor, layer, expert)->shard < 0)
+                    return hf_missing(directory, hf_names[i].name, layer, expert, err);
         }
     return 0;
 }
@@ -452,7 +450,7 @@ static int hf_rows(llama_source *base, enum tensor tensor, int layer, int first,
 /* Some files of models that share the embedding have it twice. If the two differ, it is not clear which is meant. */
 static int hf_check_tied(hf_source *s, llama_error *err) {
     const llama_config *f = &s->base.config;
-    if (!f->shared_classifier || hf_find(s, TENSOR_CLASSIFIER, 0)->shard < 0) return 0;
+    if (!f->shared_classifier || hf_find(s, TENSOR_CLASSIFIER, 0, 0)->shard < 0) return 0;
     float *a = malloc(2 * (size_t)f->dim * sizeof *a);
     if (!a) return set_error(err, "no memory for two rows of the embedding");
     int result = 0;
@@ -499,19 +497,65 @@ static int hf_read_rows(hf_source *s, const hf_tensor *t, int first, int rows, i
     return 0;
 }
 
+/* The row of the file's tensor that becomes a row of ours: of queries, keys, values, their biases and norms. */
+static int hf_row(const hf_source *s, enum tensor tensor, int row) {
+    const llama_config *f = &s->base.config;
+    const int is_q = tensor == TENSOR_WQ || tensor == TENSOR_Q_BIAS || tensor == TENSOR_Q_NORM;
+    const int is_v = tensor == TENSOR_WV || tensor == TENSOR_V_BIAS, share = f->n_heads / f->n_kv_heads;
+    int head = row / f->head_dim, i = row % f->head_dim;
+    if (!is_v && i < s->form.turning) i = i / 2 + i % 2 * (s->form.turning / 2);
+    if (s->form.names & HF_INTERNLM) /* of each head of keys: its heads of queries, it, and its values */
+        head = is_q ? head / share * (share + 2) + head % share : head * (share + 2) + share + is_v;
+    return head * f->head_dim + i;
+}
+
+/* out (n), which is not in the file's order. A head's numbers lie together. */
+static int hf_read_heads(hf_source *s, const hf_tensor *t, enum tensor tensor, int n, float *out, llama_error *err) {
+    const int head_dim = s->base.config.head_dim;
+    float *head = malloc((size_t)head_dim * sizeof *head);
+    int result = head ? 0 : set_error(err, "no memory for %d numbers", head_dim);
+    for (int at = 0; at < n && !result; at += head_dim) {
+        const int from = hf_row(s, tensor, at);
+        result = hf_read_rows(s, t, from, head_dim, 1, head, err);
+        for (int i = 0; i < head_dim && !result; i++) out[at + i] = head[hf_row(s, tensor, at + i) - from];
+    }
+    free(head);
+    return result;
+}
+
+static int hf_read_vector(hf_source *s, enum tensor tensor, int layer, int n, float *out, llama_error *err) {
+    const hf_tensor *t = hf_find(s, tensor, layer, 0);
+    const int is_bias = tensor >= TENSOR_Q_BIAS && tensor <= TENSOR_O_BIAS;
+    const int of_heads = tensor >= TENSOR_Q_BIAS && tensor <= TENSOR_K_NORM && tensor != TENSOR_O_BIAS;
+    const float offset = is_bias ? 0 : (float)s->form.norm_offset;
+    const float factor = tensor == TENSOR_FINAL_NORM ? (float)s->form.final_factor : 1;
+    if (of_heads ? hf_read_heads(s, t, tensor, n, out, err) : hf_read_rows(s, t, 0, 1, n, out, err)) return -1;
+    for (int i = 0; i < n; i++) out[i] = (out[i] + offset) * factor;
+    return 0;
+}
+
+/* Rows that follow each other in the file too are read at once. */
 static int hf_rows(llama_source *base, enum tensor tensor, int layer, int first, int count, float *out,
                    llama_error *err) {
     hf_source *s = (hf_source *)base;
-    const hf_tensor *t = hf_find(s, tensor, layer);
+    const int of_heads = tensor == TENSOR_WQ || tensor == TENSOR_WK || tensor == TENSOR_WV;
     int rows, cols;
-    tensor_shape(&base->config, tensor, layer, &rows, &cols);
-    if (tensor != TENSOR_WQ && tensor != TENSOR_WK) return hf_read_rows(s, t, first, count, cols, out, err);
-    for (int row = first; row < first + count; row++, out += cols) {
-        const int head_dim = base->config.head_dim, i = row % head_dim; /* row 2i or 2i + 1 of the head */
-        const int from = row - i + i / 2 + i % 2 * (head_dim / 2);
-        if (hf_read_rows(s, t, from, 1, cols, out, err)) return -1;
+    hf_shape(s, tensor, layer, &rows, &cols);
+    if (tensor_is_vector(tensor)) return hf_read_vector(s, tensor, layer, cols, out, err);
+    for (int n; count; first += n, count -= n, out += (size_t)n * (size_t)cols) {
+        const int expert = first / rows, row = first % rows, from = of_heads ? hf_row(s, tensor, row) : row;
+        n = count < rows - row ? count : rows - row;
+        for (int i = 1; of_heads && i < n; i++)
+            if (hf_row(s, tensor, row + i) != from + i) n = i;
+        if (hf_read_rows(s, hf_find(s, tensor, layer, expert), from, n, cols, out, err)) return -1;
     }
     return 0;
+}
+
+/* What is of use while the directory is opened, and no longer. */
+static void hf_drop_index(hf_source *s) {
+    json_index_free(&s->map);
+    json_free(&s->index);
 }
 
 static void hf_close(llama_source *base) {
@@ -520,22 +564,32 @@ static void hf_close(llama_source *base) {
     for (int i = 0; i < s->n_shards; i++) free(s->shards[i]);
     free(s->shards);
     free(s->tensors);
+    hf_drop_index(s);
     source_release(base);
     free(s);
 }
 
 static int hf_open_weights(hf_source *s, const char *directory, llama_error *err) {
-    const size_t n = TENSOR_OF_LAYER + (size_t)s->base.config.n_layers * HF_LAYER_TENSORS;
+    const llama_config *f = &s->base.config;
+    const size_t of_layer = HF_LAYER_TENSORS + HF_EXPERT_TENSORS * (size_t)f->n_experts; /* see hf_config.c's limits */
+    const size_t n = TENSOR_OF_LAYER + (size_t)f->n_layers * of_layer;
     s->tensors = malloc(n * sizeof *s->tensors);
     if (!s->tensors) return set_error(err, "%.120s: no memory for %zu tensors", directory, n);
     for (size_t i = 0; i < n; i++) s->tensors[i] = (hf_tensor){.shard = -1};
     if (hf_list_shards(s, directory, err)) return -1;
     for (int i = 0; i < s->n_shards; i++)
         if (hf_read_header(s, i, err)) return -1;
+    hf_drop_index(s);
     if (hf_check_complete(s, directory, err) || hf_check_tied(s, err)) return -1;
-    const hf_tensor *embedding = hf_find(s, TENSOR_EMBEDDING, 0);
+    const hf_tensor *embedding = hf_find(s, TENSOR_EMBEDDING, 0, 0);
     s->base.config.weight_type = embedding->size == 4 ? "f32" : embedding->is_bf16 ? "bf16" : "f16";
+    if (s->n_vision) source_skip(&s->base, "vision tensors: %d", s->n_vision);
     return 0;
+}
+
+/* Whoever wants the model may have a tokenizer for it, or need none: that this one is not understood is no failure. */
+static void hf_try_tokenizer(llama_source *s, const char *directory, const json_node *config) {
+    if (!hf_read_tokenizer(s, directory, config, &s->tokenizer_error)) s->tokenizer_error.text[0] = 0;
 }
 
 llama_source *source_open_hf(const char *directory, llama_error *err) {
@@ -548,9 +602,9 @@ llama_source *source_open_hf(const char *directory, llama_error *err) {
     s->open_shard = -1;
     int result = json_load(&config, path, err);
     if (!result) {
-        result = hf_read_config(&s->base, path, config.nodes, err) || hf_open_weights(s, directory, err) ||
-                 hf_read_frequencies(&s->base, path, config.nodes, err) ||
-                 hf_read_tokenizer(&s->base, directory, config.nodes, err);
+        result = hf_read_config(&s->base, &s->form, path, config.nodes, err) || hf_open_weights(s, directory, err) ||
+                 hf_read_ropes(&s->base, &s->form, path, config.nodes, err);
+        if (!result) hf_try_tokenizer(&s->base, directory, config.nodes);
         json_free(&config);
     }
     free(path);

@@ -10,7 +10,8 @@
  * becomes scores again.
  *
  * The embedding may have more rows than the tokenizer has pieces (it is often padded to a round number): the rest
- * become unused pieces. A piece without a row is an error.
+ * become unused pieces. A piece without a row is an error, but for a special token added later: no text becomes it, so
+ * it is left out, and that is said. A padding token is often one more than the embedding was made for.
  */
 #include "hf_tokenizer.h"
 #include "../../tokenizer.h"
@@ -31,6 +32,7 @@ static const char hf_llama3_split[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{
 typedef struct {
     const char *directory;
     llama_error *err;
+    llama_source *source;
     int vocab_size;
     const json_node *config;                                  /* config.json */
     json_text tokenizer, tokenizer_config, generation_config; /* nodes is NULL where there is no such file */
@@ -81,9 +83,10 @@ static int hf_is_replace(const json_node *n) {
 
 /* Is a space put before the text? 1, 0, or -1 if the rules are not SentencePiece's. They come in two forms. */
 static int hf_dummy_prefix(const json_node *root) {
-    const json_node *step[2], *meta = json_get(root, "pre_tokenizer");
+    const json_node *step[2], *before[2], *meta;
     const int n = hf_steps(json_get(root, "normalizer"), "normalizers", step);
-    const int no_meta = !meta || meta->type == JSON_NULL;
+    const int n_before = hf_steps(json_get(root, "pre_tokenizer"), "pretokenizers", before), no_meta = !n_before;
+    meta = n_before == 1 ? before[0] : NULL;
     if (n == 2 && no_meta && hf_is(step[0], "Prepend") && json_is_text(json_get(step[0], "prepend"), HF_SPACE) &&
         hf_is_replace(step[1]))
         return 1;
@@ -149,25 +152,40 @@ static tokenizer_piece *hf_slot(const hf_tokens *k, const json_node *name, const
     return NULL;
 }
 
-/* Those added to a vocabulary; special ones only come from templates, others from any text. */
+/* 1 if an added token has no row and needs none. */
+static int hf_is_beyond(const hf_tokens *k, const json_node *token) {
+    const json_node *name = json_get(token, "content"), *id = json_get(token, "id");
+    uint64_t n;
+    if (!json_is(name, JSON_STRING) || !json_is(json_get(token, "special"), JSON_TRUE) || !json_whole(id, &n) ||
+        n < (uint64_t)k->vocab_size)
+        return 0;
+    source_skip(k->source, "token %.40s: its id is %.0f, the embedding has %d rows", name->text, (double)n,
+                k->vocab_size);
+    return 1;
+}
+
+/* Those added to a vocabulary; special ones only come from templates, others from any text. One may be listed twice. */
 static int hf_read_added(hf_tokens *k) {
     const json_node *list = json_get(k->tokenizer.nodes, "added_tokens");
     if (!json_is(list, JSON_ARRAY)) return 0;
     const int n_base = k->base ? tokenizer_vocab_size(k->base) : 0;
     JSON_EACH(token, list) {
         const json_node *name = json_get(token, "content");
+        if (hf_is_beyond(k, token)) continue;
         tokenizer_piece *p = hf_slot(k, name, json_get(token, "id"));
         if (!p) return -1;
         const int id = (int)(p - k->pieces), special = json_is(json_get(token, "special"), JSON_TRUE);
         if (id < n_base && tokenizer_find(k->base, name->text, name->size) != id)
             return hf_bad_token(k, "added token", name->text, "tokenizer.model has another piece with its id");
         if (id < n_base) continue;
-        if (p->size) return hf_bad_token(k, "added token", name->text, "its id is another's too");
+        const tokenizer_piece piece = {name->text, name->size, 0, special ? TOKENIZER_CONTROL : TOKENIZER_USER_DEFINED};
+        if (p->size && (p->size != piece.size || memcmp(p->text, piece.text, p->size) || p->type != piece.type))
+            return hf_bad_token(k, "added token", name->text, "its id is another's too");
         if (!special &&
             (json_is(json_get(token, "lstrip"), JSON_TRUE) || json_is(json_get(token, "rstrip"), JSON_TRUE) ||
              json_is(json_get(token, "single_word"), JSON_TRUE)))
             return hf_bad_token(k, "added token", name->text, "lstrip, rstrip and single_word are not supported");
-        *p = (tokenizer_piece){name->text, name->size, 0, special ? TOKENIZER_CONTROL : TOKENIZER_USER_DEFINED};
+        *p = piece;
     }
     return 0;
 }
@@ -513,7 +531,8 @@ static int hf_read_all(hf_tokens *k, llama_source *s) {
 
 int hf_read_tokenizer(llama_source *s, const char *directory, const json_node *config, llama_error *err) {
     if (!file_is_in(directory, "tokenizer.json") && !file_is_in(directory, "tokenizer.model")) return 0;
-    hf_tokens k = {.directory = directory, .err = err, .vocab_size = s->config.vocab_size, .config = config};
+    hf_tokens k = {
+        .directory = directory, .err = err, .source = s, .vocab_size = s->config.vocab_size, .config = config};
     const int result = hf_read_all(&k, s);
     tokenizer_free(k.base);
     json_index_free(&k.index);
