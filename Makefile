@@ -80,9 +80,9 @@ $(BUILD)/no_mmap/%.o: %.c $(BUILD)/flags
 	$(COMPILE) -DLLAMA_NO_MMAP -DLLAMA_NO_SIMD -c -o $@ $<
 
 # ---- How fast: gains of -O3 over -O2 that were measured ----
-# llama and inside: the plain kernels 2.7 times (q8), which gcc turns into vectors only then; gguf: 1.5 to 3 times, of
-# decoding; tokenizer 1.2; bpe, compute, grad, writer 1.1.
-HOT := llama tokenizer pic/llama pic/tokenizer tools/shared/inside tools/formats/gguf tools/formats/writer \
+# llama and inside: the plain kernels 2.7 times (q8), which gcc turns into vectors only then; gguf_types: 1.5 to 3
+# times, of decoding; tokenizer 1.2; bpe, compute, grad, writer 1.1.
+HOT := llama tokenizer pic/llama pic/tokenizer tools/shared/inside tools/formats/gguf_types tools/formats/writer \
     tools/training/bpe tools/training/compute tools/training/grad
 $(HOT:%=$(BUILD)/%.o): LEVEL = -O3
 
