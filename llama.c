@@ -1773,7 +1773,8 @@ static void ll_choose_experts(ll_team team, llama_context *c, int n) {
                 if (!(p[e] < 0) && (best < 0 || p[e] > p[best])) best = e;
             c->mixture.row[i] = best, weight[i] = p[best], chosen += p[best], p[best] = -1;
         }
-        for (int i = first; i < end; i++) weight[i] /= f->extras & LLAMA_RENORMALISE ? chosen : sum;
+        if (!(f->extras & LLAMA_RENORMALISE) || sum != sum) chosen = sum; /* a nan shows, whichever were chosen */
+        for (int i = first; i < end; i++) weight[i] /= chosen;
     }
     ll_barrier(team);
 }
