@@ -197,6 +197,21 @@ llama_context *model_context(const char *set, const llama_model *m, int n_ctx, i
     return c;
 }
 
+int model_other_logits(llama_context *c, const int *tokens, int n, int cut, const float *want, int vocab_size,
+                       uint64_t *seed) {
+    const size_t row = (size_t)vocab_size;
+    int other = 0;
+    llama_rewind(c, 0);
+    for (int at = 0, some; at < n; at += some) {
+        some = cut ? random_int(seed, 1, cut) : n;
+        if (some > n - at) some = n - at;
+        const float *logits = llama_forward(c, tokens + at, some, NULL);
+        if (!logits) return -1;
+        other += memcmp(logits, want + (size_t)(at + some - 1) * row, row * sizeof *logits) != 0;
+    }
+    return other;
+}
+
 void difference_add(difference *d, const float *got, const double *want, int n) {
     for (int i = 0; i < n; i++) {
         const double off = (double)got[i] - want[i];

@@ -39,6 +39,11 @@ extern const char *const sets[N_SETS];
 /* NULL where the set is not to be had; ends the program on any other failure. */
 llama_context *model_context(const char *set, const llama_model *m, int n_ctx, int n_batch, int n_threads);
 
+/* How many of the calls that a text of n tokens is cut into, at random places, give other logits than its tokens one by
+ * one, which are in want (n, vocab_size); -1 if one fails. cut: the most tokens of a call; 0: all. */
+int model_other_logits(llama_context *c, const int *tokens, int n, int cut, const float *want, int vocab_size,
+                       uint64_t *seed);
+
 /* Differences of n logits: sums of squares, which of want's, and the largest. */
 typedef struct {
     double error, signal, worst, largest; /* largest: of want */

@@ -188,23 +188,6 @@ static void test_threads(void) {
     }
 }
 
-/* How many of the calls that a text of n tokens is cut into, at random places, give other logits than its tokens one by
- * one, which are in want (n, vocab_size). cut 0: into none. */
-static int other_logits(llama_context *c, const int *tokens, int n, int cut, const float *want, int vocab_size,
-                        uint64_t *seed) {
-    int other = 0;
-    llama_rewind(c, 0);
-    for (int at = 0, some; at < n; at += some) {
-        some = cut ? random_int(seed, 1, cut) : n;
-        if (some > n - at) some = n - at;
-        const float *logits = llama_forward(c, tokens + at, some, &err);
-        if (!CHECK(logits)) return -1;
-        other += memcmp(logits, want + (size_t)(at + some - 1) * (size_t)vocab_size,
-                        (size_t)vocab_size * sizeof *logits) != 0;
-    }
-    return other;
-}
-
 /* For a set of kernels a token's sums come in one order: however a text is cut into calls, its logits are the same
  * bits. */
 static void test_order(void) {
@@ -233,7 +216,7 @@ static void test_order(void) {
                     }
                     const int cuts[] = {0, 2, 3, 5, 7, 13, 40};
                     for (size_t k = 0; c && k < sizeof cuts / sizeof *cuts; k++)
-                        if (!CHECK(other_logits(c, tokens, N, cuts[k], want, vocab_size, &seed) == 0))
+                        if (!CHECK(model_other_logits(c, tokens, N, cuts[k], want, vocab_size, &seed) == 0))
                             printf("  %s, up to %d tokens a call\n", sets[s], cuts[k]);
                     llama_context_free(c);
                 }
