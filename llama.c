@@ -628,7 +628,8 @@ static int ll_read_kinds(llama_model *m, const unsigned char *p, const char *nam
         k->rope = ll_i32(p), k->window = ll_i32(p + 4), k->experts = ll_i32(p + 8);
         if (ll_check_range(layer, "rope", k->rope, 0, ropes - 1, err) ||
             ll_check_range(layer, "window", k->window, 0, 1 << 28, err) ||
-            ll_check_range(layer, "experts", k->experts, 0, f->n_experts > 0, err))
+            ll_check_range(layer, "experts", k->experts, 0, f->n_experts > 0, err) ||
+            ll_check_range(layer, "what follows", ll_i32(p + 12), 0, 0, err))
             return -1;
     }
     return 0;
