@@ -2,6 +2,7 @@
 #include "models.h"
 #include "../tools/shared/inside.h"
 #include "../tools/shared/messages.h"
+#include "../tools/shared/numbers.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -93,6 +94,32 @@ file model_file(const model *m, writer_report *report) {
     }
     f.bytes = data;
     return f;
+}
+
+file model_version_1(const file *two) {
+    enum { HEADER = 128, OFFSET = 48, SIZE = 56 };
+    const size_t n = (size_t)get_uint(two->bytes + 72, 4), layers = (size_t)get_uint(two->bytes + 24, 4);
+    const unsigned char *from = two->bytes + INSIDE_HEADER + INSIDE_KIND * layers;
+    const size_t tokenizer = (size_t)get_uint(two->bytes + 56, 8), size = (size_t)get_uint(two->bytes + 64, 8);
+    unsigned char *room = xmalloc(two->size), *to = room + HEADER;
+    size_t at = HEADER + n * INSIDE_ENTRY;
+    memset(room, 0, two->size);
+    memcpy(room, two->bytes, 76);
+    put_uint(room + 8, 1, 4), put_uint(room + 56, size ? at : 0, 8);
+    memcpy(room + at, two->bytes + tokenizer, size);
+    at += size;
+    for (size_t i = 0; i < n; i++, from += INSIDE_ENTRY, to += INSIDE_ENTRY) {
+        const size_t bytes = (size_t)get_uint(from + SIZE, 8);
+        at = (at + 63) / 64 * 64;
+        memcpy(to, from, INSIDE_ENTRY);
+        put_uint(to + OFFSET, at, 8);
+        memcpy(room + at, two->bytes + get_uint(from + OFFSET, 8), bytes);
+        at += bytes;
+    }
+    const file one = {xmalloc(at), at}; /* of exactly its size, so that a sanitizer sees a step beyond */
+    memcpy(one.bytes, room, at);
+    free(room);
+    return one;
 }
 
 /* ---- The reference ---- */

@@ -647,36 +647,6 @@ static void test_extras(void) {
     }
 }
 
-/* A version 1 file of the same model, as it was written before there was a version 2: a header of 128 bytes, no kinds
- * of layers, and the tensors so much nearer to the beginning. */
-static file version_1(const file *two) {
-    enum { HEADER = 128 };
-    const size_t n = (size_t)get_uint(two->bytes + 72, 4), layers = (size_t)get_uint(two->bytes + 24, 4);
-    const unsigned char *table = two->bytes + INSIDE_HEADER + INSIDE_KIND * layers;
-    const uint64_t tokenizer = get_uint(two->bytes + 56, 8), size = get_uint(two->bytes + 64, 8);
-    file one = {xmalloc(two->size), 0};
-    memset(one.bytes, 0, two->size);
-    memcpy(one.bytes, two->bytes, 76);
-    memcpy(one.bytes + HEADER, table, n * INSIDE_ENTRY);
-    uint64_t at = HEADER + n * INSIDE_ENTRY;
-    put(one.bytes + 8, 4, 1);
-    if (size) put(one.bytes + 56, 8, at), memcpy(one.bytes + at, two->bytes + tokenizer, (size_t)size);
-    at += size;
-    for (size_t i = 0; i < n; i++) {
-        unsigned char *entry_of = one.bytes + HEADER + i * INSIDE_ENTRY;
-        at = (at + 63) / 64 * 64;
-        put(entry_of + OFFSET, 8, at);
-        memcpy(one.bytes + at, two->bytes + get_uint(table + i * INSIDE_ENTRY + OFFSET, 8),
-               (size_t)get_uint(entry_of + SIZE, 8));
-        at += get_uint(entry_of + SIZE, 8);
-    }
-    unsigned char *exact = xmalloc((size_t)at); /* so that a sanitizer sees a step beyond */
-    memcpy(exact, one.bytes, (size_t)at);
-    free(one.bytes);
-    one.bytes = exact, one.size = (size_t)at;
-    return one;
-}
-
 /* After four tokens. */
 static void logits_of(const file *f, float *out, int vocab_size) {
     static const int tokens[] = {3, 0, 4, 1};
@@ -696,7 +666,7 @@ static void test_version_1(void) {
             model *m = llama_of(*s, INSIDE_F32 + i % 4, 74u + (unsigned)i);
             m->in.tokenizer = "tokenizer!", m->in.tokenizer_size = i % 3 ? 10 : 0;
             strcpy(m->in.config.architecture, "llama");
-            file two = model_file(m, NULL), one = version_1(&two);
+            file two = model_file(m, NULL), one = model_version_1(&two);
             float *want = xmalloc((size_t)s->vocab_size * sizeof *want),
                   *got = xmalloc((size_t)s->vocab_size * sizeof *got);
             memset(got, 0, (size_t)s->vocab_size * sizeof *got);
@@ -726,7 +696,7 @@ static void test_version_1(void) {
     }
     TEST(".llama version 1: every truncation, and bytes behind the last tensor") {
         for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
-            file two = small_file(type, type % 2), one = version_1(&two);
+            file two = small_file(type, type % 2), one = model_version_1(&two);
             for (size_t size = 0; size < one.size; size++) refused(one.bytes, size, NULL, NULL, size % 997 == 0);
             refused(one.bytes, 127, "127 bytes", "128-byte header", 1);
             refused(one.bytes, 128, "128 bytes", "cut short", 1);
