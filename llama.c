@@ -628,7 +628,8 @@ static int ll_read_kinds(llama_model *m, const unsigned char *p, const char *nam
         k->rope = ll_i32(p), k->window = ll_i32(p + 4), k->experts = ll_i32(p + 8);
         if (ll_check_range(layer, "rope", k->rope, 0, ropes - 1, err) ||
             ll_check_range(layer, "window", k->window, 0, 1 << 28, err) ||
-            ll_check_range(layer, "experts", k->experts, 0, f->n_experts > 0, err))
+            ll_check_range(layer, "experts", k->experts, 0, f->n_experts > 0, err) ||
+            ll_check_range(layer, "what follows", ll_i32(p + 12), 0, 0, err))
             return -1;
     }
     return 0;
@@ -1773,7 +1774,8 @@ static void ll_choose_experts(ll_team team, llama_context *c, int n) {
                 if (!(p[e] < 0) && (best < 0 || p[e] > p[best])) best = e;
             c->mixture.row[i] = best, weight[i] = p[best], chosen += p[best], p[best] = -1;
         }
-        for (int i = first; i < end; i++) weight[i] /= f->extras & LLAMA_RENORMALISE ? chosen : sum;
+        if (!(f->extras & LLAMA_RENORMALISE) || sum != sum) chosen = sum; /* a nan shows, whichever were chosen */
+        for (int i = first; i < end; i++) weight[i] /= chosen;
     }
     ll_barrier(team);
 }

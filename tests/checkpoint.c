@@ -168,43 +168,50 @@ checkpoint checkpoint_make(checkpoint_shape s, uint64_t seed) {
     m->n_heads = s.n_heads, m->n_kv_heads = s.n_kv_heads, m->head_dim = (int)hd, m->vocab_size = s.vocab_size;
     m->norm_eps = 1e-5;
     reference_rope_freq(next, m->head_dim, 10000);
-    m->rope_freq = next;
+    m->rope_freq = next, m->n_ropes = 1;
     next += hd / 2;
     /* Deviations that keep every activation near 1 - and the attention well away from uniform: an error anywhere then
      * shows in the logits. */
     double by_dim = 1 / sqrt((double)dim), by_hidden = 1 / sqrt((double)hidden);
     m->embedding = fill(&next, vocab * dim, 0, 0.05, &seed); /* small: the first norm then feels its epsilon */
-    m->attention_norm = fill(&next, layers * dim, 1, 0.2, &seed);
-    m->wq = fill(&next, layers * dim * dim, 0, 1.5 * by_dim, &seed);
-    m->wk = fill(&next, layers * kv_dim * dim, 0, 1.5 * by_dim, &seed);
-    m->wv = fill(&next, layers * kv_dim * dim, 0, by_dim, &seed);
-    m->wo = fill(&next, layers * dim * dim, 0, by_dim, &seed);
-    m->ffn_norm = fill(&next, layers * dim, 1, 0.2, &seed);
-    m->w1 = fill(&next, layers * hidden * dim, 0, by_dim, &seed);
-    m->w2 = fill(&next, layers * dim * hidden, 0, 2 * by_hidden, &seed);
-    m->w3 = fill(&next, layers * hidden * dim, 0, by_dim, &seed);
+    const double *attention_norm = fill(&next, layers * dim, 1, 0.2, &seed);
+    const double *wq = fill(&next, layers * dim * dim, 0, 1.5 * by_dim, &seed);
+    const double *wk = fill(&next, layers * kv_dim * dim, 0, 1.5 * by_dim, &seed);
+    const double *wv = fill(&next, layers * kv_dim * dim, 0, by_dim, &seed);
+    const double *wo = fill(&next, layers * dim * dim, 0, by_dim, &seed);
+    const double *ffn_norm = fill(&next, layers * dim, 1, 0.2, &seed);
+    const double *w1 = fill(&next, layers * hidden * dim, 0, by_dim, &seed);
+    const double *w2 = fill(&next, layers * dim * hidden, 0, 2 * by_hidden, &seed);
+    const double *w3 = fill(&next, layers * hidden * dim, 0, by_dim, &seed);
     m->final_norm = fill(&next, dim, 1, 0.2, &seed);
     m->classifier = s.shared ? m->embedding : fill(&next, vocab * dim, 0, 2 * by_dim, &seed);
+    for (size_t l = 0; l < layers; l++) {
+        reference_layer *w = &m->layers[l];
+        w->attention_norm = attention_norm + l * dim, w->ffn_norm = ffn_norm + l * dim;
+        w->wq = wq + l * dim * dim, w->wk = wk + l * kv_dim * dim, w->wv = wv + l * kv_dim * dim;
+        w->wo = wo + l * dim * dim;
+        w->w1 = w1 + l * hidden * dim, w->w2 = w2 + l * dim * hidden, w->w3 = w3 + l * hidden * dim;
+    }
 
     put_header(&c);
     int n = s.n_layers;
     if (s.version == 0) {
         put_tensor(&c, m->embedding, 1, vocab * dim, 1);
-        put_tensor(&c, m->attention_norm, n, dim, 0);
+        put_tensor(&c, attention_norm, n, dim, 0);
     } else {
-        put_tensor(&c, m->attention_norm, n, dim, 0);
-        put_tensor(&c, m->ffn_norm, n, dim, 0);
+        put_tensor(&c, attention_norm, n, dim, 0);
+        put_tensor(&c, ffn_norm, n, dim, 0);
         put_tensor(&c, m->final_norm, 1, dim, 0);
         put_tensor(&c, m->embedding, 1, vocab * dim, 1);
     }
-    put_tensor(&c, m->wq, n, dim * dim, 1);
-    put_tensor(&c, m->wk, n, kv_dim * dim, 1);
-    put_tensor(&c, m->wv, n, kv_dim * dim, 1);
-    put_tensor(&c, m->wo, n, dim * dim, 1);
-    if (s.version == 0) put_tensor(&c, m->ffn_norm, n, dim, 0);
-    put_tensor(&c, m->w1, n, hidden * dim, 1);
-    put_tensor(&c, m->w2, n, dim * hidden, 1);
-    put_tensor(&c, m->w3, n, hidden * dim, 1);
+    put_tensor(&c, wq, n, dim * dim, 1);
+    put_tensor(&c, wk, n, kv_dim * dim, 1);
+    put_tensor(&c, wv, n, kv_dim * dim, 1);
+    put_tensor(&c, wo, n, dim * dim, 1);
+    if (s.version == 0) put_tensor(&c, ffn_norm, n, dim, 0);
+    put_tensor(&c, w1, n, hidden * dim, 1);
+    put_tensor(&c, w2, n, dim * hidden, 1);
+    put_tensor(&c, w3, n, hidden * dim, 1);
     if (s.version == 0) {
         put_tensor(&c, m->final_norm, 1, dim, 0);
         /* The rotary tables: readers skip them, so nan must do no harm. */

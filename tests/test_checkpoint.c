@@ -407,7 +407,7 @@ static void test_huge(void) {
         llama_context *context = m ? llama_context_create(m, &o, &err) : NULL;
         const float *logits = context ? llama_forward(context, tokens, 5, &err) : NULL;
         if (!CHECK(logits)) printf("  %s\n", err.text);
-        reference_forward(&c.model, tokens, 5, want);
+        reference_forward(&c.model, tokens, 5, want, NULL);
         for (int i = 0; logits && i < 9; i++) CHECK_NEAR(logits[i], want[4 * 9 + i], 1e-3);
         llama_context_free(context);
         llama_free(m);

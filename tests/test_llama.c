@@ -54,7 +54,7 @@ static subject subject_make(checkpoint_shape s, int n, uint64_t seed) {
     t.tokens = xmalloc((size_t)n * sizeof *t.tokens);
     t.logits = xmalloc((size_t)n * (size_t)s.vocab_size * sizeof *t.logits);
     random_tokens(t.tokens, n, s.vocab_size, seed + 1);
-    reference_forward(&t.file.model, t.tokens, n, t.logits);
+    reference_forward(&t.file.model, t.tokens, n, t.logits, NULL);
     snprintf(t.name, sizeof t.name, "version %d, dim %d, hidden %d, %d layers, heads %d/%d, vocab %d, %s", s.version,
              s.dim, s.hidden_dim, s.n_layers, s.n_heads, s.n_kv_heads, s.vocab_size, s.shared ? "shared" : "separate");
     err.text[0] = 0;

@@ -3,8 +3,6 @@
  * writer.c writes the files, and inside.c gives the weights that a file holds.
  */
 #define _POSIX_C_SOURCE 200809L
-#include "../tools/formats/writer.h"
-#include "../tools/shared/inside.h"
 #include "../tools/shared/messages.h"
 #include "../tools/shared/numbers.h"
 #include "test.h"
@@ -13,11 +11,8 @@
 #include <inttypes.h>
 #include <limits.h>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include "checkpoint.c"
+#include "models.c"
 #include "reference.c"
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -41,212 +36,56 @@ static const model_shape shapes[] = {
     {128, 96, 1, 1, 1, 130, 30, 0},  {72, 100, 2, 4, 2, 34, 257, 1}, {17, 65, 1, 4, 2, 10, 33, 0},
     {130, 257, 1, 2, 1, 64, 100, 1},
 };
-enum { N_SHAPES = sizeof shapes / sizeof *shapes, N_TENSORS = TENSOR_W3 + 1, POSITIONS = 36 };
+enum { N_SHAPES = sizeof shapes / sizeof *shapes, POSITIONS = 36 };
 
-typedef struct {
-    writer_input in; /* user is this struct */
-    model_shape shape;
-    float *weights[N_TENSORS]; /* of all layers */
-    float *frequencies;
-    int fail_tensor; /* rows fails there; -1: nowhere */
-    int calls, cancel_at;
-} model;
-
-/* Rows and columns of a tensor, and of how many layers there is one. */
-static void shape_of(const model_shape *s, int tensor, int *rows, int *cols, int *layers) {
-    const int q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim, d = s->dim, h = s->hidden_dim;
-    const int shape[N_TENSORS][2] = {{s->vocab_size, d},
-                                     {s->vocab_size, d},
-                                     {1, d},
-                                     {1, d},
-                                     {1, d},
-                                     {q, d},
-                                     {kv, d},
-                                     {kv, d},
-                                     {d, q},
-                                     {h, d},
-                                     {d, h},
-                                     {h, d}};
-    *rows = shape[tensor][0], *cols = shape[tensor][1];
-    *layers = tensor <= TENSOR_FINAL_NORM ? 1 : s->n_layers;
+/* A plain Llama. */
+static model *llama_of(model_shape s, int type, uint64_t seed) {
+    const llama_config f = {.dim = s.dim,
+                            .hidden_dim = s.hidden_dim,
+                            .n_layers = s.n_layers,
+                            .n_heads = s.n_heads,
+                            .n_kv_heads = s.n_kv_heads,
+                            .head_dim = s.head_dim,
+                            .vocab_size = s.vocab_size,
+                            .seq_len = POSITIONS,
+                            .shared_classifier = s.shared,
+                            .norm_eps = 3e-5f,
+                            .rope_theta = 123456};
+    return model_make(&f, type, seed);
 }
 
-static int give_rows(void *user, enum tensor tensor, int layer, int first, int count, float *out, llama_error *e) {
-    const model *m = user;
-    int rows, cols, layers;
-    shape_of(&m->shape, (int)tensor, &rows, &cols, &layers);
-    if ((int)tensor == m->fail_tensor)
-        return set_error(e, "tensor %d of layer %d is not to be had", (int)tensor, layer);
-    CHECK(layer >= 0 && layer < layers && first >= 0 && count > 0 && first + count <= rows);
-    const float *from = m->weights[tensor] + ((size_t)layer * (size_t)rows + (size_t)first) * (size_t)cols;
-    memcpy(out, from, (size_t)count * (size_t)cols * sizeof *out);
-    return 0;
-}
-
-static model *model_make(model_shape s, int type, uint64_t seed) {
-    model *m = xmalloc(sizeof *m);
-    memset(m, 0, sizeof *m);
-    m->shape = s, m->fail_tensor = -1, m->cancel_at = -1;
-    for (int t = 0; t < N_TENSORS; t++) {
-        int rows, cols, layers;
-        shape_of(&s, t, &rows, &cols, &layers);
-        /* As in checkpoint.c: activations near 1, attention far from uniform. */
-        double deviation = t == TENSOR_EMBEDDING ? 0.05 : (t == TENSOR_WQ || t == TENSOR_WK ? 1.5 : 1) / sqrt(cols);
-        if (t == TENSOR_CLASSIFIER || t == TENSOR_W2) deviation *= 2;
-        const int norm = t == TENSOR_FINAL_NORM || t == TENSOR_ATTENTION_NORM || t == TENSOR_FFN_NORM;
-        const size_t n = (size_t)layers * (size_t)rows * (size_t)cols;
-        m->weights[t] = xmalloc(n * sizeof(float));
-        for (size_t i = 0; i < n; i++)
-            m->weights[t][i] =
-                (float)((norm ? 1 : 0) + (norm ? 0.2 : deviation) * random_real(&seed, -1.7320508, 1.7320508));
-    }
-    m->frequencies = xmalloc((size_t)s.head_dim / 2 * sizeof(float));
-    for (int i = 0; i < s.head_dim / 2; i++) m->frequencies[i] = (float)random_real(&seed, 0, 2);
-    llama_config *f = &m->in.config;
-    f->dim = s.dim, f->hidden_dim = s.hidden_dim, f->n_layers = s.n_layers, f->n_heads = s.n_heads,
-    f->n_kv_heads = s.n_kv_heads;
-    f->head_dim = s.head_dim, f->vocab_size = s.vocab_size, f->seq_len = POSITIONS, f->shared_classifier = s.shared;
-    f->norm_eps = 3e-5f, f->rope_theta = 123456;
-    m->in.rope_frequencies = m->frequencies;
-    m->in.type = type, m->in.rows = give_rows, m->in.user = m;
-    return m;
-}
-
-static void model_free(model *m) {
-    for (int t = 0; t < N_TENSORS; t++) free(m->weights[t]);
-    free(m->frequencies);
-    free(m);
-}
-
-/* The file of a model, in a block of exactly its size. */
-typedef struct {
-    unsigned char *bytes;
-    size_t size;
-} file;
-
-static file build(const model *m, writer_report *report) {
-    file f = {NULL, 0};
-    void *data = NULL;
-    if (!CHECK(writer_build(&m->in, &data, &f.size, report, &err) == 0)) {
-        printf("  %s\n", err.text);
-        exit(test_end());
-    }
-    f.bytes = data;
-    return f;
-}
-
-/* What a token reads: each tensor but the embedding, or but the classifier if that is the embedding. */
-static uint64_t bytes_of_a_token(const model_shape *s, int type) {
+/* What a token reads: each tensor but the rotary tables and the embedding, or but the classifier if that is the
+ * embedding. */
+static uint64_t bytes_of_a_token(const llama_config *f, int type) {
     uint64_t sum = 0;
-    for (int t = TENSOR_CLASSIFIER; t < N_TENSORS; t++) {
-        int rows, cols, layers;
-        shape_of(s, t, &rows, &cols, &layers);
-        const int norm = tensor_is_norm((enum tensor)t);
-        sum += (uint64_t)layers * (norm ? (size_t)cols * sizeof(float) : inside_matrix_bytes(type, rows, cols));
-    }
+    for (int id = TENSOR_FINAL_NORM; id < TENSORS; id++)
+        for (int l = 0, rows, cols; l < (id < TENSOR_OF_LAYER ? 1 : f->n_layers); l++) {
+            if (id == TENSOR_EMBEDDING && !f->shared_classifier) continue;
+            tensor_shape(f, (enum tensor)id, l, &rows, &cols);
+            sum += tensor_is_vector((enum tensor)id) ? (size_t)rows * (size_t)cols * sizeof(float)
+                                                     : inside_matrix_bytes(type, rows, cols);
+        }
     return sum;
-}
-
-/* The reference of a model as its file holds it; weights is what it points into. */
-static reference_model reference_of(const model *m, const llama_model *loaded, double **weights) {
-    const model_shape *s = &m->shape;
-    const double *start[N_TENSORS];
-    size_t count = (size_t)s->head_dim / 2;
-    int rows, cols, layers;
-    for (int t = 0; t < N_TENSORS; t++) {
-        shape_of(s, t, &rows, &cols, &layers);
-        count += (size_t)layers * (size_t)rows * (size_t)cols;
-    }
-    double *next = *weights = xmalloc(count * sizeof *next);
-    for (int t = 0; t < N_TENSORS; t++) {
-        shape_of(s, t, &rows, &cols, &layers);
-        float *row = xmalloc((size_t)cols * sizeof *row);
-        start[t] = next;
-        for (int l = 0; l < layers; l++)
-            for (int r = 0; r < rows; r++) {
-                inside_rows(loaded, (enum tensor)t, l, r, 1, row);
-                for (int k = 0; k < cols; k++) *next++ = (double)row[k];
-            }
-        free(row);
-    }
-    for (int i = 0; i < s->head_dim / 2; i++) next[i] = (double)m->frequencies[i];
-    reference_model r = {s->dim,
-                         s->hidden_dim,
-                         s->n_layers,
-                         s->n_heads,
-                         s->n_kv_heads,
-                         s->head_dim,
-                         s->vocab_size,
-                         (double)m->in.config.norm_eps,
-                         next,
-                         start[TENSOR_EMBEDDING],
-                         start[TENSOR_ATTENTION_NORM],
-                         start[TENSOR_WQ],
-                         start[TENSOR_WK],
-                         start[TENSOR_WV],
-                         start[TENSOR_WO],
-                         start[TENSOR_FFN_NORM],
-                         start[TENSOR_W1],
-                         start[TENSOR_W2],
-                         start[TENSOR_W3],
-                         start[TENSOR_FINAL_NORM],
-                         start[s->shared ? TENSOR_EMBEDDING : TENSOR_CLASSIFIER]};
-    return r;
-}
-
-/* How many threads the writer uses. Most tests take one: where other programs keep the processors busy, a small model
- * spends its time waiting for the second. */
-static void writer_threads(int n) {
-#ifdef _OPENMP
-    omp_set_num_threads(n);
-#else
-    (void)n;
-#endif
-}
-
-static const char *const sets[] = {"plain",      "avx2",           "avxvnni", "avx512", "avx512wide",
-                                   "avx512bf16", "avx512bf16wide", "neon",    "neondot"};
-enum { N_SETS = sizeof sets / sizeof *sets };
-
-static llama_context *context_with(const char *set, const llama_model *m, int n_batch, int n_threads) {
-    llama_options o = {0};
-    o.kernels = set, o.n_batch = n_batch, o.n_threads = n_threads;
-    llama_context *c = llama_context_create(m, &o, &err);
-    if (!c && !strstr(err.text, "are not to be had")) CHECK(c);
-    return c;
 }
 
 /* ---- The forward pass ---- */
 
 static const char *const type_names[] = {"f32", "bf16", "q8", "q4"};
 
-/* The root of the mean squared difference of n logits, as a share of want's: sums of squares over all positions. */
-static void add_difference(const float *got, const double *want, int n, double *error, double *signal, double *worst) {
-    for (int i = 0; i < n; i++) {
-        const double d = (double)got[i] - want[i];
-        *error += isfinite(d) ? d * d : INFINITY;
-        *signal += want[i] * want[i];
-        *worst = fmax(*worst, fabs(d));
-    }
-}
-
 /* Runs the tokens step at a time (0: all) and compares the logits after each call. */
 static double forward_error(llama_context *c, const int *tokens, int n, int step, const double *want, int vocab_size,
                             double *worst) {
-    double error = 0, signal = 0, scale = 0;
+    difference d = {0};
     llama_rewind(c, 0);
-    *worst = 0;
     for (int i = 0; i < n;) {
         const int some = step && step < n - i ? step : n - i;
         const float *logits = llama_forward(c, tokens + i, some, &err);
         if (!CHECK(logits)) return INFINITY;
         i += some;
-        const double *w = want + (size_t)(i - 1) * (size_t)vocab_size;
-        add_difference(logits, w, vocab_size, &error, &signal, worst);
-        for (int k = 0; k < vocab_size; k++) scale = fmax(scale, fabs(w[k]));
+        difference_add(&d, logits, want + (size_t)(i - 1) * (size_t)vocab_size, vocab_size);
     }
-    *worst /= scale;
-    return sqrt(error / signal);
+    *worst = difference_worst(&d);
+    return difference_rms(&d);
 }
 
 /* Weights are exact, so what remains is how activations are rounded before each product: f32 not at all; bf16 to 2^-9
@@ -261,8 +100,8 @@ static int all_count;
 
 static void check_shape(const model_shape *s, int type, uint64_t seed) {
     static const struct { int step, n_batch; } ways[] = {{1, 0}, {7, 0}, {0, 0}, {0, 5}, {2, 1}, {13, 16}};
-    model *m = model_make(*s, INSIDE_F32 + type, seed);
-    file f = build(m, NULL);
+    model *m = llama_of(*s, INSIDE_F32 + type, seed);
+    file f = model_file(m, NULL);
     llama_model *loaded = llama_load_memory(f.bytes, f.size, NULL, &err);
     if (!CHECK(loaded)) {
         printf("  %s\n", err.text);
@@ -276,17 +115,17 @@ static void check_shape(const model_shape *s, int type, uint64_t seed) {
           g->rope_theta == 123456);
     CHECK_TEXT(g->format, ".llama");
     CHECK_TEXT(g->weight_type, type_names[type]);
-    CHECK(g->weight_bytes == bytes_of_a_token(s, INSIDE_F32 + type));
+    CHECK(g->weight_bytes == bytes_of_a_token(g, INSIDE_F32 + type));
     double *weights, *want = xmalloc((size_t)POSITIONS * (size_t)s->vocab_size * sizeof *want);
-    reference_model r = reference_of(m, loaded, &weights);
+    reference_model r = model_reference(loaded, 0, &weights);
     int tokens[POSITIONS];
     for (int i = 0; i < POSITIONS; i++) tokens[i] = random_int(&seed, 0, s->vocab_size - 1);
-    reference_forward(&r, tokens, POSITIONS, want);
+    reference_forward(&r, tokens, POSITIONS, want, NULL);
     for (int k = 0; k < N_SETS; k++)
         for (int w = 0; w < (k ? 6 : 3); w++) { /* the plain set is slow */
-            llama_context *c = context_with(sets[k], loaded, ways[w].n_batch, 1);
+            llama_context *c = model_context(sets[k], loaded, 0, ways[w].n_batch, 1);
             if (!c) break;
-            double worst, rms = forward_error(c, tokens, POSITIONS, ways[w].step, want, s->vocab_size, &worst);
+            double worst = 0, rms = forward_error(c, tokens, POSITIONS, ways[w].step, want, s->vocab_size, &worst);
             all_squares += rms * rms, all_count++;
             if (!CHECK(rms <= shape_bound[type] && worst <= worst_bound[type]))
                 printf("  %s, %s, dim %d, head_dim %d, %d at a time: off by %g, worst %g\n", type_names[type], sets[k],
@@ -325,15 +164,15 @@ static void test_threads(void) {
     TEST("any number of threads gives the same bits") {
         enum { N = 33 };
         for (int type = 0; type < 4; type++) {
-            model *m = model_make(s, INSIDE_F32 + type, 50u + (unsigned)type);
-            file f = build(m, NULL);
+            model *m = llama_of(s, INSIDE_F32 + type, 50u + (unsigned)type);
+            file f = model_file(m, NULL);
             llama_model *loaded = llama_load_memory(f.bytes, f.size, NULL, &err);
             int tokens[N];
             float *first = xmalloc(700 * sizeof *first), scores[2][N] = {{0}, {0}};
             for (int i = 0; i < N; i++) tokens[i] = i * 97 % 700;
             for (int k = type % 2; k < N_SETS && CHECK(loaded); k += 2)
                 for (int threads = 1; threads <= 3; threads++) {
-                    llama_context *c = context_with(sets[k], loaded, 20, threads);
+                    llama_context *c = model_context(sets[k], loaded, 0, 20, threads);
                     if (!c) break;
                     const float *logits = llama_forward(c, tokens, N, &err);
                     if (CHECK(logits) && threads == 1) memcpy(first, logits, 700 * sizeof *first);
@@ -349,23 +188,6 @@ static void test_threads(void) {
     }
 }
 
-/* How many of the calls that a text of n tokens is cut into, at random places, give other logits than its tokens one by
- * one, which are in want (n, vocab_size). cut 0: into none. */
-static int other_logits(llama_context *c, const int *tokens, int n, int cut, const float *want, int vocab_size,
-                        uint64_t *seed) {
-    int other = 0;
-    llama_rewind(c, 0);
-    for (int at = 0, some; at < n; at += some) {
-        some = cut ? random_int(seed, 1, cut) : n;
-        if (some > n - at) some = n - at;
-        const float *logits = llama_forward(c, tokens + at, some, &err);
-        if (!CHECK(logits)) return -1;
-        other += memcmp(logits, want + (size_t)(at + some - 1) * (size_t)vocab_size,
-                        (size_t)vocab_size * sizeof *logits) != 0;
-    }
-    return other;
-}
-
 /* For a set of kernels a token's sums come in one order: however a text is cut into calls, its logits are the same
  * bits. */
 static void test_order(void) {
@@ -377,10 +199,10 @@ static void test_order(void) {
     for (int type = 0; type < 4; type++)
         for (int i = 0; i < 3; i++) {
             TEST(names[type]) {
-                model *m = model_make(shapes[some[i]], INSIDE_F32 + type, seed++);
-                file f = build(m, NULL);
+                model *m = llama_of(shapes[some[i]], INSIDE_F32 + type, seed++);
+                file f = model_file(m, NULL);
                 llama_model *loaded = llama_load_memory(f.bytes, f.size, NULL, &err);
-                const int vocab_size = m->shape.vocab_size;
+                const int vocab_size = m->in.config.vocab_size;
                 float *want = xmalloc((size_t)N * (size_t)vocab_size * sizeof *want);
                 int tokens[N];
                 for (int t = 0; t < N; t++) tokens[t] = random_int(&seed, 0, vocab_size - 1);
@@ -394,7 +216,7 @@ static void test_order(void) {
                     }
                     const int cuts[] = {0, 2, 3, 5, 7, 13, 40};
                     for (size_t k = 0; c && k < sizeof cuts / sizeof *cuts; k++)
-                        if (!CHECK(other_logits(c, tokens, N, cuts[k], want, vocab_size, &seed) == 0))
+                        if (!CHECK(model_other_logits(c, tokens, N, cuts[k], want, vocab_size, &seed) == 0))
                             printf("  %s, up to %d tokens a call\n", sets[s], cuts[k]);
                     llama_context_free(c);
                 }
@@ -407,9 +229,9 @@ static void test_loading(void) {
     TEST("from memory at any alignment allowed, from a file mapped or copied: the same bits, the tokenizer as it was") {
         for (int type = 0; type < 4; type++) {
             static const char tokenizer[] = "these bytes\0 are not looked\n at";
-            model *m = model_make(shapes[0], INSIDE_F32 + type, 60);
+            model *m = llama_of(shapes[0], INSIDE_F32 + type, 60);
             m->in.tokenizer = tokenizer, m->in.tokenizer_size = sizeof tokenizer;
-            file f = build(m, NULL);
+            file f = model_file(m, NULL);
             static const int tokens[] = {1, 2, 3, 4, 5, 95, 0};
             float first[96];
             char path[64];
@@ -430,7 +252,7 @@ static void test_loading(void) {
                 }
                 const void *got = llama_get_tokenizer(loaded, &size);
                 CHECK(got && size == sizeof tokenizer && memcmp(got, tokenizer, size) == 0);
-                llama_context *c = context_with(NULL, loaded, 0, 1);
+                llama_context *c = model_context(NULL, loaded, 0, 0, 1);
                 const float *logits = c ? llama_forward(c, tokens, 7, &err) : NULL;
                 if (CHECK(logits) && !way) memcpy(first, logits, sizeof first);
                 CHECK(logits && memcmp(first, logits, sizeof first) == 0);
@@ -443,8 +265,8 @@ static void test_loading(void) {
         }
     }
     TEST("no tokenizer") {
-        model *m = model_make(shapes[2], INSIDE_Q8, 61);
-        file f = build(m, NULL);
+        model *m = llama_of(shapes[2], INSIDE_Q8, 61);
+        file f = model_file(m, NULL);
         size_t size = 5;
         llama_model *loaded = llama_load_memory(f.bytes, f.size, NULL, &err);
         if (CHECK(loaded)) CHECK(llama_get_tokenizer(loaded, &size) == NULL && size == 0);
@@ -521,10 +343,10 @@ static int survives(const unsigned char *data, size_t size, const char *set) {
 /* The smallest model with two layers, and a tokenizer of ten bytes. */
 static file small_file(int type, int shared) {
     static const model_shape s = {4, 6, 2, 2, 1, 2, 5, 0};
-    model *m = model_make(s, type, 70);
-    m->shape.shared = m->in.config.shared_classifier = shared;
+    model *m = llama_of(s, type, 70);
+    m->in.config.shared_classifier = shared;
     m->in.tokenizer = "tokenizer!", m->in.tokenizer_size = 10;
-    file f = build(m, NULL);
+    file f = model_file(m, NULL);
     model_free(m);
     return f;
 }
@@ -534,10 +356,45 @@ static void put(unsigned char *p, int size, uint64_t value) {
     for (int i = 0; i < size; i++) p[i] = (unsigned char)(value >> 8 * i);
 }
 
-enum { N_SMALL = 4 + 9 * 2, TABLE_END = 128 + 64 * N_SMALL, WQ = 6, LAST = N_SMALL - 1 };
+/* The same with all that Llama's relatives add, but what excludes another; its second layer is a mixture. */
+static file rich_file(int type) {
+    static const llama_layer_kind kinds[] = {{0, 0, 0}, {1, 3, 1}};
+    const llama_config f = {.dim = 4,
+                            .hidden_dim = 6,
+                            .n_layers = 2,
+                            .n_heads = 2,
+                            .n_kv_heads = 1,
+                            .head_dim = 2,
+                            .vocab_size = 5,
+                            .seq_len = 9,
+                            .norm_eps = 1e-5f,
+                            .rope_theta = 10000,
+                            .extras = LLAMA_QKV_BIAS | LLAMA_O_BIAS | LLAMA_HEAD_NORM | LLAMA_POST_NORM | LLAMA_GELU |
+                                      LLAMA_RENORMALISE | LLAMA_ROPE_AMPLITUDES,
+                            .attention_scale = 0.5f,
+                            .embedding_scale = 2,
+                            .score_cap = 3,
+                            .logit_cap = 4,
+                            .n_experts = 3,
+                            .n_experts_used = 2,
+                            .expert_dim = 5,
+                            .n_ropes = 2,
+                            .rope_short = 2,
+                            .layers = kinds,
+                            .architecture = "everything"};
+    model *m = model_make(&f, type, 71);
+    m->in.tokenizer = "tokenizer!", m->in.tokenizer_size = 10;
+    file made = model_file(m, NULL);
+    model_free(m);
+    return made;
+}
+
+/* Of files with two layers. N_RICH: 18 of the second layer, which has a router. */
+enum { TABLE = INSIDE_HEADER + 2 * INSIDE_KIND, N_SMALL = 4 + 9 * 2, N_RICH = 5 + 17 + 18 };
+enum { TABLE_END = TABLE + INSIDE_ENTRY * N_SMALL, WQ = 6, LAST = N_SMALL - 1 };
 /* Where a field of tensor i lies. */
 enum { NAME = 0, TYPE = 32, ROWS = 36, COLS = 40, OFFSET = 48, SIZE = 56 };
-static size_t entry(int i, int field) { return 128 + 64 * (size_t)i + (size_t)field; }
+static size_t entry(int i, int field) { return TABLE + INSIDE_ENTRY * (size_t)i + (size_t)field; }
 
 static void test_header(void) {
     static const char *const fields[] = {"dim",        "hidden_dim", "n_layers",   "n_heads",
@@ -571,12 +428,14 @@ static void test_header(void) {
         uint64_t value;
         const char *what, *text;
     } table[] = {
-        {"version 0", 8, 4, 0, "version of the format is 0", "known is 1"},
-        {"version 2", 8, 4, 2, "version of the format is 2", "known is 1"},
+        {"version 0", 8, 4, 0, "version of the format is 0", "known are 1 and 2"},
+        {"version 1, which ends sooner", 8, 4, 1, "a tensor is \"\"", "rope_frequencies"},
+        {"version 3", 8, 4, 3, "version of the format is 3", "known are 1 and 2"},
         {"version 2^32 - 1", 8, 4, UINT32_MAX, "version", "4294967295"},
         {"classifier flag 2", 12, 4, 2, "shared_classifier is 2", "not 0 or 1"},
         {"classifier flag 2^31", 12, 4, 1u << 31, "shared_classifier", "2147483648"},
-        {"a classifier of its own that is called shared", 12, 4, 1, "22 tensors", "many"},
+        {"a classifier of its own that is called shared", 12, 4, 1, "a tensor is \"classifier\"",
+         "not \"layers.0.attention_norm\""},
         {"odd head_dim", 36, 4, 3, "head_dim is 3", "even"},
         {"heads that kv heads do not divide", 32, 4, 3, "n_heads 2", "n_kv_heads 3"},
         {"heads whose width overflows", 28, 4, 1 << 28, "n_heads 268435456 x head_dim 2", "too large"},
@@ -588,17 +447,18 @@ static void test_header(void) {
         {"rope_theta infinite", 52, 4, 0x7f800000, "rope_theta is inf", NULL},
         {"rope_theta nan", 52, 4, 0xffc00000, "rope_theta", "nan"},
         {"tokenizer at 0", 56, 8, 0, "tokenizer", "0 + 10"},
-        {"tokenizer in the table", 56, 8, TABLE_END - 1, "tokenizer", "allowed are 1536"},
+        {"tokenizer in the table", 56, 8, TABLE_END - 1, "tokenizer", "allowed are 1696"},
         {"tokenizer behind the end", 56, 8, 1 << 20, "tokenizer", "1048576 + 10"},
         {"tokenizer at 2^63", 56, 8, UINT64_C(1) << 63, "tokenizer", "9223372036854775808"},
         {"tokenizer at 2^64 - 5", 56, 8, UINT64_MAX - 4, "tokenizer", "18446744073709551611"},
         {"tokenizer over the tensors", 64, 8, 200, "rope_frequencies takes bytes", NULL},
-        {"tokenizer longer than the file", 64, 8, 1 << 20, "tokenizer", "1536 + 1048576"},
+        {"tokenizer longer than the file", 64, 8, 1 << 20, "tokenizer", "1696 + 1048576"},
         {"tokenizer of 2^64 - 1 bytes", 64, 8, UINT64_MAX, "tokenizer", "18446744073709551615"},
-        {"no tensors", 72, 4, 0, "0 tensors are too few", "2 layers"},
+        {"no tensors", 72, 4, 0, "a table of 0 tensors for 2 layers", NULL},
+        {"2 tensors", 72, 4, 2, "2 tensors are too few", "2 layers"},
         {"a tensor too few", 72, 4, N_SMALL - 1, "21 tensors are too few", NULL},
-        {"a tensor too many", 72, 4, N_SMALL + 1, "23 tensors are too many", NULL},
-        {"2^32 - 1 tensors", 72, 4, UINT32_MAX, "4294967295 tensors are too many", NULL},
+        {"a tensor too many", 72, 4, N_SMALL + 1, "the tokenizer takes bytes 1696 + 10", "allowed are 1760"},
+        {"2^32 - 1 tensors", 72, 4, UINT32_MAX, "a table of 4294967295 tensors", "cut short"},
     };
     static char what[64][96];
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -615,11 +475,242 @@ static void test_header(void) {
         for (int layers = 1 << 24; layers > 100; layers /= 2) {
             put(f.bytes + 24, 4, (uint32_t)layers);
             put(f.bytes + 72, 4, 3 + 9 * (uint32_t)layers);
-            refused(f.bytes, f.size, "table of tensors alone needs", NULL, layers == 1 << 24);
+            refused(f.bytes, f.size, "layers: cut short?", NULL, layers == 1 << 24);
         }
         free(f.bytes);
     }
 }
+
+/* ---- What version 2 adds ---- */
+
+static void test_config(void) {
+    TEST(".llama: all that version 2 adds comes back") {
+        uint64_t hash[4];
+        for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
+            file f = rich_file(type);
+            llama_model *m = llama_load_memory(f.bytes, f.size, NULL, &err);
+            if (CHECK(m)) {
+                const llama_config *g = llama_get_config(m);
+                CHECK(g->extras == (LLAMA_QKV_BIAS | LLAMA_O_BIAS | LLAMA_HEAD_NORM | LLAMA_POST_NORM | LLAMA_GELU |
+                                    LLAMA_RENORMALISE | LLAMA_ROPE_AMPLITUDES));
+                CHECK(g->attention_scale == 0.5f && g->embedding_scale == 2 && g->score_cap == 3 && g->logit_cap == 4);
+                CHECK(g->n_experts == 3 && g->n_experts_used == 2 && g->expert_dim == 5);
+                CHECK(g->n_ropes == 2 && g->rope_short == 2);
+                CHECK(!g->layers[0].rope && !g->layers[0].window && !g->layers[0].experts);
+                CHECK(g->layers[1].rope == 1 && g->layers[1].window == 3 && g->layers[1].experts == 1);
+                CHECK_TEXT(g->architecture, "everything");
+                hash[type - INSIDE_F32] = g->hash;
+            }
+            llama_free(m);
+            free(f.bytes);
+        }
+        for (int i = 0; i < 4; i++) CHECK(hash[i] && hash[i] != hash[(i + 1) % 4]); /* other weights, another hash */
+    }
+    TEST(".llama: the hash is that of the weights, all of them and nothing else") {
+        static const model_shape s = {4, 6, 2, 2, 1, 2, 5, 0};
+        uint64_t first = 0;
+        for (int change = 0; change <= TENSORS; change++) {
+            model *m = llama_of(s, INSIDE_BF16, 73);
+            float *w = change < TENSORS ? m->weights[change][change < TENSOR_OF_LAYER ? 0 : 1] : NULL;
+            if (change && change < TENSORS && !w) {
+                model_free(m);
+                continue;
+            }
+            if (change && w) w[1] += 0.25f;
+            if (change == TENSORS) m->in.config.seq_len++, m->in.tokenizer = "t", m->in.tokenizer_size = 1;
+            if (!change) m->in.config.norm_eps = 0;
+            file f = model_file(m, NULL);
+            llama_model *loaded = llama_load_memory(f.bytes, f.size, NULL, &err);
+            const uint64_t hash = CHECK(loaded) ? llama_get_config(loaded)->hash : 0;
+            if (!change) first = hash;
+            else CHECK(hash && (hash == first) == (change == TENSORS));
+            llama_free(loaded);
+            free(f.bytes), model_free(m);
+        }
+    }
+}
+
+/* Fields of the header and of the layers' kinds out of their ranges; rich: in a file that has all of them. */
+static void test_extras(void) {
+    static const struct {
+        const char *name;
+        int rich;
+        size_t at;
+        int size;
+        uint64_t value;
+        const char *what, *text;
+    } table[] = {
+        {"extras of a later version", 1, 76, 4, 512, "extras is 512, not between 0 and 511", NULL},
+        {"extras negative", 1, 76, 4, 0x80000000, "extras is -2147483648", NULL},
+        {"norms of heads and of all heads", 1, 76, 4, LLAMA_HEAD_NORM | LLAMA_WIDE_NORM, "extras are 12", NULL},
+        {"attention_scale negative", 0, 80, 4, 0xbf800000, "attention_scale is -1, not 0 or above", NULL},
+        {"attention_scale nan", 0, 80, 4, 0x7fc00000, "attention_scale is nan", NULL},
+        {"attention_scale infinite", 0, 80, 4, 0x7f800000, "attention_scale is inf", NULL},
+        {"embedding_scale negative", 0, 84, 4, 0xbf800000, "embedding_scale is -1, not 0 or above", NULL},
+        {"embedding_scale nan", 1, 84, 4, 0x7fc00000, "embedding_scale is nan", NULL},
+        {"embedding_scale infinite", 0, 84, 4, 0x7f800000, "embedding_scale is inf", NULL},
+        {"score_cap negative", 0, 88, 4, 0xbf800000, "score_cap is -1, not 0 or above", NULL},
+        {"score_cap nan", 1, 88, 4, 0x7fc00000, "score_cap is nan", NULL},
+        {"score_cap infinite", 0, 88, 4, 0x7f800000, "score_cap is inf", NULL},
+        {"logit_cap negative", 0, 92, 4, 0xbf800000, "logit_cap is -1, not 0 or above", NULL},
+        {"logit_cap nan", 1, 92, 4, 0x7fc00000, "logit_cap is nan", NULL},
+        {"logit_cap infinite", 0, 92, 4, 0x7f800000, "logit_cap is inf", NULL},
+        {"n_experts negative", 1, 96, 4, UINT32_MAX, "n_experts is -1, not between 0 and 65535", NULL},
+        {"n_experts 65536", 1, 96, 4, 65536, "n_experts is 65536, not between 0 and 65535", NULL},
+        {"n_experts 0, but some used", 1, 96, 4, 0, "n_experts_used is 2, not between 0 and 0", NULL},
+        {"n_experts, but none used", 0, 96, 4, 3, "n_experts_used is 0, not between 1 and 3", NULL},
+        {"an expert more", 1, 96, 4, 4, "layers.1.router", "implies 4 x 4"},
+        {"an expert less", 1, 96, 4, 2, "layers.1.router", "implies 2 x 4"},
+        {"n_experts_used negative", 1, 100, 4, UINT32_MAX, "n_experts_used is -1, not between 1 and 3", NULL},
+        {"n_experts_used 0", 1, 100, 4, 0, "n_experts_used is 0, not between 1 and 3", NULL},
+        {"n_experts_used 4 of 3", 1, 100, 4, 4, "n_experts_used is 4, not between 1 and 3", NULL},
+        {"experts used where there are none", 0, 100, 4, 1, "n_experts_used is 1, not between 0 and 0", NULL},
+        {"expert_dim negative", 1, 104, 4, UINT32_MAX, "expert_dim is -1, not between 1 and 268435456", NULL},
+        {"expert_dim 0", 1, 104, 4, 0, "expert_dim is 0, not between 1 and 268435456", NULL},
+        {"expert_dim 2^28 + 1", 1, 104, 4, (1 << 28) + 1, "expert_dim is 268435457", NULL},
+        {"expert_dim without experts", 0, 104, 4, 5, "expert_dim is 5, not between 0 and 0", NULL},
+        {"experts of too many rows", 1, 104, 4, 1 << 28, "3 experts of 268435456 are too large", NULL},
+        {"experts of another width", 1, 104, 4, 17, "layers.1.w1", "implies 96 x 4"},
+        {"n_ropes negative", 1, 108, 4, UINT32_MAX, "n_ropes is -1, not between 0 and 64", NULL},
+        {"n_ropes 65", 1, 108, 4, 65, "n_ropes is 65, not between 0 and 64", NULL},
+        {"n_ropes 0, and a layer that names the second", 1, 108, 4, 0, "layer 1: rope is 1, not between 0 and 0", NULL},
+        {"n_ropes 1, and a layer that names the second", 1, 108, 4, 1, "layer 1: rope is 1, not between 0 and 0", NULL},
+        {"a rotary table more", 1, 108, 4, 3, "rope_frequencies is 1 x 4", "implies 1 x 6"},
+        {"rope_short negative", 1, 112, 4, UINT32_MAX, "rope_short is -1, not between 0 and 268435456", NULL},
+        {"rope_short 2^28 + 1", 1, 112, 4, (1 << 28) + 1, "rope_short is 268435457", NULL},
+        {"rope_short 0, and tables for it", 1, 112, 4, 0, "rope_frequencies is 1 x 4", "implies 1 x 2"},
+        {"rope_short, and no tables for it", 0, 112, 4, 1, "rope_frequencies is 1 x 1", "implies 1 x 2"},
+        {"byte 116", 0, 116, 1, 1, "byte 116 of the header is 1", NULL},
+        {"byte 119", 1, 119, 1, 255, "byte 119 of the header is 255", NULL},
+        {"byte 160", 1, 160, 1, 7, "byte 160 of the header is 7", NULL},
+        {"byte 255", 0, 255, 1, 1, "byte 255 of the header is 1", NULL},
+        {"an architecture of 32 letters", 1, 159, 1, 'x', "byte 159 of the header is 120", NULL},
+        {"an architecture with a control character", 1, 130, 1, 27, "byte 130 of the header is 27", NULL},
+        {"an architecture with a byte of more than one", 1, 129, 1, 0xc3, "byte 129 of the header is 195", NULL},
+        {"a layer's rope negative", 0, 256, 4, UINT32_MAX, "layer 0: rope is -1, not between 0 and 0", NULL},
+        {"a layer's rope 1, of one", 0, 272, 4, 1, "layer 1: rope is 1, not between 0 and 0", NULL},
+        {"a layer's rope 2, of two", 1, 256, 4, 2, "layer 0: rope is 2, not between 0 and 1", NULL},
+        {"a layer's rope of the second half", 1, 272, 4, 3, "layer 1: rope is 3, not between 0 and 1", NULL},
+        {"a layer's window negative", 0, 260, 4, UINT32_MAX, "layer 0: window is -1, not between 0 and 268435456",
+         NULL},
+        {"a layer's window 2^28 + 1", 1, 276, 4, (1 << 28) + 1, "layer 1: window is 268435457", NULL},
+        {"a layer's experts 2", 1, 280, 4, 2, "layer 1: experts is 2, not between 0 and 1", NULL},
+        {"a layer's experts negative", 1, 264, 4, UINT32_MAX, "layer 0: experts is -1, not between 0 and 1", NULL},
+        {"a layer's experts where there are none", 0, 264, 4, 1, "layer 0: experts is 1, not between 0 and 0", NULL},
+        {"one mixture less", 1, 280, 4, 0, "a tensor is \"layers.1.router\", not \"layers.1.w1\"", NULL},
+        {"one mixture more", 1, 264, 4, 1, "a tensor is \"layers.0.w1\", not \"layers.0.router\"", NULL},
+        {"a layer's last number", 0, 268, 4, 1, "layer 0: what follows is 1, not between 0 and 0", NULL},
+        {"a layer's last number, of the last layer", 1, 284, 4, 1u << 31, "layer 1: what follows is -2147483648", NULL},
+    };
+    static char what[80][96];
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        snprintf(what[i], sizeof what[i], ".llama header: %s", table[i].name);
+        TEST(what[i]) {
+            file f = table[i].rich ? rich_file(INSIDE_Q8) : small_file(INSIDE_Q8, 0);
+            put(f.bytes + table[i].at, table[i].size, table[i].value);
+            refused(f.bytes, f.size, table[i].what, table[i].text, 1);
+            free(f.bytes);
+        }
+    }
+    TEST(".llama header: rotary tables and experts that are too many together") {
+        file f = rich_file(INSIDE_F32);
+        put(f.bytes + 36, 4, 1 << 22), put(f.bytes + 108, 4, 64);
+        refused(f.bytes, f.size, "128 rotary tables of 4194304 or ", NULL, 1);
+        free(f.bytes);
+        f = rich_file(INSIDE_F32);
+        put(f.bytes + 96, 4, 65535), put(f.bytes + 104, 4, 8192);
+        refused(f.bytes, f.size, "65535 experts of 8192 are too large", NULL, 1);
+        put(f.bytes + 104, 4, 5), put(f.bytes + 16, 4, 8192);
+        refused(f.bytes, f.size, "65535 experts of 8192 are too large", NULL, 1);
+        free(f.bytes);
+    }
+    TEST(".llama header: each of the extras decides which tensors there are") {
+        /* Without it, and with it where it was not; but of two norms of heads there is one only. */
+        static const int with[] = {LLAMA_QKV_BIAS,  LLAMA_O_BIAS,      LLAMA_HEAD_NORM,      LLAMA_WIDE_NORM,
+                                   LLAMA_POST_NORM, LLAMA_NO_PRE_NORM, LLAMA_ROPE_AMPLITUDES};
+        for (size_t i = 0; i < sizeof with / sizeof *with; i++) {
+            file f = rich_file(INSIDE_Q4), plain = small_file(INSIDE_Q4, 0);
+            unsigned extras = (unsigned)get_uint(f.bytes + 76, 4) ^ (unsigned)with[i];
+            if (with[i] == LLAMA_WIDE_NORM) extras ^= LLAMA_HEAD_NORM;
+            put(f.bytes + 76, 4, extras), put(plain.bytes + 76, 4, (unsigned)with[i]);
+            refused(f.bytes, f.size, with[i] == LLAMA_WIDE_NORM ? "layers.0.q_norm is 1 x 2" : "a tensor is", NULL, 0);
+            refused(plain.bytes, plain.size, "a tensor is", NULL, 0);
+            free(f.bytes), free(plain.bytes);
+        }
+        for (int extra = LLAMA_GELU; extra <= LLAMA_RENORMALISE; extra *= 2) { /* these have none */
+            file f = rich_file(INSIDE_Q4), plain = small_file(INSIDE_Q4, 0);
+            put(f.bytes + 76, 4, get_uint(f.bytes + 76, 4) ^ (unsigned)extra),
+                put(plain.bytes + 76, 4, (unsigned)extra);
+            CHECK(survives(f.bytes, f.size, NULL) && survives(plain.bytes, plain.size, NULL));
+            free(f.bytes), free(plain.bytes);
+        }
+    }
+}
+
+/* After four tokens. */
+static void logits_of(const file *f, float *out, int vocab_size) {
+    static const int tokens[] = {3, 0, 4, 1};
+    llama_model *m = llama_load_memory(f->bytes, f->size, NULL, &err);
+    llama_context *c = CHECK(m) ? model_context(NULL, m, 0, 0, 1) : NULL;
+    const float *logits = c ? llama_forward(c, tokens, 4, &err) : NULL;
+    if (CHECK(logits)) memcpy(out, logits, (size_t)vocab_size * sizeof *out);
+    llama_context_free(c);
+    llama_free(m);
+}
+
+static void test_version_1(void) {
+    TEST(".llama version 1: loads, runs to the same bits, and has nothing that version 2 adds") {
+        for (int i = 0; i < N_SHAPES * 4; i++) {
+            const model_shape *s = &shapes[i / 4];
+            if (s->vocab_size < 5) continue;
+            model *m = llama_of(*s, INSIDE_F32 + i % 4, 74u + (unsigned)i);
+            m->in.tokenizer = "tokenizer!", m->in.tokenizer_size = i % 3 ? 10 : 0;
+            strcpy(m->in.config.architecture, "llama");
+            file two = model_file(m, NULL), one = model_version_1(&two);
+            float *want = xmalloc((size_t)s->vocab_size * sizeof *want),
+                  *got = xmalloc((size_t)s->vocab_size * sizeof *got);
+            memset(got, 0, (size_t)s->vocab_size * sizeof *got);
+            logits_of(&two, want, s->vocab_size);
+            for (int full = 0; full < 2; full++) { /* what else is in the header is not looked at */
+                if (full) memset(one.bytes + 76, 255, 128 - 76);
+                logits_of(&one, got, s->vocab_size);
+                CHECK(!memcmp(got, want, (size_t)s->vocab_size * sizeof *got));
+                llama_model *loaded = llama_load_memory(one.bytes, one.size, NULL, &err);
+                size_t size = 0;
+                if (!CHECK(loaded)) break;
+                const llama_config *f = llama_get_config(loaded);
+                CHECK(f->dim == s->dim && f->vocab_size == s->vocab_size && f->seq_len == POSITIONS &&
+                      f->shared_classifier == s->shared && f->norm_eps == (float)3e-5 && f->rope_theta == 123456);
+                CHECK(!f->extras && !f->n_ropes && !f->rope_short && !f->n_experts && !f->n_experts_used &&
+                      !f->expert_dim);
+                CHECK(f->attention_scale == 0 && f->embedding_scale == 0 && f->score_cap == 0 && f->logit_cap == 0);
+                CHECK(!f->hash && !f->architecture[0]);
+                for (int l = 0; f->layers && l < f->n_layers; l++)
+                    CHECK(!f->layers[l].rope && !f->layers[l].window && !f->layers[l].experts);
+                const void *tokenizer = llama_get_tokenizer(loaded, &size);
+                CHECK(i % 3 ? size == 10 && !memcmp(tokenizer, "tokenizer!", 10) : !tokenizer);
+                llama_free(loaded);
+            }
+            free(want), free(got), free(two.bytes), free(one.bytes), model_free(m);
+        }
+    }
+    TEST(".llama version 1: every truncation, and bytes behind the last tensor") {
+        for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
+            file two = small_file(type, type % 2), one = model_version_1(&two);
+            for (size_t size = 0; size < one.size; size++) refused(one.bytes, size, NULL, NULL, size % 997 == 0);
+            refused(one.bytes, 127, "127 bytes", "128-byte header", 1);
+            refused(one.bytes, 128, "128 bytes", "cut short", 1);
+            refused(one.bytes, one.size - 1, "layers.1.w2", "cut short", 1);
+            unsigned char *longer = xmalloc(one.size + 64);
+            memset(longer, 0, one.size + 64);
+            memcpy(longer, one.bytes, one.size);
+            refused(longer, one.size + 64, "its tensors end at", NULL, 1);
+            free(longer), free(two.bytes), free(one.bytes);
+        }
+    }
+}
+
+/* ---- The table of tensors ---- */
 
 static void test_table(void) {
     /* wq: 4 x 4 q8, one tile of 64 + 1024 bytes. */
@@ -629,11 +720,11 @@ static void test_table(void) {
         uint64_t value;
         const char *what, *text;
     } table[] = {
-        {"another name", WQ, NAME + 10, 1, 'Q', "tensor 6 is \"layers.0.wQ\"", "\"layers.0.wq\""},
-        {"a name that goes on", WQ, NAME + 11, 1, 'x', "tensor 6 is \"layers.0.wqx\"", NULL},
-        {"a name with bytes behind its end", WQ, NAME + 20, 1, 'x', "tensor 6", NULL},
-        {"no name", WQ, NAME, 8, 0, "tensor 6 is \"\"", NULL},
-        {"a name with control characters", WQ, NAME, 4, 0x0a1b0a1b, "tensor 6 is \"????", NULL},
+        {"another name", WQ, NAME + 10, 1, 'Q', "a tensor is \"layers.0.wQ\"", "\"layers.0.wq\""},
+        {"a name that goes on", WQ, NAME + 11, 1, 'x', "a tensor is \"layers.0.wqx\"", NULL},
+        {"a name with bytes behind its end", WQ, NAME + 20, 1, 'x', "a tensor is \"layers.0.wq\"", NULL},
+        {"no name", WQ, NAME, 8, 0, "a tensor is \"\"", NULL},
+        {"a name with control characters", WQ, NAME, 4, 0x0a1b0a1b, "a tensor is \"????", NULL},
         {"a vector as a matrix", 0, TYPE, 4, INSIDE_F32, "rope_frequencies has type 1, not 0", NULL},
         {"a matrix as a vector", WQ, TYPE, 4, 0, "layers.0.wq has type 0, not 1 to 4", NULL},
         {"a type that is not known", WQ, TYPE, 4, 5, "layers.0.wq has type 5", NULL},
@@ -650,8 +741,8 @@ static void test_table(void) {
         {"a size of 2^32 and the right one", WQ, SIZE, 8, (UINT64_C(1) << 32) + 1088, "layers.0.wq has size 4294968384",
          NULL},
         {"an offset of 0", WQ, OFFSET, 8, 0, "layers.0.wq takes bytes 0 + 1088", "allowed are"},
-        {"an offset in the table", 0, OFFSET, 8, 128, "rope_frequencies takes bytes 128 + 4", "allowed are 1546"},
-        {"an offset in the tokenizer", 0, OFFSET, 8, 1536, "rope_frequencies takes bytes 1536 + 4", "allowed are 1546"},
+        {"an offset in the table", 0, OFFSET, 8, 128, "rope_frequencies takes bytes 128 + 4", "allowed are 1706"},
+        {"an offset in the tokenizer", 0, OFFSET, 8, 1664, "rope_frequencies takes bytes 1664 + 4", "allowed are 1706"},
         {"an offset far behind the end", WQ, OFFSET, 8, 1 << 20, "layers.0.wq takes bytes 1048576 + 1088", "cut short"},
         {"an offset of 2^63", WQ, OFFSET, 8, UINT64_C(1) << 63, "layers.0.wq takes bytes 9223372036854775808",
          "cut short"},
@@ -699,6 +790,54 @@ static void test_table(void) {
         llama_free(m);
         free(f.bytes);
     }
+    TEST(".llama table: each tensor of a relative: another name, type, shape, size, place") {
+        file f = rich_file(INSIDE_Q8);
+        CHECK(get_uint(f.bytes + 72, 4) == N_RICH);
+        for (int i = 0; i < N_RICH; i++) {
+            char name[33] = {0}, text[40];
+            unsigned char *p = f.bytes + entry(i, 0);
+            memcpy(name, p, 32);
+            const uint64_t type = get_uint(p + TYPE, 4), size = get_uint(p + SIZE, 8), offset = get_uint(p + OFFSET, 8);
+            static const struct {
+                int field, size;
+                uint64_t add;
+                const char *what;
+            } changes[] = {{NAME, 1, 1, "\""},
+                           {NAME + 31, 1, 1, "\""},
+                           {TYPE, 4, 1, " has "},
+                           {TYPE, 4, UINT32_MAX, " has "},
+                           {ROWS, 4, 1, " is "},
+                           {ROWS, 4, UINT32_MAX, " is "},
+                           {COLS, 4, 1, " is "},
+                           {COLS, 4, UINT32_MAX, " is "},
+                           {SIZE, 8, 1, " has size "},
+                           {SIZE, 8, UINT64_MAX, " has size "},
+                           {OFFSET, 8, 32, " has offset "}};
+            for (size_t k = 0; k < sizeof changes / sizeof *changes; k++) {
+                const uint64_t was = get_uint(p + changes[k].field, changes[k].size);
+                put(p + changes[k].field, changes[k].size, was + changes[k].add);
+                snprintf(text, sizeof text, k < 2 ? "not \"%s%s" : "%s%s", name, changes[k].what);
+                refused(f.bytes, f.size, text, NULL, 0);
+                put(p + changes[k].field, changes[k].size, was);
+            }
+            /* The other kind: a vector as a matrix, a matrix as a vector; the router is float32 only. */
+            put(p + TYPE, 4, type ? 0 : INSIDE_F32);
+            refused(f.bytes, f.size, name,
+                    type == 0            ? "not 0 to 0"
+                    : type == INSIDE_F32 ? "not 1 to 1"
+                                         : "not 1 to 4",
+                    0);
+            put(p + TYPE, 4, type);
+            CHECK((type == INSIDE_F32) == (strstr(name, "router") != NULL));
+            put(p + OFFSET, 8, f.size / 64 * 64 + 64);
+            snprintf(text, sizeof text, "%s takes bytes", name);
+            refused(f.bytes, f.size, text, "cut short", 0);
+            put(p + OFFSET, 8, offset);
+            CHECK(size);
+        }
+        CHECK(survives(f.bytes, f.size, NULL)); /* all is as it was */
+        free(f.bytes);
+    }
     TEST(".llama table: wq, wk and wv, or w1 and w3, of different types") {
         /* With one column, f32 and bf16 take the same room. */
         static const model_shape s = {1, 3, 2, 2, 2, 2, 5, 0};
@@ -707,8 +846,8 @@ static void test_table(void) {
         } cases[] = {{6, 0}, {7, 0}, {8, 0}, {10, 0}, {11, 0}, {2, 1}, {3, 1}};
         for (int i = 0; i < 7; i++)
             for (int layer = 0; layer < 2; layer++) {
-                model *m = model_make(s, INSIDE_F32, 71);
-                file f = build(m, NULL);
+                model *m = llama_of(s, INSIDE_F32, 71);
+                file f = model_file(m, NULL);
                 char text[32];
                 snprintf(text, sizeof text, "layer %d: the types of", layer);
                 put(f.bytes + entry(cases[i].tensor + (cases[i].allowed ? 0 : 9 * layer), TYPE), 4, INSIDE_BF16);
@@ -738,7 +877,7 @@ static void test_no_numbers(void) {
             llama_model *m = llama_load_memory(f.bytes, f.size, NULL, &err);
             for (int k = 0; k < N_SETS && CHECK(m); k++) {
                 static const int tokens[] = {1, 4, 2};
-                llama_context *c = context_with(sets[k], m, 0, 1);
+                llama_context *c = model_context(sets[k], m, 0, 0, 1);
                 if (!c) continue;
                 const float *logits = llama_forward(c, tokens, 3, &err);
                 for (int greedy = 0; greedy < 2 && CHECK(logits); greedy++) {
@@ -762,14 +901,24 @@ static void test_sizes(void) {
     TEST(".llama: every truncation") {
         static const model_shape one = {1, 1, 1, 1, 1, 2, 1, 0};
         for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
-            model *m = model_make(one, type, 72);
+            model *m = llama_of(one, type, 72);
             m->in.tokenizer = "tokenizer!", m->in.tokenizer_size = 10;
-            file f = build(m, NULL);
+            file f = model_file(m, NULL);
             for (size_t size = 0; size < f.size; size++) refused(f.bytes, size, NULL, NULL, size % 997 == 0);
             refused(f.bytes, 100, "100 bytes", "128-byte header", 1);
-            refused(f.bytes, 200, "200 bytes", "cut short", 1);
+            refused(f.bytes, 200, "200 bytes", "256-byte header", 1);
+            refused(f.bytes, 300, "300 bytes", "cut short", 1);
             refused(f.bytes, f.size - 1, "layers.0.w2", "cut short", 1);
             free(f.bytes), model_free(m);
+        }
+    }
+    TEST(".llama: every truncation of a relative") {
+        for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
+            file f = rich_file(type);
+            for (size_t size = 0; size < f.size; size++) refused(f.bytes, size, NULL, NULL, size % 997 == 0);
+            refused(f.bytes, 255, "255 bytes", "256-byte header", 1);
+            refused(f.bytes, TABLE, "cut short", NULL, 1);
+            free(f.bytes);
         }
     }
     TEST(".llama: bytes behind the last tensor") {
@@ -794,7 +943,7 @@ static void mutate(unsigned char *p, size_t size, uint64_t *seed) {
     for (int k = random_int(seed, 1, 4); k > 0; k--) {
         /* Most in the header and the table, some in the weights. */
         const int where = random_int(seed, 0, 3);
-        const size_t limit = where == 0   ? 80
+        const size_t limit = where == 0   ? TABLE
                              : where == 1 ? TABLE_END
                                           : size,
                      at = (size_t)random_int(seed, 0, (int)limit - 8);
@@ -815,8 +964,8 @@ static void test_mutations(void) {
         uint64_t seed = 80;
         int loaded = 0, runs = 0;
         for (int type = INSIDE_F32; type <= INSIDE_Q4; type++)
-            for (int shared = 0; shared < 2; shared++) {
-                file f = small_file(type, shared);
+            for (int kind = 0; kind < 3; kind++) {
+                file f = kind < 2 ? small_file(type, kind) : rich_file(type);
                 unsigned char *p = xmalloc(f.size);
                 for (int round = 0; round < 1500; round++, runs++) {
                     const char *set = sets[round % N_SETS];
@@ -832,9 +981,9 @@ static void test_mutations(void) {
     TEST(".llama: weights of random bits do no harm") {
         uint64_t seed = 81;
         for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
-            model *m = model_make(shapes[1], type, 82);
-            file f = build(m, NULL);
-            const size_t begin = 128 + 64 * (size_t)inside_tensor_count(&m->in.config);
+            model *m = llama_of(shapes[1], type, 82);
+            file f = model_file(m, NULL);
+            const size_t begin = TABLE + INSIDE_ENTRY * inside_tensor_count(&m->in.config);
             for (int round = 0; round < 60; round++) {
                 /* All of the bits, or only small floats: exponents from deep below one. */
                 for (size_t i = begin; i < f.size; i++)
@@ -850,20 +999,22 @@ static void test_mutations(void) {
 /* ---- Damaged weights ---- */
 
 /* One weight of a tensor in a row that the tokens use is no number: no token may be sampled. */
-static void check_damage(int type, int tensor, float value) {
+static void check_damage(int type, enum tensor tensor, float value) {
     static const model_shape s = {40, 70, 2, 4, 2, 10, 30, 0};
     static const int tokens[] = {3, 0, 3, 1};
-    model *m = model_make(s, type, 90);
-    int rows, cols, layers;
-    shape_of(&s, tensor, &rows, &cols, &layers);
-    m->weights[tensor]
-              [(size_t)(tensor == TENSOR_EMBEDDING ? 3 : rows / 2) * (size_t)cols % ((size_t)rows * (size_t)cols) +
-               (size_t)cols / 3] = value;
-    file f = build(m, NULL);
+    model *m = llama_of(s, type, 90);
+    int rows, cols;
+    if (!tensor_shape(&m->in.config, tensor, 0, &rows, &cols)) {
+        model_free(m);
+        return;
+    }
+    const int row = tensor == TENSOR_EMBEDDING ? 3 : rows / 2;
+    m->weights[tensor][0][(size_t)row * (size_t)cols + (size_t)cols / 3] = value;
+    file f = model_file(m, NULL);
     llama_model *loaded = llama_load_memory(f.bytes, f.size, NULL, &err);
     llama_sampler *sampler = CHECK(loaded) ? llama_sampler_create(loaded, NULL, NULL, &err) : NULL;
     for (int k = 0; k < N_SETS && CHECK(sampler); k++) {
-        llama_context *c = context_with(sets[k], loaded, 0, 1);
+        llama_context *c = model_context(sets[k], loaded, 0, 0, 1);
         if (!c) continue;
         for (int n = 1; n <= 4; n += 3) { /* alone, and among others */
             llama_rewind(c, 0);
@@ -871,7 +1022,7 @@ static void check_damage(int type, int tensor, float value) {
             const int got = CHECK(logits) ? llama_sample(sampler, logits, &err) : 0;
             if (!CHECK(got == -1 && strstr(err.text, "the model's weights are damaged")))
                 printf("  %g in %s, tensor %d, kernels %s, %d tokens: token %d\n", (double)value,
-                       type_names[type - INSIDE_F32], tensor, sets[k], n, got);
+                       type_names[type - INSIDE_F32], (int)tensor, sets[k], n, got);
         }
         llama_context_free(c);
     }
@@ -886,11 +1037,11 @@ static void test_damage(void) {
                                         "q4: weights that are no numbers leave no token to sample"};
     for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
         TEST(names[type - INSIDE_F32]) {
-            for (int tensor = 0; tensor < N_TENSORS; tensor++) {
-                check_damage(type, tensor, NAN);
-                if (tensor == TENSOR_CLASSIFIER) continue; /* -infinity forbids a token, as llama.h says */
-                check_damage(type, tensor, INFINITY);
-                check_damage(type, tensor, -INFINITY);
+            for (int id = TENSOR_FINAL_NORM; id < TENSORS; id++) {
+                check_damage(type, (enum tensor)id, NAN);
+                if (id == TENSOR_CLASSIFIER) continue; /* -infinity forbids a token, as llama.h says */
+                check_damage(type, (enum tensor)id, INFINITY);
+                check_damage(type, (enum tensor)id, -INFINITY);
             }
         }
     }
@@ -914,10 +1065,12 @@ static int holds(const char *path, const void *data, size_t size) {
     return same;
 }
 
+static int calls, cancel_at = -1; /* of progress, so far; which of them cancels */
+
 static int count_progress(void *user, uint64_t done, uint64_t total) {
-    model *m = user;
+    (void)user;
     CHECK(done <= total && done > 0);
-    return m->calls++ == m->cancel_at;
+    return calls++ == cancel_at;
 }
 
 /* Writing fails with the message, leaves nothing of its own, and what was there before. */
@@ -934,8 +1087,15 @@ static void write_fails(model *m, const char *path, const char *what) {
         if (before) CHECK(holds(path, "what was there", 14));
         else CHECK(!exists(path));
         remove(path), remove(part);
-        m->calls = 0;
+        calls = 0;
     }
+}
+
+static enum tensor not_to_be_had;
+
+static int give_some(void *user, enum tensor tensor, int layer, int first, int count, float *out, llama_error *e) {
+    if (tensor == not_to_be_had) return set_error(e, "tensor %d of layer %d is not to be had", (int)tensor, layer);
+    return model_rows(user, tensor, layer, first, count, out, e);
 }
 
 static void test_writer(void) {
@@ -944,13 +1104,13 @@ static void test_writer(void) {
     snprintf(part, sizeof part, "%s.part", path);
     TEST("writer: a file is what the memory is, and replaces what was there") {
         for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
-            model *m = model_make(shapes[type], type, 95);
+            model *m = llama_of(shapes[type], type, 95);
             writer_report a, b;
-            file f = build(m, &a);
+            file f = model_file(m, &a);
             if (type % 2) CHECK(write_file(path, "what was there", 14) && write_file(part, "of a former crash", 17));
             m->in.progress = count_progress;
             if (!CHECK(writer_write(&m->in, path, &b, &err) == 0)) printf("  %s\n", err.text);
-            CHECK(holds(path, f.bytes, f.size) && !exists(part) && m->calls > 10);
+            CHECK(holds(path, f.bytes, f.size) && !exists(part) && calls > 10);
             CHECK(a.bytes == f.size && b.bytes == a.bytes && b.weights == a.weights && b.mse == a.mse &&
                   b.signal == a.signal);
             remove(path);
@@ -961,11 +1121,11 @@ static void test_writer(void) {
         for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
             model_shape s = {90, 200, 1, 3, 1, 30, 700, 1};
             if (type == INSIDE_BF16) s.vocab_size = 12000; /* more rows than are encoded at once */
-            model *m = model_make(s, type, 94);
+            model *m = llama_of(s, type, 94);
             writer_report a, b;
-            file one = build(m, &a);
+            file one = model_file(m, &a);
             writer_threads(3);
-            file three = build(m, &b);
+            file three = model_file(m, &b);
             writer_threads(1);
             CHECK(one.size == three.size && memcmp(one.bytes, three.bytes, one.size) == 0 &&
                   memcmp(&a, &b, sizeof a) == 0);
@@ -973,36 +1133,38 @@ static void test_writer(void) {
         }
     }
     TEST("writer: cancelled at any time") {
-        model *m = model_make(shapes[2], INSIDE_Q8, 96);
+        model *m = llama_of(shapes[2], INSIDE_Q8, 96);
         m->in.progress = count_progress;
         for (int at = 0;; at++) {
-            m->cancel_at = at, m->calls = 0;
+            cancel_at = at, calls = 0;
             int result = writer_write(&m->in, path, NULL, NULL);
             CHECK(exists(path) == (result == 0) && !exists(part));
             remove(path);
             if (result == 0) break; /* it is done before so many calls */
-            m->calls = 0;
+            calls = 0;
             write_fails(m, path, "cancelled");
             void *data = NULL;
             size_t size;
-            m->calls = 0;
+            calls = 0;
             CHECK(writer_build(&m->in, &data, &size, NULL, &err) == -1 && !data && strstr(err.text, "cancelled"));
         }
-        CHECK(m->cancel_at > 10);
+        CHECK(cancel_at > 10);
         model_free(m);
     }
     TEST("writer: rows that are not to be had") {
-        model *m = model_make(shapes[2], INSIDE_BF16, 97);
-        for (int tensor = 0; tensor < N_TENSORS; tensor++) {
+        model *m = llama_of(shapes[2], INSIDE_BF16, 97);
+        m->in.rows = give_some;
+        for (int id = TENSOR_FINAL_NORM, rows, cols; id < TENSORS; id++) {
             char what[32];
-            m->fail_tensor = tensor;
-            snprintf(what, sizeof what, "tensor %d of layer 0", tensor);
+            if (!tensor_shape(&m->in.config, (enum tensor)id, 0, &rows, &cols)) continue;
+            not_to_be_had = (enum tensor)id;
+            snprintf(what, sizeof what, "tensor %d of layer 0", id);
             write_fails(m, path, what);
         }
         model_free(m);
     }
     TEST("writer: a directory that is not there, a name that is a directory") {
-        model *m = model_make(shapes[2], INSIDE_BF16, 98);
+        model *m = llama_of(shapes[2], INSIDE_BF16, 98);
         write_fails(m, "tests/there-is-no-such-directory/x.llama", "cannot open");
 #ifdef HAVE_POSIX
         if (CHECK(mkdir(path, 0777) == 0)) {
@@ -1014,7 +1176,7 @@ static void test_writer(void) {
         model_free(m);
     }
     TEST("writer: sizes that no reader takes") {
-        model *m = model_make(shapes[2], INSIDE_BF16, 99);
+        model *m = llama_of(shapes[2], INSIDE_BF16, 99);
         m->in.config.head_dim = 3;
         write_fails(m, path, "head_dim is 3");
         m->in.config.head_dim = 2, m->in.config.vocab_size = 0;
@@ -1027,7 +1189,7 @@ static void test_writer(void) {
         SKIP("writer: a directory that may not be written", "root may write everywhere");
     else {
         TEST("writer: a directory that may not be written") {
-            model *m = model_make(shapes[2], INSIDE_BF16, 100);
+            model *m = llama_of(shapes[2], INSIDE_BF16, 100);
             write_fails(m, path_in, "cannot open");
             model_free(m);
         }
@@ -1037,7 +1199,7 @@ static void test_writer(void) {
     else {
         TEST("writer: a full disk") {
             for (int large = 0; large < 2; large++) { /* noticed when it is flushed, or before */
-                model *m = model_make(shapes[large ? 0 : 3], INSIDE_F32, 101);
+                model *m = llama_of(shapes[large ? 0 : 3], INSIDE_F32, 101);
                 for (int before = 0; before < 2; before++) {
                     if (before) CHECK(write_file(path, "what was there", 14));
                     if (!exists(part)) CHECK(symlink("/dev/full", part) == 0);
@@ -1063,22 +1225,20 @@ static void test_report(void) {
         for (int i = 0; i < N_SHAPES * 4; i++) {
             const int type = i % 4;
             const model_shape *s = &shapes[i / 4];
-            model *m = model_make(*s, INSIDE_F32 + type, 110u + (unsigned)i);
+            model *m = llama_of(*s, INSIDE_F32 + type, 110u + (unsigned)i);
             writer_report report;
-            file f = build(m, &report);
+            file f = model_file(m, &report);
             llama_model *loaded = llama_load_memory(f.bytes, f.size, NULL, &err);
             double error = 0, signal = 0, count = 0, bits = 0, line[] = {32, 16, 8, 4};
-            for (int t = 0; t < N_TENSORS && CHECK(loaded); t++) {
-                int rows, cols, layers;
-                shape_of(s, t, &rows, &cols, &layers);
-                if (t == TENSOR_FINAL_NORM || t == TENSOR_ATTENTION_NORM || t == TENSOR_FFN_NORM ||
-                    (t == TENSOR_CLASSIFIER && s->shared))
-                    continue;
+            for (int t = 0, rows, cols; t < TENSORS && CHECK(loaded); t++) {
+                const enum tensor id = (enum tensor)t;
+                const int layers = id < TENSOR_OF_LAYER ? 1 : s->n_layers;
+                if (tensor_is_vector(id) || !tensor_shape(&m->in.config, id, 0, &rows, &cols)) continue;
                 float *row = xmalloc((size_t)cols * sizeof *row);
                 for (int l = 0; l < layers; l++)
                     for (int r = 0; r < rows; r++) {
-                        const float *x = m->weights[t] + ((size_t)l * (size_t)rows + (size_t)r) * (size_t)cols;
-                        inside_rows(loaded, (enum tensor)t, l, r, 1, row);
+                        const float *x = m->weights[id][l] + (size_t)r * (size_t)cols;
+                        inside_rows(loaded, id, l, r, 1, row);
                         for (int k = 0; k < cols; k++) {
                             error += ((double)x[k] - (double)row[k]) * ((double)x[k] - (double)row[k]);
                             signal += (double)x[k] * (double)x[k];
@@ -1109,6 +1269,9 @@ int main(void) {
     test_order();
     test_loading();
     test_header();
+    test_config();
+    test_extras();
+    test_version_1();
     test_table();
     test_sizes();
     test_no_numbers();
