@@ -62,25 +62,37 @@
 typedef struct {
     const char *name;
     int dim, hidden_dim, n_layers, n_heads, n_kv_heads, head_dim, vocab_size, seq_len, shared_classifier;
+    /* Of Llama's relatives. In layers whose number from 1 on is a multiple of `every` the second rotary table turns, and
+     * no window bounds attention. */
+    int extras, n_experts, n_experts_used, expert_dim, every, window;
 } shape;
 
 static const shape shapes[] = {
-    {"stories260k", 64, 172, 5, 8, 4, 8, 512, 512, 1},
-    {"stories15m", 288, 768, 6, 6, 6, 48, 32000, 256, 1},
-    {"stories110m", 768, 2048, 12, 12, 12, 64, 32000, 1024, 1},
-    {"smollm2-135m", 576, 1536, 30, 9, 3, 64, 49152, 8192, 1},
-    {"smollm2-1.7b", 2048, 8192, 24, 32, 32, 64, 49152, 8192, 1},
-    {"tinyllama-1.1b", 2048, 5632, 22, 32, 4, 64, 32000, 2048, 0},
-    {"llama-3.2-1b", 2048, 8192, 16, 32, 8, 64, 128256, 131072, 1},
-    {"llama-3.2-3b", 3072, 8192, 28, 24, 8, 128, 128256, 131072, 1},
-    {"llama-2-7b", 4096, 11008, 32, 32, 32, 128, 32000, 4096, 0},
-    {"llama-3.1-8b", 4096, 14336, 32, 32, 8, 128, 128256, 131072, 0},
+    {"stories260k", 64, 172, 5, 8, 4, 8, 512, 512, 1, 0, 0, 0, 0, 0, 0},
+    {"stories15m", 288, 768, 6, 6, 6, 48, 32000, 256, 1, 0, 0, 0, 0, 0, 0},
+    {"stories110m", 768, 2048, 12, 12, 12, 64, 32000, 1024, 1, 0, 0, 0, 0, 0, 0},
+    {"smollm2-135m", 576, 1536, 30, 9, 3, 64, 49152, 8192, 1, 0, 0, 0, 0, 0, 0},
+    {"smollm2-1.7b", 2048, 8192, 24, 32, 32, 64, 49152, 8192, 1, 0, 0, 0, 0, 0, 0},
+    {"smollm3-3b", 2048, 11008, 36, 16, 4, 128, 128256, 65536, 1, 0, 0, 0, 0, 4, 0},
+    {"tinyllama-1.1b", 2048, 5632, 22, 32, 4, 64, 32000, 2048, 0, 0, 0, 0, 0, 0, 0},
+    {"llama-3.2-1b", 2048, 8192, 16, 32, 8, 64, 128256, 131072, 1, 0, 0, 0, 0, 0, 0},
+    {"llama-3.2-3b", 3072, 8192, 28, 24, 8, 128, 128256, 131072, 1, 0, 0, 0, 0, 0, 0},
+    {"llama-2-7b", 4096, 11008, 32, 32, 32, 128, 32000, 4096, 0, 0, 0, 0, 0, 0, 0},
+    {"llama-3.1-8b", 4096, 14336, 32, 32, 8, 128, 128256, 131072, 0, 0, 0, 0, 0, 0, 0},
+    {"qwen3-0.6b", 1024, 3072, 28, 16, 8, 128, 151936, 40960, 1, LLAMA_HEAD_NORM, 0, 0, 0, 0, 0},
+    {"qwen3-1.7b", 2048, 6144, 28, 16, 8, 128, 151936, 40960, 1, LLAMA_HEAD_NORM, 0, 0, 0, 0, 0},
+    {"qwen3-4b", 2560, 9728, 36, 32, 8, 128, 151936, 40960, 1, LLAMA_HEAD_NORM, 0, 0, 0, 0, 0},
+    {"qwen3-30b-a3b", 2048, 6144, 48, 32, 4, 128, 151936, 40960, 0, LLAMA_HEAD_NORM | LLAMA_RENORMALISE, 128, 8, 768, 0,
+     0},
+    {"gemma-3-1b", 1152, 6912, 26, 4, 1, 256, 262144, 32768, 1, LLAMA_HEAD_NORM | LLAMA_POST_NORM | LLAMA_GELU, 0, 0, 0,
+     6, 512},
+    {"phi-4-mini", 3072, 8192, 32, 24, 8, 128, 200064, 131072, 1, LLAMA_ROPE_AMPLITUDES, 0, 0, 0, 0, 0},
 };
 
 static struct { /* what the command line asks for */
     const char *model, *shape, *type, *kernels, *prompts;
     const char *other; /* of --compare */
-    int decode, threads, rounds, position, json;
+    int decode, threads, rounds, position, layers, json;
 } arg = {.type = "q8", .prompts = "256", .decode = 64, .rounds = 5};
 
 enum { MOST_ROUNDS = 100, MOST_LENGTHS = 16, MOST_TOKENS = 1 << 20, READ_EVERY = 8 };
@@ -166,8 +178,35 @@ static void fill_tensors(const llama_config *f, unsigned char *memory) {
         const int type = (int)get_uint(e + 32, 4), rows = (int)get_uint(e + 36, 4), cols = (int)get_uint(e + 40, 4);
         if (type != INSIDE_VECTOR) fill_matrix(p, type, rows, cols);
         for (int k = 0; type == INSIDE_VECTOR && k < cols; k++)
-            put_f32(p + 4 * (size_t)k, i ? 1.0f : (float)pow(10000, -2.0 * k / f->head_dim));
+            put_f32(p + 4 * (size_t)k, i ? 1.0f : (float)pow(10000, -2.0 * (k % (f->head_dim / 2)) / f->head_dim));
     }
+}
+
+static llama_config config_of(const shape *s) {
+    llama_config f = {.dim = s->dim,
+                      .hidden_dim = s->hidden_dim,
+                      .n_layers = arg.layers && arg.layers < s->n_layers ? arg.layers : s->n_layers,
+                      .n_heads = s->n_heads,
+                      .n_kv_heads = s->n_kv_heads,
+                      .head_dim = s->head_dim,
+                      .vocab_size = s->vocab_size,
+                      .seq_len = s->seq_len,
+                      .shared_classifier = s->shared_classifier,
+                      .norm_eps = 1e-5f,
+                      .rope_theta = 10000,
+                      .extras = s->extras,
+                      .n_experts = s->n_experts,
+                      .n_experts_used = s->n_experts_used,
+                      .expert_dim = s->expert_dim,
+                      .n_ropes = s->every ? 2 : 1};
+    llama_layer_kind *kinds = calloc((size_t)f.n_layers, sizeof *kinds); /* kept to the end of the program */
+    if (!kinds) fail("no memory");
+    for (int l = 0; l < f.n_layers; l++) {
+        const int second = s->every && (l + 1) % s->every == 0;
+        kinds[l] = (llama_layer_kind){.rope = second, .window = second ? 0 : s->window, .experts = s->n_experts > 0};
+    }
+    f.layers = kinds;
+    return f;
 }
 
 /* A model of a known shape in memory; *size becomes its bytes. */
@@ -177,17 +216,7 @@ static unsigned char *build_shape(size_t *size) {
         if (!strcmp(arg.shape, shapes[i].name)) s = &shapes[i];
     if (!s) fail("no shape %s; see --help", arg.shape);
     writer_input in = {0};
-    const llama_config f = {.dim = s->dim,
-                            .hidden_dim = s->hidden_dim,
-                            .n_layers = s->n_layers,
-                            .n_heads = s->n_heads,
-                            .n_kv_heads = s->n_kv_heads,
-                            .head_dim = s->head_dim,
-                            .vocab_size = s->vocab_size,
-                            .seq_len = s->seq_len,
-                            .shared_classifier = s->shared_classifier,
-                            .norm_eps = 1e-5f,
-                            .rope_theta = 10000};
+    const llama_config f = config_of(s);
     uint64_t total;
     in.config = f, in.type = writer_type(arg.type);
     const size_t header = writer_header(&in, NULL, &total);
@@ -205,12 +234,17 @@ static unsigned char *build_shape(size_t *size) {
     return memory;
 }
 
-/* Operations of a prompt: two for each parameter of the layers and token, and the classifier once. */
+/* Operations of a prompt: two for each parameter of the layers and token, of experts those that a token needs, and the
+ * classifier once. */
 static double prompt_operations(const llama_model *m, int n) {
     const llama_config *f = llama_get_config(m);
     const double q = (double)f->n_heads * f->head_dim, kv = (double)f->n_kv_heads * f->head_dim;
-    const double layer = f->dim * (2 * q + 2 * kv + 3.0 * f->hidden_dim);
-    return 2 * (layer * f->n_layers * n + (double)f->vocab_size * f->dim);
+    double sum = 0;
+    for (int l = 0; l < f->n_layers; l++) {
+        const double hidden = f->layers[l].experts ? (double)f->n_experts_used * f->expert_dim : f->hidden_dim;
+        sum += f->dim * (2 * q + 2 * kv + 3 * hidden + (f->layers[l].experts ? f->n_experts : 0));
+    }
+    return 2 * (sum * n + (double)f->vocab_size * f->dim);
 }
 
 /* ---- Measuring ---- */
@@ -447,8 +481,10 @@ static const char help[] = "usage: bench MODEL | --shape NAME [options]\n"
                            "Measures prompt and decode speed, and the limits of the machine beside them.\n\n"
                            "  --shape NAME    random weights of a known shape instead of a file:\n"
                            "                  stories260k stories15m stories110m smollm2-135m\n"
-                           "                  smollm2-1.7b tinyllama-1.1b llama-3.2-1b llama-3.2-3b\n"
-                           "                  llama-2-7b llama-3.1-8b\n"
+                           "                  smollm2-1.7b smollm3-3b tinyllama-1.1b llama-3.2-1b\n"
+                           "                  llama-3.2-3b llama-2-7b llama-3.1-8b qwen3-0.6b\n"
+                           "                  qwen3-1.7b qwen3-4b qwen3-30b-a3b gemma-3-1b phi-4-mini\n"
+                           "  --layers N      no more than the first N layers of it\n"
                            "  --type T        of those weights: f32 bf16 q8 q4 (q8)\n"
                            "  -p N,N,...      tokens of a prompt, or of several, each measured (256)\n"
                            "  -n N            tokens of decode after the last of them (64)\n"
@@ -470,6 +506,7 @@ static const option options[] = {
     {'n', NULL, "N", WHOLE, &arg.decode, 1, MOST_TOKENS, 0, NULL},
     {'r', NULL, "N", WHOLE, &arg.rounds, 1, MOST_ROUNDS, 0, NULL},
     {'j', NULL, "N", WHOLE, &arg.threads, 1, 1024, 0, NULL},
+    {0, "layers", "N", WHOLE, &arg.layers, 1, 1 << 24, 0, NULL},
     {0, "position", "N", WHOLE, &arg.position, 0, MOST_TOKENS, 0, NULL},
     {0, "kernels", "SET", TEXT, &arg.kernels, 0, 0, 0, NULL},
     {0, "compare", "BENCH", TEXT, &arg.other, 0, 0, 0, NULL},
