@@ -26,7 +26,7 @@
 #endif
 
 static const char help[] = "usage: convert INPUT OUTPUT.llama [options]\n"
-                           "Makes a .llama file, for run, of a Llama or Mistral model. INPUT is one of\n"
+                           "Makes a .llama file, for run, of a Llama model or one of its relatives. INPUT is\n"
                            "  a Hugging Face directory   config.json, *.safetensors, tokenizer.*\n"
                            "  a GGUF file\n"
                            "  a llama2.c checkpoint      with tokenizer.bin or .model beside it\n"
@@ -34,6 +34,7 @@ static const char help[] = "usage: convert INPUT OUTPUT.llama [options]\n"
                            "\n"
                            "  --type TYPE           f32, bf16, q8 (default; 8.25 bits a weight) or q4 (4.5)\n"
                            "  -z, --tokenizer FILE  a tokenizer.bin or SentencePiece .model to use instead\n"
+                           "      --no-tokenizer    none, if the input's own is not understood, say\n"
                            "  -j, --threads N       threads; one per core\n"
                            "  -q, --quiet           no report\n"
                            "  -h, --help            print this\n"
@@ -41,11 +42,12 @@ static const char help[] = "usage: convert INPUT OUTPUT.llama [options]\n"
 
 static struct { /* what the command line asks for */
     const char *input, *output, *type, *tokenizer;
-    int threads, quiet;
+    int threads, quiet, no_tokenizer;
 } arg;
 
 static const option options[] = {
     {'z', "tokenizer", "FILE", TEXT, &arg.tokenizer, 0, 0, 0, NULL},
+    {0, "no-tokenizer", NULL, FLAG, &arg.no_tokenizer, 0, 1, 0, NULL},
     {0, "type", "TYPE", TEXT, &arg.type, 0, 0, 0, NULL},
     {'j', "threads", "N", WHOLE, &arg.threads, 1, 1024, 0, NULL},
     {'q', "quiet", NULL, FLAG, &arg.quiet, 0, 1, 0, NULL},
@@ -121,9 +123,13 @@ static int load_tokenizer(llama_source *s, const char *path, llama_error *err) {
     return s->tokenizer ? 0 : set_error(err, "%.120s: no memory for the tokenizer", path);
 }
 
-/* -z, or what the input holds, or the file beside it. A model without is converted too: run then needs -z. */
+/* -z, or what the input holds, or the file beside it. A model without is converted too: run then needs -z. But one
+ * whose tokenizer is not understood is not, unless that is asked for: who converts it wants to type text. */
 static int choose_tokenizer(llama_source *s, llama_error *err) {
+    if (arg.no_tokenizer) return free(s->tokenizer), s->tokenizer = NULL, s->tokenizer_size = 0, 0;
     if (arg.tokenizer) return load_tokenizer(s, arg.tokenizer, err);
+    if (*s->tokenizer_error.text)
+        return set_error(err, "%.200s (--no-tokenizer converts without)", s->tokenizer_error.text);
     char *beside = s->tokenizer || is_directory(arg.input) ? NULL : find_tokenizer();
     const int result = beside ? load_tokenizer(s, beside, err) : 0;
     free(beside);
@@ -161,6 +167,7 @@ static void print_report(const llama_source *s, const writer_report *r, double e
            f->n_layers, f->dim, f->hidden_dim, f->n_heads, f->n_kv_heads, f->head_dim, f->vocab_size, f->seq_len);
     printf("weights     %.4g million, classifier %s\n", (double)r->weights * 1e-6,
            f->shared_classifier ? "shared with the embedding" : "of its own");
+    if (*s->skipped) printf("skipped     %s\n", s->skipped);
     if (t) printf("tokenizer   %s, chat template %s\n", kind, template ? template : "none");
     else printf("tokenizer   none: run will need one after -z\n");
     printf("type        %s%s, %.2f bits a weight\n", arg.type ? arg.type : "q8", arg.type ? "" : " (the default)",
@@ -201,6 +208,7 @@ static void convert(int type) {
 int main(int argc, char **argv) {
     options_parse(&line, argc, argv);
     if (!arg.output) misuse(arg.input ? "no OUTPUT" : "no INPUT");
+    if (arg.tokenizer && arg.no_tokenizer) misuse("-z and --no-tokenizer");
     const int type = writer_type(arg.type ? arg.type : "q8");
     if (type < 0) misuse("--type %.40s: expected f32, bf16, q8 or q4", arg.type);
 #ifdef _OPENMP
