@@ -5,7 +5,9 @@
  * tensor ("@NAME TYPE DIMENSIONS"), which a test edits before they become bytes.
  */
 #include "../tokenizer.h"
+#include "../tools/formats/json.h"
 #include "../tools/formats/source.h"
+#include "../tools/formats/writer.h"
 #include "../tools/shared/numbers.h"
 #include "reference.c"
 #include "checkpoint.c"
@@ -278,10 +280,11 @@ static llama_source *open_edited(const char *edits) {
     return s;
 }
 
-/* The message, behind the file's name, with which an edited file is refused. */
+/* The message, behind the file's name, with which an edited file is refused, or its tokenizer. */
 static const char *refusal(const char *edits) {
     llama_source *s = open_edited(edits);
-    if (s) return s->close(s), "(opened)";
+    if (s) err = s->tokenizer_error, s->close(s);
+    if (!*err.text) return "(opened)";
     const size_t n = strlen(path);
     return strncmp(err.text, path, n) == 0 && strncmp(err.text + n, ": ", 2) == 0 ? err.text + n + 2 : "(no file name)";
 }
@@ -1391,6 +1394,88 @@ static void test_quantised(void) {
     }
 }
 
+/* ---- Models with golden values ---- */
+
+static int convert_rows(void *user, enum tensor tensor, int layer, int first, int count, float *out, llama_error *e) {
+    llama_source *s = user;
+    return s->rows(s, tensor, layer, first, count, out, e);
+}
+
+/* A GGUF file as a model of float32; *data is what it lies in. */
+static llama_model *load_converted(const char *from, void **data) {
+    size_t size;
+    llama_model *m = NULL;
+    llama_source *s = source_open_gguf(from, &err);
+    *data = NULL;
+    if (!s) return NULL;
+    const writer_input in = {.config = s->config,
+                             .rope_frequencies = s->rope_frequencies,
+                             .rope_amplitudes = s->rope_amplitudes,
+                             .type = writer_type("f32"),
+                             .rows = convert_rows,
+                             .user = s};
+    if (!writer_build(&in, data, &size, NULL, &err)) m = llama_load_memory(*data, size, NULL, &err);
+    s->close(s);
+    return m;
+}
+
+/* Perplexity of the ids of a golden object, and logits and greedy tokens behind them. */
+static void check_golden(const llama_model *m, const json_node *golden) {
+    int ids[1000], n = 0;
+    float logprobs[1000];
+    double sum = 0;
+    JSON_EACH(id, json_get(golden, "ids"))
+        if (n < 1000) ids[n++] = (int)id->number;
+    const json_node *greedy = json_get(golden, "greedy");
+    const llama_options options = {.n_ctx = n + (greedy ? (int)greedy->size : 0)}; /* longrope asks how long it is */
+    llama_context *c = llama_context_create(m, &options, &err);
+    if (CHECK(c && !llama_score(c, ids, n, logprobs, &err))) {
+        for (int i = 0; i < n - 1; i++) sum -= (double)logprobs[i];
+        const double want = json_get(golden, "perplexity")->number;
+        CHECK_NEAR(exp(sum / (n - 1)) / want, 1, 1e-5);
+        const float *logits = llama_logits(c);
+        JSON_EACH(id, json_get(golden, "last_logits")) CHECK_NEAR(logits[atoi(id->text)], id[1].number, 1e-4);
+        for (const json_node *id = greedy ? greedy + 1 : NULL; logits && id && id < greedy + greedy->skip; id++) {
+            int best = 0;
+            for (int i = 1; i < llama_get_config(m)->vocab_size; i++)
+                if (logits[i] > logits[best]) best = i;
+            CHECK(best == (int)id->number);
+            logits = llama_forward(c, &best, 1, &err);
+        }
+    }
+    llama_context_free(c);
+}
+
+static void test_families(void) {
+    static const char *const names[] = {"gemma2",    "gemma3",  "granite", "granite-untied", "internlm2", "llama-null",
+                                        "llama-v5",  "minicpm", "mixtral", "olmo2",          "phi3",      "phi3-4k",
+                                        "phi4-mini", "qwen2",   "qwen3",   "qwen2-yarn",     "qwen3_moe", "smollm3"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char name[80];
+        json_text golden = {0};
+        void *data = NULL;
+        snprintf(name, sizeof name, "families/%s/golden.json", names[i]);
+        if (!data_path(name) || json_load(&golden, data_path(name), &err)) {
+            SKIP(name, "no ../shared/data");
+            continue;
+        }
+        snprintf(name, sizeof name, "families/gguf/%s.gguf", names[i]);
+        TEST(name) {
+            err.text[0] = 0;
+            llama_model *m = load_converted(data_path(name), &data);
+            CHECK_TEXT(err.text, "");
+            if (CHECK(m)) {
+                const json_node *of_short = json_get(golden.nodes, "short");
+                check_golden(m, golden.nodes);
+                if (of_short) check_golden(m, of_short);
+            }
+            llama_free(m);
+            free(data);
+        }
+        json_free(&golden);
+    }
+}
+
 int main(void) {
     char own[64];
     snprintf(own, sizeof own, "%s", temporary_path());
@@ -1413,6 +1498,7 @@ int main(void) {
     test_mutations();
     test_stories260K();
     test_quantised();
+    test_families();
     remove(path);
     return test_end();
 }
