@@ -5,7 +5,9 @@
  * tensor ("@NAME TYPE DIMENSIONS"), which a test edits before they become bytes.
  */
 #include "../tokenizer.h"
+#include "../tools/formats/json.h"
 #include "../tools/formats/source.h"
+#include "../tools/formats/writer.h"
 #include "../tools/shared/numbers.h"
 #include "reference.c"
 #include "checkpoint.c"
@@ -56,7 +58,10 @@ static void put_value(bytes *b, const char *type, const char *text, size_t size)
     else put_number(b, *text == '-' ? 0 - strtoull(text + 1, NULL, 10) : strtoull(text, NULL, 10), atoi(type + 1) / 8);
 }
 
-/* "KEY TYPE VALUE"; an array is "KEY TYPE[] A|B", or TYPE[COUNT] with a count that need not be true. */
+static char architecture[40]; /* of the file under way */
+
+/* "KEY TYPE VALUE"; an array is "KEY TYPE[] A|B", or TYPE[COUNT] with a count that need not be true. A key that begins
+ * with a dot is one of the architecture. */
 static void put_metadata(bytes *b, const char *line) {
     static const char *const names[] = {"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
                                         "bool", "string", "array", "u64", "i64", "f64"};
@@ -68,7 +73,9 @@ static void put_metadata(bytes *b, const char *line) {
     if (array) *array++ = 0;
     uint64_t number = 0;
     while (strcmp(names[number], type)) number++;
-    put_string(b, key, strlen(key));
+    char full[120];
+    snprintf(full, sizeof full, "%s%s", *key == '.' ? architecture : "", key);
+    put_string(b, full, strlen(full));
     if (!array) {
         put_number(b, number, 4);
         put_value(b, type, value, strlen(value));
@@ -131,15 +138,18 @@ static void put_entry(bytes *table, bytes *data, const char *line) {
     for (int i = 0; i < n_dims; i++) put_number(table, ne[i], 8);
     put_number(table, (uint64_t)number, 4);
     put_number(table, data->n, 8);
-    put_weights(data, find_type(number), weights, (uint64_t)number);
-    if (!strcmp(name, "rope_freqs.weight")) data->p[data->n - 1] = 0x3F; /* 0.5 to 2 */
+    put_weights(data, find_type(number), weights, (uint64_t)number + !strcmp(name, "rope_factors_long.weight"));
+    for (size_t i = 0; !strncmp(name, "rope_", 5) && i < weights; i++)
+        data->p[data->n - 4 * i - 1] = 0x3F; /* 0.5 to 2 */
     put_padding(data, 64);
 }
 
 typedef struct {
-    char *lines[64];
+    char *lines[1000];
     int n;
 } recipe;
+
+static int layers = 2; /* of the files made */
 
 static size_t word(const char *line) { return strcspn(line, " "); }
 
@@ -155,18 +165,31 @@ static void recipe_remove(recipe *r, int i) {
     memmove(&r->lines[i], &r->lines[i + 1], (size_t)(--r->n - i) * sizeof *r->lines);
 }
 
+/* An edit of the recipe; "llama." at the start is that of any architecture. */
+static void recipe_edit_line(recipe *r, const char *edit, size_t size) {
+    const char *line = edit + (*edit == '-' || *edit == '+');
+    if (!strncmp(line, "llama.", 6)) line += 5;
+    const size_t n = size - (size_t)(line - edit), key = word(line) < n ? word(line) : n;
+    int i = 0;
+    while (i < r->n && (word(r->lines[i]) != key || memcmp(r->lines[i], line, key))) i++;
+    if (*edit != '+' && i < r->n) recipe_remove(r, i);
+    if (*edit != '-') recipe_add(r, line, n);
+}
+
 /* Edits are lines: "-NAME" removes, "+LINE" adds whatever is there; a plain line replaces the one of its name, or is
- * added. Those with "!" are for patch. */
+ * added. "blk.*." stands for all layers. Those with "!" are for patch. */
 static void recipe_edit(recipe *r, const char *edits) {
     for (size_t size; *edits; edits += size + (edits[size] != 0)) {
+        char line[200];
         size = strcspn(edits, "\n");
+        const char *star = strstr(edits, "blk.*.");
         if (*edits == '!') continue;
-        const char *line = edits + (*edits == '-' || *edits == '+');
-        const size_t n = size - (size_t)(line - edits), key = word(line) < n ? word(line) : n;
-        int i = 0;
-        while (i < r->n && (word(r->lines[i]) != key || memcmp(r->lines[i], line, key))) i++;
-        if (*edits != '+' && i < r->n) recipe_remove(r, i);
-        if (*edits != '-') recipe_add(r, line, n);
+        if (!star || star > edits + size) recipe_edit_line(r, edits, size);
+        for (int i = 0; star && star < edits + size && i < layers; i++) {
+            const int n = snprintf(line, sizeof line, "%.*sblk.%d%.*s", (int)(star - edits), edits, i,
+                                   (int)(edits + size - star) - 5, star + 5);
+            recipe_edit_line(r, line, (size_t)n);
+        }
     }
 }
 
@@ -187,7 +210,6 @@ static void patch(bytes *b, const char *edits) {
 
 static const char base[] = "general.architecture string llama\n"
                            "general.name string a name that nothing asks for\n"
-                           "llama.block_count u32 2\n"
                            "llama.embedding_length u32 8\n"
                            "llama.context_length u32 64\n"
                            "llama.feed_forward_length u32 12\n"
@@ -211,7 +233,9 @@ static bytes make_file(const char *edits) {
     recipe r = {.n = 0};
     char line[80];
     recipe_edit(&r, base);
-    for (int i = 0; i < 18; i++) {
+    snprintf(line, sizeof line, ".block_count u32 %d", layers);
+    recipe_edit(&r, line);
+    for (int i = 0; i < 9 * layers; i++) {
         int n = snprintf(line, sizeof line, "@blk.%d.%s.weight 0 %d", i / 9, layer[i % 9].name, layer[i % 9].cols);
         if (layer[i % 9].rows) snprintf(line + n, sizeof line - (size_t)n, " %d", layer[i % 9].rows);
         recipe_edit(&r, line);
@@ -220,6 +244,8 @@ static bytes make_file(const char *edits) {
 
     bytes b = {0}, table = {0}, data = {0};
     uint64_t n_tensors = 0;
+    snprintf(architecture, sizeof architecture, "llama");
+    for (int i = 0; i < r.n; i++) sscanf(r.lines[i], "general.architecture string %39s", architecture);
     for (int i = 0; i < r.n; i++)
         if (*r.lines[i] == '@') put_entry(&table, &data, r.lines[i]), n_tensors++;
     put(&b, "GGUF", 4);
@@ -254,10 +280,11 @@ static llama_source *open_edited(const char *edits) {
     return s;
 }
 
-/* The message, behind the file's name, with which an edited file is refused. */
+/* The message, behind the file's name, with which an edited file is refused, or its tokenizer. */
 static const char *refusal(const char *edits) {
     llama_source *s = open_edited(edits);
-    if (s) return s->close(s), "(opened)";
+    if (s) err = s->tokenizer_error, s->close(s);
+    if (!*err.text) return "(opened)";
     const size_t n = strlen(path);
     return strncmp(err.text, path, n) == 0 && strncmp(err.text + n, ": ", 2) == 0 ? err.text + n + 2 : "(no file name)";
 }
@@ -480,6 +507,387 @@ static void test_rope(void) {
         if (s) s->close(s);
         free(want.p);
     }
+    TEST("rope_freqs.weight holds nothing to divide by") {
+        bytes b = make_file("@rope_freqs.weight 0 1");
+        memset(b.p + b.n - 64, 0, 4); /* the last tensor, and padding */
+        CHECK(!open_bytes(&b) && strstr(err.text, "rope_freqs.weight: number 0 is 0, not positive and finite"));
+        free(b.p);
+    }
+#define ONE_HEAD "llama.attention.head_count u32 1\nllama.attention.head_count_kv u32 1\n@blk.*.attn_k.weight 0 8 8\n"
+#define YARN                                                                                                           \
+    ONE_HEAD "@blk.*.attn_v.weight 0 8 8\nllama.rope.scaling.type string yarn\nllama.rope.scaling.factor f32 4\n"
+    static const struct {
+        const char *edits;
+        double amplitude, divided[4];
+    } yarn[] = {
+        /* Pair log10(positions / 2 pi n) turns n times: 32 times pair -0.5, 1 time pair 1.01; of 6400 positions
+         * pairs 1.5 and 3.01; 0.001 times pair 4.01. Bounds are whole numbers outside of these, at least 0. */
+        {YARN, 1 + 0.1 * 1.3862943611, {1, 1 / 0.625, 4, 4}},
+        {YARN "llama.rope.scaling.attn_factor f32 0.5", 0.5 + 0.05 * 1.3862943611, {1, 1 / 0.625, 4, 4}},
+        {YARN "llama.rope.scaling.original_context_length u32 6400", 1 + 0.1 * 1.3862943611, {1, 1, 1 / 0.75, 1 / 0.5}},
+        {YARN "llama.rope.scaling.yarn_beta_slow f32 0.001", 1 + 0.1 * 1.3862943611, {1, 1 / 0.85, 1 / 0.7, 1 / 0.55}},
+    };
+    for (size_t i = 0; i < sizeof yarn / sizeof *yarn; i++)
+        TEST("YaRN") {
+            llama_source *s = open_edited(yarn[i].edits);
+            CHECK_TEXT(err.text, "");
+            for (int k = 0; s && k < 4; k++) {
+                CHECK_NEAR(s->rope_frequencies[k], pow(10, -k) / yarn[i].divided[k], 1e-7);
+                CHECK_NEAR(s->rope_amplitudes[k], yarn[i].amplitude, 1e-6);
+            }
+            if (s) s->close(s);
+        }
+}
+
+/* ---------------------------------------------------------------------------------------------------
+ * Architectures
+ * ------------------------------------------------------------------------------------------------- */
+
+/* Number i of every F32 tensor: all are made of the same random bytes. */
+static float stored(size_t i) {
+    static bytes b;
+    if (!b.n) put_weights(&b, 0, 4096, 0);
+    return (float)plain("F32", b.p + 4 * i, 0);
+}
+
+/* The same of rope_factors_short, or of rope_factors_long. */
+static double factor(int is_long, int i) {
+    unsigned char p[4];
+    bytes b = {0};
+    put_weights(&b, 0, (size_t)i + 1, (uint64_t)is_long);
+    memcpy(p, b.p + 4 * i, 4);
+    p[3] = 0x3F;
+    free(b.p);
+    return plain("F32", p, 0);
+}
+
+/* Whether a vector is, number by number, those of the file that order names. */
+static int vector_is(llama_source *s, enum tensor tensor, const int *order, int n) {
+    float out[64];
+    if (s->rows(s, tensor, 1, 0, 1, out, &err)) return printf("  got    %s\n", err.text), 0;
+    for (int i = 0; i < n; i++)
+        if (out[i] != stored((size_t)order[i])) return 0;
+    return 1;
+}
+
+/* The same of a matrix's rows; in two calls, the second of one row. */
+static int matrix_is(llama_source *s, enum tensor tensor, const int *order, int rows) {
+    float out[512];
+    int real_rows, cols;
+    tensor_shape(&s->config, tensor, 1, &real_rows, &cols);
+    if (real_rows != rows || s->rows(s, tensor, 1, 0, rows - 1, out, &err) ||
+        s->rows(s, tensor, 1, rows - 1, 1, out + (rows - 1) * cols, &err))
+        return printf("  got    %s, %d rows\n", err.text, real_rows), 0;
+    for (int i = 0; i < rows * cols; i++)
+        if (out[i] != stored((size_t)(order[i / cols] * cols + i % cols))) return 0;
+    return 1;
+}
+
+static const int in_order[64] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                                 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+
+/* Two heads of 4, kv heads one; halves of a head are interleaved. */
+#define TWO_HEADS "llama.attention.head_count u32 2\nllama.attention.head_count_kv u32 1\n"
+static const int turned[] = {0, 2, 1, 3, 4, 6, 5, 7};
+
+#define BIASES "@blk.*.attn_q.bias 0 8\n@blk.*.attn_k.bias 0 4\n@blk.*.attn_v.bias 0 4\n"
+
+static void test_biases(void) {
+    TEST("Qwen 2: biases, and heads in halves") {
+        llama_source *s = open_edited("general.architecture string qwen2\n" TWO_HEADS BIASES);
+        CHECK_TEXT(err.text, "");
+        if (CHECK(s)) {
+            CHECK_TEXT(s->config.architecture, "qwen2");
+            CHECK(s->config.extras == LLAMA_QKV_BIAS && !s->rope_amplitudes);
+            CHECK(vector_is(s, TENSOR_Q_BIAS, turned, 8) && vector_is(s, TENSOR_K_BIAS, turned, 4));
+            CHECK(vector_is(s, TENSOR_V_BIAS, in_order, 4));
+            CHECK(matrix_is(s, TENSOR_WQ, turned, 8) && matrix_is(s, TENSOR_WK, turned, 4));
+            CHECK(matrix_is(s, TENSOR_WV, in_order, 4) && matrix_is(s, TENSOR_WO, in_order, 8));
+            s->close(s);
+        }
+    }
+    TEST("Llama: biases if the file has them; heads as they are") {
+        llama_source *s = open_edited(TWO_HEADS BIASES "@blk.*.attn_output.bias 0 8");
+        CHECK_TEXT(err.text, "");
+        if (CHECK(s)) {
+            CHECK_TEXT(s->config.architecture, "llama");
+            CHECK(s->config.extras == (LLAMA_QKV_BIAS | LLAMA_O_BIAS));
+            CHECK(vector_is(s, TENSOR_Q_BIAS, in_order, 8) && vector_is(s, TENSOR_O_BIAS, in_order, 8));
+            CHECK(matrix_is(s, TENSOR_WQ, in_order, 8));
+            s->close(s);
+        }
+    }
+}
+
+static void test_head_norms(void) {
+    TEST("Qwen 3: norms of heads") {
+        llama_source *s = open_edited("general.architecture string qwen3\n" TWO_HEADS
+                                      "@blk.*.attn_q_norm.weight 0 4\n@blk.*.attn_k_norm.weight 0 4");
+        CHECK_TEXT(err.text, "");
+        if (CHECK(s)) {
+            CHECK(s->config.extras == LLAMA_HEAD_NORM);
+            CHECK(vector_is(s, TENSOR_Q_NORM, turned, 4) && vector_is(s, TENSOR_K_NORM, turned, 4));
+            CHECK(vector_is(s, TENSOR_ATTENTION_NORM, in_order, 8));
+            s->close(s);
+        }
+    }
+    TEST("OLMo 2: wide norms, norms behind and none before") {
+        llama_source *s = open_edited("general.architecture string olmo2\n" TWO_HEADS
+                                      "@blk.*.attn_q_norm.weight 0 8\n@blk.*.attn_k_norm.weight 0 4\n"
+                                      "@blk.*.post_attention_norm.weight 0 8\n@blk.*.post_ffw_norm.weight 0 8\n"
+                                      "-@blk.*.attn_norm.weight\n-@blk.*.ffn_norm.weight");
+        CHECK_TEXT(err.text, "");
+        if (CHECK(s)) {
+            CHECK(s->config.extras == (LLAMA_WIDE_NORM | LLAMA_POST_NORM | LLAMA_NO_PRE_NORM));
+            CHECK(vector_is(s, TENSOR_Q_NORM, turned, 8) && vector_is(s, TENSOR_K_NORM, turned, 4));
+            CHECK(vector_is(s, TENSOR_FFN_POST_NORM, in_order, 8));
+            s->close(s);
+        }
+    }
+}
+
+#define PHI3                                                                                                           \
+    "general.architecture string phi3\nllama.attention.head_count u32 1\nllama.attention.head_count_kv u32 1\n"        \
+    "-@blk.*.attn_q.weight\n-@blk.*.attn_k.weight\n-@blk.*.attn_v.weight\n-@blk.*.ffn_gate.weight\n"                   \
+    "@blk.*.attn_qkv.weight 0 8 24\n@blk.*.ffn_up.weight 0 8 24\n"
+
+static void test_phi3(void) {
+    TEST("Phi 3: fused tensors, part of a head, short and long factors, amplitude, window") {
+        static const int q[] = {0, 2, 1, 3, 4, 5, 6, 7}, k[] = {8, 10, 9, 11, 12, 13, 14, 15};
+        static const int other[] = {16, 17, 18, 19, 20, 21, 22, 23};
+        static const int up[] = {12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23};
+        llama_source *s = open_edited(PHI3 "llama.rope.dimension_count u32 4\n@rope_factors_long.weight 0 2\n"
+                                           "@rope_factors_short.weight 0 2\nllama.rope.scaling.attn_factor f32 1.25\n"
+                                           "llama.rope.scaling.original_context_length u32 16\n"
+                                           "llama.attention.sliding_window u32 20");
+        CHECK_TEXT(err.text, "");
+        if (CHECK(s)) {
+            const llama_config *c = &s->config;
+            CHECK(matrix_is(s, TENSOR_WQ, q, 8) && matrix_is(s, TENSOR_WK, k, 8) && matrix_is(s, TENSOR_WV, other, 8));
+            CHECK(matrix_is(s, TENSOR_W1, in_order, 12) && matrix_is(s, TENSOR_W3, up, 12));
+            CHECK(c->weight_bytes == 4 * (8 + 64 + 2 * (16 + 3 * 64 + 64 + 3 * 96)));
+            CHECK(c->extras == LLAMA_ROPE_AMPLITUDES && c->n_ropes == 0 && c->rope_short == 16);
+            CHECK(c->layers == s->kinds && c->layers[0].window == 20 && c->layers[1].window == 20);
+            for (int i = 0; i < 8; i++) {
+                const int pair = i % 4;
+                const double want = pair < 2 ? pow(10000, -2 * pair / 4.0) / factor(i / 4, pair) : 0;
+                CHECK_NEAR(s->rope_frequencies[i], want, 1e-7);
+                CHECK(s->rope_amplitudes[i] == (pair < 2 ? 1.25f : 1));
+            }
+            s->close(s);
+        }
+    }
+}
+
+static void test_experts(void) {
+#define EXPERTS                                                                                                        \
+    "llama.expert_count u32 3\nllama.expert_used_count u32 2\n-@blk.*.ffn_gate.weight\n-@blk.*.ffn_up.weight\n"        \
+    "-@blk.*.ffn_down.weight\n@blk.*.ffn_gate_inp.weight 0 8 3\n"
+#define OF_WIDTH_12                                                                                                    \
+    "@blk.*.ffn_gate_exps.weight 0 8 12 3\n@blk.*.ffn_up_exps.weight 0 8 12 3\n@blk.*.ffn_down_exps.weight 0 12 8 3\n"
+    TEST("Mixtral: a mixture in every layer") {
+        float row[12];
+        llama_source *s = open_edited(EXPERTS OF_WIDTH_12);
+        CHECK_TEXT(err.text, "");
+        if (CHECK(s)) {
+            const llama_config *c = &s->config;
+            CHECK(c->n_experts == 3 && c->n_experts_used == 2 && c->expert_dim == 12 && c->hidden_dim == 12);
+            CHECK(c->extras == LLAMA_RENORMALISE && c->layers[0].experts && c->layers[1].experts);
+            CHECK(c->weight_bytes == 4 * (8 + 64 + 2 * (16 + 64 + 32 + 32 + 64 + 24 + 2 * 3 * 96)));
+            CHECK_TEXT(c->weight_type, "F32");
+            CHECK(matrix_is(s, TENSOR_ROUTER, in_order, 3));
+            CHECK(!s->rows(s, TENSOR_W1, 1, 2 * 12 + 3, 1, row, &err) && row[5] == stored((2 * 12 + 3) * 8 + 5));
+            CHECK(!s->rows(s, TENSOR_W2, 1, 2 * 8 + 7, 1, row, &err) && row[11] == stored((2 * 8 + 7) * 12 + 11));
+            CHECK(s->rows(s, TENSOR_W2, 1, 24, 1, row, &err));
+            CHECK(strstr(err.text, "blk.1.ffn_down_exps.weight has no rows 24 + 1"));
+            s->close(s);
+        }
+    }
+    TEST("Qwen 3 MoE: experts of a width of their own; weights as the softmax has them") {
+        llama_source *s = open_edited("general.architecture string qwen3moe\n" TWO_HEADS
+                                      "@blk.*.attn_q_norm.weight 0 4\n@blk.*.attn_k_norm.weight 0 4\n" EXPERTS
+                                      "llama.expert_feed_forward_length u32 4\nllama.expert_weights_norm bool 0\n"
+                                      "llama.expert_gating_func u32 1\nllama.expert_weights_scale f32 1\n"
+                                      "@blk.*.ffn_gate_exps.weight 0 8 4 3\n@blk.*.ffn_up_exps.weight 0 8 4 3\n"
+                                      "@blk.*.ffn_down_exps.weight 0 4 8 3");
+        CHECK_TEXT(err.text, "");
+        if (CHECK(s)) {
+            CHECK(s->config.expert_dim == 4 && s->config.extras == LLAMA_HEAD_NORM);
+            s->close(s);
+        }
+    }
+}
+
+#define GEMMA TWO_HEADS "@blk.*.post_attention_norm.weight 0 8\n@blk.*.post_ffw_norm.weight 0 8\n-@output.weight\n"
+#define GEMMA2 "general.architecture string gemma2\n" GEMMA
+#define GEMMA3                                                                                                         \
+    "general.architecture string gemma3\n" GEMMA                                                                       \
+    "@blk.*.attn_q_norm.weight 0 4\n@blk.*.attn_k_norm.weight 0 4\nllama.rope.freq_base f32 50000\n"
+
+/* The layers that have a window, as bits; -1 if one has another, or another rotary table. */
+static int windows(const llama_source *s, int window, int has_table) {
+    int bits = 0;
+    for (int l = 0; l < s->config.n_layers; l++) {
+        const llama_layer_kind *k = &s->config.layers[l];
+        if (k->window && k->window != window) return -1;
+        if (k->rope != (has_table && k->window)) return -1;
+        if (k->window) bits |= 1 << l;
+    }
+    return bits;
+}
+
+static void test_gemma(void) {
+    layers = 7;
+    TEST("Gemma 2: what no key says") {
+        llama_source *s = open_edited(GEMMA2);
+        CHECK_TEXT(err.text, "");
+        if (CHECK(s)) {
+            const llama_config *c = &s->config;
+            CHECK(c->extras == (LLAMA_POST_NORM | LLAMA_GELU) && c->shared_classifier && c->n_ropes == 0);
+            CHECK(c->score_cap == 50 && c->logit_cap == 30 && c->attention_scale == 0);
+            CHECK_NEAR(c->embedding_scale, sqrt(8), 1e-6);
+            CHECK(windows(s, 4096, 0) == 0x55);
+            CHECK(matrix_is(s, TENSOR_WQ, turned, 8));
+            s->close(s);
+        }
+    }
+    TEST("Gemma 2: keys") {
+        llama_source *s = open_edited(GEMMA2 "llama.attn_logit_softcapping f32 5\nllama.final_logit_softcapping f32 0\n"
+                                             "llama.attention.sliding_window u32 9\n"
+                                             "llama.attention.sliding_window_pattern u32 3");
+        CHECK_TEXT(err.text, "");
+        if (CHECK(s)) {
+            CHECK(s->config.score_cap == 5 && s->config.logit_cap == 0 && windows(s, 9, 0) == 0x5B);
+            s->close(s);
+        }
+    }
+    TEST("Gemma 3: two rotations, the scaled one for layers without a window") {
+        llama_source *s = open_edited(GEMMA3 "llama.attention.sliding_window u32 12\n"
+                                             "llama.rope.scaling.type string linear\nllama.rope.scaling.factor f32 8");
+        CHECK_TEXT(err.text, "");
+        if (CHECK(s)) {
+            const llama_config *c = &s->config;
+            CHECK(c->extras == (LLAMA_POST_NORM | LLAMA_GELU | LLAMA_HEAD_NORM) && c->n_ropes == 2);
+            CHECK(c->score_cap == 0 && c->logit_cap == 0 && windows(s, 12, 1) == 0x5F);
+            CHECK_NEAR(s->rope_frequencies[0], 1 / 8.0, 1e-8);
+            CHECK_NEAR(s->rope_frequencies[1], pow(50000, -0.5) / 8, 1e-8);
+            CHECK_NEAR(s->rope_frequencies[2], 1, 1e-8);
+            CHECK_NEAR(s->rope_frequencies[3], 0.01, 1e-8);
+            s->close(s);
+        }
+    }
+    static const struct {
+        const char *edits;
+        int windows;
+        double second; /* frequency of the second table; 0: there is one table */
+    } cases[] = {
+        {"", 0, 0}, /* no window */
+        {"llama.attention.sliding_window u32 0", 0, 0},
+        {"llama.attention.sliding_window u32 12\nllama.attention.sliding_window_pattern u32 1", 0, 0},
+        {"llama.attention.sliding_window u32 12\nllama.attention.sliding_window_pattern u32 0", 0x7F, 0.01},
+        {"llama.attention.sliding_window u32 12\nllama.attention.sliding_window_pattern bool[] 1|0|0|1|1|0|1", 0x59,
+         0.01},
+        {"llama.attention.sliding_window u32 12\nllama.attention.sliding_window_pattern i32[] 0|0|0|0|0|0|1", 0x40,
+         0.01},
+        {"llama.attention.sliding_window u32 12\nllama.rope.freq_base_swa f32 400", 0x5F, 0.05},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        TEST("Gemma 3: windows") {
+            char edits[1000];
+            snprintf(edits, sizeof edits, GEMMA3 "%s", cases[i].edits);
+            llama_source *s = open_edited(edits);
+            CHECK_TEXT(err.text, "");
+            if (!CHECK(s)) continue;
+            CHECK(windows(s, 12, 1) == cases[i].windows && s->config.n_ropes == (cases[i].second > 0 ? 2 : 0));
+            if (cases[i].second > 0) CHECK_NEAR(s->rope_frequencies[3], cases[i].second, 1e-8);
+            s->close(s);
+        }
+    static const struct {
+        const char *edits;
+        int layers, dim_per_head; /* 0: q . k is divided by sqrt(head_dim), as usual */
+    } sizes[] = {{GEMMA2 "llama.attention.key_length u32 8\n@blk.*.attn_q.weight 0 8 16\n@blk.*.attn_k.weight 0 8 8\n"
+                         "@blk.*.attn_v.weight 0 8 8\n@blk.*.attn_output.weight 0 16 8",
+                  46, 4},
+                 {GEMMA3, 62, 4},
+                 {GEMMA3, 46, 0},
+                 {GEMMA2, 62, 0}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        TEST("the largest Gemma divides scores by another root") {
+            layers = sizes[i].layers;
+            llama_source *s = open_edited(sizes[i].edits);
+            CHECK_TEXT(err.text, "");
+            const int d = sizes[i].dim_per_head;
+            if (s) CHECK_NEAR(s->config.attention_scale, d ? 1 / sqrt(d) : 0, 1e-7);
+            if (s) s->close(s);
+        }
+    layers = 2;
+}
+
+static void test_scales(void) {
+    TEST("Granite: scales move to where they cost nothing") {
+        llama_source *s = open_edited("general.architecture string granite\n" TWO_HEADS
+                                      "llama.embedding_scale f32 12\nllama.residual_scale f32 0.25\n"
+                                      "llama.logit_scale f32 8\nllama.attention.scale f32 0.125");
+        CHECK_TEXT(err.text, "");
+        if (CHECK(s)) {
+            const llama_config *c = &s->config;
+            CHECK(c->embedding_scale == 48 && c->attention_scale == 0.125f);
+            CHECK_NEAR(c->norm_eps, 0.016, 1e-8);
+            CHECK(value_at(s, TENSOR_FINAL_NORM, 0, 0, 3) == stored(3) / 8);
+            CHECK(value_at(s, TENSOR_ATTENTION_NORM, 1, 0, 3) == stored(3));
+            CHECK(matrix_is(s, TENSOR_WQ, in_order, 8));
+            s->close(s);
+        }
+    }
+    TEST("Granite without scales is a Llama") {
+        llama_source *s = open_edited("general.architecture string granite");
+        CHECK(s && s->config.embedding_scale == 1 && s->config.norm_eps == 0.001f && s->config.attention_scale == 0);
+        CHECK(s && value_at(s, TENSOR_FINAL_NORM, 0, 0, 3) == stored(3));
+        if (s) s->close(s);
+    }
+    TEST("MiniCPM: scales of older files") {
+        llama_source *s = open_edited("general.architecture string minicpm");
+        CHECK_TEXT(err.text, "");
+        if (CHECK(s)) {
+            CHECK_NEAR(s->config.embedding_scale, 12 * sqrt(2) / 1.4, 1e-5);
+            CHECK_NEAR(s->config.norm_eps, 0.001 * 2 / (1.4 * 1.4), 1e-9);
+            CHECK_NEAR(value_at(s, TENSOR_FINAL_NORM, 0, 0, 3), (double)stored(3) * 256 / 8, 1e-4);
+            s->close(s);
+        }
+    }
+    TEST("MiniCPM: scales by keys") {
+        llama_source *s = open_edited("general.architecture string minicpm\nllama.embedding_scale f32 6\n"
+                                      "llama.residual_scale f32 0.5\nllama.logit_scale f32 4");
+        CHECK(s && s->config.embedding_scale == 12 && value_at(s, TENSOR_FINAL_NORM, 0, 0, 3) == stored(3) / 4);
+        if (s) s->close(s);
+    }
+}
+
+static void test_layers(void) {
+    layers = 9;
+    TEST("SmolLM 3: every fourth layer does not rotate") {
+        llama_source *s = open_edited("general.architecture string smollm3\n" TWO_HEADS
+                                      "llama.rope.scaling.type string yarn\nllama.rope.scaling.factor f32 4");
+        CHECK_TEXT(err.text, "");
+        if (CHECK(s)) {
+            CHECK(s->config.n_ropes == 2 && s->config.extras == LLAMA_ROPE_AMPLITUDES);
+            for (int l = 0; l < 9; l++) CHECK(s->config.layers[l].rope == (l == 3 || l == 7));
+            CHECK(s->rope_frequencies[0] == 1 && s->rope_frequencies[2] == 0 && s->rope_frequencies[3] == 0);
+            CHECK(s->rope_amplitudes[0] > 1 && s->rope_amplitudes[2] == 1 && s->rope_amplitudes[3] == 1);
+            s->close(s);
+        }
+    }
+    layers = 2;
+    TEST("Mistral: a window in every layer") {
+        llama_source *s = open_edited("llama.attention.sliding_window u32 7");
+        CHECK(s && windows(s, 7, 0) == 3 && s->config.extras == 0 && s->config.n_ropes == 0);
+        if (s) s->close(s);
+    }
+    TEST("InternLM 2") {
+        llama_source *s = open_edited("general.architecture string internlm2");
+        CHECK(s && s->config.extras == 0 && matrix_is(s, TENSOR_WQ, in_order, 8));
+        if (s) s->close(s);
+    }
 }
 
 /* --- Tokenizers --- */
@@ -650,11 +1058,11 @@ static const struct {
     {"general.alignment u32[] 32", "general.alignment is an array of u32, not an integer"},
     /* required metadata, and its types and values */
     {"-general.architecture", "general.architecture is missing"},
-    {"general.architecture string falcon", "general.architecture is \"falcon\", not llama"},
+    {"general.architecture string falcon", "general.architecture is \"falcon\", none of llama, qwen2, "},
     {"general.architecture u32 5", "general.architecture is a value of type u32, not a string"},
     {"-llama.block_count", "llama.block_count is missing"},
-    {"llama.block_count u32 0", "llama.block_count is 0, not 1..2147483647"},
-    {"llama.block_count u32 2147483647", "number of tensors is 21, but llama.block_count 2147483647 needs 19327352825"},
+    {"llama.block_count u32 0", "llama.block_count is 0, not 1..16777216"},
+    {"llama.block_count u32 16777216", "number of tensors is 21, but llama.block_count 16777216 needs 150994946"},
     {"llama.block_count u32[] 2", "llama.block_count is an array of u32, not an integer"},
     {"-llama.embedding_length", "llama.embedding_length is missing"},
     {"llama.embedding_length u64 18446744073709551615", "llama.embedding_length is 18446744073709551616, not 1.."},
@@ -670,52 +1078,116 @@ static const struct {
     {"llama.attention.head_count u32 3", "llama.attention.head_count 3 is no multiple of head_count_kv 2"},
     {"llama.attention.head_count u32 6", "llama.embedding_length 8 is no multiple of head_count 6, and there is no"},
     {"llama.attention.head_count_kv u32[] 2|1", "llama.attention.head_count_kv is 2 in layer 0, 1 in layer 1"},
-    {"llama.attention.key_length u32 1000000000", "head_count 4 is too much for heads of 1000000000"},
+    {"llama.attention.key_length u32 100000000", "head_count 4 is too much for heads of 100000000"},
     {"llama.attention.head_count u32 8", "llama.attention.key_length is 1, an odd number"},
     {"llama.attention.key_length u32 3", "llama.attention.key_length is 3, an odd number"},
     {"llama.attention.value_length u32 4", "llama.attention.value_length is 4, but heads have 2"},
-    {"llama.rope.dimension_count u32 4", "llama.rope.dimension_count is 4, but heads have 2"},
+    {"llama.rope.dimension_count u32 4", "llama.rope.dimension_count is 4, not an even number up to 2"},
     {"-llama.attention.layer_norm_rms_epsilon", "llama.attention.layer_norm_rms_epsilon is missing"},
     {"llama.attention.layer_norm_rms_epsilon f32 nan", "llama.attention.layer_norm_rms_epsilon is "},
     {"llama.attention.layer_norm_rms_epsilon f64 1e300", "llama.attention.layer_norm_rms_epsilon is inf, not positive"},
     {"llama.attention.layer_norm_rms_epsilon u32 1", "layer_norm_rms_epsilon is a value of type u32, not a float"},
     {"llama.rope.freq_base f32 -1", "llama.rope.freq_base is -1, not positive and finite"},
-    {"llama.rope.scaling.type string yarn", "llama.rope.scaling.type is \"yarn\", not none or linear"},
-    {"llama.rope.scaling.type string longrope", "llama.rope.scaling.type is \"longrope\", not none or linear"},
+    {"llama.rope.scaling.type string yarn", "llama.rope.scaling.factor is missing"},
+    {"llama.rope.scaling.type string longrope", "rope_factors_long.weight is missing"},
+    {"llama.rope.scaling.type string ntk", "llama.rope.scaling.type is \"ntk\", not none, linear, yarn or longrope"},
     {"llama.rope.freq_base f32 1e-40\nllama.attention.head_count u32 2\nllama.attention.head_count_kv u32 1\n"
      "llama.rope.scale_linear f32 1e-30",
-     "rotary frequency 1 is inf: base 9.99995e-41, divided by 1e-30 and by 1"},
+     "rotary frequency 1 is inf: base 9.99995e-41, factor 1e-30"},
     {"llama.rope.scaling.factor f32 0", "llama.rope.scaling.factor is 0, not positive and finite"},
     /* models of another kind */
-    {"llama.expert_count u32 8", "llama.expert_count is 8, which is not supported"},
     {"llama.attention.causal bool 0", "llama.attention.causal is 0, which is not supported"},
     {"llama.logit_scale f32 0.5", "llama.logit_scale is 0.5, which is not supported"},
     {"llama.logit_scale string x", "llama.logit_scale is a value of type string, not a number"},
     {"split.count u16 3", "split.count is 3, which is not supported"},
-    {"@blk.0.attn_q.bias 0 8", "tensor 21, blk.0.attn_q.bias, is none of a Llama with 2 layers"},
-    {"@blk.1.ffn_gate_inp.weight 0 8 4", "blk.1.ffn_gate_inp.weight, is none of a Llama"},
-    {"@blk.2.ffn_up.weight 0 8 12", "blk.2.ffn_up.weight, is none of a Llama"},
-    {"@blk.01.ffn_up.weight 0 8 12", "blk.01.ffn_up.weight, is none of a Llama"},
-    {"@blk..ffn_up.weight 0 8 12", "blk..ffn_up.weight, is none of a Llama"},
-    {"@blk.1.output.weight 0 8 12", "blk.1.output.weight, is none of a Llama"},
-    {"@blk.99999999999.ffn_up.weight 0 8 12", "blk.99999999999.ffn_up.weight, is none of a Llama"},
-    {"@attn_q.weight 0 8 12", "attn_q.weight, is none of a Llama"},
+    {"@blk.0.attn_q_norm.weight 0 2", "blk.0.attn_q_norm.weight is none of architecture llama with 2 layers"},
+    {"@blk.1.ffn_gate_inp.weight 0 8 4", "blk.1.ffn_gate_inp.weight is none of architecture llama"},
+    {"@blk.2.ffn_up.weight 0 8 12", "blk.2.ffn_up.weight, is none of architecture llama"},
+    {"@blk.01.ffn_up.weight 0 8 12", "blk.01.ffn_up.weight, is none of architecture llama"},
+    {"@blk..ffn_up.weight 0 8 12", "blk..ffn_up.weight, is none of architecture llama"},
+    {"@blk.1.output.weight 0 8 12", "blk.1.output.weight, is none of architecture llama"},
+    {"@blk.99999999999.ffn_up.weight 0 8 12", "blk.99999999999.ffn_up.weight, is none of architecture llama"},
+    {"@attn_q.weight 0 8 12", "attn_q.weight, is none of architecture llama"},
+    /* what another architecture has */
+    {"general.architecture string qwen2", "number of tensors is 21, but qwen2.block_count 2 needs 26"},
+    {"general.architecture string phi3", "blk.0.attn_q.weight is none of architecture phi3"},
+    {"@blk.0.attn_q.bias 0 8", "blk.0.attn_k.bias is missing"},
+    {"@blk.1.attn_q.bias 0 8", "blk.1.attn_q.bias is none of architecture llama with 2 layers"},
+    {"@blk.1.attn_output.bias 0 8", "blk.1.attn_output.bias is none of architecture llama with 2 layers"},
+    {"general.architecture string internlm2\n@blk.*.attn_output.bias 0 8",
+     "blk.0.attn_output.bias is none of architecture internlm2"},
+    {"@blk.0.post_ffw_norm.weight 0 8", "blk.0.post_ffw_norm.weight is none of architecture llama"},
+    {"@blk.0.attn_qkv.weight 0 8 16", "blk.0.attn_qkv.weight is none of architecture llama"},
+    {PHI3 "@blk.1.attn_qkv.weight 0 8 25", "blk.1.attn_qkv.weight is 25 rows of 8, not 24 of 8"},
+    {PHI3 "@blk.1.ffn_up.weight 0 8 12", "blk.1.ffn_up.weight is 12 rows of 8, not 24 of 8"},
+    {PHI3 "@blk.1.attn_q.weight 0 8 8", "blk.1.attn_q.weight is none of architecture phi3"},
+    {PHI3 "-@blk.1.attn_qkv.weight", "blk.1.attn_qkv.weight is missing"},
+    {"@blk.0.attn_norm.bias 0 8", "tensor 21, blk.0.attn_norm.bias, is none of architecture llama"},
+    {"llama.attention.scale f32 0.5", "llama.attention.scale is 0.5, which is not supported"},
+    {"llama.embedding_scale f32 12", "llama.embedding_scale is 12, which is not supported"},
+    {"llama.attn_logit_softcapping f32 50", "llama.attn_logit_softcapping is 50, which is not supported"},
+    {"llama.attention.sliding_window_pattern u32 2", "llama.attention.sliding_window_pattern is 2, which is not"},
+    {"llama.attention.temperature_scale f32 0.1", "llama.attention.temperature_scale is 0.1, which is not supported"},
+    {"llama.expert_shared_count u32 1", "llama.expert_shared_count is 1, which is not supported"},
+    {"llama.rope.dimension_sections i32[] 1|1", "llama.rope.dimension_sections is an array of i32, not a number"},
+    {"llama.rope.freq_base_swa f32 100", "llama.rope.freq_base_swa is 100, which is not supported"},
+    {"llama.rope.scaling.yarn_ext_factor f32 0.5", "llama.rope.scaling.yarn_ext_factor is 0.5, which is not supported"},
+    {"general.architecture string internlm2\nllama.expert_count u32 4", "internlm2.expert_count is 4, which is not"},
+    {"general.architecture string internlm2\nllama.attention.sliding_window u32 4",
+     "internlm2.attention.sliding_window is 4, which is not supported"},
+    {"general.architecture string granite\nllama.rope.scaling.finetuned bool 0",
+     "granite.rope.scaling.finetuned is 0, which is not supported"},
+    {"general.architecture string internlm2\n@rope_freqs.weight 0 1",
+     "rope_freqs.weight is none of architecture internlm2"},
+    /* values of what is supported */
+    {"llama.expert_count u32 4", "llama.expert_used_count is missing"},
+    {"llama.expert_count u32 65536", "llama.expert_count is 65536, not 0..65535"},
+    {"llama.expert_count u32 4\nllama.expert_used_count u32 5", "llama.expert_used_count is 5, not 1..4"},
+    {"llama.expert_count u32 65535\nllama.expert_used_count u32 5\nllama.feed_forward_length u32 5000",
+     "llama.expert_count 65535 is too much for experts of 5000 x 8"},
+    {EXPERTS OF_WIDTH_12 "@blk.0.ffn_gate_exps.weight 0 8 12 4", "blk.0.ffn_gate_exps.weight is of 4 experts, not 3"},
+    {EXPERTS OF_WIDTH_12 "@blk.0.ffn_gate_exps.weight 0 8 36",
+     "blk.0.ffn_gate_exps.weight is 36 rows of 8, not 12 of 8"},
+    {EXPERTS OF_WIDTH_12 "@blk.0.ffn_gate_inp.weight 0 8 4", "blk.0.ffn_gate_inp.weight is 4 rows of 8, not 3 of 8"},
+    {EXPERTS OF_WIDTH_12 "@blk.0.ffn_gate.weight 0 8 12", "blk.0.ffn_gate.weight is none of architecture llama"},
+    {EXPERTS OF_WIDTH_12 "@blk.0.ffn_gate_exps.weight 0 8 12 65536", "dimension 2 is 65536, not 1..65535"},
+    {"@blk.0.ffn_gate.weight 0 8 12 3", "blk.0.ffn_gate.weight: dimension 2 is 3, not 1..1"},
+    {"llama.rope.dimension_count u32 1", "llama.rope.dimension_count is 1, not an even number up to 2"},
+    {"general.architecture string granite\nllama.residual_scale f32 0.01",
+     "granite.residual_scale is 0.01, too small for layer_norm_rms_epsilon 0.001"},
+    {"general.architecture string granite\nllama.residual_scale f32 0.1\nllama.embedding_scale f32 1e38",
+     "granite.embedding_scale is too large for residual_scale 0.1"},
+    {"general.architecture string granite\nllama.logit_scale f32 0",
+     "granite.logit_scale is 0, not positive and finite"},
+    {GEMMA2 "llama.attn_logit_softcapping f32 -1", "gemma2.attn_logit_softcapping is -1, not positive and finite"},
+    {GEMMA2 "llama.attn_logit_softcapping u32 5", "gemma2.attn_logit_softcapping is a value of type u32, not a float"},
+    {GEMMA2 "llama.attention.sliding_window_pattern f32[] 1|0", "is an array of f32, not integers or bools"},
+    {GEMMA2 "llama.attention.sliding_window_pattern u32[] 1", "sliding_window_pattern has 1 elements for 2 layers"},
+    {GEMMA2 "llama.attention.sliding_window_pattern i32 -1", "sliding_window_pattern is -1, not 0..268435456"},
+    {GEMMA3 "-llama.rope.freq_base", "gemma3.rope.freq_base is missing"},
+    {"@rope_factors_long.weight 0 1", "rope_factors_short.weight is missing"},
+    {"@rope_factors_short.weight 0 1", "rope_factors_long.weight is missing"},
+    {"@rope_factors_short.weight 0 1\n@rope_factors_long.weight 0 1\n@rope_freqs.weight 0 1",
+     "rope_freqs.weight beside rope_factors_long.weight is not supported"},
+    {"@rope_factors_short.weight 0 1\n@rope_factors_long.weight 0 1\nllama.rope.scaling.factor f32 4",
+     "llama.rope.scaling.factor is 4 beside rope_factors_long.weight, which is not supported"},
+    {"llama.rope.scaling.attn_factor f32 0", "llama.rope.scaling.attn_factor is 0, not positive and finite"},
     /* tensors; behind a name stand u32 dimensions, u64 each, u32 type, u64 offset */
     {"+@output_norm.weight 0 8", "output_norm.weight is there twice"},
     {"-@token_embd.weight", "token_embd.weight is missing"},
     {"-@blk.1.ffn_up.weight", "blk.1.ffn_up.weight is missing"},
     {"!token_embd.weight -8 8 65", "tensor 0: a name of 65 bytes, more than 64"},
     {"!token_embd.weight -8 8 1152921504606846976", "tensor 0: 1152921504606846976 bytes at byte"},
-    {"!token_embd.weight 5 1 0", "tensor 0, token, is none of a Llama"},
+    {"!token_embd.weight 5 1 0", "tensor 0, token, is none of architecture llama"},
     {"!token_embd.weight 17 4 0", "token_embd.weight: 0 dimensions, not 1..4"},
     {"!token_embd.weight 17 4 5", "token_embd.weight: 5 dimensions, not 1..4"},
     {"!token_embd.weight 21 8 0", "token_embd.weight: dimension 0 is 0, not 1..2147483647"},
     {"!token_embd.weight 29 8 0", "token_embd.weight: dimension 1 is 0, not 1..2147483647"},
     {"!token_embd.weight 29 8 1152921504606846976", "token_embd.weight: dimension 1 is 1152921504606846976, not 1.."},
     {"!token_embd.weight 29 8 2147483647", "token_embd.weight: 68719476704 bytes at"},
-    {"llama.embedding_length u32 2147483647\nllama.attention.key_length u32 2\n!token_embd.weight 21 8 2147483647\n"
+    {"llama.embedding_length u32 268435456\nllama.attention.key_length u32 2\n!token_embd.weight 21 8 268435456\n"
      "!token_embd.weight 29 8 2147483647",
-     "token_embd.weight: 18446744056529682436 bytes at"},
+     "token_embd.weight: 2305843008139952128 bytes at"},
     {"!token_embd.weight 37 4 99", "token_embd.weight: unknown weight type 99"},
     {"!token_embd.weight 37 4 4", "token_embd.weight: unknown weight type 4"},
     {"!token_embd.weight 37 4 16", "token_embd.weight: weight type IQ2_XXS is not supported"},
@@ -786,7 +1258,7 @@ static int read_all(const bytes *b, float *out) {
     llama_source *s = open_bytes(b);
     if (!s) return 0;
     for (int layer = 0; layer < 2; layer++)
-        for (int t = TENSOR_ATTENTION_NORM; t <= TENSOR_W3; t++) s->rows(s, (enum tensor)t, layer, 0, 1, out, &err);
+        for (int t = TENSOR_ATTENTION_NORM; t < TENSORS; t++) s->rows(s, (enum tensor)t, layer, 0, 1, out, &err);
     s->close(s);
     return 1;
 }
@@ -805,32 +1277,47 @@ static void test_damage(void) {
         b.n = whole;
         CHECK(read_all(&b, out));
     }
-    TEST("mutations") {
-        uint64_t random = 1;
-        unsigned char *good = xmalloc(b.n);
-        int opened = 0;
-        memcpy(good, b.p, b.n);
-        for (int i = 0; i < 2000; i++) {
-            for (int k = random_int(&random, 1, 3); k--;)
-                b.p[random_int(&random, 0, (int)head)] = (unsigned char)(random_next(&random) & (k ? 255 : 3));
-            opened += read_all(&b, out);
-            memcpy(b.p, good, b.n);
-        }
-        CHECK(opened > 0 && opened < 2000);
-        free(good);
-    }
     free(b.p);
+}
+
+static void test_mutations(void) {
+    static const char *const edits[] = {
+        "@rope_freqs.weight 0 1",
+        PHI3 "llama.rope.dimension_count u32 4\n@rope_factors_long.weight 0 2\n@rope_factors_short.weight 0 2",
+        GEMMA3 "llama.attention.sliding_window u32 12\nllama.attention.sliding_window_pattern bool[] 1|0",
+        EXPERTS OF_WIDTH_12 TWO_HEADS BIASES "llama.rope.scaling.type string yarn\nllama.rope.scaling.factor f32 2",
+    };
+    for (size_t e = 0; e < sizeof edits / sizeof *edits; e++)
+        TEST("mutations") {
+            bytes b = make_file(edits[e]);
+            const int head = (int)b.n - 4000; /* all of it, and some of the data */
+            uint64_t random = e + 1;
+            unsigned char *good = xmalloc(b.n);
+            float out[64];
+            int opened = 0;
+            memcpy(good, b.p, b.n);
+            CHECK(read_all(&b, out));
+            for (int i = 0; i < 1000; i++) {
+                for (int k = random_int(&random, 1, 3); k--;)
+                    b.p[random_int(&random, 0, head)] = (unsigned char)(random_next(&random) & (k ? 255 : 3));
+                opened += read_all(&b, out);
+                memcpy(b.p, good, b.n);
+            }
+            CHECK(opened > 0 && opened < 1000);
+            free(good);
+            free(b.p);
+        }
 }
 
 /* ---------------------------------------------------------------------------------------------------
  * Real files
  * ------------------------------------------------------------------------------------------------- */
 
-/* All of a tensor, a few rows at a time; NULL if they cannot be had. */
+/* All of a tensor, a few rows at a time; NULL if they cannot be had, or if there are none. */
 static float *tensor(llama_source *s, int which, int layer, size_t *n) {
     int rows = 0, cols = 0;
     tensor_shape(&s->config, (enum tensor)which, 0, &rows, &cols);
-    float *out = xmalloc((*n = (size_t)rows * (size_t)cols) * sizeof *out);
+    float *out = (*n = (size_t)rows * (size_t)cols) ? xmalloc(*n * sizeof *out) : NULL;
     for (int first = 0; first < rows; first += 7)
         if (s->rows(s, (enum tensor)which, layer, first, rows - first < 7 ? rows - first : 7,
                     out + (size_t)first * (size_t)cols, &err))
@@ -878,7 +1365,7 @@ static void test_stories260K(void) {
 
 static void test_quantised(void) {
     static const char *const names[] = {"F16", "Q8_0", "Q6_K", "Q4_K_M", "Q4_0"};
-    double first[512];
+    double first[8 * TENSORS];
     for (int i = 0; i < 5; i++) {
         char name[60];
         snprintf(name, sizeof name, "gguf/random256-%s.gguf", names[i]);
@@ -891,18 +1378,101 @@ static void test_quantised(void) {
             llama_source *s = source_open_gguf(found, &err);
             CHECK_TEXT(s ? "" : err.text, "");
             for (int layer = 0; s && layer < s->config.n_layers; layer++)
-                for (int t = 0; t <= TENSOR_W3; t++) {
+                for (int t = TENSOR_FINAL_NORM; t < TENSORS && layer < 8; t++) {
                     size_t n;
                     float *got = tensor(s, t, layer, &n);
                     double sum = 0;
                     for (size_t k = 0; got && k < n; k++) sum += (double)got[k] * (double)got[k];
-                    const int slot = layer * 16 + t;
+                    const int slot = layer * TENSORS + t;
+                    if (n == 0) continue;
                     if (i == 0) first[slot] = sum;
                     CHECK(got && fabs(sum - first[slot]) < 0.02 * first[slot]);
                     free(got);
                 }
             if (s) s->close(s);
         }
+    }
+}
+
+/* ---- Models with golden values ---- */
+
+static int convert_rows(void *user, enum tensor tensor, int layer, int first, int count, float *out, llama_error *e) {
+    llama_source *s = user;
+    return s->rows(s, tensor, layer, first, count, out, e);
+}
+
+/* A GGUF file as a model of float32; *data is what it lies in. */
+static llama_model *load_converted(const char *from, void **data) {
+    size_t size;
+    llama_model *m = NULL;
+    llama_source *s = source_open_gguf(from, &err);
+    *data = NULL;
+    if (!s) return NULL;
+    const writer_input in = {.config = s->config,
+                             .rope_frequencies = s->rope_frequencies,
+                             .rope_amplitudes = s->rope_amplitudes,
+                             .type = writer_type("f32"),
+                             .rows = convert_rows,
+                             .user = s};
+    if (!writer_build(&in, data, &size, NULL, &err)) m = llama_load_memory(*data, size, NULL, &err);
+    s->close(s);
+    return m;
+}
+
+/* Perplexity of the ids of a golden object, and logits and greedy tokens behind them. */
+static void check_golden(const llama_model *m, const json_node *golden) {
+    int ids[1000], n = 0;
+    float logprobs[1000];
+    double sum = 0;
+    JSON_EACH(id, json_get(golden, "ids"))
+        if (n < 1000) ids[n++] = (int)id->number;
+    const json_node *greedy = json_get(golden, "greedy");
+    const llama_options options = {.n_ctx = n + (greedy ? (int)greedy->size : 0)}; /* longrope asks how long it is */
+    llama_context *c = llama_context_create(m, &options, &err);
+    if (CHECK(c && !llama_score(c, ids, n, logprobs, &err))) {
+        for (int i = 0; i < n - 1; i++) sum -= (double)logprobs[i];
+        const double want = json_get(golden, "perplexity")->number;
+        CHECK_NEAR(exp(sum / (n - 1)) / want, 1, 1e-5);
+        const float *logits = llama_logits(c);
+        JSON_EACH(id, json_get(golden, "last_logits")) CHECK_NEAR(logits[atoi(id->text)], id[1].number, 1e-4);
+        for (const json_node *id = greedy ? greedy + 1 : NULL; logits && id && id < greedy + greedy->skip; id++) {
+            int best = 0;
+            for (int i = 1; i < llama_get_config(m)->vocab_size; i++)
+                if (logits[i] > logits[best]) best = i;
+            CHECK(best == (int)id->number);
+            logits = llama_forward(c, &best, 1, &err);
+        }
+    }
+    llama_context_free(c);
+}
+
+static void test_families(void) {
+    static const char *const names[] = {"gemma2",    "gemma3",  "granite", "granite-untied", "internlm2", "llama-null",
+                                        "llama-v5",  "minicpm", "mixtral", "olmo2",          "phi3",      "phi3-4k",
+                                        "phi4-mini", "qwen2",   "qwen3",   "qwen2-yarn",     "qwen3_moe", "smollm3"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char name[80];
+        json_text golden = {0};
+        void *data = NULL;
+        snprintf(name, sizeof name, "families/%s/golden.json", names[i]);
+        if (!data_path(name) || json_load(&golden, data_path(name), &err)) {
+            SKIP(name, "no ../shared/data");
+            continue;
+        }
+        snprintf(name, sizeof name, "families/gguf/%s.gguf", names[i]);
+        TEST(name) {
+            err.text[0] = 0;
+            llama_model *m = load_converted(data_path(name), &data);
+            CHECK_TEXT(err.text, "");
+            if (CHECK(m)) {
+                const json_node *of_short = json_get(golden.nodes, "short");
+                check_golden(m, golden.nodes);
+                if (of_short) check_golden(m, of_short);
+            }
+            llama_free(m);
+            free(data);
+        }
+        json_free(&golden);
     }
 }
 
@@ -913,13 +1483,22 @@ int main(void) {
     test_types();
     test_config();
     test_rope();
+    test_biases();
+    test_head_norms();
+    test_phi3();
+    test_experts();
+    test_gemma();
+    test_scales();
+    test_layers();
     test_sentencepiece();
     test_byte_level();
     test_templates();
     test_refused();
     test_damage();
+    test_mutations();
     test_stories260K();
     test_quantised();
+    test_families();
     remove(path);
     return test_end();
 }

@@ -209,7 +209,7 @@ static int gguf_read_sizes(gguf *g) {
     c->n_kv_heads = c->n_heads;
     c->rope_theta = 10000;
     return gguf_layers_int(h, ".attention.head_count_kv", c->n_layers, GGUF_MAX_SIZE, 0, &c->n_kv_heads) &&
-           gguf_float(h, ".rope.freq_base", 0, &c->rope_theta);
+           gguf_float(h, ".rope.freq_base", g->architecture->features & GGUF_LOCAL, &c->rope_theta);
 }
 
 static int gguf_read_heads(gguf *g) {
@@ -268,9 +268,10 @@ static int gguf_divide_stream(gguf *g, float r) {
                          g->head.architecture, (double)r, (double)c->norm_eps);
     c->norm_eps = (float)eps;
     c->embedding_scale = (float)((double)c->embedding_scale / (double)r);
-    return isfinite(c->embedding_scale)
-               ? 1
-               : gguf_fail(&g->head, "%s.embedding_scale is too large for residual_scale", g->head.architecture);
+    if (!isfinite(c->embedding_scale))
+        return gguf_fail(&g->head, "%s.embedding_scale is too large for residual_scale %g", g->head.architecture,
+                         (double)r);
+    return 1;
 }
 
 static int gguf_read_scales(gguf *g) {
@@ -477,8 +478,8 @@ static int gguf_take_tensor(gguf *g, uint64_t i) {
     snprintf(h->what, sizeof h->what, "%s", name);
     const size_t slot = strlen(name) == s.size ? gguf_find_slot(g, name) : g->n_tensors;
     if (slot == g->n_tensors)
-        return gguf_fail(h, "tensor %" PRIu64 ", %s, is none of a %s with %d layers", i, name, h->architecture,
-                         g->source.config.n_layers);
+        return gguf_fail(h, "tensor %" PRIu64 ", %s, is none of architecture %s with %d layers", i, name,
+                         h->architecture, g->source.config.n_layers);
     gguf_tensor *t = &g->tensors[slot];
     if (t->size) return gguf_fail(h, "%s is there twice", name);
     if (!gguf_take_dimensions(g, t, gguf_names[gguf_slot_name(slot)].experts) || !gguf_take_tensor_type(g, t) ||
@@ -558,7 +559,8 @@ static int gguf_check_tensor(gguf *g, size_t slot, uint64_t start) {
     gguf_spell(slot, name);
     if (t->size == 0) return gguf_fail(h, "%s is missing", name);
     if (rows == 0)
-        return gguf_fail(h, "%s is none of a %s with %d layers", name, h->architecture, g->source.config.n_layers);
+        return gguf_fail(h, "%s is none of architecture %s with %d layers", name, h->architecture,
+                         g->source.config.n_layers);
     if (t->rows != (uint64_t)rows || t->cols != (uint64_t)cols)
         return gguf_fail(h, "%s is %" PRIu64 " rows of %" PRIu64 ", not %d of %d", name, t->rows, t->cols, rows, cols);
     if (t->experts != (uint64_t)experts)
@@ -898,9 +900,9 @@ static int gguf_survey(gguf *g) {
 
 static int gguf_open(gguf *g, const char *path) {
     llama_source *s = &g->source;
-    if (!gguf_open_file(&g->head, path) || !gguf_read_head(g) || !gguf_survey(g) || !gguf_read_rope(g) ||
-        !gguf_read_tokenizer(&g->head, s->config.vocab_size, &s->tokenizer, &s->tokenizer_size))
-        return 0;
+    if (!gguf_open_file(&g->head, path) || !gguf_read_head(g) || !gguf_survey(g) || !gguf_read_rope(g)) return 0;
+    g->head.err = &s->tokenizer_error; /* without its tokenizer too a model is one */
+    gguf_read_tokenizer(&g->head, s->config.vocab_size, &s->tokenizer, &s->tokenizer_size);
     gguf_free_bytes(&g->head);
     return 1;
 }
