@@ -2230,8 +2230,11 @@ static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     size_t at = 0;
     c->dim_stride = ll_pad(f->dim), c->vocab_stride = ll_pad(f->vocab_size);
     c->q_stride = ll_pad(f->n_heads * f->head_dim), c->kv_stride = ll_pad(f->n_kv_heads * f->head_dim);
-    c->head_stride = ll_pad(f->head_dim), c->router_stride = ll_pad(f->n_experts);
-    c->hidden_stride = ll_max(ll_pad(f->hidden_dim), ll_pad(f->expert_dim));
+    int dense = 0, mixtures = 0; /* of what no layer has the file may claim any size */
+    for (int l = 0; l < f->n_layers; l++) ++*(f->layers[l].experts ? &mixtures : &dense);
+    const size_t experts = mixtures ? (size_t)f->n_experts : 0, used = mixtures ? (size_t)f->n_experts_used : 1;
+    c->head_stride = ll_pad(f->head_dim), c->router_stride = mixtures ? ll_pad(f->n_experts) : 0;
+    c->hidden_stride = ll_max(dense ? ll_pad(f->hidden_dim) : 0, mixtures ? ll_pad(f->expert_dim) : 0);
     /* Three tiles: of few columns, a packed group takes more than their floats. */
     const size_t widest = ll_max(ll_max(c->dim_stride, c->q_stride), ll_max(c->hidden_stride, 3 * LL_TILE));
     c->scratch_stride = ll_max(ll_mul(widest, 3 * LL_TILE), ll_mul(2 * c->head_stride + LL_KEYS, LL_BLOCK));
@@ -2240,7 +2243,7 @@ static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     c->k = ll_carve(base, &at, n, c->kv_stride);
     c->v = ll_carve(base, &at, n, c->kv_stride);
     c->heads = ll_carve(base, &at, n, c->q_stride);
-    const size_t experts = (size_t)f->n_experts, rows = ll_mul(n, experts ? (size_t)f->n_experts_used : 1);
+    const size_t rows = ll_mul(n, used);
     c->gate = ll_carve(base, &at, rows, c->hidden_stride);
     c->up = ll_carve(base, &at, rows, c->hidden_stride);
     if (experts || f->extras & LLAMA_POST_NORM) c->branch = ll_carve(base, &at, rows, c->dim_stride);

@@ -180,7 +180,8 @@ static uint64_t fuzz_interesting(uint64_t old) {
 static void fuzz_number(void) {
     const size_t size = fuzz_below(8) ? (size_t)4 << fuzz_below(2) : (size_t)1 << fuzz_below(2);
     if (fuzz_window() < size) return;
-    const size_t room = fuzz_window() - size + 1, near = fuzz_below(4) ? 128 : room;
+    const size_t begin = fuzz_below(2) ? 128 : 512; /* a .llama file's header has 256, its layers' kinds follow */
+    const size_t room = fuzz_window() - size + 1, near = fuzz_below(4) ? begin : room;
     size_t offset = fuzz_below(near < room ? near : room);
     if (fuzz_below(4)) offset -= offset % (size < 4 ? size : 4);
     const size_t at = fuzz_in.begin + offset;

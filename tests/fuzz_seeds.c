@@ -211,7 +211,48 @@ static void fuzz_v0_seeds(fuzz_add *add, void *user) { fuzz_checkpoint_seeds(0, 
 static void fuzz_v1_seeds(fuzz_add *add, void *user) { fuzz_checkpoint_seeds(1, add, user); }
 static void fuzz_v2_seeds(fuzz_add *add, void *user) { fuzz_checkpoint_seeds(2, add, user); }
 
-/* The same converted, one with a tokenizer. */
+/* Relatives of Llama: between them they have every field and every tensor of a .llama file. */
+static const llama_layer_kind fuzz_kinds[][3] = {
+    {{1, 3, 1}, {0, 0, 0}}, {{2, 0, 1}, {0, 300, 1}, {1, 1, 1}}, {{0, 5, 0}, {0, 0, 0}}};
+static const llama_config fuzz_relatives[] = {
+    {.extras = LLAMA_QKV_BIAS | LLAMA_O_BIAS | LLAMA_HEAD_NORM | LLAMA_POST_NORM | LLAMA_GELU | LLAMA_ROPE_AMPLITUDES,
+     .n_layers = 2,
+     .attention_scale = 0.5f,
+     .embedding_scale = 3,
+     .score_cap = 5,
+     .logit_cap = 6,
+     .n_experts = 3,
+     .n_experts_used = 2,
+     .expert_dim = 5,
+     .n_ropes = 2,
+     .rope_short = 6,
+     .layers = fuzz_kinds[0],
+     .architecture = "relative"},
+    {.extras = LLAMA_WIDE_NORM | LLAMA_RENORMALISE,
+     .n_layers = 3,
+     .n_experts = 2,
+     .n_experts_used = 1,
+     .expert_dim = 17,
+     .n_ropes = 3,
+     .rope_short = 60,
+     .shared_classifier = 1,
+     .layers = fuzz_kinds[1]},
+    {.extras = LLAMA_NO_PRE_NORM | LLAMA_POST_NORM | LLAMA_WIDE_NORM | LLAMA_O_BIAS,
+     .n_layers = 2,
+     .layers = fuzz_kinds[2]}};
+enum { FUZZ_RELATIVES = sizeof fuzz_relatives / sizeof *fuzz_relatives };
+
+static file fuzz_make_relative(int i, int type) {
+    llama_config f = fuzz_relatives[i];
+    f.dim = 8, f.hidden_dim = 6, f.n_heads = 2, f.n_kv_heads = 1, f.head_dim = 4, f.vocab_size = FUZZ_PIECES;
+    f.seq_len = 9, f.norm_eps = 1e-5f, f.rope_theta = 10000;
+    model *m = model_make(&f, type, (uint64_t)i);
+    const file made = model_file(m, NULL);
+    model_free(m);
+    return made;
+}
+
+/* The same converted, one with a tokenizer and one as version 1; and relatives. */
 static void fuzz_llama_seeds(int type, fuzz_add *add, void *user) {
     static fuzz_bytes flat;
     llama_error err = {0, ""};
@@ -233,9 +274,28 @@ static void fuzz_llama_seeds(int type, fuzz_add *add, void *user) {
                                  .user = s};
         FUZZ_CHECK(!writer_build(&in, &data, &size, NULL, &err));
         add(user, data, size);
+        if (variant) {
+            const file two = {data, size}, one = model_version_1(&two);
+            add(user, one.bytes, one.size);
+            free(one.bytes);
+        }
         s->close(s);
         free(data);
         checkpoint_free(&c);
+    }
+    for (int i = 0; i < FUZZ_RELATIVES; i++) {
+        const file f = fuzz_make_relative(i, type);
+        add(user, f.bytes, f.size);
+        free(f.bytes);
+    }
+}
+
+/* Headers and kinds of layers only; and some more, so that there are bytes for weights of all types. */
+static void fuzz_relative_seeds(fuzz_add *add, void *user) {
+    for (int i = 0; i < 4 * FUZZ_RELATIVES; i++) {
+        const file f = fuzz_make_relative(i / 4, INSIDE_F32);
+        add(user, f.bytes, INSIDE_HEADER + 3 * INSIDE_KIND + (size_t)(i % 4) + 100);
+        free(f.bytes);
     }
 }
 
@@ -249,23 +309,48 @@ static void fuzz_q4_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(INSIDE_Q
  * ------------------------------------------------------------------------------------------------- */
 
 typedef struct {
+    const char *architecture, *keys; /* keys: more of them, a line each: a type's letter, the key, its value */
     llama_config config;
-    int types[TENSOR_ROPE + 1]; /* by enum tensor */
-    int vocabulary;             /* 0 none, else a kind */
+    int types[TENSORS]; /* 0: F32 */
+    int vocabulary;     /* 0 none, else a kind */
+    int factors;        /* of rotation, in the file: rope_freqs, or those of longrope */
 } fuzz_gguf_shape;
 
-/* Among them all weight types: the K types need rows of 256. */
+/* Among them all weight types, of which the K types need rows of 256; and all architectures. */
 /* clang-format off */
+#define FUZZ_SIZES(layers_, dim_, hidden, heads, kv, width, rows) \
+    .n_layers = layers_, .dim = dim_, .hidden_dim = hidden, .n_heads = heads, .n_kv_heads = kv, .head_dim = width, .vocab_size = rows
 static const fuzz_gguf_shape fuzz_gguf_shapes[] = {
-    {{.dim = 8, .hidden_dim = 6, .n_layers = 2, .n_heads = 4, .n_kv_heads = 2, .head_dim = 2,
-      .vocab_size = FUZZ_PIECES},
-     {0, 0, 0, 0, 0, 1, 30, 0, 0, 0, 0, 0}, TOKENIZER_SENTENCEPIECE},
-    {{.dim = 2, .hidden_dim = 2, .n_layers = 1, .n_heads = 1, .n_kv_heads = 1, .head_dim = 2, .vocab_size = 266},
-     {1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, TOKENIZER_BYTE_LEVEL},
-    {{.dim = 32, .hidden_dim = 32, .n_layers = 1, .n_heads = 2, .n_kv_heads = 1, .head_dim = 16, .vocab_size = 4},
-     {2, 3, 0, 0, 0, 6, 7, 8, 20, 2, 8, 3}, 0},
-    {{.dim = 256, .hidden_dim = 2, .n_layers = 1, .n_heads = 1, .n_kv_heads = 1, .head_dim = 2, .vocab_size = 3},
-     {14, 23, 0, 0, 0, 10, 11, 12, 1, 13, 1, 14}, 0}};
+    {"llama", "srope.scaling.type linear\ndrope.scaling.factor 2", {FUZZ_SIZES(1, 8, 6, 4, 2, 2, FUZZ_PIECES)},
+     {[TENSOR_WQ] = 1, [TENSOR_WK] = 30}, TOKENIZER_SENTENCEPIECE, GGUF_FREQS},
+    {"llama", "frope.scale_linear 2", {FUZZ_SIZES(1, 2, 2, 1, 1, 2, 266)},
+     {[TENSOR_EMBEDDING] = 1, [TENSOR_CLASSIFIER] = 1}, TOKENIZER_BYTE_LEVEL, 0},
+    {"llama", "iattention.sliding_window 4", {FUZZ_SIZES(1, 32, 32, 2, 1, 16, 4)},
+     {[TENSOR_EMBEDDING] = 2, [TENSOR_CLASSIFIER] = 3, [TENSOR_WQ] = 6, [TENSOR_WK] = 7, [TENSOR_WV] = 8,
+      [TENSOR_WO] = 20, [TENSOR_W1] = 2, [TENSOR_W2] = 8, [TENSOR_W3] = 3}, 0, 0},
+    {"llama", "", {FUZZ_SIZES(1, 256, 2, 1, 1, 2, 3)},
+     {[TENSOR_EMBEDDING] = 14, [TENSOR_CLASSIFIER] = 23, [TENSOR_WQ] = 10, [TENSOR_WK] = 11, [TENSOR_WV] = 12,
+      [TENSOR_WO] = 1, [TENSOR_W1] = 13, [TENSOR_W2] = 1, [TENSOR_W3] = 14}, 0, 0},
+    {"llama", "iexpert_count 3\niexpert_used_count 2",
+     {FUZZ_SIZES(1, 8, 6, 2, 1, 4, 5), .n_experts = 3, .expert_dim = 6}, {0}, 0, 0},
+    {"qwen2", "srope.scaling.type yarn\nfrope.scaling.factor 4\nirope.scaling.original_context_length 8",
+     {FUZZ_SIZES(1, 8, 6, 2, 1, 4, 5), .extras = LLAMA_QKV_BIAS}, {[TENSOR_W1] = 1}, 0, 0},
+    {"qwen3", "", {FUZZ_SIZES(1, 8, 6, 2, 1, 6, 5), .extras = LLAMA_HEAD_NORM}, {[TENSOR_WQ] = 1}, 0, 0},
+    {"qwen3moe", "iexpert_count 4\niexpert_used_count 1\niexpert_feed_forward_length 5\nbexpert_weights_norm 0",
+     {FUZZ_SIZES(1, 8, 6, 2, 1, 4, 5), .extras = LLAMA_HEAD_NORM, .n_experts = 4, .expert_dim = 5}, {[TENSOR_W1] = 1}, 0, 0},
+    {"gemma2", "iattention.sliding_window 3\nfattn_logit_softcapping 50\nffinal_logit_softcapping 30",
+     {FUZZ_SIZES(1, 8, 6, 2, 1, 4, 5), .extras = GGUF_SANDWICH}, {0}, 0, 0},
+    {"gemma3", "iattention.sliding_window 3\nfrope.freq_base 1000000\nfrope.freq_base_swa 10000",
+     {FUZZ_SIZES(1, 8, 6, 2, 1, 4, 5), .extras = GGUF_SANDWICH | LLAMA_HEAD_NORM}, {0}, 0, 0},
+    {"phi3", "irope.dimension_count 4\nirope.scaling.original_context_length 6\nfrope.scaling.attn_factor 1.2",
+     {FUZZ_SIZES(1, 8, 6, 2, 1, 8, 5)}, {[TENSOR_W3] = 1}, 0, GGUF_LONG},
+    {"granite", "fembedding_scale 12\nfresidual_scale 0.25\nflogit_scale 8\nfattention.scale 0.1",
+     {FUZZ_SIZES(1, 8, 6, 2, 1, 4, 5)}, {0}, 0, 0},
+    {"minicpm", "", {FUZZ_SIZES(1, 8, 6, 2, 1, 4, 5)}, {0}, 0, 0},
+    {"internlm2", "", {FUZZ_SIZES(1, 8, 6, 2, 1, 4, 5)}, {0}, 0, 0},
+    {"olmo2", "", {FUZZ_SIZES(1, 8, 6, 2, 1, 4, 5), .extras = LLAMA_WIDE_NORM | LLAMA_POST_NORM | LLAMA_NO_PRE_NORM},
+     {0}, 0, 0},
+    {"smollm3", "", {FUZZ_SIZES(4, 8, 6, 2, 1, 4, 5)}, {0}, 0, 0}};
 /* clang-format on */
 
 static int fuzz_n_keys; /* metadata written */
@@ -339,57 +424,83 @@ static void fuzz_put_gguf_vocabulary(fuzz_bytes *b, const tokenizer *t) {
     fuzz_put_int(b, 1, 1);
 }
 
-static void fuzz_put_gguf_config(fuzz_bytes *b, const llama_config *f) {
-    fuzz_put_key_text(b, "general.architecture", "llama");
-    fuzz_put_key_int(b, "general.alignment", 32);
-    fuzz_put_key_int(b, "llama.block_count", f->n_layers);
-    fuzz_put_key_int(b, "llama.embedding_length", f->dim);
-    fuzz_put_key_int(b, "llama.context_length", 16);
-    fuzz_put_key_int(b, "llama.attention.head_count_kv", f->n_kv_heads);
-    fuzz_put_key_int(b, "llama.attention.key_length", f->head_dim);
-    fuzz_put_key_array(b, "llama.attention.head_count", GGUF_I32, (size_t)f->n_layers);
-    for (int i = 0; i < f->n_layers; i++) fuzz_put_int(b, (uint64_t)f->n_heads, 4);
-    fuzz_put_key_int(b, "llama.feed_forward_length", f->hidden_dim);
-    fuzz_put_key(b, "llama.attention.layer_norm_rms_epsilon", GGUF_F32);
-    fuzz_put_float(b, 1e-5f);
-    fuzz_put_key_text(b, "llama.rope.scaling.type", "linear");
-    fuzz_put_key(b, "llama.rope.scaling.factor", GGUF_F64);
-    fuzz_put_int(b, UINT64_C(0x4000000000000000), 8); /* 2 */
+/* A line of fuzz_gguf_shape's keys. */
+static void fuzz_put_gguf_line(fuzz_bytes *b, const char *architecture, const char *line) {
+    char key[80], name[120], value[40] = "";
+    sscanf(line + 1, "%79s %39s", key, value);
+    snprintf(name, sizeof name, "%s.%s", architecture, key);
+    if (*line == 's') fuzz_put_key_text(b, name, value);
+    else if (*line == 'i') fuzz_put_key_int(b, name, atoi(value));
+    else if (*line == 'b') fuzz_put_key(b, name, GGUF_BOOL), fuzz_put_int(b, (uint64_t)atoi(value), 1);
+    else if (*line == 'f') fuzz_put_key(b, name, GGUF_F32), fuzz_put_float(b, (float)atof(value));
+    else fuzz_put_key(b, name, GGUF_F64), fuzz_put_int(b, UINT64_C(0x4000000000000000), 8); /* 2 */
 }
 
-/* The entry of a tensor, and its data. A negative layer: the factors of the rotation. */
-static void fuzz_put_gguf_tensor(fuzz_bytes *table, fuzz_bytes *data, const fuzz_gguf_shape *s, int tensor, int layer) {
-    char name[80] = GGUF_FACTORS;
-    int rows = 1, cols = s->config.head_dim / 2, type = 0;
-    if (layer >= 0) {
-        tensor_shape(&s->config, (enum tensor)tensor, 0, &rows, &cols);
-        type = s->types[tensor];
-        if (tensor < GGUF_MODEL_TENSORS) snprintf(name, sizeof name, "%s", gguf_names[tensor]);
-        else snprintf(name, sizeof name, "blk.%d.%s", layer, gguf_names[tensor]);
+static void fuzz_put_gguf_config(fuzz_bytes *b, const fuzz_gguf_shape *s) {
+    static const char *const keys = "iembedding_length %d\nicontext_length 16\niblock_count %d\n"
+                                    "iattention.head_count_kv %d\niattention.key_length %d\n"
+                                    "iattention.value_length %d\nifeed_forward_length %d\n"
+                                    "fattention.layer_norm_rms_epsilon 1e-5\n%s";
+    const llama_config *f = &s->config;
+    char lines[1000], name[80];
+    fuzz_put_key_text(b, "general.architecture", s->architecture);
+    fuzz_put_key_int(b, "general.alignment", 32);
+    snprintf(lines, sizeof lines, keys, f->dim, f->n_layers, f->n_kv_heads, f->head_dim, f->head_dim, f->hidden_dim,
+             s->keys);
+    for (char *line = lines, *next; *line; line = next) {
+        next = line + strcspn(line, "\n");
+        if (*next) *next++ = 0;
+        fuzz_put_gguf_line(b, s->architecture, line);
     }
+    snprintf(name, sizeof name, "%s.attention.head_count", s->architecture);
+    fuzz_put_key_array(b, name, GGUF_I32, (size_t)f->n_layers);
+    for (int i = 0; i < f->n_layers; i++) fuzz_put_int(b, (uint64_t)f->n_heads, 4);
+}
+
+/* The entry of a tensor, and its data, if the model has it. */
+static int fuzz_put_gguf_tensor(fuzz_bytes *table, fuzz_bytes *data, const fuzz_gguf_shape *s, const gguf *g, int i,
+                                int layer) {
+    char name[80];
+    int rows, cols;
+    const int tensor = gguf_names[i].tensor, type = tensor < TENSORS ? s->types[tensor] : 0;
+    const int experts = gguf_names[i].experts ? s->config.n_experts : 1;
+    const int wanted = gguf_shape(g, i, layer, &rows, &cols) || tensor == TENSOR_CLASSIFIER;
+    if (tensor > TENSORS - 1 && tensor != GGUF_QKV ? !s->factors || (tensor == GGUF_FREQS) != (s->factors == GGUF_FREQS)
+                                                   : !wanted || !rows)
+        return 0;
+    snprintf(name, sizeof name, i < GGUF_MODEL_NAMES ? "%.0d%s" : "blk.%d.%s", layer, gguf_names[i].name);
     fuzz_put_string(table, name, strlen(name));
-    fuzz_put_int(table, rows == 1 ? 1 : 2, 4);
+    fuzz_put_int(table, experts > 1 ? 3 : rows > 1 ? 2 : 1, 4);
     fuzz_put_int(table, (uint64_t)cols, 8);
-    if (rows > 1) fuzz_put_int(table, (uint64_t)rows, 8);
+    if (rows > 1 || experts > 1) fuzz_put_int(table, (uint64_t)rows, 8);
+    if (experts > 1) fuzz_put_int(table, (uint64_t)experts, 8);
     fuzz_put_int(table, (uint64_t)type, 4);
     fuzz_put_int(table, data->n, 8);
-    fuzz_put_weights(data, (size_t)rows * (size_t)(cols / gguf_types[type].block) * (size_t)gguf_types[type].bytes);
+    const gguf_type *t = gguf_find_type((uint64_t)type);
+    if (tensor >= TENSORS && tensor != GGUF_QKV)
+        for (int k = 0; k < cols; k++) fuzz_put_float(data, 1 + (float)k);
+    else fuzz_put_weights(data, (size_t)rows * (size_t)experts * (size_t)(cols / t->block) * (size_t)t->bytes);
     while (data->n % 32) fuzz_put_int(data, 0, 1);
+    return 1;
 }
 
 static void fuzz_make_gguf(fuzz_bytes *b, const fuzz_gguf_shape *s, const tokenizer *t) {
     static fuzz_bytes keys, table, data;
+    llama_layer_kind kinds[4] = {{0, 0, s->config.n_experts > 0}};
+    gguf g = {.source.config = s->config, .architecture = gguf_architectures, .turning = s->config.head_dim};
     int n = 0;
     keys.n = table.n = data.n = b->n = 0;
     fuzz_n_keys = 0;
-    fuzz_put_gguf_config(&keys, &s->config);
+    while (strcmp(g.architecture->name, s->architecture)) g.architecture++;
+    if (strstr(s->keys, "dimension_count 4")) g.turning = 4;
+    g.source.config.layers = kinds;
+    fuzz_put_gguf_config(&keys, s);
     if (t) fuzz_put_gguf_vocabulary(&keys, t);
     for (int layer = 0; layer < s->config.n_layers; layer++)
-        for (int tensor = layer ? GGUF_MODEL_TENSORS : 0; tensor <= TENSOR_W3; tensor++, n++)
-            fuzz_put_gguf_tensor(&table, &data, s, tensor, layer);
-    fuzz_put_gguf_tensor(&table, &data, s, 0, -1);
+        for (int i = layer ? GGUF_MODEL_NAMES : 0; i < GGUF_N_NAMES; i++)
+            n += fuzz_put_gguf_tensor(&table, &data, s, &g, i, layer);
     fuzz_put(b, "GGUF\3\0\0", 8);
-    fuzz_put_int(b, (uint64_t)n + 1, 8);
+    fuzz_put_int(b, (uint64_t)n, 8);
     fuzz_put_int(b, (uint64_t)fuzz_n_keys, 8);
     fuzz_put(b, keys.p, keys.n);
     fuzz_put(b, table.p, table.n);

@@ -175,10 +175,15 @@ static int fuzz_fclose(FILE *file) {
 #include "../tools/shared/tensors.c"
 
 #include "../tools/formats/gguf.c"
+#include "../tools/formats/gguf_head.c"
+#include "../tools/formats/gguf_tokenizer.c"
+#include "../tools/formats/gguf_types.c"
 #include "../tools/formats/hf.c"
 #include "../tools/formats/hf_tokenizer.c"
 #include "../tools/formats/json.c"
 #include "../tools/formats/llama2c.c"
+#include "../tools/formats/rope.c"
+#include "../tools/formats/source.c"
 #include "../tools/formats/vocabulary.c"
 #include "../tools/formats/writer.c"
 
@@ -188,6 +193,7 @@ static int fuzz_fclose(FILE *file) {
 #include "../tools/training/weights.c"
 
 #include "checkpoint.c"
+#include "models.c"
 #include "reference.c"
 
 static jmp_buf fuzz_exit_to;
@@ -441,6 +447,7 @@ static int fuzz_convert(llama_source *s, const unsigned char *input, size_t size
     if (!s) return fuzz_refused(why->text);
     const writer_input in = {.config = s->config,
                              .rope_frequencies = s->rope_frequencies,
+                             .rope_amplitudes = s->rope_amplitudes,
                              .tokenizer = s->tokenizer,
                              .tokenizer_size = s->tokenizer_size,
                              .type = INSIDE_F32 + (int)(size % 4),
@@ -461,6 +468,20 @@ static int fuzz_convert(llama_source *s, const unsigned char *input, size_t size
     return 1;
 }
 
+/* The fields of a .llama file's header. */
+static void fuzz_read_header(llama_config *f, const unsigned char *p) {
+    int *const field[] = {&f->dim,        &f->hidden_dim, &f->n_layers,   &f->n_heads,
+                          &f->n_kv_heads, &f->head_dim,   &f->vocab_size, &f->seq_len};
+    int *const more[] = {&f->n_experts, &f->n_experts_used, &f->expert_dim, &f->n_ropes, &f->rope_short};
+    float *const scale[] = {&f->attention_scale, &f->embedding_scale, &f->score_cap, &f->logit_cap};
+    for (int i = 0; i < 8; i++) *field[i] = ll_i32(p + 16 + 4 * i);
+    for (int i = 0; i < 5; i++) *more[i] = ll_i32(p + 96 + 4 * i);
+    for (int i = 0; i < 4; i++) *scale[i] = ll_f32(p + 80 + 4 * i);
+    f->norm_eps = ll_f32(p + 48), f->rope_theta = ll_f32(p + 52);
+    f->extras = ll_i32(p + 76);
+    f->shared_classifier = p[12] & 1;
+}
+
 static int fuzz_checkpoint(const unsigned char *data, size_t size) {
     llama_error why = {0, ""};
     fuzz_allow(size, 16, 1 << 13);
@@ -473,6 +494,40 @@ static int fuzz_checkpoint(const unsigned char *data, size_t size) {
     llama_source *s = source_open_llama2c("model", &why);
     FUZZ_MUST(s);
     return fuzz_convert(s, data, size, &why);
+}
+
+/* What a header and kinds of layers say, in a file that is otherwise as they imply: the fields meet the arithmetic in
+ * company that no damaged file has. Its weights are the input's bytes over and over, made small. */
+static int fuzz_relative(const unsigned char *data, size_t size) {
+    enum { LAYERS = 4 };
+    unsigned char header[INSIDE_HEADER + LAYERS * INSIDE_KIND] = {0};
+    llama_layer_kind kinds[LAYERS];
+    llama_config f = {.layers = kinds};
+    llama_error why = {0, ""};
+    uint64_t end = 0;
+    if (size) memcpy(header, data, size < sizeof header ? size : sizeof header);
+    fuzz_read_header(&f, header);
+    for (int l = 0; l < LAYERS; l++) {
+        const unsigned char *p = header + INSIDE_HEADER + l * INSIDE_KIND;
+        kinds[l] = (llama_layer_kind){ll_i32(p), ll_i32(p + 4), ll_i32(p + 8)};
+    }
+    if (f.n_layers > LAYERS) return 0;
+    if (inside_check_config(&f, "model", &why)) return fuzz_refused(why.text);
+    const writer_input in = {.config = f, .type = INSIDE_F32 + (int)(size % 4)};
+    const size_t table = writer_header(&in, NULL, &end);
+    if (end > 1 << 18) return 0;
+    fuzz_allow((size_t)end, 1, 64);
+    unsigned char *bytes = calloc(1, (size_t)end);
+    if (!bytes) return 0;
+    writer_header(&in, bytes, &end);
+    for (size_t i = table; i < end; i++) bytes[i] = data[i % size] & 63;
+    fuzz_allow((size_t)end, 16, 1 << 13);
+    llama_model *m = llama_load_memory(bytes, (size_t)end, NULL, &why);
+    if (m) fuzz_use_model(m, data, (size_t)end);
+    else fuzz_refused(why.text); /* kinds of layers that are none */
+    llama_free(m);
+    free(bytes);
+    return m != NULL;
 }
 
 static int fuzz_gguf(const unsigned char *data, size_t size) {
@@ -695,6 +750,7 @@ const fuzz_target fuzz_targets[] = {
     {"bf16", fuzz_checkpoint, fuzz_bf16_seeds, ""},
     {"q8", fuzz_checkpoint, fuzz_q8_seeds, ""},
     {"q4", fuzz_checkpoint, fuzz_q4_seeds, ""},
+    {"relative", fuzz_relative, fuzz_relative_seeds, ""},
     {"bin", fuzz_tokenizer, fuzz_bin_seeds, "<0x41>\n<s>\n</s>\n \nab"},
     {"model", fuzz_tokenizer, fuzz_model_seeds, "<0x41>\n<s>\n\xE2\x96\x81\nab"},
     {"flat", fuzz_tokenizer, fuzz_flat_seeds, "<0x41>\n<s>\n\xE2\x96\x81\nab\n<|eot_id|>"},

@@ -416,6 +416,28 @@ static void test_damage(void) {
     }
 }
 
+/* Of what no layer has a header can claim any size. */
+static void test_memory(void) {
+    TEST("what no layer has takes no memory") {
+        static const llama_layer_kind dense[3], mixtures[] = {{0, 0, 1}, {0, 0, 1}};
+        llama_config f[4] = {plain(), plain(), plain(), plain()};
+        size_t bytes[4];
+        f[1].n_experts = 65535, f[1].n_experts_used = 65535, f[1].expert_dim = 4096;
+        f[2].n_experts = f[3].n_experts = 3, f[2].n_experts_used = f[3].n_experts_used = 2;
+        f[2].expert_dim = f[3].expert_dim = 20, f[3].hidden_dim = 1 << 28;
+        for (int i = 0; i < 4; i++) {
+            f[i].layers = i < 2 ? dense : mixtures;
+            model *m = model_make(&f[i], INSIDE_Q8, 3);
+            file made = model_file(m, NULL);
+            llama_model *loaded = llama_load_memory(made.bytes, made.size, NULL, &err);
+            bytes[i] = CHECK(loaded) ? llama_context_bytes(loaded, NULL) : 0;
+            llama_free(loaded);
+            free(made.bytes), model_free(m);
+        }
+        CHECK(bytes[0] && bytes[1] == bytes[0] && bytes[2] && bytes[3] == bytes[2]);
+    }
+}
+
 static void test_sum(void) {
     static const char *const names[] = {"f32, over all models", "bf16, over all models", "q8, over all models",
                                         "q4, over all models"};
@@ -432,5 +454,6 @@ int main(void) {
     test_ties();
     test_threads();
     test_damage();
+    test_memory();
     return test_end();
 }

@@ -1,0 +1,69 @@
+#!/bin/sh
+# test_families.sh - tiny checkpoints of Llama's relatives, converted and compared with values that a reference computed
+# from their formulas: see golden.c, which compares.
+#
+# TOOLS is where convert is (./tools), BUILD where `make test` puts its helpers (.build), LLAMA_TEST_DATA the development
+# data (../shared/data). Each folder of its `families` has a checkpoint as Hugging Face writes it, config.json twice, of
+# transformers 4 and 5, and golden.json; families/gguf has the same as GGUF.
+CONVERT=${TOOLS:-./tools}/convert GOLDEN=${BUILD:-.build}/tests/golden data=${LLAMA_TEST_DATA:-../shared/data}/families
+passed=0 failed=0 skipped=0
+T=$(mktemp -d) || exit 1
+trap 'rm -rf "$T"' EXIT
+
+ok() { passed=$((passed + 1)); }
+bad() { failed=$((failed + 1)) && echo "$name: $1"; }
+skip() { skipped=$((skipped + 1)) && echo "skipped: $1"; }
+
+convert() { # INPUT OUTPUT TYPE
+    rm -f "$2"
+    "$CONVERT" "$1" "$2" --type "$3" -q 2>"$T/stderr" || { bad "$(head -c 300 "$T/stderr")" && return 1; }
+}
+agrees() { # MODEL GOLDEN.json [short]
+    if "$GOLDEN" "$@" >"$T/stdout" 2>&1; then ok; else bad "$(head -n 4 "$T/stdout" | tr '\n' ';')"; fi
+}
+perplexity() { # MODEL GOLDEN.json
+    "$GOLDEN" "$@" | sed -n 's/^perplexity \([0-9.e+-]*\)$/\1/p'
+}
+
+check_model() { # INPUT GOLDEN.json
+    convert "$1" "$T/model.llama" f32 || return
+    agrees "$T/model.llama" "$2"
+    if grep -q '"short"' "$2"; then
+        name="$name, a short text"
+        agrees "$T/model.llama" "$2" short
+    fi
+}
+
+# Weights of 8 bits: of random ones, whose logits are far apart, perplexity moves more than of trained ones.
+check_q8() { # INPUT GOLDEN.json
+    convert "$1" "$T/q8.llama" q8 || return
+    want=$(sed -n 's/^ *"perplexity": *\([0-9.e+]*\),*$/\1/p' "$2" | head -n 1) got=$(perplexity "$T/q8.llama" "$2")
+    if awk "BEGIN { exit !(($got / $want - 1)^2 <= $Q8_SHARE^2) }"; then ok; else bad "perplexity $got, not $want"; fi
+    [ -z "$VERBOSE" ] || awk "BEGIN { printf \"$name: %+.2f%%\n\", 100 * ($got / $want - 1) }"
+}
+Q8_SHARE=0.01
+
+if [ ! -d "$data" ]; then
+    skip "families: no $data"
+fi
+for golden in "$data"/*/golden.json; do
+    folder=${golden%/golden.json} family=${golden%/golden.json}
+    family=${family##*/}
+    [ -f "$golden" ] || continue
+    name="$family"
+    check_model "$folder" "$golden"
+    name="$family, q8"
+    check_q8 "$folder" "$golden"
+    if [ -f "$folder/config.v5.json" ]; then
+        rm -rf "$T/v5" && mkdir "$T/v5" && cp "$folder"/* "$T/v5" && mv -f "$T/v5/config.v5.json" "$T/v5/config.json"
+        name="$family, config.json of transformers 5"
+        check_model "$T/v5" "$golden"
+    fi
+    if [ -f "$data/gguf/$family.gguf" ]; then
+        name="$family, GGUF"
+        check_model "$data/gguf/$family.gguf" "$golden"
+    fi
+done
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
