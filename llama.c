@@ -331,8 +331,7 @@ static int ll_read_config(llama_config *f, const unsigned char *p, const char *n
     return 0;
 }
 
-/* In the order of a .llama file: what all layers share, then layer by layer in about the order of use, so that a
- * forward pass reads it from front to back. */
+/* In the order of a .llama file, which is about that of use, so that a forward pass reads it from front to back. */
 /* clang-format off */
 typedef enum {
     LL_ROPE_FREQUENCIES, LL_ROPE_AMPLITUDES, LL_FINAL_NORM, LL_EMBEDDING, LL_CLASSIFIER,
@@ -834,8 +833,7 @@ static void ll_unpack_row(const ll_matrix *m, int row, float *out) {
  *   rotate    turns each pair of neighbours by its angle; rope is (n / 2, 2), cosines and sines
  *   dot       out[r] (+)= sum over k of w[r][k] * x[k]          a few rows as they lie, for one token
  *   softmax   max = max(max, x), x = e^(x - max), returns the sum of x
- *   gate      a = silu(a) * b, silu(z) = z / (1 + e^-z); the second one a = gelu(a) * b, by the tangent's formula
- *             (SwiGLU and GEGLU, arXiv:2002.05202; GELU, 1606.08415)
+ *   gate      a = silu(a) * b, silu(z) = z / (1 + e^-z), or gelu(a) * b    (arXiv:2002.05202, 1606.08415)
  *
  * What pack makes of t tokens, by the type of the weights:
  *
@@ -1516,8 +1514,7 @@ static void ll_swiglu(ll_team team, llama_context *c, const ll_matrix *w, int n)
     ll_pack_input(team, c, w, &in, n);
 }
 
-/* x += what attention or feed-forward brought, where that is not for the product itself to do: x += norm(branch), or of
- * a mixture x += sum over its experts of weight * branch, in the order of rank. */
+/* x += norm(branch), where norm may be absent; a mixture's branch is the sum of weight * row, in the order of rank. */
 static void ll_add_branch(ll_team team, llama_context *c, const float *norm, int experts, int n) {
     const llama_config *f = &c->model->config;
     const ll_range own = ll_own_part(team, n);
@@ -1670,8 +1667,7 @@ static size_t ll_query_at(const llama_context *c, int kv_head, int group, int i)
     return (size_t)(i / group) * c->q_stride + (size_t)head * (size_t)c->model->config.head_dim;
 }
 
-/* Of the n positions from p on, those that query i sees: none after its own token's, which is position + i / group, and
- * with a window none too far before it. */
+/* Of the n positions from p on, those that query i sees: up to its own token's, and within the window. */
 static ll_range ll_visible(int position, int group, int i, int window, int p, int n) {
     const int own = position + i / group, end = own + 1 - p, begin = window && own >= window ? own - window + 1 - p : 0;
     const ll_range r = {begin < 0 ? 0 : begin < n ? begin : n, end < 0 ? 0 : end < n ? end : n};
@@ -1774,8 +1770,8 @@ static void ll_choose_experts(ll_team team, llama_context *c, int n) {
                 if (!(p[e] < 0) && (best < 0 || p[e] > p[best])) best = e;
             c->mixture.row[i] = best, weight[i] = p[best], chosen += p[best], p[best] = -1;
         }
-        if (!(f->extras & LLAMA_RENORMALISE) || sum != sum) chosen = sum; /* a nan shows, whichever were chosen */
-        for (int i = first; i < end; i++) weight[i] /= chosen;
+        for (int i = first; i < end; i++) /* a nan shows, whichever were chosen */
+            weight[i] /= f->extras & LLAMA_RENORMALISE && sum == sum ? chosen : sum;
     }
     ll_barrier(team);
 }
@@ -2232,7 +2228,8 @@ static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     c->q_stride = ll_pad(f->n_heads * f->head_dim), c->kv_stride = ll_pad(f->n_kv_heads * f->head_dim);
     int dense = 0, mixtures = 0; /* of what no layer has the file may claim any size */
     for (int l = 0; l < f->n_layers; l++) ++*(f->layers[l].experts ? &mixtures : &dense);
-    const size_t experts = mixtures ? (size_t)f->n_experts : 0, used = mixtures ? (size_t)f->n_experts_used : 1;
+    const size_t experts = mixtures ? (size_t)f->n_experts : 0;
+    const size_t rows = ll_mul(n, mixtures ? (size_t)f->n_experts_used : 1);
     c->head_stride = ll_pad(f->head_dim), c->router_stride = mixtures ? ll_pad(f->n_experts) : 0;
     c->hidden_stride = ll_max(dense ? ll_pad(f->hidden_dim) : 0, mixtures ? ll_pad(f->expert_dim) : 0);
     /* Three tiles: of few columns, a packed group takes more than their floats. */
@@ -2243,7 +2240,6 @@ static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     c->k = ll_carve(base, &at, n, c->kv_stride);
     c->v = ll_carve(base, &at, n, c->kv_stride);
     c->heads = ll_carve(base, &at, n, c->q_stride);
-    const size_t rows = ll_mul(n, used);
     c->gate = ll_carve(base, &at, rows, c->hidden_stride);
     c->up = ll_carve(base, &at, rows, c->hidden_stride);
     if (experts || f->extras & LLAMA_POST_NORM) c->branch = ll_carve(base, &at, rows, c->dim_stride);
