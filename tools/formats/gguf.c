@@ -691,7 +691,7 @@ static int gguf_read_scaling(gguf *g, rope_rule *r) {
         !gguf_float(h, ".rope.scaling.factor", is_yarn, &factor))
         return 0;
     r->kind = is_none ? ROPE_PLAIN : ROPE_LINEAR;
-    r->factor = is_none ? 1 : (double)factor;
+    r->factor = (double)factor;
     r->amplitude = (double)amplitude;
     if (gguf_same(type, size, "longrope") && !gguf_tensor_of(g, GGUF_LONG, 0)->size)
         return gguf_fail(h, "rope_factors_long.weight is missing");
