@@ -282,7 +282,7 @@ static int gguf_read_scales(gguf *g) {
     g->logit_scale = 1;
     if (a->features & GGUF_ROOT) c->embedding_scale = (float)sqrt(c->dim);
     if (a->features & GGUF_SCALES) c->embedding_scale = 1;
-    if (c->n_layers == a->large) c->attention_scale = (float)(1 / sqrt(c->dim / c->n_heads));
+    if (c->n_layers == a->large) c->attention_scale = (float)sqrt((double)c->n_heads / c->dim);
     if (a->features & GGUF_MINICPM) {
         c->embedding_scale = 12;
         residual = (float)(1.4 / sqrt(c->n_layers));
