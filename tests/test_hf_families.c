@@ -1,4 +1,4 @@
-/* test_families.c - Llama's relatives as Hugging Face directories: what their config.json comes to, and where each
+/* test_hf_families.c - Llama's relatives as Hugging Face directories: what their config.json comes to, and where each
  * weight goes.
  *
  * The directories are made here, with a value for each number of each tensor that says where it comes from. Those of
