@@ -563,41 +563,63 @@ static void fuzz_json_seeds(fuzz_add *add, void *user) {
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) add(user, texts[i], strlen(texts[i]));
 }
 
-static const llama_config fuzz_hf_config = {
-    .dim = 2, .hidden_dim = 3, .n_layers = 1, .n_heads = 2, .n_kv_heads = 1, .head_dim = 2, .vocab_size = 270};
-
-static void fuzz_put_config(fuzz_bytes *b, int vocab_size, const char *more) {
-    const llama_config *f = &fuzz_hf_config;
-    fuzz_print(b,
-               "\xFF@@0{\"architectures\":[\"LlamaForCausalLM\"],\"hidden_size\":%d,\"intermediate_size\":%d,"
-               "\"num_hidden_layers\":%d,\"num_attention_heads\":%d,\"num_key_value_heads\":%d,\"head_dim\":%d,"
-               "\"vocab_size\":%d,\"rms_norm_eps\":1e-06,\"rope_theta\":10000.0,\"max_position_embeddings\":128,"
-               "\"hidden_act\":\"silu\",\"attention_bias\":false%s}",
-               f->dim, f->hidden_dim, f->n_layers, f->n_heads, f->n_kv_heads, f->head_dim, vocab_size, more);
-}
-
-/* The tensors first to end of hf_names, behind a mark. */
-static void fuzz_put_safetensors(fuzz_bytes *b, int mark, int vocab_size, const char *type, int first, int end) {
+/* The tensors that a configuration implies, number first to end of them, behind a mark. */
+static void fuzz_put_safetensors(fuzz_bytes *b, int mark, const hf_source *s, const char *type, int first, int end) {
     static fuzz_bytes header, data;
-    llama_config f = fuzz_hf_config;
-    f.vocab_size = vocab_size;
+    int n = 0;
     header.n = data.n = 0;
     fuzz_put_text(&header, "{\"__metadata__\":{\"format\":\"pt\"}");
-    for (int i = first; i < end; i++) {
-        int rows = 0, cols = 0;
-        const size_t begin = data.n;
-        tensor_shape(&f, hf_names[i].tensor, 0, &rows, &cols);
-        fuzz_put_weights(&data, (size_t)rows * (size_t)cols * (strcmp(type, "F32") ? 2 : 4));
-        fuzz_print(&header, ",\"%s%s\":{\"dtype\":\"%s\",\"shape\":[", i < 3 ? "" : "model.layers.0.", hf_names[i].name,
-                   type);
-        if (!strstr(hf_names[i].name, "norm")) fuzz_print(&header, "%d,", rows);
-        fuzz_print(&header, "%d],\"data_offsets\":[%zu,%zu]}", cols, begin, data.n);
-    }
+    for (int layer = 0; layer < s->base.config.n_layers; layer++)
+        for (int i = 0; i < HF_N_NAMES; i++)
+            for (int expert = 0; hf_has(s, i, layer, expert); expert++) {
+                if ((layer && !hf_numbers(hf_names[i].name)) || n++ < first || n > end) continue;
+                const int vector = tensor_is_vector(hf_names[i].tensor);
+                int rows, cols, all = 0, number = 0;
+                const size_t begin = data.n;
+                for (int part = 0; part < hf_names[i].parts; part++) {
+                    hf_shape(s, (enum tensor)((int)hf_names[i].tensor + part), layer, &rows, &cols);
+                    all += vector ? cols : rows;
+                }
+                fuzz_put_weights(&data, (size_t)all * (size_t)(vector ? 1 : cols) * (strcmp(type, "F32") ? 2 : 4));
+                fuzz_put_text(&header, s->form.vision ? ",\"language_model." : ",\"");
+                for (const char *c = hf_names[i].name; *c; c++)
+                    if (*c != '#') fuzz_print(&header, "%c", *c);
+                    else fuzz_print(&header, "%d", number++ ? expert : layer);
+                fuzz_print(&header,
+                           vector ? "\":{\"dtype\":\"%s\",\"shape\":[%d" : "\":{\"dtype\":\"%s\",\"shape\":[%d,%d",
+                           type, all, cols);
+                fuzz_print(&header, "],\"data_offsets\":[%zu,%zu]}", begin, data.n);
+            }
     fuzz_put_text(&header, "} ");
     fuzz_print(b, "\xFF@@%d", mark);
     fuzz_put_int(b, header.n, 8);
     fuzz_put(b, header.p, header.n);
     fuzz_put(b, data.p, data.n);
+}
+
+/* config.json with more keys at its end, and the tensors that it implies, in two files if split is 1. */
+static void fuzz_put_hf(fuzz_bytes *b, const hf_family *family, int vocab_size, const char *more, const char *type,
+                        int split) {
+    const int vision = family->traits & HF_VISION;
+    hf_source s = {.n_shards = 0};
+    json_text config;
+    char text[1500];
+    snprintf(text, sizeof text,
+             "{\"architectures\":[\"%s\"],%s\"hidden_size\":2,\"intermediate_size\":3,\"num_hidden_layers\":2,"
+             "\"num_attention_heads\":2,\"num_key_value_heads\":1,\"head_dim\":2,\"vocab_size\":%d,"
+             "\"rms_norm_eps\":1e-06,\"rope_theta\":10000.0,\"max_position_embeddings\":128%s}%s",
+             family->architecture, vision ? "\"text_config\":{" : "", vocab_size, more, vision ? "}" : "");
+    fuzz_print(b, "\xFF@@0%s", text);
+    if (!json_parse(&config, text, strlen(text), "config.json", NULL) &&
+        !hf_read_config(&s.base, &s.form, "config.json", config.nodes, NULL)) {
+        if (split) {
+            fuzz_put_text(b, "\xFF@@2{\"weight_map\":{\"x\":\"a.safetensors\",\"y\":\"b.safetensors\"}}");
+            fuzz_put_safetensors(b, 3, &s, type, 0, 5);
+            fuzz_put_safetensors(b, 4, &s, "F16", 5, 1000);
+        } else fuzz_put_safetensors(b, 1, &s, type, 0, 1000);
+    }
+    source_release(&s.base);
+    json_free(&config);
 }
 
 static void fuzz_put_json_string(fuzz_bytes *b, const char *text) {
@@ -653,18 +675,36 @@ static void fuzz_hf_seeds(fuzz_add *add, void *user) {
     static const char scaled[] = ",\"tie_word_embeddings\":true,\"rope_scaling\":{\"rope_type\":\"llama3\","
                                  "\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"
                                  "\"original_max_position_embeddings\":64}";
+    static const char *const keys[][2] = {
+        {"MistralForCausalLM", ",\"sliding_window\":4,\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2}"},
+        {"MixtralForCausalLM", ",\"num_local_experts\":2,\"num_experts_per_tok\":1"},
+        {"Qwen2ForCausalLM", ",\"use_sliding_window\":true,\"max_window_layers\":1,\"sliding_window\":4"},
+        {"Qwen3MoeForCausalLM", ",\"num_experts\":2,\"num_experts_per_tok\":1,\"moe_intermediate_size\":1,"
+                                "\"decoder_sparse_step\":2,\"norm_topk_prob\":true,\"attention_bias\":true"},
+        {"SmolLM3ForCausalLM", ",\"no_rope_layers\":[0,1]"},
+        {"Gemma3ForCausalLM",
+         ",\"layer_types\":[\"full_attention\",\"sliding_attention\"],\"rope_parameters\":{\"full_attention\":"
+         "{\"rope_type\":\"linear\",\"factor\":8},\"sliding_attention\":{\"rope_theta\":100}}"},
+        {"Phi3ForCausalLM", ",\"original_max_position_embeddings\":4,\"rope_scaling\":{\"type\":\"longrope\","
+                            "\"short_factor\":[1],\"long_factor\":[4]}"},
+        {"GraniteForCausalLM", ",\"embedding_multiplier\":12,\"residual_multiplier\":0.2,\"logits_scaling\":8,"
+                               "\"attention_multiplier\":0.1"},
+        {"MiniCPMForCausalLM", ",\"scale_emb\":12,\"scale_depth\":1.4,\"dim_model_base\":1"}};
     static fuzz_bytes b;
     for (int i = 0; i < 4; i++) {
-        const int vocab_size = i < 2 ? 5 : 270;
         b.n = 0;
-        fuzz_put_config(&b, vocab_size, i == 1 ? scaled : ",\"rope_scaling\":null");
-        if (i == 1) {
-            fuzz_put_text(&b, "\xFF@@2{\"weight_map\":{\"x\":\"a.safetensors\",\"y\":\"b.safetensors\"}}");
-            fuzz_put_safetensors(&b, 3, vocab_size, "BF16", 0, 5);
-            fuzz_put_safetensors(&b, 4, vocab_size, "F16", 5, 12);
-        } else fuzz_put_safetensors(&b, 1, vocab_size, i ? "BF16" : "F32", 0, 12);
+        fuzz_put_hf(&b, &hf_families[0], i < 2 ? 5 : 270, i == 1 ? scaled : ",\"rope_scaling\":null",
+                    i ? "BF16" : "F32", i == 1);
         if (i == 2) fuzz_put_byte_level_json(&b);
         if (i == 3) fuzz_put_tokenizer_model(&b);
+        add(user, b.p, b.n);
+    }
+    for (size_t i = 1; i < sizeof hf_families / sizeof *hf_families; i++) {
+        const char *more = "";
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
+            if (!strcmp(keys[k][0], hf_families[i].architecture)) more = keys[k][1];
+        b.n = 0;
+        fuzz_put_hf(&b, &hf_families[i], 5, more, "BF16", 0);
         add(user, b.p, b.n);
     }
 }
@@ -722,7 +762,9 @@ static const char fuzz_hf_words[] =
     "\"BF16\"\n\"F16\"\n\"shape\"\n\"data_offsets\"\n[0,0]\n\"model.layers.0.\n\"lm_head.weight\"\n"
     "rotary_emb.inv_freq\n\"rope_type\":\"linear\"\n\"factor\":2\n\"head_dim\":2\n\"sliding_window\":4\n"
     "\"tie_word_embeddings\":true\n\"weight_map\"\n\"rope_scaling\"\n\"rope_parameters\"\n"
-    "\"MistralForCausalLM\"\n\xFF@@0\n\xFF@@1\n\xFF@@2{\n\xFF@@3\n\xFF@@5{\n\xFF@@6{\n\xFF@@8\n\xFF@@9\n"
+    "\"MistralForCausalLM\"\n\"layer_types\":[\"full_attention\",\"sliding_attention\"]\n\"type\":\"yarn\"\n"
+    "\"partial_rotary_factor\":0.5\n\"type\":\"longrope\"\n\"num_experts\":2\n\"mlp_only_layers\":[0]\n"
+    "\"attention_bias\":true\n\xFF@@0\n\xFF@@1\n\xFF@@2{\n\xFF@@3\n\xFF@@5{\n\xFF@@6{\n\xFF@@8\n\xFF@@9\n"
     "\"added_tokens\"\n\"special\":true\n\"special\":false\n\"content\"\n\"id\"\n\"merges\"\n\"vocab\"\n\"BPE\"\n"
     "\"Metaspace\"\n\"byte_fallback\":true\n\"chat_template\"\n\"eos_token\"\n\"eos_token_id\"\n\"<|eot_id|>\"\n"
     "<0x41>\n\"unk_token\"\n\"replacement\":\"\\u2581\"\n\"split\":false\n\\u2581\n\\u0120\nthe\nab\n ";

@@ -19,8 +19,8 @@
 #include <string.h>
 
 #define HF_MAX_SIZE (1 << 28)    /* of any dimension, as in llama.c */
-#define HF_MAX_LAYERS 65536      /* a table is allocated for what config.json only claims */
-#define HF_MAX_EXPERTS (1 << 18) /* of all layers, likewise */
+#define HF_MAX_LAYERS 16384      /* a table is allocated for what config.json only claims */
+#define HF_MAX_EXPERTS (1 << 17) /* of all layers, likewise */
 
 /* ---- Families ---- */
 
@@ -263,7 +263,7 @@ static void hf_read_sizes(hf_reader *r, const json_node *root, const hf_family *
     const int share = f->dim >= f->n_heads ? f->dim / f->n_heads : 1;
     f->head_dim = hf_int(r, root, "head_dim", family->head_dim ? family->head_dim : share);
     if (f->n_layers > HF_MAX_LAYERS)
-        hf_bad(r, "num_hidden_layers", hf_field(root, "num_hidden_layers"), "65536 or less");
+        hf_bad(r, "num_hidden_layers", hf_field(root, "num_hidden_layers"), "16384 or less");
     if (f->head_dim % 2) hf_bad(r, "head_dim", hf_field(root, "head_dim"), "even");
     if (f->n_heads % f->n_kv_heads)
         hf_bad(r, "num_attention_heads", hf_field(root, "num_attention_heads"), "a multiple of num_key_value_heads");
@@ -288,7 +288,7 @@ static void hf_read_experts(hf_reader *r, const json_node *root, const hf_family
     if (f->n_experts_used > f->n_experts)
         hf_bad(r, "num_experts_per_tok", hf_field(root, "num_experts_per_tok"), "the number of experts or less");
     if ((int64_t)f->n_experts * f->n_layers > HF_MAX_EXPERTS)
-        hf_bad(r, "num_hidden_layers", hf_field(root, "num_hidden_layers"), "262144 / the number of experts or less");
+        hf_bad(r, "num_hidden_layers", hf_field(root, "num_hidden_layers"), "131072 / the number of experts or less");
 }
 
 /* cap * tanh(x / cap): null is none, and so is a missing key where fallback is 0. */
