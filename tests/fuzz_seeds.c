@@ -563,63 +563,95 @@ static void fuzz_json_seeds(fuzz_add *add, void *user) {
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) add(user, texts[i], strlen(texts[i]));
 }
 
-/* The tensors that a configuration implies, number first to end of them, behind a mark. */
+typedef struct {
+    const char *architecture, *more; /* more: keys of config.json */
+    const char *type;
+    int layers, vocab_size, files, tokenizer;
+} fuzz_hf_shape;
+
+/* All architectures, and what their configurations may say. */
+/* clang-format off */
+static const fuzz_hf_shape fuzz_hf_shapes[] = {
+    {"LlamaForCausalLM", "\"rope_scaling\":null", "F32", 1, 5, 1, 0},
+    {"LlamaForCausalLM", "\"tie_word_embeddings\":true,\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0,"
+     "\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,\"original_max_position_embeddings\":64}", "F16", 1, 5, 2, 0},
+    {"LlamaForCausalLM", "\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":5000.0}", "BF16", 1, 270, 1, 1},
+    {"LlamaForCausalLM", "\"attention_bias\":true,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}", "BF16", 1, 270,
+     1, 2},
+    {"MistralForCausalLM", "\"sliding_window\":3", "F32", 1, 5, 1, 0},
+    {"MixtralForCausalLM", "\"num_local_experts\":3,\"num_experts_per_tok\":2,\"sliding_window\":null", "BF16", 1, 5, 1, 0},
+    {"Qwen2ForCausalLM", "\"use_sliding_window\":false,\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4.0,"
+     "\"original_max_position_embeddings\":32}", "BF16", 1, 5, 1, 0},
+    {"Qwen3ForCausalLM", "\"use_sliding_window\":true,\"max_window_layers\":1,\"sliding_window\":4", "BF16", 2, 5, 1, 0},
+    {"Qwen3MoeForCausalLM", "\"num_experts\":4,\"num_experts_per_tok\":2,\"moe_intermediate_size\":3,"
+     "\"norm_topk_prob\":true,\"decoder_sparse_step\":1,\"mlp_only_layers\":[0]", "BF16", 2, 5, 1, 0},
+    {"SmolLM3ForCausalLM", "\"no_rope_layers\":[1,0]", "BF16", 2, 5, 1, 0},
+    {"Gemma2ForCausalLM", "\"hidden_activation\":\"gelu_pytorch_tanh\",\"query_pre_attn_scalar\":4,\"sliding_window\":3,"
+     "\"attn_logit_softcapping\":50.0,\"final_logit_softcapping\":30.0", "BF16", 2, 5, 1, 0},
+    {"Gemma3ForCausalLM", "\"query_pre_attn_scalar\":4,\"sliding_window\":3,\"rope_local_base_freq\":10000.0,"
+     "\"layer_types\":[\"sliding_attention\",\"full_attention\"],\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":8}",
+     "BF16", 2, 5, 1, 0},
+    {"Gemma3ForCausalLM", "\"sliding_window_pattern\":2,\"rope_parameters\":{\"full_attention\":{\"rope_theta\":1000000},"
+     "\"sliding_attention\":{\"rope_theta\":10000,\"rope_type\":\"default\"}}", "BF16", 2, 5, 1, 0},
+    {"Gemma3ForConditionalGeneration", "\"query_pre_attn_scalar\":4,\"sliding_window\":3", "BF16", 1, 5, 2, 0},
+    {"Phi3ForCausalLM", "\"original_max_position_embeddings\":6,\"sliding_window\":null,\"partial_rotary_factor\":1.0,"
+     "\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1.1],\"long_factor\":[3.5]}", "BF16", 1, 5, 1, 0},
+    {"GraniteForCausalLM", "\"attention_multiplier\":0.1,\"embedding_multiplier\":12,\"residual_multiplier\":0.25,"
+     "\"logits_scaling\":8", "BF16", 1, 5, 1, 0},
+    {"MiniCPMForCausalLM", "\"scale_emb\":12,\"scale_depth\":1.4,\"dim_model_base\":2", "BF16", 1, 5, 1, 0},
+    {"InternLM2ForCausalLM", "\"bias\":true,\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2}", "BF16", 1, 5, 1, 0},
+    {"Olmo2ForCausalLM", "\"clip_qkv\":null", "F32", 1, 5, 1, 0}};
+/* clang-format on */
+enum { FUZZ_HF_SHAPES = sizeof fuzz_hf_shapes / sizeof *fuzz_hf_shapes };
+
+static void fuzz_put_hf_config(fuzz_bytes *b, const fuzz_hf_shape *s) {
+    const int vision = !!strstr(s->architecture, "Conditional");
+    fuzz_print(b, "\xFF@@0{\"architectures\":[\"%s\"],%s", s->architecture, vision ? "\"text_config\":{" : "");
+    fuzz_print(b,
+               "\"hidden_size\":2,\"intermediate_size\":3,\"num_hidden_layers\":%d,\"num_attention_heads\":2,"
+               "\"num_key_value_heads\":1,\"head_dim\":2,\"vocab_size\":%d,\"rms_norm_eps\":1e-06,"
+               "\"rope_theta\":10000.0,\"max_position_embeddings\":128,%s}%s",
+               s->layers, s->vocab_size, s->more, vision ? "}" : "");
+}
+
+/* An entry of a header, and its data. */
+static void fuzz_put_hf_tensor(fuzz_bytes *header, fuzz_bytes *data, const hf_source *s, const char *type, int i,
+                               int layer, int expert) {
+    int all = 0, rows, cols = 0;
+    const size_t begin = data->n;
+    const int is_vector = tensor_is_vector(hf_names[i].tensor);
+    const int number[] = {layer, expert};
+    for (int part = 0; part < hf_names[i].parts; part++) {
+        hf_shape(s, (enum tensor)((int)hf_names[i].tensor + part), layer, &rows, &cols);
+        all += is_vector ? cols : rows;
+    }
+    fuzz_put_text(header, s->form.vision ? ",\"language_model." : ",\"");
+    for (const char *p = hf_names[i].name, *n = p; *p; p++)
+        if (*p == '#') fuzz_print(header, "%d", number[n++ != hf_names[i].name]);
+        else fuzz_put(header, p, 1);
+    fuzz_put_weights(data, (size_t)all * (size_t)(is_vector ? 1 : cols) * (strcmp(type, "F32") ? 2 : 4));
+    fuzz_print(header, "\":{\"dtype\":\"%s\",\"shape\":[%d", type, all);
+    if (!is_vector) fuzz_print(header, ",%d", cols);
+    fuzz_print(header, "],\"data_offsets\":[%zu,%zu]}", begin, data->n);
+}
+
+/* The tensors [first, end) of hf_names, behind a mark. */
 static void fuzz_put_safetensors(fuzz_bytes *b, int mark, const hf_source *s, const char *type, int first, int end) {
     static fuzz_bytes header, data;
-    int n = 0;
     header.n = data.n = 0;
     fuzz_put_text(&header, "{\"__metadata__\":{\"format\":\"pt\"}");
-    for (int layer = 0; layer < s->base.config.n_layers; layer++)
-        for (int i = 0; i < HF_N_NAMES; i++)
-            for (int expert = 0; hf_has(s, i, layer, expert); expert++) {
-                if ((layer && !hf_numbers(hf_names[i].name)) || n++ < first || n > end) continue;
-                const int vector = tensor_is_vector(hf_names[i].tensor);
-                int rows, cols, all = 0, number = 0;
-                const size_t begin = data.n;
-                for (int part = 0; part < hf_names[i].parts; part++) {
-                    hf_shape(s, (enum tensor)((int)hf_names[i].tensor + part), layer, &rows, &cols);
-                    all += vector ? cols : rows;
-                }
-                fuzz_put_weights(&data, (size_t)all * (size_t)(vector ? 1 : cols) * (strcmp(type, "F32") ? 2 : 4));
-                fuzz_put_text(&header, s->form.vision ? ",\"language_model." : ",\"");
-                for (const char *c = hf_names[i].name; *c; c++)
-                    if (*c != '#') fuzz_print(&header, "%c", *c);
-                    else fuzz_print(&header, "%d", number++ ? expert : layer);
-                fuzz_print(&header,
-                           vector ? "\":{\"dtype\":\"%s\",\"shape\":[%d" : "\":{\"dtype\":\"%s\",\"shape\":[%d,%d",
-                           type, all, cols);
-                fuzz_print(&header, "],\"data_offsets\":[%zu,%zu]}", begin, data.n);
-            }
+    if (s->form.vision && first)
+        fuzz_put_text(&header, ",\"vision_tower.x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}");
+    for (int i = first; i < end; i++)
+        for (int layer = 0; layer < (hf_numbers(hf_names[i].name) ? s->base.config.n_layers : 1); layer++)
+            for (int expert = 0; hf_has(s, i, layer, expert); expert++)
+                if (hf_names[i].tensor != TENSOR_CLASSIFIER || !s->base.config.shared_classifier)
+                    fuzz_put_hf_tensor(&header, &data, s, type, i, layer, expert);
     fuzz_put_text(&header, "} ");
     fuzz_print(b, "\xFF@@%d", mark);
     fuzz_put_int(b, header.n, 8);
     fuzz_put(b, header.p, header.n);
     fuzz_put(b, data.p, data.n);
-}
-
-/* config.json with more keys at its end, and the tensors that it implies, in two files if split is 1. */
-static void fuzz_put_hf(fuzz_bytes *b, const hf_family *family, int vocab_size, const char *more, const char *type,
-                        int split) {
-    const int vision = family->traits & HF_VISION;
-    hf_source s = {.n_shards = 0};
-    json_text config;
-    char text[1500];
-    snprintf(text, sizeof text,
-             "{\"architectures\":[\"%s\"],%s\"hidden_size\":2,\"intermediate_size\":3,\"num_hidden_layers\":2,"
-             "\"num_attention_heads\":2,\"num_key_value_heads\":1,\"head_dim\":2,\"vocab_size\":%d,"
-             "\"rms_norm_eps\":1e-06,\"rope_theta\":10000.0,\"max_position_embeddings\":128%s}%s",
-             family->architecture, vision ? "\"text_config\":{" : "", vocab_size, more, vision ? "}" : "");
-    fuzz_print(b, "\xFF@@0%s", text);
-    if (!json_parse(&config, text, strlen(text), "config.json", NULL) &&
-        !hf_read_config(&s.base, &s.form, "config.json", config.nodes, NULL)) {
-        if (split) {
-            fuzz_put_text(b, "\xFF@@2{\"weight_map\":{\"x\":\"a.safetensors\",\"y\":\"b.safetensors\"}}");
-            fuzz_put_safetensors(b, 3, &s, type, 0, 5);
-            fuzz_put_safetensors(b, 4, &s, "F16", 5, 1000);
-        } else fuzz_put_safetensors(b, 1, &s, type, 0, 1000);
-    }
-    source_release(&s.base);
-    json_free(&config);
 }
 
 static void fuzz_put_json_string(fuzz_bytes *b, const char *text) {
@@ -672,39 +704,26 @@ static void fuzz_put_tokenizer_model(fuzz_bytes *b) { /* with tokens added to it
 }
 
 static void fuzz_hf_seeds(fuzz_add *add, void *user) {
-    static const char scaled[] = ",\"tie_word_embeddings\":true,\"rope_scaling\":{\"rope_type\":\"llama3\","
-                                 "\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"
-                                 "\"original_max_position_embeddings\":64}";
-    static const char *const keys[][2] = {
-        {"MistralForCausalLM", ",\"sliding_window\":4,\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2}"},
-        {"MixtralForCausalLM", ",\"num_local_experts\":2,\"num_experts_per_tok\":1"},
-        {"Qwen2ForCausalLM", ",\"use_sliding_window\":true,\"max_window_layers\":1,\"sliding_window\":4"},
-        {"Qwen3MoeForCausalLM", ",\"num_experts\":2,\"num_experts_per_tok\":1,\"moe_intermediate_size\":1,"
-                                "\"decoder_sparse_step\":2,\"norm_topk_prob\":true,\"attention_bias\":true"},
-        {"SmolLM3ForCausalLM", ",\"no_rope_layers\":[0,1]"},
-        {"Gemma3ForCausalLM",
-         ",\"layer_types\":[\"full_attention\",\"sliding_attention\"],\"rope_parameters\":{\"full_attention\":"
-         "{\"rope_type\":\"linear\",\"factor\":8},\"sliding_attention\":{\"rope_theta\":100}}"},
-        {"Phi3ForCausalLM", ",\"original_max_position_embeddings\":4,\"rope_scaling\":{\"type\":\"longrope\","
-                            "\"short_factor\":[1],\"long_factor\":[4]}"},
-        {"GraniteForCausalLM", ",\"embedding_multiplier\":12,\"residual_multiplier\":0.2,\"logits_scaling\":8,"
-                               "\"attention_multiplier\":0.1"},
-        {"MiniCPMForCausalLM", ",\"scale_emb\":12,\"scale_depth\":1.4,\"dim_model_base\":1"}};
     static fuzz_bytes b;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < FUZZ_HF_SHAPES; i++) {
+        const fuzz_hf_shape *shape = &fuzz_hf_shapes[i];
+        hf_source s = {.n_shards = 0};
+        json_text config;
+        llama_error why = {0, ""};
         b.n = 0;
-        fuzz_put_hf(&b, &hf_families[0], i < 2 ? 5 : 270, i == 1 ? scaled : ",\"rope_scaling\":null",
-                    i ? "BF16" : "F32", i == 1);
-        if (i == 2) fuzz_put_byte_level_json(&b);
-        if (i == 3) fuzz_put_tokenizer_model(&b);
-        add(user, b.p, b.n);
-    }
-    for (size_t i = 1; i < sizeof hf_families / sizeof *hf_families; i++) {
-        const char *more = "";
-        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
-            if (!strcmp(keys[k][0], hf_families[i].architecture)) more = keys[k][1];
-        b.n = 0;
-        fuzz_put_hf(&b, &hf_families[i], 5, more, "BF16", 0);
+        fuzz_put_hf_config(&b, shape);
+        if (json_parse(&config, (const char *)b.p + 4, b.n - 4, "config.json", &why) ||
+            hf_read_config(&s.base, &s.form, "config.json", config.nodes, &why))
+            fprintf(stderr, "%s\n", why.text);
+        if (shape->files == 2) {
+            fuzz_put_text(&b, "\xFF@@2{\"weight_map\":{\"x\":\"a.safetensors\",\"y\":\"b.safetensors\"}}");
+            fuzz_put_safetensors(&b, 3, &s, shape->type, 0, HF_N_NAMES / 2);
+            fuzz_put_safetensors(&b, 4, &s, "F16", HF_N_NAMES / 2, HF_N_NAMES);
+        } else fuzz_put_safetensors(&b, 1, &s, shape->type, 0, HF_N_NAMES);
+        if (shape->tokenizer == 1) fuzz_put_byte_level_json(&b);
+        if (shape->tokenizer == 2) fuzz_put_tokenizer_model(&b);
+        source_release(&s.base);
+        json_free(&config);
         add(user, b.p, b.n);
     }
 }
@@ -762,16 +781,20 @@ static const char fuzz_hf_words[] =
     "\"BF16\"\n\"F16\"\n\"shape\"\n\"data_offsets\"\n[0,0]\n\"model.layers.0.\n\"lm_head.weight\"\n"
     "rotary_emb.inv_freq\n\"rope_type\":\"linear\"\n\"factor\":2\n\"head_dim\":2\n\"sliding_window\":4\n"
     "\"tie_word_embeddings\":true\n\"weight_map\"\n\"rope_scaling\"\n\"rope_parameters\"\n"
-    "\"MistralForCausalLM\"\n\"layer_types\":[\"full_attention\",\"sliding_attention\"]\n\"type\":\"yarn\"\n"
-    "\"partial_rotary_factor\":0.5\n\"type\":\"longrope\"\n\"num_experts\":2\n\"mlp_only_layers\":[0]\n"
-    "\"attention_bias\":true\n\xFF@@0\n\xFF@@1\n\xFF@@2{\n\xFF@@3\n\xFF@@5{\n\xFF@@6{\n\xFF@@8\n\xFF@@9\n"
+    "\"layer_types\"\n\"full_attention\"\n\"sliding_attention\"\n\"longrope\"\n\"yarn\"\n\"llama3\"\n\"default\"\n"
+    "\"partial_rotary_factor\":0.5\n\"num_experts\":2\n\"num_local_experts\":2\n\"num_experts_per_tok\":1\n"
+    "\"no_rope_layers\":[0]\n\"original_max_position_embeddings\":4\n\"attention_bias\":true\n"
+    "\"use_sliding_window\":true\n\"mlp_only_layers\":[0]\n\"text_config\"\n\"Qwen3MoeForCausalLM\"\n"
+    "\"MistralForCausalLM\"\n\xFF@@0\n\xFF@@1\n\xFF@@2{\n\xFF@@3\n\xFF@@5{\n\xFF@@6{\n\xFF@@8\n\xFF@@9\n"
     "\"added_tokens\"\n\"special\":true\n\"special\":false\n\"content\"\n\"id\"\n\"merges\"\n\"vocab\"\n\"BPE\"\n"
     "\"Metaspace\"\n\"byte_fallback\":true\n\"chat_template\"\n\"eos_token\"\n\"eos_token_id\"\n\"<|eot_id|>\"\n"
     "<0x41>\n\"unk_token\"\n\"replacement\":\"\\u2581\"\n\"split\":false\n\\u2581\n\\u0120\nthe\nab\n ";
 static const char fuzz_gguf_words[] =
     "llama.rope.scale_linear\ntokenizer.ggml.eot_token_id\ntokenizer.ggml.add_space_prefix\nllama.expert_count\n"
     "tokenizer.ggml.remove_extra_whitespaces\nllama.attention.value_length\nllama.rope.freq_base\n<|eot_id|>\n"
-    "none\nblk.1.\noutput.weight\nrope_freqs.weight\ngeneral.alignment";
+    "none\nyarn\nlongrope\nblk.1.\noutput.weight\nrope_freqs.weight\ngeneral.alignment\nqwen3moe\ngemma3\nphi3\n"
+    ".expert_used_count\n.attention.sliding_window\n.attention.sliding_window_pattern\n.rope.dimension_count\n"
+    ".rope.scaling.type\n.rope.scaling.attn_factor\nattn_q.bias\nattn_output.bias\nffn_gate_exps.weight";
 static const char fuzz_text_words[] =
     "<s>\n</s>\n[INST]\n<tool>\n<|eot_id|>\n<|begin_of_text|>\n \n  \n\xE2\x96\x81\n\xE2\x96\na\nab\nbb\nbba\nA\n"
     "'ll\n's\n12\nthe\n\xC3\xA9\n\xFF\n\xED\xA0\x80\n\xF0\x9F\x98\x80\n\xC2\xA0\n\xE3\x80\x80\n\r\n\t\n\xC5\xBF\n"

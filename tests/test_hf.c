@@ -8,6 +8,7 @@
 #include "../tools/formats/hf_tokenizer.h"
 #include "../tools/formats/vocabulary.h"
 #include "../tools/formats/writer.h"
+#include "../tools/shared/inside.h"
 #include "../tools/shared/files.h"
 #include "../tools/shared/numbers.h"
 #include "test.h"

@@ -8,6 +8,7 @@
 #define _POSIX_C_SOURCE 200809L /* mkdtemp */
 
 #include "../tools/formats/source.h"
+#include "../tools/shared/inside.h"
 #include "../tools/shared/files.h"
 #include "test.h"
 

@@ -11,6 +11,7 @@
  *   - several matrices may be one tensor, of which each is a part;
  *   - experts are a tensor each.
  */
+#include "../shared/inside.h"
 #include "../shared/files.h"
 #include "../shared/messages.h"
 #include "../shared/numbers.h"
