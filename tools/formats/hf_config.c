@@ -54,8 +54,9 @@ typedef struct {
     double norm_eps, theta;
 } hf_family;
 
-/* llama.cpp takes Mistral and Mixtral for llama: what sets them apart is said layer by layer. DeepSeek-R1's distillates,
- * Falcon 3, SmolLM 2 and Yi are LlamaForCausalLM or Qwen2ForCausalLM, Qwen 2.5 is the latter, Phi-4 is Phi3ForCausalLM. */
+/* llama.cpp takes Mistral and Mixtral for llama: what sets them apart is said layer by layer. Falcon 3, SmolLM 2, Yi
+ * and some of DeepSeek-R1's distillates are LlamaForCausalLM, the others and Qwen 2.5 Qwen2ForCausalLM, Phi-4 is
+ * Phi3ForCausalLM. */
 static const hf_family hf_families[] = {
     {"LlamaForCausalLM", "llama", "llama", HF_LLAMA | HF_TWO_NORMS, .traits = HF_ATTENTION_BIAS, .seq_len = 2048,
      .norm_eps = 1e-6, .theta = 1e4},
@@ -565,7 +566,7 @@ static void hf_read_longrope(hf_reader *r, const json_node *root, const hf_rope 
     else rule->amplitude = hf_amplitude(r, k, rope_long_amplitude(rule->factor * rule->original, rule->original));
 }
 
-/* dynamic stretches only contexts longer than max_position_embeddings. Phi-3's first files call longrope su and yarn. */
+/* dynamic stretches only contexts beyond max_position_embeddings. Phi-3's first files call longrope su, or yarn. */
 static void hf_read_rotation(hf_reader *r, const json_node *root, const hf_rope *k, const llama_config *f, int phi,
                              hf_rotation *out) {
     const json_node *both[] = {k->over, k->under}, *kind = NULL;
