@@ -495,7 +495,8 @@ static int tk_kind(const char *p, const char *end, size_t *size) {
     *size = 0;
     if (p == end) return TK_NOTHING;
     int32_t c = tk_code_point(p, (size_t)(end - p), size);
-    return c == '\n' || c == '\r' ? TK_NEWLINE : kinds[tk_category(c)];
+    if (c == '\n' || c == '\r') return TK_NEWLINE;
+    return kinds[tk_category(c)];
 }
 
 /* The end of the characters of that kind from p on, of which there are at most limit. */
@@ -2333,7 +2334,8 @@ static size_t tk_edge(const uint32_t *edges, size_t n, uint32_t key) {
 /* Many capitals have their small letter right behind them: where these take turns the table has one number for all. */
 static int tk_category(int32_t c) {
     const int alternate = TK_WHITE + 1;
-    if (c < 0x80) return c < 0 ? TK_NONE : tk_ascii[c];
+    if (c < 0) return TK_NONE;
+    if (c < 0x80) return tk_ascii[c];
     uint32_t edge =
         tk_categories[tk_edge(tk_categories, sizeof tk_categories / sizeof *tk_categories, (uint32_t)c << 4 | 15)];
     int category = (int)(edge & 15);
