@@ -44,12 +44,12 @@ static void fuzz_put_weights(fuzz_bytes *b, size_t size) {
  * ------------------------------------------------------------------------------------------------- */
 
 static const tokenizer_piece fuzz_pieces[] = {
-    {"<unk>", 5, 0, TOKENIZER_UNKNOWN},    {"<s>", 3, 0, TOKENIZER_CONTROL},
-    {"</s>", 4, 0, TOKENIZER_CONTROL},     {FUZZ_SPACE, 3, -9, TOKENIZER_NORMAL},
-    {"a", 1, -9, TOKENIZER_NORMAL},        {"b", 1, -9, TOKENIZER_NORMAL},
-    {"ab", 2, -2, TOKENIZER_NORMAL},       {FUZZ_SPACE "a", 4, -1, TOKENIZER_NORMAL},
-    {"\xC3\xA9", 2, -9, TOKENIZER_NORMAL}, {"[INST]", 6, 0, TOKENIZER_USER_DEFINED},
-    {"bb", 2, -3, TOKENIZER_UNUSED},       {"bba", 3, -4, TOKENIZER_NORMAL}};
+    {"<unk>", 5, 0, TOKENIZER_UNKNOWN, 0},    {"<s>", 3, 0, TOKENIZER_CONTROL, 0},
+    {"</s>", 4, 0, TOKENIZER_CONTROL, 0},     {FUZZ_SPACE, 3, -9, TOKENIZER_NORMAL, 0},
+    {"a", 1, -9, TOKENIZER_NORMAL, 0},        {"b", 1, -9, TOKENIZER_NORMAL, 0},
+    {"ab", 2, -2, TOKENIZER_NORMAL, 0},       {FUZZ_SPACE "a", 4, -1, TOKENIZER_NORMAL, 0},
+    {"\xC3\xA9", 2, -9, TOKENIZER_NORMAL, 0}, {"[INST]", 6, 0, TOKENIZER_USER_DEFINED, 0},
+    {"bb", 2, -3, TOKENIZER_UNUSED, 0},       {"bba", 3, -4, TOKENIZER_NORMAL, 0}};
 enum { FUZZ_PIECES = sizeof fuzz_pieces / sizeof *fuzz_pieces };
 
 /* llama2.c's, where types are not written, and BOS and EOS have newlines around them. */
@@ -144,10 +144,11 @@ static tokenizer *fuzz_byte_level(void) {
     /* clang-format on */
     static char bytes[256];
     tokenizer_piece pieces[266];
-    for (int i = 0; i < 256; i++) bytes[i] = (char)i, pieces[i] = (tokenizer_piece){bytes + i, 1, 0, TOKENIZER_NORMAL};
+    for (int i = 0; i < 256; i++)
+        bytes[i] = (char)i, pieces[i] = (tokenizer_piece){bytes + i, 1, 0, TOKENIZER_NORMAL, 0};
     for (int i = 256; i < 266; i++) {
         const int type = i < 260 ? TOKENIZER_NORMAL : i < 265 ? TOKENIZER_CONTROL : TOKENIZER_USER_DEFINED;
-        pieces[i] = (tokenizer_piece){more[i - 256], strlen(more[i - 256]), 0, type};
+        pieces[i] = (tokenizer_piece){more[i - 256], strlen(more[i - 256]), 0, type, 0};
     }
     const tokenizer_parts parts = {.kind = TOKENIZER_BYTE_LEVEL,
                                    .pieces = pieces,
