@@ -794,7 +794,7 @@ static void test_table(void) {
         file f = rich_file(INSIDE_Q8);
         CHECK(get_uint(f.bytes + 72, 4) == N_RICH);
         for (int i = 0; i < N_RICH; i++) {
-            char name[33] = {0}, text[40];
+            char name[33] = {0}, text[64];
             unsigned char *p = f.bytes + entry(i, 0);
             memcpy(name, p, 32);
             const uint64_t type = get_uint(p + TYPE, 4), size = get_uint(p + SIZE, 8), offset = get_uint(p + OFFSET, 8);
