@@ -35,7 +35,7 @@ static void randomise(grad *g) {
     for (int i = 0; i < grad_tensor_count(&g->f); i++) {
         const grad_tensor t = grad_tensor_at(&g->f, i);
         for (size_t k = 0; k < (size_t)t.rows * (size_t)t.cols; k++)
-            g->w.all[t.offset + k] = (tensor_is_norm(t.id) ? 1 : 0) + (uniform(&seed) - 0.5);
+            g->w.all[t.offset + k] = (tensor_is_vector(t.id) ? 1 : 0) + (uniform(&seed) - 0.5);
     }
 }
 

@@ -872,45 +872,59 @@ static void test_softmax(void) {
                         printf("  %s, n %d, %g at %d\n", sets[s]->name, n, k % 2 ? NAN : INFINITY, k);
                 }
     }
-    TEST("swiglu") {
-        uint64_t seed = 16;
-        for (int s = 0; s < n_sets; s++)
-            for (int n = 0; n <= 100; n++) {
-                float *a = unaligned((size_t)n * sizeof *a), *b = unaligned((size_t)n * sizeof *b),
-                      *z = unaligned((size_t)n * sizeof *z);
-                int bad = 0;
-                for (int i = 0; i < n; i++) {
-                    z[i] = a[i] = (float)(random_real(&seed, -1, 1) * (n % 2 ? 80 : 3));
-                    b[i] = (float)random_real(&seed, -2, 2);
+    for (int gelu = 0; gelu < 2; gelu++)
+        TEST(gelu ? "geglu" : "swiglu") {
+            uint64_t seed = 16;
+            for (int s = 0; s < n_sets; s++)
+                for (int n = 0; n <= 100; n++) {
+                    float *a = unaligned((size_t)n * sizeof *a), *b = unaligned((size_t)n * sizeof *b),
+                          *z = unaligned((size_t)n * sizeof *z);
+                    int bad = 0;
+                    for (int i = 0; i < n; i++) {
+                        z[i] = a[i] = (float)(random_real(&seed, -1, 1) * (n % 2 ? 80 : 3));
+                        b[i] = (float)random_real(&seed, -2, 2);
+                    }
+                    sets[s]->gate[gelu](a, b, n);
+                    for (int i = 0; i < n; i++) {
+                        const double x = (double)z[i], u = sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x);
+                        const double want = (gelu ? 0.5 * x * (1 + tanh(u)) : x / (1 + exp(-x))) * (double)b[i];
+                        /* e^-2u has the relative error of 2u, which is large where what it gives is small */
+                        const double steps = gelu ? 4 + fabs(2 * u) : 4;
+                        bad += !(fabs((double)a[i] - want) <= steps * (double)FLT_EPSILON * fabs(want) + 1e-15);
+                    }
+                    if (!CHECK(bad == 0)) printf("  %s, n %d\n", sets[s]->name, n);
+                    unaligned_free(a), unaligned_free(b), unaligned_free(z);
                 }
-                sets[s]->swiglu(a, b, n);
-                for (int i = 0; i < n; i++) {
-                    const double want = (double)z[i] / (1 + exp(-(double)z[i])) * (double)b[i];
-                    bad += !(fabs((double)a[i] - want) <= 4 * (double)FLT_EPSILON * fabs(want));
-                }
-                if (!CHECK(bad == 0)) printf("  %s, n %d\n", sets[s]->name, n);
-                unaligned_free(a), unaligned_free(b), unaligned_free(z);
+        }
+    for (int gelu = 0; gelu < 2; gelu++)
+        TEST(gelu ? "geglu: far" : "swiglu: far from zero, infinite, no number") {
+            for (int s = 0; s < n_sets; s++)
+                for (int n = 1; n <= 33; n += 4)
+                    for (int k = 0; k < n; k++) {
+                        static const float gates[] = {-1000, 1000, 0, -0.0f};
+                        float a[33], b[33];
+                        for (int g = 0; g < 4; g++) {
+                            for (int i = 0; i < n; i++) a[i] = gates[g], b[i] = 2;
+                            sets[s]->gate[gelu](a, b, n);
+                            CHECK_NEAR(a[k], g == 1 ? 2000 : 0, 1e-30);
+                        }
+                        const float values[] = {NAN, INFINITY, -INFINITY};
+                        for (int v = 0; v < 6; v++) {
+                            for (int i = 0; i < n; i++) a[i] = b[i] = 1;
+                            (v < 3 ? a : b)[k] = values[v % 3];
+                            sets[s]->gate[gelu](a, b, n);
+                            for (int i = 0; i < n; i++) CHECK((isfinite(a[i]) != 0) == (i != k));
+                        }
+                    }
+        }
+    TEST("cap") {
+        static const float caps[] = {0.5f, 30, 50};
+        for (int c = 0; c < 3; c++)
+            for (double x = -300; x <= 300; x += 0.37) {
+                float capped = (float)x;
+                ll_cap(&capped, 1, caps[c]);
+                CHECK_NEAR(capped, caps[c] * tanh((float)x / caps[c]), 2 * FLT_EPSILON * caps[c]);
             }
-    }
-    TEST("swiglu: far from zero, infinite, no number") {
-        for (int s = 0; s < n_sets; s++)
-            for (int n = 1; n <= 33; n += 4)
-                for (int k = 0; k < n; k++) {
-                    static const float gates[] = {-1000, 1000, 0, -0.0f};
-                    float a[33], b[33];
-                    for (int g = 0; g < 4; g++) {
-                        for (int i = 0; i < n; i++) a[i] = gates[g], b[i] = 2;
-                        sets[s]->swiglu(a, b, n);
-                        CHECK_NEAR(a[k], g == 1 ? 2000 : 0, 1e-30);
-                    }
-                    const float values[] = {NAN, INFINITY, -INFINITY};
-                    for (int v = 0; v < 6; v++) {
-                        for (int i = 0; i < n; i++) a[i] = b[i] = 1;
-                        (v < 3 ? a : b)[k] = values[v % 3];
-                        sets[s]->swiglu(a, b, n);
-                        for (int i = 0; i < n; i++) CHECK((isfinite(a[i]) != 0) == (i != k));
-                    }
-                }
     }
 }
 

@@ -17,6 +17,7 @@
  * The rooms: architectures; configuration; tensors; layers; rotation; source.
  */
 #include "gguf.h"
+#include "../shared/inside.h"
 #include "../shared/files.h"
 #include "../shared/numbers.h"
 #include "rope.h"
@@ -282,7 +283,7 @@ static int gguf_read_scales(gguf *g) {
     g->logit_scale = 1;
     if (a->features & GGUF_ROOT) c->embedding_scale = (float)sqrt(c->dim);
     if (a->features & GGUF_SCALES) c->embedding_scale = 1;
-    if (c->n_layers == a->large) c->attention_scale = (float)(1 / sqrt(c->dim / c->n_heads));
+    if (c->n_layers == a->large) c->attention_scale = (float)sqrt((double)c->n_heads / c->dim);
     if (a->features & GGUF_MINICPM) {
         c->embedding_scale = 12;
         residual = (float)(1.4 / sqrt(c->n_layers));
@@ -691,7 +692,7 @@ static int gguf_read_scaling(gguf *g, rope_rule *r) {
         !gguf_float(h, ".rope.scaling.factor", is_yarn, &factor))
         return 0;
     r->kind = is_none ? ROPE_PLAIN : ROPE_LINEAR;
-    r->factor = is_none ? 1 : (double)factor;
+    r->factor = (double)factor;
     r->amplitude = (double)amplitude;
     if (gguf_same(type, size, "longrope") && !gguf_tensor_of(g, GGUF_LONG, 0)->size)
         return gguf_fail(h, "rope_factors_long.weight is missing");

@@ -177,7 +177,7 @@ static int gguf_save_tokenizer(gguf_head *h, const tokenizer_parts *parts, void 
     if (!t) return gguf_fail(h, "tokenizer.ggml: %.120s", why.text);
     *flat = vocabulary_save(t, size);
     tokenizer_free(t);
-    return *flat ? 1 : gguf_fail(h, "no memory for a tokenizer of %zu bytes", *size);
+    return *flat ? 1 : gguf_fail(h, "no memory for the tokenizer");
 }
 
 int gguf_read_tokenizer(gguf_head *h, int vocab_size, void **flat, size_t *size) {

@@ -19,8 +19,8 @@
 #include <string.h>
 
 #define HF_MAX_SIZE (1 << 28)    /* of any dimension, as in llama.c */
-#define HF_MAX_LAYERS 65536      /* a table is allocated for what config.json only claims */
-#define HF_MAX_EXPERTS (1 << 18) /* of all layers, likewise */
+#define HF_MAX_LAYERS 16384      /* a table is allocated for what config.json only claims */
+#define HF_MAX_EXPERTS (1 << 17) /* of all layers, likewise */
 
 /* ---- Families ---- */
 
@@ -167,6 +167,11 @@ static void hf_bad(hf_reader *r, const char *key, const json_node *value, const 
     r->failed = 1;
 }
 
+static void hf_bad_number(hf_reader *r, const char *key, double value, const char *wanted) {
+    const json_node node = {.type = JSON_NUMBER, .number = value};
+    hf_bad(r, key, &node, wanted);
+}
+
 static const json_node *hf_field(const json_node *object, const char *key) {
     const json_node *value = json_get(object, key);
     return json_is(value, JSON_NULL) ? NULL : value;
@@ -258,7 +263,7 @@ static void hf_read_sizes(hf_reader *r, const json_node *root, const hf_family *
     const int share = f->dim >= f->n_heads ? f->dim / f->n_heads : 1;
     f->head_dim = hf_int(r, root, "head_dim", family->head_dim ? family->head_dim : share);
     if (f->n_layers > HF_MAX_LAYERS)
-        hf_bad(r, "num_hidden_layers", hf_field(root, "num_hidden_layers"), "65536 or less");
+        hf_bad(r, "num_hidden_layers", hf_field(root, "num_hidden_layers"), "16384 or less");
     if (f->head_dim % 2) hf_bad(r, "head_dim", hf_field(root, "head_dim"), "even");
     if (f->n_heads % f->n_kv_heads)
         hf_bad(r, "num_attention_heads", hf_field(root, "num_attention_heads"), "a multiple of num_key_value_heads");
@@ -283,7 +288,7 @@ static void hf_read_experts(hf_reader *r, const json_node *root, const hf_family
     if (f->n_experts_used > f->n_experts)
         hf_bad(r, "num_experts_per_tok", hf_field(root, "num_experts_per_tok"), "the number of experts or less");
     if ((int64_t)f->n_experts * f->n_layers > HF_MAX_EXPERTS)
-        hf_bad(r, "num_hidden_layers", hf_field(root, "num_hidden_layers"), "262144 / the number of experts or less");
+        hf_bad(r, "num_hidden_layers", hf_field(root, "num_hidden_layers"), "131072 / the number of experts or less");
 }
 
 /* cap * tanh(x / cap): null is none, and so is a missing key where fallback is 0. */
@@ -317,10 +322,10 @@ static void hf_read_scales(hf_reader *r, const json_node *root, const hf_family 
         f->score_cap = hf_cap(r, root, "attn_logit_softcapping", capped ? 50 : 0);
         f->logit_cap = hf_cap(r, root, "final_logit_softcapping", capped ? 30 : 0);
     }
-    if (!(embedding / residual < 1e30)) hf_bad(r, "the embedding's scale", NULL, "below 1e30");
+    if (!(embedding / residual < 1e30)) hf_bad_number(r, "the embedding's scale", embedding / residual, "below 1e30");
     else if (embedding != 1 || residual != 1) f->embedding_scale = (float)(embedding / residual);
     const double eps = hf_number(r, root, "rms_norm_eps", family->norm_eps) / (residual * residual);
-    if (!(eps < 1)) hf_bad(r, "rms_norm_eps", hf_field(root, "rms_norm_eps"), "below 1 after the other scales");
+    if (!(eps < 1)) hf_bad_number(r, "rms_norm_eps / residual multiplier^2", eps, "below 1");
     f->norm_eps = (float)eps;
 }
 
@@ -490,6 +495,14 @@ static int hf_original(hf_reader *r, const json_node *root, const hf_rope *k, co
     return hf_int(r, hf_field(root, key) ? root : hf_rope_of(k, key), key, phi ? 4096 : f->seq_len);
 }
 
+/* By how much: not so little that a frequency, divided by it, were too large for a float. */
+static double hf_stretch(hf_reader *r, const hf_rope *k, double fallback) {
+    const json_node *object = hf_rope_of(k, "factor");
+    const double factor = hf_number(r, object, "factor", fallback);
+    if (hf_field(object, "factor") && factor < 1e-6) hf_bad(r, "factor", hf_field(object, "factor"), "1e-6 or more");
+    return factor;
+}
+
 /* The amplitude that the file gives, or else the one that its kind has. */
 static double hf_amplitude(hf_reader *r, const hf_rope *k, double usual) {
     return hf_number(r, hf_rope_of(k, "attention_factor"), "attention_factor", usual);
@@ -499,11 +512,11 @@ static void hf_read_yarn(hf_reader *r, const json_node *root, const hf_rope *k, 
                          rope_rule *rule) {
     rule->kind = ROPE_YARN;
     rule->original = hf_original(r, root, k, f, 0);
-    rule->factor = hf_number(r, hf_rope_of(k, "factor"), "factor", f->seq_len / rule->original);
+    rule->factor = hf_stretch(r, k, f->seq_len / rule->original);
     rule->fast = hf_number(r, hf_rope_of(k, "beta_fast"), "beta_fast", 32);
     rule->slow = hf_number(r, hf_rope_of(k, "beta_slow"), "beta_slow", 1);
     rule->truncate = hf_flag(r, hf_rope_of(k, "truncate"), "truncate", 1);
-    if (!(rule->theta > 1)) hf_bad(r, "rope_theta", hf_field(hf_rope_of(k, "rope_theta"), "rope_theta"), "above 1");
+    if (!(rule->theta > 1)) hf_bad_number(r, "rope_theta", rule->theta, "above 1");
     double usual = rope_yarn_amplitude(rule->factor, 1);
     const json_node *m = hf_rope_of(k, "mscale"), *all = hf_rope_of(k, "mscale_all_dim");
     if (hf_field(m, "mscale") && hf_field(all, "mscale_all_dim")) /* DeepSeek's, of which both are needed */
@@ -515,7 +528,7 @@ static void hf_read_yarn(hf_reader *r, const json_node *root, const hf_rope *k, 
 static void hf_read_llama3(hf_reader *r, const json_node *root, const hf_rope *k, const llama_config *f,
                            rope_rule *rule) {
     rule->kind = ROPE_LLAMA3;
-    rule->factor = hf_number(r, hf_rope_of(k, "factor"), "factor", 0);
+    rule->factor = hf_stretch(r, k, 0);
     rule->low = hf_number(r, hf_rope_of(k, "low_freq_factor"), "low_freq_factor", 0);
     rule->high = hf_number(r, hf_rope_of(k, "high_freq_factor"), "high_freq_factor", 0);
     rule->original = hf_original(r, root, k, f, 0);
@@ -534,7 +547,7 @@ static float *hf_read_factors(hf_reader *r, const hf_rope *k, const char *key, i
     else if (!factors) hf_bad(r, key, list, "of a size for which there is memory");
     else
         JSON_EACH(item, list) {
-            if (!json_is(item, JSON_NUMBER) || !(item->number > 1e-9 && item->number < 1e9))
+            if (!json_is(item, JSON_NUMBER) || !(item->number > 1e-6 && item->number < 1e9))
                 hf_bad(r, key, item, wanted);
             else *next++ = (float)item->number;
         }
@@ -548,7 +561,7 @@ static void hf_read_longrope(hf_reader *r, const json_node *root, const hf_rope 
     rule->original = out->original = hf_original(r, root, k, f, phi);
     out->factors[0] = hf_read_factors(r, k, "short_factor", rule->turning / 2);
     out->factors[1] = hf_read_factors(r, k, "long_factor", rule->turning / 2);
-    rule->factor = hf_number(r, hf_rope_of(k, "factor"), "factor", f->seq_len / rule->original);
+    rule->factor = hf_stretch(r, k, f->seq_len / rule->original);
     if (rule->original < 2) hf_bad(r, "original_max_position_embeddings", NULL, "2 or more");
     else rule->amplitude = hf_amplitude(r, k, rope_long_amplitude(rule->factor * rule->original, rule->original));
 }
@@ -568,7 +581,7 @@ static void hf_read_rotation(hf_reader *r, const json_node *root, const hf_rope 
         hf_read_llama3(r, root, k, f, &out->rule);
     } else if (json_is_text(kind, "linear")) {
         out->rule.kind = ROPE_LINEAR;
-        out->rule.factor = hf_number(r, hf_rope_of(k, "factor"), "factor", 0);
+        out->rule.factor = hf_stretch(r, k, 0);
     } else if (kind ? !json_is_text(kind, "default") && !json_is_text(kind, "dynamic")
                     : hf_field(hf_rope_of(k, "factor"), "factor") != NULL) {
         hf_bad(r, "rope_scaling's rope_type", kind, "default, linear, dynamic, llama3, yarn or longrope");
@@ -652,11 +665,8 @@ static int hf_write_ropes(hf_reader *r, llama_source *s, hf_rotation rotation[HF
         float *frequency = s->rope_frequencies + (size_t)i * (size_t)pairs;
         a->rule.factors = a->factors[i / f->n_ropes];
         rope_table(&a->rule, f->head_dim, frequency, s->rope_amplitudes + (size_t)i * (size_t)pairs);
-        for (int pair = 0; pair < pairs; pair++) {
+        for (int pair = 0; pair < pairs; pair++)
             stretched |= s->rope_amplitudes[(size_t)i * (size_t)pairs + (size_t)pair] != 1;
-            if (!(frequency[pair] <= 1e30f))
-                return set_error(r->err, "%.120s: rope_theta is %g: too small", r->path, a->rule.theta);
-        }
     }
     if (stretched) f->extras |= LLAMA_ROPE_AMPLITUDES;
     else free(s->rope_amplitudes), s->rope_amplitudes = NULL;

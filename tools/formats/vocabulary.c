@@ -59,8 +59,9 @@ ptrdiff_t vocabulary_decode_bytes(const char *text, size_t size, char *out) {
 }
 
 void *vocabulary_save(const tokenizer *t, size_t *size) {
-    *size = tokenizer_save(t, NULL, 0);
-    void *flat = malloc(*size);
-    if (flat) tokenizer_save(t, flat, *size);
+    const size_t n = tokenizer_save(t, NULL, 0);
+    void *flat = malloc(n);
+    *size = flat ? n : 0;
+    if (flat) tokenizer_save(t, flat, n);
     return flat;
 }

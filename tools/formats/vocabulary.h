@@ -16,7 +16,7 @@ int vocabulary_ends_turn(const char *name, size_t size);
  * of that alphabet. */
 ptrdiff_t vocabulary_decode_bytes(const char *text, size_t size, char *out);
 
-/* The flat form that tokenizer.h describes, malloc'ed; NULL without memory, *size being what it takes. */
+/* The flat form that tokenizer.h describes, malloc'ed; NULL, and *size 0, without memory. */
 void *vocabulary_save(const tokenizer *t, size_t *size);
 
 #endif

@@ -34,11 +34,23 @@ static int take_model(model_weights *m, const llama_model *model, llama_error *e
     return 0;
 }
 
+/* 1 if the gradients of grad.c are those of such a model. */
+static int is_plain_llama(const llama_config *f) {
+    for (int l = 0; l < f->n_layers; l++)
+        if (f->layers[l].rope || f->layers[l].window || f->layers[l].experts) return 0;
+    return !f->extras && !(f->attention_scale > 0) && !(f->embedding_scale > 0) && !(f->score_cap > 0) &&
+           !(f->logit_cap > 0) && f->n_ropes <= 1 && !f->rope_short;
+}
+
 int weights_load(model_weights *m, const char *path, llama_error *err) {
     llama_model *model = llama_load(path, NULL, err);
     memset(m, 0, sizeof *m);
     if (!model) return -1;
-    const int result = take_model(m, model, err);
+    const llama_config *f = llama_get_config(model);
+    const int result = is_plain_llama(f)
+                           ? take_model(m, model, err)
+                           : set_error(err, "%.120s: made from %s, which is more than a Llama: only those are trained",
+                                       path, *f->architecture ? f->architecture : "a relative");
     llama_free(model);
     if (result) weights_free(m);
     return result;
