@@ -319,7 +319,7 @@ typedef struct {
 /* Among them all weight types, of which the K types need rows of 256; and all architectures. */
 /* clang-format off */
 #define FUZZ_SIZES(layers_, dim_, hidden, heads, kv, width, rows) \
-    .n_layers = layers_, .dim = dim_, .hidden_dim = hidden, .n_heads = heads, .n_kv_heads = kv, .head_dim = width, \
+    .n_layers = layers_, .dim = dim_, .hidden_dim = hidden, .n_heads = heads, .n_kv_heads = kv, .head_dim = width,     \
     .vocab_size = rows
 static const fuzz_gguf_shape fuzz_gguf_shapes[] = {
     {"llama", "srope.scaling.type linear\ndrope.scaling.factor 2", {FUZZ_SIZES(1, 8, 6, 4, 2, 2, FUZZ_PIECES)},
@@ -338,8 +338,8 @@ static const fuzz_gguf_shape fuzz_gguf_shapes[] = {
      {FUZZ_SIZES(1, 8, 6, 2, 1, 4, 5), .extras = LLAMA_QKV_BIAS}, {[TENSOR_W1] = 1}, 0, 0},
     {"qwen3", "", {FUZZ_SIZES(1, 8, 6, 2, 1, 6, 5), .extras = LLAMA_HEAD_NORM}, {[TENSOR_WQ] = 1}, 0, 0},
     {"qwen3moe", "iexpert_count 4\niexpert_used_count 1\niexpert_feed_forward_length 5\nbexpert_weights_norm 0",
-     {FUZZ_SIZES(1, 8, 6, 2, 1, 4, 5), .extras = LLAMA_HEAD_NORM, .n_experts = 4, .expert_dim = 5}, {[TENSOR_W1] = 1},
-     0, 0},
+     {FUZZ_SIZES(1, 8, 6, 2, 1, 4, 5), .extras = LLAMA_HEAD_NORM, .n_experts = 4, .expert_dim = 5},
+     {[TENSOR_W1] = 1}, 0, 0},
     {"gemma2", "iattention.sliding_window 3\nfattn_logit_softcapping 50\nffinal_logit_softcapping 30",
      {FUZZ_SIZES(1, 8, 6, 2, 1, 4, 5), .extras = GGUF_SANDWICH}, {0}, 0, 0},
     {"gemma3", "iattention.sliding_window 3\nfrope.freq_base 1000000\nfrope.freq_base_swa 10000",
@@ -581,12 +581,12 @@ static const fuzz_hf_shape fuzz_hf_shapes[] = {
     {"LlamaForCausalLM", "\"attention_bias\":true,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}", "BF16", 1, 270,
      1, 2},
     {"MistralForCausalLM", "\"sliding_window\":3", "F32", 1, 5, 1, 0},
-    {"MixtralForCausalLM", "\"num_local_experts\":3,\"num_experts_per_tok\":2,\"sliding_window\":null", "BF16", 1, 5, 1,
-     0},
+    {"MixtralForCausalLM", "\"num_local_experts\":3,\"num_experts_per_tok\":2,\"sliding_window\":null", "BF16",
+     1, 5, 1, 0},
     {"Qwen2ForCausalLM", "\"use_sliding_window\":false,\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4.0,"
      "\"original_max_position_embeddings\":32}", "BF16", 1, 5, 1, 0},
-    {"Qwen3ForCausalLM", "\"use_sliding_window\":true,\"max_window_layers\":1,\"sliding_window\":4", "BF16", 2, 5, 1,
-     0},
+    {"Qwen3ForCausalLM", "\"use_sliding_window\":true,\"max_window_layers\":1,\"sliding_window\":4", "BF16", 2, 5,
+     1, 0},
     {"Qwen3MoeForCausalLM", "\"num_experts\":4,\"num_experts_per_tok\":2,\"moe_intermediate_size\":3,"
      "\"norm_topk_prob\":true,\"decoder_sparse_step\":1,\"mlp_only_layers\":[0]", "BF16", 2, 5, 1, 0},
     {"SmolLM3ForCausalLM", "\"no_rope_layers\":[1,0]", "BF16", 2, 5, 1, 0},
@@ -594,7 +594,8 @@ static const fuzz_hf_shape fuzz_hf_shapes[] = {
      "\"sliding_window\":3,\"attn_logit_softcapping\":50.0,\"final_logit_softcapping\":30.0", "BF16", 2, 5, 1, 0},
     {"Gemma3ForCausalLM", "\"query_pre_attn_scalar\":4,\"sliding_window\":3,\"rope_local_base_freq\":10000.0,"
      "\"layer_types\":[\"sliding_attention\",\"full_attention\"],"
-     "\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":8}", "BF16", 2, 5, 1, 0},
+     "\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":8}",
+     "BF16", 2, 5, 1, 0},
     {"Gemma3ForCausalLM", "\"sliding_window_pattern\":2,"
      "\"rope_parameters\":{\"full_attention\":{\"rope_theta\":1000000},"
      "\"sliding_attention\":{\"rope_theta\":10000,\"rope_type\":\"default\"}}", "BF16", 2, 5, 1, 0},

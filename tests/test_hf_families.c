@@ -96,7 +96,7 @@ static void add_list(tensors *t, const char *prefix, const char *list) {
     }
 }
 
-/* model.safetensors with the tensors of whole, and those of layer l that layers[l] lists; of layer 0 if that is NULL. */
+/* model.safetensors with the tensors of whole, and those of layer l that layers[l] lists, or layers[0]. */
 static void put_weights(const char *whole, const char *prefix, const char *const layers[LAYERS]) {
     static tensors t;
     unsigned char size[8] = {0};
