@@ -402,7 +402,7 @@ static int hf_add_shard(hf_source *s, const char *directory, const json_node *na
  * themselves. */
 static int hf_list_shards(hf_source *s, const char *directory, llama_error *err) {
     static const char single[] = "model.safetensors", index[] = "model.safetensors.index.json";
-    s->shards = malloc(HF_MAX_SHARDS * sizeof *s->shards);
+    s->shards = calloc(HF_MAX_SHARDS, sizeof *s->shards);
     if (!s->shards) return set_error(err, "%.120s: no memory", directory);
     if (file_is_in(directory, single))
         return (s->shards[0] = path_join(directory, single, err)) ? s->n_shards = 1, 0 : -1;

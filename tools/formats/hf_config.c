@@ -212,7 +212,8 @@ static int hf_flag(hf_reader *r, const json_node *object, const char *key, int f
 
 static const hf_family *hf_find_family(hf_reader *r, const json_node *root) {
     const json_node *list = hf_field(root, "architectures"), *type = hf_field(root, "model_type");
-    const json_node *name = json_is(list, JSON_ARRAY) && list->size ? list + 1 : list;
+    const json_node *name = list;
+    if (json_is(list, JSON_ARRAY) && list->size) name = list + 1;
     for (size_t i = 0; i < sizeof hf_families / sizeof *hf_families; i++)
         if (list ? json_is_text(name, hf_families[i].architecture) : json_is_text(type, hf_families[i].model_type))
             return &hf_families[i];
