@@ -612,7 +612,7 @@ static int ll_read_extras(llama_config *f, const unsigned char *p, const char *n
     f->hash = ll_u64(p + 120);
     memcpy(f->architecture, p + 128, sizeof f->architecture);
     for (int i = 116; i < LL_HEADER; i++) /* letters with a zero behind them, and zeros around */
-        if (p[i] && (i < 120 || i >= 159 || (i >= 128 && (p[i] < 32 || p[i] > 126))))
+        if ((i < 120 || i >= 159 || (i >= 128 && (p[i] < 32 || p[i] > 126))) && p[i])
             return ll_fail(err, LL_BAD, "%s: byte %d of the header is %d: of a later version?", name, i, p[i]);
     return 0;
 }

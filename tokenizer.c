@@ -65,9 +65,10 @@
 #define TK_MAX_ENDS 64
 #define TK_MAX_MATCH 1000 /* bytes of what is looked for at each character: user-defined pieces and replacements */
 #define TK_ADJACENT_BITS 18
+#define TK_ALL_FLAGS (2 * TOKENIZER_SEGMENT - 1)
 #define TK_SPACE "\xE2\x96\x81" /* U+2581, three bytes */
 
-enum { TK_N_TEMPLATES = TOKENIZER_MISTRAL };
+enum { TK_N_TEMPLATES = TOKENIZER_MISTRAL, TK_N_SPLITS = TOKENIZER_SPLIT_DEEPSEEK3 + 1 };
 
 /* ==== 1. Vocabulary =============================================================================
  *
@@ -80,7 +81,7 @@ typedef struct {
     const char *surface; /* as decoding writes it; may be the same memory */
     int32_t size, surface_size;
     float score;
-    int type;
+    int type, flags;
 } tk_piece;
 
 typedef struct {
@@ -103,6 +104,16 @@ typedef struct {
     size_t n;
 } tk_out;
 
+/* Pieces that are looked for in a text, sorted by their bytes. */
+typedef struct {
+    int32_t *ids;
+    int32_t n;
+} tk_list;
+
+/* Those that are matched as SentencePiece normalises; and those that cut the text before it is encoded, added ones in
+ * any text, special ones where that is asked for. Of these two + 1 is the list of those with TOKENIZER_NORMALIZED. */
+enum { TK_SYMBOLS, TK_ADDED, TK_SPECIAL = TK_ADDED + 2, TK_N_LISTS = TK_SPECIAL + 2 };
+
 struct tokenizer {
     tokenizer_allocator memory;
     int kind;
@@ -115,10 +126,8 @@ struct tokenizer {
     tk_slot *slots;    /* (n_pieces) */
     uint32_t *buckets; /* ((1 << bucket_bits) + 2) indices of slots */
     int bucket_bits;
-    int32_t longest;  /* bytes of the longest piece that text can become */
-    int32_t *user;    /* (n_user) ids of the user-defined pieces, sorted by their bytes */
-    int32_t *special; /* (n_special) the same of the control pieces */
-    int32_t n_user, n_special;
+    int32_t longest; /* bytes of the longest piece that text can become */
+    tk_list lists[TK_N_LISTS];
     unsigned char adjacent[(1 << TK_ADJACENT_BITS) / 8]; /* SENTENCEPIECE: see tk_adjacent_bit */
 
     int bos, unk; /* ids, -1 if there is none */
@@ -127,14 +136,19 @@ struct tokenizer {
     int add_bos, chat_template;
     size_t growth; /* ids that one byte of text can become at most */
 
-    /* BYTE_LEVEL: merges in order of left and right; those of a left piece start at first_merge[left]. */
+    /* Merges in order of left and right; those of a left piece start at first_merge[left]. */
     tk_merge *merges;      /* (n_merges) */
     uint32_t *first_merge; /* (n_pieces + 2) */
     int32_t n_merges;
+    int ranked; /* they say what is merged, and not the scores: in BYTE_LEVEL, and in some SENTENCEPIECE */
+
+    /* BYTE_LEVEL */
+    int split;         /* how a text is cut into words, a TOKENIZER_SPLIT_.. */
+    int nfc;           /* it is brought into NFC first */
     int ignore_merges; /* a word that is a piece is taken whole */
 
     /* SENTENCEPIECE: how text is normalised, and what becomes of symbols that are no piece. */
-    int dummy_prefix;        /* a space is put in front of a text, */
+    int prefix;              /* where a space is put in front of a text, a TOKENIZER_PREFIX_.., */
     int space_is_suffix;     /* or behind it */
     int remove_extra_spaces; /* those at the ends go, and several become one */
     int escape_spaces;       /* they are written as U+2581 */
@@ -156,7 +170,7 @@ struct tokenizer {
  * part in merging and are then taken apart.) */
 static int tk_is_reserved(const tokenizer *t, const tk_piece *p) {
     return p->type == TOKENIZER_CONTROL || p->type == TOKENIZER_UNKNOWN || p->type == TOKENIZER_BYTE ||
-           (p->type == TOKENIZER_UNUSED && t->kind == TOKENIZER_BYTE_LEVEL);
+           (p->type == TOKENIZER_UNUSED && t->ranked);
 }
 
 /* FNV-1a, mixed once more so that all of the upper bits, which choose the bucket, depend on the last bytes too. The
@@ -215,22 +229,22 @@ static int32_t tk_match_bound(const tokenizer *t, const int32_t *list, int32_t l
     return lo;
 }
 
-/* The longest of the n_list listed pieces that text begins with, or -1. The list is sorted by bytes, which makes it
+/* The longest of the listed pieces that text begins with, or -1. The list is sorted by bytes, which makes it
  * a trie that needs no memory: each byte of text narrows the range of pieces that begin as the text does. */
-static int32_t tk_match(const tokenizer *t, const int32_t *list, int32_t n_list, const char *p, size_t n) {
-    int32_t best = -1, lo = 0, hi = n_list;
+static int32_t tk_match(const tokenizer *t, const tk_list *list, const char *p, size_t n) {
+    int32_t best = -1, lo = 0, hi = list->n;
     for (int32_t depth = 0; lo < hi && (size_t)depth < n; depth++) {
         int c = (unsigned char)p[depth];
-        lo = tk_match_bound(t, list, lo, hi, depth, c);
-        hi = tk_match_bound(t, list, lo, hi, depth, c + 1);
-        if (lo < hi && t->pieces[list[lo]].size == depth + 1) best = list[lo];
+        lo = tk_match_bound(t, list->ids, lo, hi, depth, c);
+        hi = tk_match_bound(t, list->ids, lo, hi, depth, c + 1);
+        if (lo < hi && t->pieces[list->ids[lo]].size == depth + 1) best = list->ids[lo];
     }
     return best;
 }
 
-/* Bytes of the longest user-defined piece that text begins with, or 0. */
-static size_t tk_user_match(const tokenizer *t, const char *p, size_t n) {
-    int32_t id = tk_match(t, t->user, t->n_user, p, n);
+/* Bytes of the longest user-defined symbol that text begins with, or 0. */
+static size_t tk_match_symbol(const tokenizer *t, const char *p, size_t n) {
+    int32_t id = tk_match(t, &t->lists[TK_SYMBOLS], p, n);
     return id < 0 ? 0 : (size_t)t->pieces[id].size;
 }
 
@@ -264,6 +278,29 @@ static int32_t tk_code_point(const char *p, size_t n, size_t *size) {
  * for, or White_Space, which goes together with none of them. TK_NONE: neither, or no code point (-1). */
 enum { TK_NONE, TK_LU, TK_LL, TK_LT, TK_LM, TK_LO, TK_M, TK_N, TK_P, TK_S, TK_WHITE };
 static int tk_category(int32_t c);
+
+/* The same for the character that ends at p + n. It is looked for by its last bytes. */
+static int32_t tk_last_code_point(const char *p, size_t n, size_t *size) {
+    size_t i = 1;
+    while (i < 4 && i < n && (p[n - i] & 0xC0) == 0x80) i++;
+    int32_t c = tk_code_point(p + n - i, i, size);
+    if (*size == i) return c;
+    *size = 1;
+    return -1;
+}
+
+/* White space, as Unicode has it, or as Python's str.strip, which takes four separators of ASCII too. */
+static int tk_is_blank(int32_t c, int python) {
+    return c >= 0 && (tk_category(c) == TK_WHITE || (python && c >= 0x1C && c <= 0x1F));
+}
+
+/* Without white space at its ends. */
+static tk_bytes tk_trim(tk_bytes s, int left, int right, int python) {
+    size_t size;
+    while (left && s.size && tk_is_blank(tk_code_point(s.p, s.size, &size), python)) s.p += size, s.size -= size;
+    while (right && s.size && tk_is_blank(tk_last_code_point(s.p, s.size, &size), python)) s.size -= size;
+    return s;
+}
 
 static uint32_t tk_u32(const char *p) {
     const unsigned char *u = (const unsigned char *)p;
@@ -368,7 +405,7 @@ static const char *tk_replacement(const tokenizer *t, const char *p, size_t n, s
 /* What the text at p is normalised to, one step: *to and *n_to; returns the bytes of text used up. A user-defined
  * piece comes first, and as it is, for it means these bytes and no others. */
 static size_t tk_normal_step(const tokenizer *t, const char *p, size_t n, const char **to, size_t *n_to) {
-    size_t used = t->n_user ? tk_user_match(t, p, n) : 0;
+    size_t used = tk_match_symbol(t, p, n);
     *to = p;
     if (used == 0) {
         const char *replacement = tk_replacement(t, p, n, &used);
@@ -385,16 +422,23 @@ static size_t tk_normal_step(const tokenizer *t, const char *p, size_t n, const 
 
 /* What the text is a part of. */
 typedef enum {
-    TK_WHOLE,
+    TK_WHOLE, /* nothing: it is all, or stands between special tokens */
     TK_INNER, /* it goes on where another ended, and may not be the last: no spaces are put or taken away at its ends */
     TK_LAST   /* it goes on and ends */
 } tk_part;
 
+/* Does a text get a space in front that goes on (part), or stands where a special token came before it (after)? */
+static int tk_wants_prefix(const tokenizer *t, tk_bytes text, tk_part part, int after) {
+    if (part != TK_WHOLE || (after && t->prefix == TOKENIZER_PREFIX_FIRST)) return 0;
+    if (t->prefix <= TOKENIZER_PREFIX_EACH) return t->prefix;
+    return *text.p != ' ' && (text.size < 3 || memcmp(text.p, TK_SPACE, 3) != 0);
+}
+
 /* Writes the normalised text to out; where out only counts, spaces at the end that will go count too.
  * Stops early at more than TK_MAX_TEXT. */
-static void tk_normalize(const tokenizer *t, const char *p, size_t size, tk_part part, tk_out *out) {
+static void tk_normalize(const tokenizer *t, tk_bytes text, tk_part part, int prefix, tk_out *out) {
     const int begins = part == TK_WHOLE, ends = part != TK_INNER;
-    const char *space = t->escape_spaces ? TK_SPACE : " ", *end = p + size, *to;
+    const char *space = t->escape_spaces ? TK_SPACE : " ", *p = text.p, *end = p + text.size, *to;
     size_t n_space = strlen(space), n, used;
     if (t->remove_extra_spaces && begins)
         for (; p < end; p += used) {
@@ -403,7 +447,7 @@ static void tk_normalize(const tokenizer *t, const char *p, size_t size, tk_part
         }
     if (p == end) return;
 
-    if (t->dummy_prefix && !t->space_is_suffix && begins) tk_write(out, space, n_space);
+    if (prefix && !t->space_is_suffix) tk_write(out, space, n_space);
     int after_space = t->remove_extra_spaces && begins;
     for (; p < end && out->n <= TK_MAX_TEXT; p += used) {
         used = tk_normal_step(t, p, (size_t)(end - p), &to, &n);
@@ -414,7 +458,7 @@ static void tk_normalize(const tokenizer *t, const char *p, size_t size, tk_part
     }
     if (t->remove_extra_spaces && ends && out->p) /* also those that it holds as U+2581, as SentencePiece does */
         while (out->n >= n_space && memcmp(out->p + out->n - n_space, space, n_space) == 0) out->n -= n_space;
-    if (t->dummy_prefix && t->space_is_suffix && ends) tk_write(out, space, n_space);
+    if (t->prefix && t->space_is_suffix && ends) tk_write(out, space, n_space);
 }
 
 /* ---- NFC ----
@@ -603,9 +647,10 @@ static int32_t tk_split_span(const tokenizer *t, tk_bytes text, size_t *at, tk_s
     int32_t n = 0;
     for (;;) {
         const char *p = text.p + *at;
-        size_t left = text.size - *at, user = t->n_user ? tk_user_match(t, p, left) : 0;
+        size_t left = text.size - *at, user = tk_match_symbol(t, p, left);
         size_t size = user ? user : tk_char_size(p, left);
-        if (symbols) symbols[n] = (tk_symbol){(int32_t)*at, (int32_t)size, n - 1, n + 1, -1, user != 0};
+        int32_t id = symbols && t->ranked ? tk_find(t, p, size, 0) : -1;
+        if (symbols) symbols[n] = (tk_symbol){(int32_t)*at, (int32_t)size, n - 1, n + 1, id, user != 0};
         n++;
         *at += size;
         if (*at == text.size) break;
@@ -618,79 +663,212 @@ static int32_t tk_split_span(const tokenizer *t, tk_bytes text, size_t *at, tk_s
 
 /* ---- Byte-level BPE: words ----
  *
- * The pattern of Llama 3 is this, of whose alternatives the first that matches is taken, and takes all it can:
- *
- *     (?i:'s|'t|'re|'ve|'m|'ll|'d)   how English words end after an apostrophe
- *     [^\r\n\p{L}\p{N}]?\p{L}+       letters, and one character before them: most often the space
- *     \p{N}{1,3}                     up to three digits
- *     [ ]?[^\s\p{L}\p{N}]+[\r\n]*    other characters, a space before and newlines after
- *     \s*[\r\n]+                     white space up to its last newline
- *     \s+(?!\S)                      white space without its last character, which belongs to what follows
- *     \s+                            or with it, if it is the only one
- *
- * By hand each costs one look at the characters it takes and one at those after, so that no text takes quadratic
- * time; what an engine with backtracking does to a megabyte of spaces is the reason.
+ * A regular expression cuts the text into words: of its alternatives the first that matches is taken, and takes all it
+ * can. Each function below has one beside it, and does by hand what it says: each word costs one look at the characters
+ * it takes and one at those after, so that no text takes quadratic time; what an engine with backtracking does to a
+ * megabyte of spaces is the reason.
  *
  * What leaves room for opinion is as in the regular expressions of Rust, which OpenAI's tiktoken and Hugging
  * Face's tokenizers use: \s is White_Space (U+0085 is, U+FEFF is not), and (?i:'s) matches U+017F, the long s,
- * too. Bytes that are no UTF-8 are single characters that are neither letter nor number nor space, as U+FFFD
- * is, by which those tokenizers replace them; here they stay what they are.
+ * too. Bytes that are no UTF-8 are single characters of the category of U+FFFD, by which those tokenizers replace them;
+ * here they stay what they are.
  */
 
-enum { TK_OTHER, TK_LETTER, TK_NUMBER, TK_BLANK, TK_NEWLINE, TK_NOTHING }; /* NOTHING: the text has ended */
+/* Sets of characters: a bit for each category, and for what patterns set apart from their category. */
+enum {
+    TK_UPPER = 1 << TK_LU | 1 << TK_LT,
+    TK_LOWER = 1 << TK_LL,
+    TK_CASELESS = 1 << TK_LM | 1 << TK_LO,
+    TK_LETTER = TK_UPPER | TK_LOWER | TK_CASELESS,
+    TK_MARK = 1 << TK_M,
+    TK_NUMBER = 1 << TK_N,
+    TK_SIGN = 1 << TK_P | 1 << TK_S,
+    TK_OTHER = 1 << TK_NONE | TK_MARK | TK_SIGN,
+    TK_BLANK = 1 << TK_WHITE,
+    TK_NEWLINE = TK_BLANK << 1, /* \r and \n */
+    TK_KANA_HAN = TK_NEWLINE << 1
+};
 
-/* What the character at p is to the pattern, and its bytes. */
-static int tk_kind(const char *p, const char *end, size_t *size) {
-    static const unsigned char kinds[] = {TK_OTHER, TK_LETTER, TK_LETTER, TK_LETTER, TK_LETTER, TK_LETTER,
-                                          TK_OTHER, TK_NUMBER, TK_OTHER,  TK_OTHER,  TK_BLANK};
+typedef struct {
+    const char *end; /* of the text */
+    int split;       /* TOKENIZER_SPLIT_.. */
+} tk_words;
+
+/* The set that the character at p is in, and its bytes. 0: the text has ended. */
+static int tk_kind(const tk_words *w, const char *p, size_t *size) {
     *size = 0;
-    if (p == end) return TK_NOTHING;
-    int32_t c = tk_code_point(p, (size_t)(end - p), size);
+    if (p == w->end) return 0;
+    int32_t c = tk_code_point(p, (size_t)(w->end - p), size);
     if (c == '\n' || c == '\r') return TK_NEWLINE;
-    return kinds[tk_category(c)];
+    if (w->split == TOKENIZER_SPLIT_DEEPSEEK3 && ((c >= 0x4E00 && c <= 0x9FA5) || (c >= 0x3040 && c <= 0x30FF)))
+        return TK_KANA_HAN;
+    return 1 << tk_category(c < 0 ? 0xFFFD : c);
 }
 
-/* The end of the characters of that kind from p on, of which there are at most limit. */
-static const char *tk_skip(const char *p, const char *end, int kind, size_t limit) {
+/* The end of the characters of a set from p on, of which there are at most limit. */
+static const char *tk_skip(const tk_words *w, const char *p, int set, size_t limit) {
     size_t size;
-    while (limit-- && tk_kind(p, end, &size) == kind) p += size;
+    while (limit-- && (tk_kind(w, p, &size) & set)) p += size;
     return p;
 }
 
-/* Bytes of 's, 't, 're, 've, 'm, 'll or 'd at p, in either case, or 0. */
-static size_t tk_contraction(const char *p, size_t n) {
-    static const char *const two = "sStTmMdD", *const three = "rReEvVeElLlL"; /* and for the last two letters */
-    if (n < 2 || p[0] != '\'' || p[1] == 0) return 0;
-    if (strchr(two, p[1])) return 2;
-    if (n < 3) return 0;
-    for (int i = 0; i < 12; i += 4)
-        if ((p[1] == three[i] || p[1] == three[i + 1]) && (p[2] == three[i + 2] || p[2] == three[i + 3])) return 3;
-    return memcmp(p + 1, "\xC5\xBF", 2) == 0 ? 3 : 0; /* U+017F */
+/* Bytes of 's, 't, 're, 've, 'm, 'll or 'd at p, or 0. */
+static size_t tk_contraction(const char *p, size_t n, int any_case) {
+    static const char *const ends[] = {"s", "t", "re", "ve", "m", "ll", "d"};
+    if (n < 2 || *p != '\'') return 0;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        size_t k = 0;
+        while (ends[i][k] && k + 1 < n && (p[k + 1] == ends[i][k] || (any_case && p[k + 1] == ends[i][k] - 'a' + 'A')))
+            k++;
+        if (!ends[i][k]) return k + 1;
+    }
+    return any_case && n > 2 && memcmp(p + 1, "\xC5\xBF", 2) == 0 ? 3 : 0; /* U+017F */
 }
 
-/* The end of the word that begins with white space at p and matches one of the last three alternatives. */
-static const char *tk_blank_word(const char *p, const char *end) {
+/* The end of the word that begins with white space at p:
+ *
+ *     \s*[\r\n]+      white space up to its last newline, if those are in newlines
+ *     \s+(?!\S)       white space without its last character, which belongs to what follows
+ *     \s+             or with it, if it is the only one
+ *
+ * Where a character of edges follows, the text was cut before, and has ended there. */
+static const char *tk_blank_word(const tk_words *w, const char *p, int newlines, int edges) {
     const char *at = p, *last = p, *newline = NULL; /* last: the last character's start */
     size_t size;
-    for (int kind; kind = tk_kind(at, end, &size), kind == TK_BLANK || kind == TK_NEWLINE; at += size) {
+    int kind;
+    for (; kind = tk_kind(w, at, &size), kind & (TK_BLANK | TK_NEWLINE); at += size) {
         last = at;
-        if (kind == TK_NEWLINE) newline = at + size;
+        if (kind & newlines) newline = at + size;
     }
     if (newline) return newline;
-    return at == end || last == p ? at : last; /* the last one goes with the word that follows */
+    return kind == 0 || (kind & edges) || last == p ? at : last;
 }
 
-/* The end of the first word of a text that is not empty. Two characters tell which alternative it is. */
-static const char *tk_word(const char *p, const char *end) {
-    size_t size, next_size, n = tk_contraction(p, (size_t)(end - p));
+/* GPT-2:
+ *
+ *     's|'t|'re|'ve|'m|'ll|'d   how English words end after an apostrophe
+ *      ?\p{L}+                  letters, a space before them
+ *      ?\p{N}+                  digits
+ *      ?[^\s\p{L}\p{N}]+        other characters
+ *     \s+(?!\S)|\s+
+ *
+ * StarCoder and SmolLM: \p{N} first, and what is left of the text is cut as by GPT-2. digits is TK_NUMBER then. */
+static const char *tk_word_gpt2(const tk_words *w, const char *p, int digits) {
+    size_t size, next_size, n = tk_contraction(p, (size_t)(w->end - p), 0);
     if (n) return p + n;
-    int kind = tk_kind(p, end, &size), next = tk_kind(p + size, end, &next_size);
-    if (kind == TK_LETTER || (next == TK_LETTER && (kind == TK_OTHER || kind == TK_BLANK)))
-        return tk_skip(p + size, end, TK_LETTER, SIZE_MAX);
-    if (kind == TK_NUMBER) return tk_skip(p, end, TK_NUMBER, 3);
-    if (kind == TK_OTHER || (*p == ' ' && next == TK_OTHER))
-        return tk_skip(tk_skip(p + size, end, TK_OTHER, SIZE_MAX), end, TK_NEWLINE, SIZE_MAX);
-    return tk_blank_word(p, end);
+    int kind = tk_kind(w, p, &size), next = tk_kind(w, p + size, &next_size);
+    if (kind & digits) return p + size;
+    if (*p == ' ' && (next & (TK_LETTER | TK_NUMBER | TK_OTHER) & ~digits)) p += size, kind = next;
+    if (kind & (TK_BLANK | TK_NEWLINE)) return tk_blank_word(w, p, 0, digits);
+    return tk_skip(w, p, kind & TK_LETTER ? TK_LETTER : kind & TK_NUMBER ? TK_NUMBER : TK_OTHER, SIZE_MAX);
+}
+
+/* Llama 3:
+ *
+ *     (?i:'s|'t|'re|'ve|'m|'ll|'d)
+ *     [^\r\n\p{L}\p{N}]?\p{L}+       letters, and one character before them: most often the space
+ *     \p{N}{1,3}                     up to three digits
+ *      ?[^\s\p{L}\p{N}]+[\r\n]*      other characters, a space before and newlines after
+ *     \s*[\r\n]+|\s+(?!\S)|\s+
+ *
+ * Qwen 2: \p{N} in place of \p{N}{1,3}. Qwen 3.5: that, and [\p{L}\p{M}]+ in place of \p{L}+, [^\s\p{L}\p{M}\p{N}]+ of
+ * the other; a mark is then a letter. */
+static const char *tk_word_llama3(const tk_words *w, const char *p, int letters, size_t digits) {
+    size_t size, next_size, n = tk_contraction(p, (size_t)(w->end - p), 1);
+    if (n) return p + n;
+    int kind = tk_kind(w, p, &size), next = tk_kind(w, p + size, &next_size), others = TK_OTHER & ~letters;
+    if ((kind & letters) || ((next & letters) && (kind & (TK_OTHER | TK_BLANK))))
+        return tk_skip(w, p + size, letters, SIZE_MAX);
+    if (kind & TK_NUMBER) return tk_skip(w, p, TK_NUMBER, digits);
+    if ((kind & others) || (*p == ' ' && (next & others)))
+        return tk_skip(w, tk_skip(w, p + size, others, SIZE_MAX), TK_NEWLINE, SIZE_MAX);
+    return tk_blank_word(w, p, TK_NEWLINE, 0);
+}
+
+/* The end of letters and marks from p on that match U*D+, where U is [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}] and D is
+ * [\p{Ll}\p{Lm}\p{Lo}\p{M}], or else U+D*. U takes all it can. If no lower case follows, the last that is in both U and
+ * D is left to D and what comes after it to the next word; if there is none, all of it is U+. */
+static const char *tk_cased_letters(const tk_words *w, const char *p) {
+    const char *both = NULL;
+    size_t size;
+    int kind;
+    for (; kind = tk_kind(w, p, &size), kind & (TK_UPPER | TK_CASELESS | TK_MARK); p += size)
+        if (!(kind & TK_UPPER)) both = p + size;
+    if (kind & TK_LOWER) return tk_skip(w, p, TK_LOWER | TK_CASELESS | TK_MARK, SIZE_MAX);
+    return both ? both : p;
+}
+
+/* GPT-4o, with U and D as above, so that "camelCase" is two words:
+ *
+ *     [^\r\n\p{L}\p{N}]?U*D+(?i:'s|'t|'re|'ve|'m|'ll|'d)?
+ *     [^\r\n\p{L}\p{N}]?U+D*(?i:'s|'t|'re|'ve|'m|'ll|'d)?
+ *     \p{N}{1,3}
+ *      ?[^\s\p{L}\p{N}]+[\r\n/]*
+ *     \s*[\r\n]+|\s+(?!\S)|\s+
+ *
+ * Tekken: without 's and the like, and \p{N} in place of \p{N}{1,3}. (Where a word begins with a mark it does not matter
+ * whether that is taken for the character before the letters or for one of them.) */
+static const char *tk_word_gpt4o(const tk_words *w, const char *p, int contractions, size_t digits) {
+    size_t size, next_size;
+    int kind = tk_kind(w, p, &size), next = tk_kind(w, p + size, &next_size), letters = TK_LETTER | TK_MARK;
+    if ((kind & letters) || ((next & letters) && (kind & (TK_OTHER | TK_BLANK)))) {
+        p = tk_cased_letters(w, kind & letters ? p : p + size);
+        return contractions ? p + tk_contraction(p, (size_t)(w->end - p), 1) : p;
+    }
+    if (kind & TK_NUMBER) return tk_skip(w, p, TK_NUMBER, digits);
+    if ((kind & TK_OTHER) || (*p == ' ' && (next & TK_OTHER))) {
+        p = tk_skip(w, p + size, TK_OTHER, SIZE_MAX);
+        while (p < w->end && (*p == '\r' || *p == '\n' || *p == '/')) p++;
+        return p;
+    }
+    return tk_blank_word(w, p, TK_NEWLINE, 0);
+}
+
+static int tk_is_ascii_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+/* DeepSeek 3, three in turn, each of which cuts what the one before left:
+ *
+ *     \p{N}{1,3}
+ *     [\u4E00-\u9FA5\u3040-\u309F\u30A0-\u30FF]+    Han and kana
+ *     [!-/:-@[-`{-~][A-Za-z]+                       letters after one of ASCII's signs
+ *         [^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+
+ *          ?[\p{P}\p{S}]+[\r\n]*
+ *         \s*[\r\n]+|\s+(?!\S)|\s+
+ *
+ * and what none of them matches, such as control characters, are words too, up to where the next match begins. */
+static const char *tk_word_deepseek3(const tk_words *w, const char *p) {
+    const int letters = TK_LETTER | TK_MARK, before = 1 << TK_NONE | TK_BLANK, edges = TK_NUMBER | TK_KANA_HAN;
+    size_t size, next_size;
+    int kind = tk_kind(w, p, &size), next = tk_kind(w, p + size, &next_size);
+    if (kind & TK_NUMBER) return tk_skip(w, p, TK_NUMBER, 3);
+    if (kind & TK_KANA_HAN) return tk_skip(w, p, TK_KANA_HAN, SIZE_MAX);
+    if ((kind & TK_SIGN) && *p > ' ' && *p <= '~' && next && tk_is_ascii_letter(p[1])) {
+        while (++p < w->end && tk_is_ascii_letter(*p)) continue;
+        return p;
+    }
+    if ((kind & letters) || ((next & letters) && (kind & before))) return tk_skip(w, p + size, letters, SIZE_MAX);
+    if ((kind & TK_SIGN) || (*p == ' ' && (next & TK_SIGN)))
+        return tk_skip(w, tk_skip(w, p + size, TK_SIGN, SIZE_MAX), TK_NEWLINE, SIZE_MAX);
+    if (kind & (TK_BLANK | TK_NEWLINE)) return tk_blank_word(w, p, TK_NEWLINE, edges);
+    do {
+        p += size, kind = next, size = next_size;
+        next = tk_kind(w, p + size, &next_size);
+    } while ((kind & 1 << TK_NONE) && !(next & letters));
+    return p;
+}
+
+/* The end of the first word of a text that is not empty. */
+static const char *tk_word(const tk_words *w, const char *p) {
+    switch (w->split) {
+    case TOKENIZER_SPLIT_GPT2: return tk_word_gpt2(w, p, 0);
+    case TOKENIZER_SPLIT_STARCODER: return tk_word_gpt2(w, p, TK_NUMBER);
+    case TOKENIZER_SPLIT_QWEN2: return tk_word_llama3(w, p, TK_LETTER, 1);
+    case TOKENIZER_SPLIT_QWEN35: return tk_word_llama3(w, p, TK_LETTER | TK_MARK, 1);
+    case TOKENIZER_SPLIT_GPT4O: return tk_word_gpt4o(w, p, 1, 3);
+    case TOKENIZER_SPLIT_TEKKEN: return tk_word_gpt4o(w, p, 0, 1);
+    case TOKENIZER_SPLIT_DEEPSEEK3: return tk_word_deepseek3(w, p);
+    default: return tk_word_llama3(w, p, TK_LETTER, 3);
+    }
 }
 
 /* Splits the word of n bytes at start into symbols: its bytes, each of which is a piece. */
@@ -722,7 +900,7 @@ static void tk_split_word(const tokenizer *t, const char *text, size_t start, si
  */
 
 typedef struct {
-    float score;  /* of the piece; BYTE_LEVEL: minus the merge's rank, which is the same thing */
+    float score;  /* of the piece; where merges are listed: minus the merge's rank, which is the same thing */
     int32_t left; /* index of the left symbol */
     int32_t size; /* bytes of both, when the pair was found: if they differ now, the pair is gone */
     int32_t id;
@@ -738,6 +916,8 @@ typedef struct {
     int32_t *left_half; /* (n_pieces) for unused pieces, bytes of the left half; NULL if there are none */
     int *ids;
     size_t capacity, n_ids;
+    int special;       /* names of special tokens in the text become those */
+    int after_special; /* the text that comes stands behind something that is no text */
     int after_unknown;
     tk_part part;
     tokenizer_error *err;
@@ -786,12 +966,13 @@ static tk_pair tk_pop(tk_encoder *e) {
 static void tk_push_if_piece(tk_encoder *e, int32_t left, int32_t right) {
     if (left < 0 || right < 0) return;
     const tk_symbol *a = &e->symbols[left], *b = &e->symbols[right];
-    if (e->t->kind == TOKENIZER_BYTE_LEVEL) {
-        const tk_merge *m = tk_find_merge(e->t, a->id, b->id);
+    if (a->final || b->final) return;
+    if (e->t->ranked) {
+        const tk_merge *m = a->id < 0 || b->id < 0 ? NULL : tk_find_merge(e->t, a->id, b->id);
         if (m) tk_push(e, (tk_pair){-(float)m->rank, left, a->size + b->size, m->id});
         return;
     }
-    if (a->final || b->final || b->size > e->t->longest - a->size) return;
+    if (b->size > e->t->longest - a->size) return;
     int32_t size = a->size + b->size, id = tk_find(e->t, e->text.p + a->start, (size_t)size, 0);
     if (id < 0) return;
     tk_push(e, (tk_pair){e->t->pieces[id].score, left, size, id});
@@ -826,6 +1007,14 @@ static void tk_merge_all(tk_encoder *e, int32_t n) {
 static void tk_emit(tk_encoder *e, int id) {
     if (e->n_ids < e->capacity) e->ids[e->n_ids] = id;
     e->n_ids++;
+}
+
+/* Emits a token that is no part of a text: what comes then is another. */
+static void tk_emit_special(tk_encoder *e, int id) {
+    tk_emit(e, id);
+    e->part = TK_WHOLE;
+    e->after_special = 1;
+    e->after_unknown = 0;
 }
 
 /* Emits the ids of what became a symbol: of a piece, or of its bytes, or one unknown token for a run of
@@ -881,23 +1070,6 @@ static int tk_encode_normal(tk_encoder *e) {
     return 1;
 }
 
-/* Normalises twice: to know how much memory that takes, and to fill it. */
-static int tk_encode_sentencepiece(tk_encoder *e, tk_bytes text) {
-    const tokenizer *t = e->t;
-    tk_out counted = {NULL, 0}, normal = {NULL, 0};
-    tk_normalize(t, text.p, text.size, e->part, &counted);
-    if (counted.n > TK_MAX_TEXT)
-        return tk_fail(e->err, TOKENIZER_BAD_TEXT, "a text of %zu bytes is too long", text.size);
-    if (counted.n == 0) return 1;
-    normal.p = (char *)tk_alloc(&t->memory, counted.n, 1, e->err);
-    if (!normal.p) return 0;
-    tk_normalize(t, text.p, text.size, e->part, &normal);
-    e->text = (tk_bytes){normal.p, normal.n};
-    int ok = normal.n == 0 || tk_encode_normal(e);
-    tk_release(&t->memory, normal.p);
-    return ok;
-}
-
 /* Encodes a word of n bytes. With ignore_merges, which is Llama 3's, a word that is a piece is taken whole even if
  * merges would lead elsewhere. */
 static int tk_encode_word(tk_encoder *e, size_t start, size_t n) {
@@ -911,45 +1083,122 @@ static int tk_encode_word(tk_encoder *e, size_t start, size_t n) {
     return 1;
 }
 
-static int tk_encode_byte_level(tk_encoder *e, tk_bytes text) {
-    if (text.size > TK_MAX_TEXT)
-        return tk_fail(e->err, TOKENIZER_BAD_TEXT, "a text of %zu bytes is too long", text.size);
-    const char *p = text.p, *end = p + text.size;
-    e->text = text;
-    while (p < end) {
-        const char *next = tk_word(p, end);
-        if (!tk_encode_word(e, (size_t)(p - text.p), (size_t)(next - p))) return 0;
+static int tk_encode_words(tk_encoder *e) {
+    const char *begin = e->text.p, *p = begin;
+    const tk_words w = {p + e->text.size, e->t->split};
+    while (p < w.end) {
+        const char *next = tk_word(&w, p);
+        if (!tk_encode_word(e, (size_t)(p - begin), (size_t)(next - p))) return 0;
         p = next;
     }
     return 1;
 }
 
-static int tk_encode_plain(tk_encoder *e, tk_bytes text) {
-    return e->t->kind == TOKENIZER_BYTE_LEVEL ? tk_encode_byte_level(e, text) : tk_encode_sentencepiece(e, text);
+/* Writes the text, which is not empty, as it is normalised. */
+static void tk_write_normal(const tk_encoder *e, tk_bytes text, tk_out *out) {
+    const tokenizer *t = e->t;
+    if (t->kind == TOKENIZER_BYTE_LEVEL) tk_nfc(text.p, text.size, out);
+    else tk_normalize(t, text, e->part, tk_wants_prefix(t, text, e->part, e->after_special), out);
 }
 
-/* Encodes a text; with special, names of special tokens in it become those, the longest where several begin. The
- * parts between are texts of their own, as the references have it: where a text gets a space in front, each does.
- * (SentencePiece's user-defined pieces are matched as it normalises.) */
-static int tk_encode(tk_encoder *e, tk_bytes text, int special) {
+static int tk_encode_step(tk_encoder *e, tk_bytes text, int step);
+
+/* Normalises twice: to know how much memory that takes, and to fill it. Then goes on with the next step. */
+static int tk_encode_normalized(tk_encoder *e, tk_bytes text, int step) {
     const tokenizer *t = e->t;
-    int32_t n_user = t->kind == TOKENIZER_BYTE_LEVEL ? t->n_user : 0, n_special = special ? t->n_special : 0;
-    size_t start = 0;
-    for (size_t at = 0; at < text.size && n_user + n_special > 0;) {
-        const char *p = text.p + at;
-        int32_t id = tk_match(t, t->special, n_special, p, text.size - at);
-        int32_t user = tk_match(t, t->user, n_user, p, text.size - at);
-        if (id < 0 || (user >= 0 && t->pieces[user].size > t->pieces[id].size)) id = user;
-        if (id >= 0) {
-            if (at > start && !tk_encode_plain(e, (tk_bytes){text.p + start, at - start})) return 0;
-            tk_emit(e, (int)id);
-            e->part = TK_WHOLE;
-            e->after_unknown = 0;
-            start = at + (size_t)t->pieces[id].size;
-        }
-        at = id >= 0 ? start : at + 1;
+    tk_out counted = {NULL, 0}, normal = {NULL, 0};
+    tk_write_normal(e, text, &counted);
+    if (counted.n > TK_MAX_TEXT)
+        return tk_fail(e->err, TOKENIZER_BAD_TEXT, "a text of %zu bytes is too long", text.size);
+    if (counted.n == 0) return 1;
+    normal.p = (char *)tk_alloc(&t->memory, counted.n, 1, e->err);
+    if (!normal.p) return 0;
+    tk_write_normal(e, text, &normal);
+    int ok = normal.n == 0 || tk_encode_step(e, (tk_bytes){normal.p, normal.n}, step);
+    tk_release(&t->memory, normal.p);
+    return ok;
+}
+
+/* ---- Pieces that cut the text ----
+ *
+ * Added and special pieces are found in the text before it is encoded, the longest where several begin, and the parts
+ * between are texts of their own. So Hugging Face and llama.cpp have it. */
+
+/* What Unicode calls a word character, but for a few hundred digits such as those in circles, which are none there. */
+static int tk_is_word(int32_t c) {
+    int set = 1 << (c < 0 ? TK_NONE : tk_category(c));
+    return (set & (TK_LETTER | TK_MARK | TK_NUMBER)) || c == '_' || c == 0x200C || c == 0x200D || c == 0x203F ||
+           c == 0x2040 || c == 0x2054 || c == 0xFE33 || c == 0xFE34 || (c >= 0xFE4D && c <= 0xFE4F) || c == 0xFF3F ||
+           (c >= 0x24B6 && c <= 0x24E9);
+}
+
+static int tk_is_inside_word(tk_bytes text, size_t from, size_t to) {
+    size_t size;
+    return (from > 0 && tk_is_word(tk_last_code_point(text.p, from, &size))) ||
+           (to < text.size && tk_is_word(tk_code_point(text.p + to, text.size - to, &size)));
+}
+
+/* The longest of the pieces that the text has at p, or -1; in *size the bytes that it takes there. Hugging Face
+ * normalises what it looks for in normalised text: with a space in front where each text gets one. */
+static int32_t tk_match_cut(const tk_encoder *e, const char *p, size_t n, int normalized, size_t *size) {
+    const tokenizer *t = e->t;
+    size_t prefix = normalized && t->kind == TOKENIZER_SENTENCEPIECE && t->prefix == TOKENIZER_PREFIX_EACH ? 3 : 0;
+    if (n < prefix || memcmp(p, TK_SPACE, prefix) != 0) return -1;
+    int32_t id = tk_match(t, &t->lists[TK_ADDED + normalized], p + prefix, n - prefix), special = -1;
+    if (e->special) special = tk_match(t, &t->lists[TK_SPECIAL + normalized], p + prefix, n - prefix);
+    if (special >= 0 && (id < 0 || t->pieces[special].size > t->pieces[id].size)) id = special;
+    if (id >= 0) *size = prefix + (size_t)t->pieces[id].size;
+    return id;
+}
+
+/* Encodes a text and the pieces that cut it, those with TOKENIZER_NORMALIZED or those without. The white space that one
+ * takes away may have the next in it, which counts all the same; blank is how far it is known to reach. */
+static int tk_encode_cut(tk_encoder *e, tk_bytes text, int normalized, int step) {
+    const tokenizer *t = e->t;
+    size_t start = 0, at = 0, size = 0, blank = 0;
+    int any = t->lists[TK_ADDED + normalized].n || (e->special && t->lists[TK_SPECIAL + normalized].n);
+    while (any && at < text.size) {
+        int32_t id = tk_match_cut(e, text.p + at, text.size - at, normalized, &size);
+        size_t from = at, to = at += id < 0 ? 1 : size;
+        if (id < 0) continue;
+        int flags = t->pieces[id].flags;
+        if ((flags & TOKENIZER_SINGLE_WORD) && tk_is_inside_word(text, from, to)) continue;
+        if ((flags & TOKENIZER_LSTRIP) && from > start)
+            from = start + tk_trim((tk_bytes){text.p + start, from - start}, 0, 1, 0).size;
+        if ((flags & TOKENIZER_RSTRIP) && to >= blank)
+            blank = text.size - tk_trim((tk_bytes){text.p + to, text.size - to}, 1, 0, 0).size;
+        if (flags & TOKENIZER_RSTRIP) to = blank;
+        if (from > start && !tk_encode_step(e, (tk_bytes){text.p + start, from - start}, step)) return 0;
+        tk_emit_special(e, (int)id);
+        start = to;
     }
-    return start == text.size || tk_encode_plain(e, (tk_bytes){text.p + start, text.size - start});
+    return start >= text.size || tk_encode_step(e, (tk_bytes){text.p + start, text.size - start}, step);
+}
+
+/* The steps in which a text is encoded. Most normalise before they look for pieces in the normalised text; Metaspace
+ * belongs to what comes after it, and so normalises each part between them. */
+enum { TK_CUT, TK_NORMALIZE, TK_CUT_NORMALIZED, TK_NORMALIZE_PARTS, TK_MERGE };
+
+/* Encodes a text that is not empty, from a step on. */
+static int tk_encode_step(tk_encoder *e, tk_bytes text, int step) {
+    const tokenizer *t = e->t;
+    int is_sentencepiece = t->kind == TOKENIZER_SENTENCEPIECE,
+        late = is_sentencepiece && t->prefix > TOKENIZER_PREFIX_EACH;
+    if (step == TK_CUT) return tk_encode_cut(e, text, 0, TK_NORMALIZE);
+    if (step == TK_NORMALIZE && !late && (is_sentencepiece || t->nfc))
+        return tk_encode_normalized(e, text, TK_CUT_NORMALIZED);
+    if (step <= TK_CUT_NORMALIZED) return tk_encode_cut(e, text, 1, TK_NORMALIZE_PARTS);
+    if (step == TK_NORMALIZE_PARTS && late) return tk_encode_normalized(e, text, TK_MERGE);
+    if (text.size > TK_MAX_TEXT)
+        return tk_fail(e->err, TOKENIZER_BAD_TEXT, "a text of %zu bytes is too long", text.size);
+    e->text = text;
+    return is_sentencepiece ? tk_encode_normal(e) : tk_encode_words(e);
+}
+
+/* Encodes a text; with special, names of special tokens in it become those. */
+static int tk_encode(tk_encoder *e, tk_bytes text, int special) {
+    e->special = special;
+    return text.size == 0 || tk_encode_step(e, text, TK_CUT);
 }
 
 static tk_encoder tk_begin(const tokenizer *t, int *ids, size_t capacity, tokenizer_error *err) {
@@ -978,7 +1227,7 @@ TOKENIZER_API const char *tokenizer_decode(const tokenizer *t, int previous, int
     if (id < 0 || id >= t->n_pieces) return "";
     const tk_piece *p = &t->pieces[id];
     int skip = t->kind == TOKENIZER_SENTENCEPIECE && (previous < 0 || previous == t->bos) &&
-               (t->dummy_prefix || t->remove_extra_spaces) && !tk_is_reserved(t, p) && p->size >= 3 &&
+               (t->prefix || t->remove_extra_spaces) && !tk_is_reserved(t, p) && p->size >= 3 &&
                memcmp(p->text, TK_SPACE, 3) == 0;
     *size = (size_t)(p->surface_size - skip);
     return p->surface + skip;
@@ -1030,13 +1279,16 @@ typedef struct {
     tk_out text;       /* with p NULL, in the first pass, only counted */
     size_t start;      /* text before is encoded */
     int after_special; /* nothing was written since a special token */
+    int strip_left;    /* white space after that token is no text */
     int failed;
 } tk_chat;
 
-/* Encodes what was said since the last special token, as one text. */
-static void tk_flush(tk_chat *c) {
-    if (c->text.n > c->start && !c->failed)
-        c->failed = !tk_encode(&c->e, (tk_bytes){c->text.p + c->start, c->text.n - c->start}, 0);
+/* Encodes what was said since the last special token, as one text, without what the tokens around it take away. */
+static void tk_flush(tk_chat *c, int strip_right) {
+    if (c->text.n > c->start && !c->failed) {
+        tk_bytes text = {c->text.p + c->start, c->text.n - c->start};
+        c->failed = !tk_encode(&c->e, tk_trim(text, c->strip_left, strip_right, 0), 0);
+    }
     c->start = c->text.n;
 }
 
@@ -1051,18 +1303,18 @@ static void tk_say_string(tk_chat *c, const char *s) { tk_say(c, s, strlen(s)); 
 static void tk_say_special(tk_chat *c, int id) {
     c->after_special = 1;
     if (!c->text.p) return;
-    tk_flush(c);
-    tk_emit(&c->e, id);
-    c->e.part = TK_WHOLE;
-    c->e.after_unknown = 0;
+    int flags = c->e.t->pieces[id].flags;
+    tk_flush(c, flags & TOKENIZER_LSTRIP);
+    c->strip_left = flags & TOKENIZER_RSTRIP;
+    tk_emit_special(&c->e, id);
 }
 
 /* A template's marker. Returns 1 if it is a special token. */
 static int tk_say_marker(tk_chat *c, const char *name) {
     const tokenizer *t = c->e.t;
-    int32_t id = tk_find(t, name, strlen(name), 1);
-    if (id < 0) id = tk_match(t, t->user, t->n_user, name, strlen(name));
-    if (id >= 0 && (size_t)t->pieces[id].size == strlen(name)) return tk_say_special(c, (int)id), 1;
+    int32_t id = tk_find(t, name, strlen(name), 1), user = tk_find(t, name, strlen(name), 0);
+    if (id < 0 && user >= 0 && t->pieces[user].type == TOKENIZER_USER_DEFINED) id = user;
+    if (id >= 0) return tk_say_special(c, (int)id), 1;
     tk_say_string(c, name);
     return 0;
 }
@@ -1074,21 +1326,9 @@ static void tk_say_eos(tk_chat *c) {
 
 /* A space, which after a special token the tokenizer may put there itself. */
 static void tk_say_space(tk_chat *c) {
-    int given = c->after_special && c->e.t->kind == TOKENIZER_SENTENCEPIECE && c->e.t->dummy_prefix;
+    const tokenizer *t = c->e.t;
+    int given = c->after_special && t->kind == TOKENIZER_SENTENCEPIECE && t->prefix == TOKENIZER_PREFIX_EACH;
     if (!given) tk_say(c, " ", 1);
-}
-
-/* Without white space at its ends. From the right a character is looked for by its last bytes. */
-static tk_bytes tk_trim(tk_bytes s, int left, int right) {
-    size_t size;
-    while (left && s.size && tk_category(tk_code_point(s.p, s.size, &size)) == TK_WHITE) s.p += size, s.size -= size;
-    while (right && s.size) {
-        size_t n = 1;
-        while (n < 3 && n < s.size && (s.p[s.size - n] & 0xC0) == 0x80) n++;
-        if (tk_category(tk_code_point(s.p + s.size - n, n, &size)) != TK_WHITE || size != n) break;
-        s.size -= n;
-    }
-    return s;
 }
 
 static const char *const tk_roles[] = {NULL, "system", "user", "assistant"};
@@ -1141,7 +1381,7 @@ static void tk_say_instruction(tk_chat *c, const tokenizer_message *system, tk_b
     if (is_llama2 && c->e.t->bos >= 0) tk_say_special(c, c->e.t->bos);
     int special = tk_say_marker(c, "[INST]");
     tk_say_space(c);
-    if (is_llama2) text = tk_trim(text, !system, 1);
+    if (is_llama2) text = tk_trim(text, !system, 1, 1);
     if (system) {
         if (is_llama2) tk_say_string(c, "<<SYS>>\n");
         tk_say(c, system->text, system->size);
@@ -1156,7 +1396,7 @@ static void tk_say_instruction(tk_chat *c, const tokenizer_message *system, tk_b
 static void tk_say_message(tk_chat *c, const tokenizer_message *messages, int i) {
     tk_bytes text = {messages[i].text, messages[i].size};
     int role = messages[i].role;
-    if (c->chat_template == TOKENIZER_LLAMA3) text = tk_trim(text, 1, 1);
+    if (c->chat_template == TOKENIZER_LLAMA3) text = tk_trim(text, 1, 1, 1);
     if (c->chat_template != TOKENIZER_LLAMA2 && c->chat_template != TOKENIZER_MISTRAL) {
         tk_open_turn(c, role);
         tk_say(c, text.p, text.size);
@@ -1164,7 +1404,7 @@ static void tk_say_message(tk_chat *c, const tokenizer_message *messages, int i)
     } else if (role == TOKENIZER_USER) {
         tk_say_instruction(c, i == 1 && messages[0].role == TOKENIZER_SYSTEM ? messages : NULL, text);
     } else if (role == TOKENIZER_ASSISTANT) {
-        text = tk_trim(text, 1, c->chat_template == TOKENIZER_LLAMA2);
+        text = tk_trim(text, 1, c->chat_template == TOKENIZER_LLAMA2, 1);
         tk_say_space(c);
         tk_say(c, text.p, text.size);
         tk_close_turn(c, text);
@@ -1181,7 +1421,7 @@ static void tk_say_chat(tk_chat *c, const tokenizer_message *messages, int n, in
     if (first > 0) tk_close_turn(c, (tk_bytes){messages[first - 1].text, messages[first - 1].size});
     for (int i = first; i < n; i++) tk_say_message(c, messages, i);
     if (n == 0 || messages[n - 1].role != TOKENIZER_ASSISTANT) tk_open_turn(c, TOKENIZER_ASSISTANT);
-    if (c->text.p) tk_flush(c);
+    if (c->text.p) tk_flush(c, 0);
 }
 
 /* llama2 and mistral know only a system message at the start, then user and assistant in turn. */
@@ -1215,8 +1455,8 @@ static int tk_check_chat(int chat_template, const tokenizer_message *messages, i
 TOKENIZER_API void tokenizer_free(tokenizer *t) {
     if (!t) return;
     tokenizer_allocator m = t->memory;
-    void *parts[] = {t->pieces,  t->bytes.p, t->slots,       t->buckets, t->user,
-                     t->special, t->merges,  t->first_merge, t->map,     t};
+    for (int i = 0; i < TK_N_LISTS; i++) tk_release(&m, t->lists[i].ids);
+    void *parts[] = {t->pieces, t->bytes.p, t->slots, t->buckets, t->merges, t->first_merge, t->map, t};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) tk_release(&m, parts[i]);
 }
 
@@ -1225,7 +1465,8 @@ TOKENIZER_API int tokenizer_vocab_size(const tokenizer *t) { return (int)t->n_pi
 TOKENIZER_API int tokenizer_get_piece(const tokenizer *t, int id, tokenizer_piece *piece) {
     if (id < 0 || id >= t->n_pieces) return 0;
     const tk_piece *p = &t->pieces[id];
-    piece->text = p->text, piece->size = (size_t)p->size, piece->score = p->score, piece->type = p->type;
+    piece->text = p->text, piece->size = (size_t)p->size, piece->score = p->score;
+    piece->type = p->type, piece->flags = p->flags;
     return 1;
 }
 
@@ -1322,17 +1563,21 @@ typedef struct {
 
 static tk_bytes tk_string(const char *s) { return (tk_bytes){s, strlen(s)}; }
 
-static int tk_equal(tk_bytes a, const char *s) { return a.size == strlen(s) && memcmp(a.p, s, a.size) == 0; }
+static int tk_same(tk_bytes a, tk_bytes b) { return a.size == b.size && (!a.size || memcmp(a.p, b.p, a.size) == 0); }
+
+static int tk_equal(tk_bytes a, const char *s) { return tk_same(a, tk_string(s)); }
 
 /* How much of a text a message shows. */
 static int tk_shown(size_t n) { return n < 40 ? (int)n : 40; }
 
 /* plain: the file has spaces as spaces. */
-static int tk_add_piece(tk_loader *l, tk_bytes text, int plain, uint32_t score_bits, int type) {
+static int tk_add_piece(tk_loader *l, tk_bytes text, int plain, uint32_t score_bits, int type, int flags) {
     tokenizer *t = l->t;
     int id = (int)t->n_pieces++;
     if (type < TOKENIZER_NORMAL || type > TOKENIZER_BYTE)
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d has type %d", id, type);
+    if (flags && (flags < 0 || flags > TK_ALL_FLAGS || (type != TOKENIZER_CONTROL && type != TOKENIZER_USER_DEFINED)))
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d of type %d has flags %d", id, type, flags);
     if (text.size == 0 && type != TOKENIZER_UNUSED) return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d is empty", id);
     if ((score_bits & 0x7F800000u) == 0x7F800000u)
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d: the score is not a number", id);
@@ -1342,7 +1587,9 @@ static int tk_add_piece(tk_loader *l, tk_bytes text, int plain, uint32_t score_b
     if (out->n > TK_MAX_FILE * 4 || (size_t)id >= TK_MAX_FILE)
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d: too many", id);
 
-    tk_piece p = {NULL, NULL, 0, 0, 0, type};
+    /* what is looked for in text whose spaces have been replaced has none either */
+    plain = plain || ((flags & TOKENIZER_NORMALIZED) && t->escape_spaces && t->prefix <= TOKENIZER_PREFIX_EACH);
+    tk_piece p = {NULL, NULL, 0, 0, 0, type, flags};
     memcpy(&p.score, &score_bits, sizeof p.score);
     size_t start = out->n;
     if (t->kind == TOKENIZER_BYTE_LEVEL) {
@@ -1357,6 +1604,39 @@ static int tk_add_piece(tk_loader *l, tk_bytes text, int plain, uint32_t score_b
     }
     if (t->pieces) t->pieces[id] = p;
     return 1;
+}
+
+/* The type of a piece that a file gives. What marks turns, or where texts begin and end, is a special token whatever
+ * it is called, or a user could end a turn by typing it. (A single byte is not for one use alone.) */
+static int tk_true_type(const tk_loader *l, int id, tk_bytes text, int type) {
+    static const char *const names[] = {"<|start_header_id|>",
+                                        "<|end_header_id|>",
+                                        "<|eot_id|>",
+                                        "<|eom_id|>",
+                                        "<|im_start|>",
+                                        "<|im_end|>",
+                                        "<|system|>",
+                                        "<|user|>",
+                                        "<|assistant|>",
+                                        "<|end|>",
+                                        "<|endoftext|>",
+                                        "<|end_of_text|>",
+                                        "<|begin_of_text|>",
+                                        "<start_of_turn>",
+                                        "<end_of_turn>",
+                                        "<|start_of_role|>",
+                                        "<|end_of_role|>",
+                                        "[INST]",
+                                        "[/INST]",
+                                        "<<SYS>>",
+                                        "<</SYS>>"};
+    const tokenizer_parts *parts = l->parts;
+    if ((type != TOKENIZER_NORMAL && type != TOKENIZER_USER_DEFINED) || text.size < 2) return type;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (tk_equal(text, names[i])) return TOKENIZER_CONTROL;
+    for (int i = 0; parts && i < parts->n_ends; i++)
+        if (parts->ends[i] == id) return TOKENIZER_CONTROL;
+    return parts && parts->bos == id ? TOKENIZER_CONTROL : type;
 }
 
 static int tk_add_merge(tk_loader *l, int64_t left, int64_t right) {
@@ -1420,13 +1700,21 @@ static int tk_assign_byte(tk_loader *l, int id) {
     return 1;
 }
 
+/* The list in which a piece is looked for, or -1. */
+static int tk_list_of(const tokenizer *t, const tk_piece *p) {
+    int normalized = (p->flags & TOKENIZER_NORMALIZED) != 0;
+    if (p->type == TOKENIZER_CONTROL && p->size <= TK_MAX_MATCH) return TK_SPECIAL + normalized;
+    if (p->type != TOKENIZER_USER_DEFINED) return -1;
+    int cuts = t->kind == TOKENIZER_BYTE_LEVEL || p->flags;
+    return cuts ? TK_ADDED + normalized : TK_SYMBOLS;
+}
+
 /* A piece that text can become. */
 static int tk_assign_text(tk_loader *l, int id) {
     tokenizer *t = l->t;
     const tk_piece *p = &t->pieces[id];
     if (p->size > t->longest) t->longest = p->size;
     if (p->type == TOKENIZER_UNUSED) t->has_unused = 1;
-    if (p->type == TOKENIZER_USER_DEFINED) t->n_user++;
     if (p->type == TOKENIZER_USER_DEFINED && p->size > TK_MAX_MATCH)
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d is of type USER_DEFINED and %d bytes long, more than %d",
                        id, (int)p->size, TK_MAX_MATCH);
@@ -1450,15 +1738,15 @@ static int tk_assign(tk_loader *l) {
             p->surface_size = (int32_t)l->unk_surface.size;
         } else if (p->type == TOKENIZER_CONTROL) {
             p->surface_size = 0;
-            if (p->size <= TK_MAX_MATCH) t->n_special++;
         } else if (p->type == TOKENIZER_BYTE) {
             if (!tk_assign_byte(l, id)) return 0;
             n_bytes++;
         }
         if (!tk_is_reserved(t, p) && p->size > 0 && !tk_assign_text(l, id)) return 0;
+        if (tk_list_of(t, p) >= 0) t->lists[tk_list_of(t, p)].n++;
     }
     if (t->kind == TOKENIZER_BYTE_LEVEL) return 1;
-    if (t->unk < 0) return tk_fail(l->err, TOKENIZER_BAD_FILE, "no piece is of type UNKNOWN");
+    if (t->unk < 0 && !t->byte_fallback) return tk_fail(l->err, TOKENIZER_BAD_FILE, "no piece is of type UNKNOWN");
     if (t->byte_fallback && n_bytes < 256) return tk_fail(l->err, TOKENIZER_BAD_FILE, "%d byte pieces of 256", n_bytes);
     return 1;
 }
@@ -1522,13 +1810,18 @@ static int tk_fill_slots(tk_loader *l, size_t n_buckets) {
     return tk_check_distinct(l, t->buckets[n_buckets]);
 }
 
-/* Lists the pieces of a type, sorted by their bytes. The slots serve as scratch. */
-static void tk_list(tokenizer *t, int32_t *list, int type) {
+/* Fills a list, sorted by bytes. The slots serve as scratch. */
+static int tk_fill_list(tk_loader *l, int list) {
+    tokenizer *t = l->t;
+    int32_t *ids = (int32_t *)tk_alloc(&t->memory, (size_t)t->lists[list].n, sizeof *ids, l->err);
     size_t n = 0;
+    t->lists[list].ids = ids;
+    if (!ids) return 0;
     for (int32_t id = 0; id < t->n_pieces; id++)
-        if (t->pieces[id].type == type && t->pieces[id].size <= TK_MAX_MATCH) t->slots[n++] = (tk_slot){0, id};
+        if (tk_list_of(t, &t->pieces[id]) == list) t->slots[n++] = (tk_slot){0, id};
     tk_sort(t, t->slots, n, 0);
-    for (size_t i = 0; i < n; i++) list[i] = t->slots[i].id;
+    for (size_t i = 0; i < n; i++) ids[i] = t->slots[i].id;
+    return 1;
 }
 
 /* Sorts the pieces by hash, and those that are looked for in text by their bytes. */
@@ -1537,24 +1830,19 @@ static int tk_index(tk_loader *l) {
     size_t n = (size_t)t->n_pieces, n_buckets;
     for (t->bucket_bits = 4; n >> t->bucket_bits; t->bucket_bits++) continue;
     n_buckets = (size_t)1 << t->bucket_bits;
-    t->user = (int32_t *)tk_alloc(&t->memory, (size_t)t->n_user, sizeof *t->user, l->err);
-    t->special = t->user ? (int32_t *)tk_alloc(&t->memory, (size_t)t->n_special, sizeof *t->special, l->err) : NULL;
-    t->buckets = t->special ? (uint32_t *)tk_alloc(&t->memory, n_buckets + 2, sizeof *t->buckets, l->err) : NULL;
+    t->buckets = (uint32_t *)tk_alloc(&t->memory, n_buckets + 2, sizeof *t->buckets, l->err);
     t->slots = t->buckets ? (tk_slot *)tk_alloc(&t->memory, n, sizeof *t->slots, l->err) : NULL;
     if (!t->slots) return 0;
-
-    tk_list(t, t->user, TOKENIZER_USER_DEFINED);
-    tk_list(t, t->special, TOKENIZER_CONTROL);
+    for (int list = 0; list < TK_N_LISTS; list++)
+        if (!tk_fill_list(l, list)) return 0;
     return tk_fill_slots(l, n_buckets);
 }
 
-/* What normalisation replaces: uint32 size, a trie of that many bytes, then strings that end in zero.
- * One byte may become a whole replacement by it, and of a byte come up to three ids if the vocabulary does not have
- * what stands for a space: together growth, the bound of what encoding makes of a text. */
+/* What normalisation replaces: uint32 size, a trie of that many bytes, then strings that end in zero. One byte may
+ * become a whole replacement by it. */
 static int tk_load_map(tk_loader *l) {
     tokenizer *t = l->t;
     tk_bytes map = l->charsmap;
-    t->growth = tk_find(t, TK_SPACE, 3, 0) >= 0 || !t->escape_spaces ? 1 : 3;
     if (map.size == 0) return 1;
     uint32_t size = map.size >= 4 ? tk_u32(map.p) : 0;
     if (size == 0 || size % 4 || size > map.size - 4 || map.size - 4 == size || map.p[map.size - 1])
@@ -1578,6 +1866,19 @@ static int tk_load_map(tk_loader *l) {
     return 1;
 }
 
+/* The bound of what encoding makes of a byte: three bytes by NFC; three ids if the vocabulary does not have what stands
+ * for a space; and an id and a space in front of what comes then, if a single byte cuts the text. */
+static void tk_set_growth(tokenizer *t) {
+    size_t space = tk_find(t, TK_SPACE, 3, 0) >= 0 || !t->escape_spaces ? 1 : 3;
+    t->growth = t->kind == TOKENIZER_SENTENCEPIECE ? space : t->nfc ? 3 : 1;
+    for (int list = TK_ADDED; list < TK_N_LISTS && t->prefix; list++)
+        for (int32_t i = 0; i < t->lists[list].n; i++)
+            if ((size_t)t->pieces[t->lists[list].ids[i]].size * t->growth < 1 + space) {
+                t->growth += space;
+                return;
+            }
+}
+
 /* Sorts by left or by right, keeping the order of equals, so that by right and then by left makes both. A counting
  * sort as in tk_fill_slots: first[i] becomes the first with i or more. */
 static void tk_sort_merges(const tk_merge *in, tk_merge *out, int32_t n, uint32_t *first, int32_t n_pieces,
@@ -1595,44 +1896,61 @@ static int tk_is_joined(const tokenizer *t, int32_t id, const tk_piece *a, const
            memcmp(p->text + a->size, b->text, (size_t)b->size) == 0;
 }
 
-/* Finds out what each merge makes: most often the same as the one before or the next piece. */
+/* The id of the control token of that name, or -1. */
+static int tk_control(const tokenizer *t, tk_bytes name) {
+    int32_t id = tk_find(t, name.p, name.size, 1);
+    return id >= 0 && t->pieces[id].type == TOKENIZER_CONTROL ? (int)id : -1;
+}
+
+/* Finds out what each merge makes: most often the same as the one before or the next piece. Those of special tokens are
+ * left out: none comes from a text. */
 static int tk_resolve_merges(tk_loader *l, char *joined) {
-    const tokenizer *t = l->t;
-    int32_t last = 0;
+    tokenizer *t = l->t;
+    int32_t last = 0, kept = 0;
     for (int32_t i = 0; i < t->n_merges; i++) {
         tk_merge *m = &t->merges[i];
         const tk_piece *a = &t->pieces[m->left], *b = &t->pieces[m->right];
+        if (a->type == TOKENIZER_CONTROL || b->type == TOKENIZER_CONTROL) continue;
         if (tk_is_reserved(t, a) || tk_is_reserved(t, b))
             return tk_fail(l->err, TOKENIZER_BAD_FILE, "merge %d: pieces %d and %d are not both text", (int)i,
                            (int)m->left, (int)m->right);
         for (int32_t id = last; id < last + 2 && m->id < 0; id++)
             if (tk_is_joined(t, id, a, b)) m->id = id;
-        if (m->id < 0 && a->size <= t->longest - b->size) {
+        if (m->id < 0) {
             memcpy(joined, a->text, (size_t)a->size);
             memcpy(joined + a->size, b->text, (size_t)b->size);
             m->id = tk_find(t, joined, (size_t)(a->size + b->size), 0);
+            if (m->id < 0 && tk_control(t, (tk_bytes){joined, (size_t)(a->size + b->size)}) >= 0) continue;
         }
         if (m->id < 0)
             return tk_fail(l->err, TOKENIZER_BAD_FILE, "merge %d: pieces %d and %d joined are no piece", (int)i,
                            (int)m->left, (int)m->right);
         last = m->id;
+        t->merges[kept] = *m;
+        t->merges[kept].rank = kept;
+        kept++;
     }
+    t->n_merges = kept;
     return 1;
 }
 
-/* The merges, and the pieces of single bytes, of which byte-level BPE needs all. */
-static int tk_load_merges(tk_loader *l) {
+/* The pieces of single bytes, of which byte-level BPE needs all. */
+static int tk_load_bytes(tk_loader *l) {
     tokenizer *t = l->t;
-    size_t n = (size_t)t->n_merges;
-    t->growth = 1;
     for (int i = 0; i < 256; i++) {
         char c = (char)i;
         t->byte_ids[i] = (int)tk_find(t, &c, 1, 0);
         if (t->byte_ids[i] < 0) return tk_fail(l->err, TOKENIZER_BAD_FILE, "no piece is the byte 0x%02X", (unsigned)i);
     }
-    char *joined = (char *)tk_alloc(&t->memory, (size_t)t->longest, 1, l->err);
+    return 1;
+}
+
+static int tk_load_merges(tk_loader *l) {
+    tokenizer *t = l->t;
+    char *joined = (char *)tk_alloc(&t->memory, (size_t)t->longest, 2, l->err);
     int ok = joined && tk_resolve_merges(l, joined);
     tk_release(&t->memory, joined);
+    size_t n = (size_t)t->n_merges;
     t->first_merge =
         ok ? (uint32_t *)tk_alloc(&t->memory, (size_t)t->n_pieces + 2, sizeof *t->first_merge, l->err) : NULL;
     tk_merge *by_right = t->first_merge ? (tk_merge *)tk_alloc(&t->memory, n, sizeof *by_right, l->err) : NULL;
@@ -1690,7 +2008,7 @@ static int tk_read_bin(tk_loader *l) {
         if (size == 6 && memcmp(p, "<0x", 3) == 0 && p[5] == '>') type = TOKENIZER_BYTE, l->t->byte_fallback = 1;
         if (id == 1) l->bos = text = tk_string("<s>"); /* the exporter put newlines around it */
         if (id == 2) l->eos = text = tk_string("</s>");
-        if (!tk_add_piece(l, text, 1, score, type)) return 0;
+        if (!tk_add_piece(l, text, 1, score, tk_true_type(l, id, text, type), 0)) return 0;
         p += size;
     }
     if (l->t->n_pieces < 3)
@@ -1761,7 +2079,8 @@ static int tk_read_piece(tk_loader *l, tk_bytes in) {
     }
     if (type < TOKENIZER_NORMAL || type > TOKENIZER_BYTE)
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "%s has type %.0f", what, (double)type);
-    return tk_add_piece(l, text, 0, (uint32_t)score, (int)type);
+    type = (uint64_t)tk_true_type(l, (int)l->t->n_pieces, text, (int)type);
+    return tk_add_piece(l, text, 0, (uint32_t)score, (int)type, 0);
 }
 
 /* trainer_spec (2), normalizer_spec (3) or denormalizer_spec (5): of each, what changes ids. */
@@ -1779,7 +2098,7 @@ static int tk_read_spec(tk_loader *l, uint32_t spec, tk_bytes in) {
         {2, 46, "trainer_spec.bos_piece", NULL, &l->bos},
         {2, 47, "trainer_spec.eos_piece", NULL, &l->eos},
         {3, 2, "normalizer_spec.precompiled_charsmap", NULL, &l->charsmap},
-        {3, 3, "normalizer_spec.add_dummy_prefix", &l->t->dummy_prefix, NULL},
+        {3, 3, "normalizer_spec.add_dummy_prefix", &l->t->prefix, NULL},
         {3, 4, "normalizer_spec.remove_extra_whitespaces", &l->t->remove_extra_spaces, NULL},
         {3, 5, "normalizer_spec.escape_whitespaces", &l->t->escape_spaces, NULL},
         {5, 2, "denormalizer_spec.precompiled_charsmap", NULL, &l->denormalizer},
@@ -1816,6 +2135,7 @@ static int tk_read_model(tk_loader *l) {
     if (l->denormalizer.size)
         return tk_fail(l->err, TOKENIZER_BAD_FILE,
                        "denormalizer_spec.precompiled_charsmap of %zu bytes is not supported", l->denormalizer.size);
+    if (l->t->prefix) l->t->prefix = TOKENIZER_PREFIX_EACH;
     if (l->bos.size == 0) l->bos = tk_string("<s>");
     if (l->eos.size == 0) l->eos = tk_string("</s>");
     return 1;
@@ -1824,19 +2144,20 @@ static int tk_read_model(tk_loader *l) {
 /* ---- The flat form, which tokenizer_save writes ----
  *
  *     char   magic[8]            "llamatok"
- *     uint32 fields[10]          as in the enum below
+ *     uint32 fields[12]          as in the enum below
  *     uint32 ends[n_ends]        ids, eos first
- *     uint32 pieces[n_pieces][2] type << 24 | bytes of text, score (a float)
+ *     uint32 pieces[n_pieces][2] flags << 27 | type << 24 | bytes of text, score (a float)
  *     uint32 merges[n_merges][2] ids of left and right
  *     char   map[map_size]       SentencePiece's precompiled_charsmap
  *     char   unknown[unk_size]   how the unknown piece is decoded
  *     char   texts[]             of all pieces, one after the other; SENTENCEPIECE: with U+2581 for a space
  *
- * little-endian, without padding; the file ends with the last text.
+ * little-endian, without padding; the file ends with the last text. Version 1 is the same with 10 fields: a BYTE_LEVEL
+ * tokenizer splits as Llama 3, where a prefix is put it is TOKENIZER_PREFIX_EACH, and no piece has flags.
  */
 
 enum {
-    TK_VERSION, /* 1 */
+    TK_VERSION, /* 2 */
     TK_KIND,
     TK_FLAGS, /* see tk_flag */
     TK_TEMPLATE,
@@ -1846,6 +2167,8 @@ enum {
     TK_N_MERGES,
     TK_MAP_SIZE,
     TK_UNK_SIZE,
+    TK_SPLIT,
+    TK_PREFIX,
     TK_N_FIELDS
 };
 
@@ -1853,46 +2176,53 @@ static const char tk_magic[] = {'l', 'l', 'a', 'm', 'a', 't', 'o', 'k'};
 
 /* Bit i of TK_FLAGS is the i-th of these. */
 static int *tk_flag(tokenizer *t, int i) {
-    int *flags[] = {&t->add_bos,       &t->ignore_merges,  &t->dummy_prefix, &t->remove_extra_spaces,
-                    &t->escape_spaces, &t->space_is_suffix};
+    int *flags[] = {&t->add_bos,       &t->ignore_merges,   &t->prefix, &t->remove_extra_spaces,
+                    &t->escape_spaces, &t->space_is_suffix, &t->nfc,    &t->ranked};
     return i < (int)(sizeof flags / sizeof *flags) ? flags[i] : NULL;
 }
 
-static int tk_read_flat_header(tk_loader *l, uint32_t *field) {
+static int tk_read_flat_header(tk_loader *l, uint32_t *field, size_t *head) {
     tokenizer *t = l->t;
-    if (l->file.size < sizeof tk_magic + 4 * TK_N_FIELDS)
-        return tk_fail(l->err, TOKENIZER_BAD_FILE, "cut off: %zu bytes", l->file.size);
-    for (int i = 0; i < TK_N_FIELDS; i++) field[i] = tk_u32(l->file.p + sizeof tk_magic + 4 * i);
-    if (field[TK_VERSION] != 1)
-        return tk_fail(l->err, TOKENIZER_BAD_FILE, "version %lu, not 1", (unsigned long)field[TK_VERSION]);
-    uint64_t size = sizeof tk_magic + 4 * TK_N_FIELDS + 4 * (uint64_t)field[TK_N_ENDS] +
-                    8 * (uint64_t)field[TK_N_PIECES] + 8 * (uint64_t)field[TK_N_MERGES] + field[TK_MAP_SIZE] +
-                    field[TK_UNK_SIZE];
+    size_t n_fields = TK_N_FIELDS;
+    memset(field, 0, TK_N_FIELDS * sizeof *field);
+    for (size_t i = 0; i < n_fields; i++) {
+        if (l->file.size < sizeof tk_magic + 4 * (i + 1))
+            return tk_fail(l->err, TOKENIZER_BAD_FILE, "cut off: %zu bytes", l->file.size);
+        field[i] = tk_u32(l->file.p + sizeof tk_magic + 4 * i);
+        if (field[TK_VERSION] == 1) n_fields = TK_SPLIT;
+        else if (field[TK_VERSION] != 2)
+            return tk_fail(l->err, TOKENIZER_BAD_FILE, "version %lu, not 1 or 2", (unsigned long)field[TK_VERSION]);
+    }
+    *head = sizeof tk_magic + 4 * n_fields;
+    uint64_t size = *head + 4 * (uint64_t)field[TK_N_ENDS] + 8 * (uint64_t)field[TK_N_PIECES] +
+                    8 * (uint64_t)field[TK_N_MERGES] + field[TK_MAP_SIZE] + field[TK_UNK_SIZE];
     if (size > l->file.size)
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "cut off: %zu bytes, but %lu ends, %lu pieces and %lu merges",
                        l->file.size, (unsigned long)field[TK_N_ENDS], (unsigned long)field[TK_N_PIECES],
                        (unsigned long)field[TK_N_MERGES]);
-    if (field[TK_TEMPLATE] > TK_N_TEMPLATES)
-        return tk_fail(l->err, TOKENIZER_BAD_FILE, "chat template %lu of %d", (unsigned long)field[TK_TEMPLATE],
-                       TK_N_TEMPLATES);
     t->kind = field[TK_KIND] > TOKENIZER_BYTE_LEVEL ? 0 : (int)field[TK_KIND];
-    t->chat_template = (int)field[TK_TEMPLATE];
+    t->chat_template = tk_id(field[TK_TEMPLATE]);
     for (int i = 0; tk_flag(t, i); i++) *tk_flag(t, i) = field[TK_FLAGS] >> i & 1;
+    if (field[TK_VERSION] == 1) return 1;
+    t->prefix = tk_id(field[TK_PREFIX]);
+    t->split = tk_id(field[TK_SPLIT]);
     return 1;
 }
 
 static int tk_read_flat(tk_loader *l) {
     uint32_t field[TK_N_FIELDS];
-    if (!tk_read_flat_header(l, field)) return 0;
-    const char *ends = l->file.p + sizeof tk_magic + 4 * TK_N_FIELDS, *pieces = ends + 4 * field[TK_N_ENDS];
+    size_t begin = 0;
+    if (!tk_read_flat_header(l, field, &begin)) return 0;
+    const char *ends = l->file.p + begin, *pieces = ends + 4 * field[TK_N_ENDS];
     const char *merges = pieces + 8 * field[TK_N_PIECES], *map = merges + 8 * field[TK_N_MERGES];
     const char *unknown = map + field[TK_MAP_SIZE], *text = unknown + field[TK_UNK_SIZE];
     size_t left = l->file.size - (size_t)(text - l->file.p);
     for (uint32_t id = 0; id < field[TK_N_PIECES]; id++) {
-        uint32_t head = tk_u32(pieces + 8 * id), size = head & 0xFFFFFF;
+        uint32_t head = tk_u32(pieces + 8 * id), size = head & 0xFFFFFF, type = head >> 24, flags = 0;
+        if (field[TK_VERSION] > 1) flags = type >> 3, type &= 7;
         if (size > left) return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %lu is cut off", (unsigned long)id);
-        if (head >> 24 == TOKENIZER_BYTE) l->t->byte_fallback = 1;
-        if (!tk_add_piece(l, (tk_bytes){text, size}, 0, tk_u32(pieces + 8 * id + 4), (int)(head >> 24))) return 0;
+        if (type == TOKENIZER_BYTE) l->t->byte_fallback = 1;
+        if (!tk_add_piece(l, (tk_bytes){text, size}, 0, tk_u32(pieces + 8 * id + 4), (int)type, (int)flags)) return 0;
         text += size;
         left -= size;
     }
@@ -1916,7 +2246,7 @@ static void tk_save(const tokenizer *t, tk_out *out) {
     const tk_piece *unknown = t->unk >= 0 ? &t->pieces[t->unk] : NULL;
     size_t unknown_size = unknown && t->kind == TOKENIZER_SENTENCEPIECE ? (size_t)unknown->surface_size : 0;
     uint32_t field[TK_N_FIELDS] = {0};
-    field[TK_VERSION] = 1;
+    field[TK_VERSION] = 2;
     field[TK_KIND] = (uint32_t)t->kind;
     field[TK_TEMPLATE] = (uint32_t)t->chat_template;
     field[TK_BOS] = (uint32_t)t->bos;
@@ -1925,14 +2255,17 @@ static void tk_save(const tokenizer *t, tk_out *out) {
     field[TK_N_MERGES] = (uint32_t)t->n_merges;
     field[TK_MAP_SIZE] = (uint32_t)t->map_size;
     field[TK_UNK_SIZE] = (uint32_t)unknown_size;
+    field[TK_SPLIT] = (uint32_t)t->split;
+    field[TK_PREFIX] = (uint32_t)t->prefix;
     for (int i = 0; tk_flag((tokenizer *)t, i); i++)
         field[TK_FLAGS] |= (uint32_t)(*tk_flag((tokenizer *)t, i) != 0) << i;
     tk_write(out, tk_magic, sizeof tk_magic);
     for (int i = 0; i < TK_N_FIELDS; i++) tk_write_u32(out, field[i]);
     for (int i = 0; i < t->n_ends; i++) tk_write_u32(out, (uint32_t)t->ends[i]);
     for (int32_t id = 0; id < t->n_pieces; id++) {
-        tk_write_u32(out, (uint32_t)t->pieces[id].type << 24 | (uint32_t)t->pieces[id].size);
-        tk_write_u32(out, tk_bits(t->pieces[id].score));
+        const tk_piece *p = &t->pieces[id];
+        tk_write_u32(out, (uint32_t)p->flags << 27 | (uint32_t)p->type << 24 | (uint32_t)p->size);
+        tk_write_u32(out, tk_bits(p->score));
     }
     for (int32_t i = 0; i < t->n_merges; i++) { /* back in order of rank */
         tk_out at = {out->p ? out->p + out->n + 8 * (size_t)t->merges[i].rank : NULL, 0};
@@ -1953,55 +2286,38 @@ static int tk_read_base(tk_loader *l, const tokenizer *base) {
     if (base->kind != TOKENIZER_SENTENCEPIECE)
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "the base is no SENTENCEPIECE tokenizer");
     t->kind = base->kind;
-    t->byte_fallback = base->byte_fallback;
-    t->dummy_prefix = base->dummy_prefix;
+    if (!t->prefix) t->prefix = base->prefix;
     t->remove_extra_spaces = base->remove_extra_spaces;
     t->escape_spaces = base->escape_spaces;
     t->space_is_suffix = base->space_is_suffix;
     l->charsmap = (tk_bytes){base->map, base->map_size};
+    if (base->unk < 0) return 1;
     l->unk_surface = (tk_bytes){base->pieces[base->unk].surface, (size_t)base->pieces[base->unk].surface_size};
-    for (int32_t id = 0; id < base->n_pieces; id++) {
-        const tk_piece *p = &base->pieces[id];
-        if (!tk_add_piece(l, (tk_bytes){p->text, (size_t)p->size}, 0, tk_bits(p->score), p->type)) return 0;
-    }
-    for (int i = 0; i < base->n_ends && l->parts->n_ends == 0; i++)
-        if (!tk_add_end(l, base->ends[i])) return 0;
     return 1;
-}
-
-/* Whether a user-defined piece marks turns. It is then a special token, or a user could end a turn by typing it. */
-static int tk_marks_turns(const tokenizer_parts *parts, int id, const tokenizer_piece *p) {
-    static const char *const names[] = {
-        "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>",    "<|im_start|>", "<|im_end|>",
-        "<|system|>",          "<|user|>",          "<|assistant|>", "[INST]",       "[/INST]"};
-    if (p->type != TOKENIZER_USER_DEFINED) return 0;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (tk_equal((tk_bytes){p->text, p->size}, names[i])) return 1;
-    for (int i = 0; i < parts->n_ends; i++)
-        if (parts->ends[i] == id) return 1;
-    return id == parts->bos;
 }
 
 static int tk_read_parts(tk_loader *l) {
     const tokenizer_parts *parts = l->parts;
     tokenizer *t = l->t;
     t->kind = parts->kind;
-    t->dummy_prefix = parts->add_dummy_prefix != 0;
+    t->prefix = parts->add_dummy_prefix;
     t->remove_extra_spaces = parts->remove_extra_whitespaces != 0;
     t->ignore_merges = parts->ignore_merges != 0;
+    t->split = parts->split;
+    t->nfc = parts->nfc != 0;
+    t->ranked = parts->merges != NULL;
     t->chat_template = parts->chat_template;
     t->bos = parts->bos;
     t->add_bos = parts->add_bos != 0;
-    if (t->chat_template < 0 || t->chat_template > TK_N_TEMPLATES)
-        return tk_fail(l->err, TOKENIZER_BAD_FILE, "chat template %d of %d", t->chat_template, TK_N_TEMPLATES);
     if (parts->base && !tk_read_base(l, parts->base)) return 0;
     for (int i = 0; i < parts->n_pieces; i++) {
         const tokenizer_piece *p = &parts->pieces[i];
-        int type = tk_marks_turns(parts, (int)t->n_pieces, p) ? TOKENIZER_CONTROL : p->type;
+        tk_bytes text = {p->text, p->size};
+        int type = tk_true_type(l, i, text, p->type);
         if (type == TOKENIZER_BYTE) t->byte_fallback = 1;
-        if (!tk_add_piece(l, (tk_bytes){p->text, p->size}, 0, tk_bits(p->score), type)) return 0;
+        if (!tk_add_piece(l, text, 0, tk_bits(p->score), type, p->flags)) return 0;
     }
-    for (int i = 0; i < parts->n_merges && !parts->base; i++)
+    for (int i = 0; i < parts->n_merges; i++)
         if (!tk_add_merge(l, parts->merges[i][0], parts->merges[i][1])) return 0;
     for (int i = 0; i < parts->n_ends; i++)
         if (!tk_add_end(l, parts->ends[i])) return 0;
@@ -2009,12 +2325,6 @@ static int tk_read_parts(tk_loader *l) {
 }
 
 /* ==== 12. Loading and saving ==================================================================== */
-
-/* The id of the control token of that name, or -1. */
-static int tk_control(const tokenizer *t, tk_bytes name) {
-    int32_t id = tk_find(t, name.p, name.size, 1);
-    return id >= 0 && t->pieces[id].type == TOKENIZER_CONTROL ? (int)id : -1;
-}
 
 /* Reads all that l has, of one format, and hands on what it finds. */
 typedef int tk_reader(tk_loader *l);
@@ -2032,21 +2342,32 @@ static tk_reader *tk_find_reader(tk_loader *l) {
     return NULL;
 }
 
-/* Runs the reader twice, to count and to keep, and makes of what it read something that can encode. */
-static int tk_load(tk_loader *l, tk_reader *reader, int vocab_size) {
+/* What readers found, but for pieces and merges. */
+static int tk_check_rules(tk_loader *l, int vocab_size) {
     tokenizer *t = l->t;
-    if (!reader(l)) return 0;
     if (t->kind != TOKENIZER_SENTENCEPIECE && t->kind != TOKENIZER_BYTE_LEVEL)
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "kind %d, not SENTENCEPIECE or BYTE_LEVEL", t->kind);
+    if (t->chat_template < 0 || t->chat_template > TK_N_TEMPLATES)
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "chat template %d of %d", t->chat_template, TK_N_TEMPLATES);
+    if (t->split < 0 || t->split >= TK_N_SPLITS)
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "split %d, not 0 to %d", t->split, TK_N_SPLITS - 1);
+    if (t->prefix < 0 || t->prefix > TOKENIZER_PREFIX_FIRST)
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "prefix %d, not 0 to %d", t->prefix, TOKENIZER_PREFIX_FIRST);
     if (t->n_pieces == 0) return tk_fail(l->err, TOKENIZER_BAD_FILE, "no pieces");
     if (vocab_size && vocab_size != t->n_pieces)
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "%d pieces, but the model has a vocab_size of %d", (int)t->n_pieces,
                        vocab_size);
     if (t->bos < -1 || t->bos >= t->n_pieces)
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "bos id %d: the vocabulary has %d pieces", t->bos, (int)t->n_pieces);
-    if (t->n_merges && t->kind != TOKENIZER_BYTE_LEVEL)
-        return tk_fail(l->err, TOKENIZER_BAD_FILE, "%d merges", (int)t->n_merges);
+    if (t->kind == TOKENIZER_BYTE_LEVEL) t->ranked = 1;
+    if (t->n_merges && !t->ranked) return tk_fail(l->err, TOKENIZER_BAD_FILE, "%d merges", (int)t->n_merges);
+    return 1;
+}
 
+/* Runs the reader twice, to count and to keep, and makes of what it read something that can encode. */
+static int tk_load(tk_loader *l, tk_reader *reader, int vocab_size) {
+    tokenizer *t = l->t;
+    if (!reader(l) || !tk_check_rules(l, vocab_size)) return 0;
     t->pieces = (tk_piece *)tk_alloc(&t->memory, (size_t)t->n_pieces, sizeof *t->pieces, l->err);
     if (!t->pieces) return 0;
     /* tk_assign writes a surface of one byte for each byte piece, and that of the unknown piece */
@@ -2056,8 +2377,10 @@ static int tk_load(tk_loader *l, tk_reader *reader, int vocab_size) {
     if (!t->merges) return 0;
     t->n_pieces = t->n_merges = t->n_ends = 0;
     t->bytes.n = 0;
-    if (!reader(l) || !tk_assign(l) || !tk_index(l)) return 0;
-    return t->kind == TOKENIZER_BYTE_LEVEL ? tk_load_merges(l) : tk_load_map(l);
+    if (!reader(l) || !tk_check_rules(l, vocab_size) || !tk_assign(l) || !tk_index(l)) return 0;
+    tk_set_growth(t);
+    if (!(t->kind == TOKENIZER_BYTE_LEVEL ? tk_load_bytes(l) : tk_load_map(l))) return 0;
+    return !t->ranked || tk_load_merges(l);
 }
 
 /* ---- A .llama file: a model, and inside it a tokenizer ----
@@ -2202,7 +2525,7 @@ static tokenizer *tk_make(tk_bytes file, const tokenizer_parts *parts, int vocab
     t->memory = m;
     t->kind = TOKENIZER_SENTENCEPIECE;
     t->bos = t->unk = -1;
-    t->add_bos = t->dummy_prefix = t->remove_extra_spaces = t->escape_spaces = 1;
+    t->add_bos = t->prefix = t->remove_extra_spaces = t->escape_spaces = 1;
     l.model_type = 1;
     l.unk_surface = tk_string(" \xE2\x81\x87 ");
     if (parts ? tk_load(&l, tk_read_parts, 0) : tk_load_file(&l, vocab_size)) return t;
@@ -2906,4 +3229,5 @@ static int32_t tk_compose(int32_t first, int32_t second) {
 #undef TK_MAX_ENDS
 #undef TK_MAX_MATCH
 #undef TK_ADJACENT_BITS
+#undef TK_ALL_FLAGS
 #undef TK_SPACE

@@ -1,5 +1,5 @@
-/* tokenizer.h - text to token ids and back: SentencePiece's BPE, and Llama 3's byte-level BPE. C99, no
- * dependencies.
+/* tokenizer.h - text to token ids and back: SentencePiece's BPE, and the byte-level BPE of GPT-2 and its successors. C99,
+ * no dependencies.
  *
  * Compile tokenizer.c beside your program, or write in exactly one C or C++ source file
  *
@@ -68,12 +68,23 @@ enum { TOKENIZER_SENTENCEPIECE = 1, TOKENIZER_BYTE_LEVEL }; /* kinds */
 /* Types of pieces, numbered as in .model and GGUF files. */
 enum {
     TOKENIZER_NORMAL = 1,
-    TOKENIZER_UNKNOWN,      /* SENTENCEPIECE has exactly one */
+    TOKENIZER_UNKNOWN,      /* SENTENCEPIECE: one, or none if there are pieces of type BYTE */
     TOKENIZER_CONTROL,      /* a special token: text never becomes one unless TOKENIZER_SPECIAL asks for it */
-    TOKENIZER_USER_DEFINED, /* matched in any text before all else, and never merged; tokenizer_create makes
-                               CONTROL of those that mark a turn in a chat */
+    TOKENIZER_USER_DEFINED, /* matched in any text before all else */
     TOKENIZER_UNUSED,       /* no text becomes one; with no bytes it only pads the vocabulary to the model's */
     TOKENIZER_BYTE          /* <0x00>..<0xFF> of SENTENCEPIECE: all 256 or none */
+};
+
+/* What may be said of a CONTROL or USER_DEFINED piece: a sum of these. They are those of Hugging Face's added tokens,
+ * and of the same meaning. */
+enum {
+    TOKENIZER_LSTRIP = 1,      /* takes the white space before it away */
+    TOKENIZER_RSTRIP = 2,      /* and that after it */
+    TOKENIZER_SINGLE_WORD = 4, /* is none where a letter, digit or _ is next to it */
+    TOKENIZER_NORMALIZED = 8,  /* is looked for in the normalised text, after those that are looked for in the text */
+    TOKENIZER_SEGMENT = 16     /* SENTENCEPIECE, USER_DEFINED: what is before and behind it are texts of their own, each
+                                  normalised alone, as it always is with CONTROL and with BYTE_LEVEL. Otherwise it is a
+                                  symbol inside of the text, as SentencePiece has it. */
 };
 
 typedef struct {
@@ -81,28 +92,56 @@ typedef struct {
     size_t size;
     float score; /* SENTENCEPIECE: the highest is merged first */
     int type;
+    int flags;
 } tokenizer_piece;
+
+/* How BYTE_LEVEL cuts a text into words, named for who began it. tokenizer.c has their regular expressions. */
+enum {
+    TOKENIZER_SPLIT_LLAMA3,
+    TOKENIZER_SPLIT_GPT2,
+    TOKENIZER_SPLIT_STARCODER, /* each digit alone, then as GPT-2 */
+    TOKENIZER_SPLIT_QWEN2,
+    TOKENIZER_SPLIT_QWEN35,
+    TOKENIZER_SPLIT_GPT4O,
+    TOKENIZER_SPLIT_TEKKEN,
+    TOKENIZER_SPLIT_DEEPSEEK3
+};
+
+/* Where SENTENCEPIECE puts a space in front of a text. */
+enum {
+    TOKENIZER_PREFIX_NEVER,
+    TOKENIZER_PREFIX_EACH,    /* everywhere: SentencePiece's own rule, and Hugging Face's Prepend */
+    TOKENIZER_PREFIX_MISSING, /* where none is: Metaspace, "always" */
+    TOKENIZER_PREFIX_FIRST    /* the same, but not after a special token: Metaspace, "first" */
+};
 
 typedef struct {
     int kind;
     const tokenizer_piece *pieces; /* (n_pieces) by id */
     int n_pieces;
-    const int (*merges)[2]; /* BYTE_LEVEL: (n_merges) ids of left and right, the first merged first; */
-    int n_merges;           /* left + right is a piece too */
+    const int (*merges)[2]; /* (n_merges) ids of left and right, the first merged first; left + right is a piece */
+    int n_merges;           /* too. SENTENCEPIECE: in place of scores, where there are any */
     int bos;                /* the id that starts a text; -1: none */
     int add_bos;            /* 1: a text starts with it */
     const int *ends;        /* (n_ends) ids that end a text or a turn, the main one (eos) first; up to 64 */
     int n_ends;
-    int chat_template;                              /* a TOKENIZER_LLAMA2.. below; 0: none */
-    int add_dummy_prefix, remove_extra_whitespaces; /* SENTENCEPIECE */
-    int ignore_merges; /* BYTE_LEVEL: a word that is a piece is taken whole, whatever the merges say */
-    /* Not NULL: a SENTENCEPIECE tokenizer whose pieces and rules come first; then only pieces, bos, add_bos,
-     * ends (none: its own) and chat_template of these parts count. */
+    int chat_template;            /* a TOKENIZER_LLAMA2.. below; 0: none */
+    int add_dummy_prefix;         /* SENTENCEPIECE: a TOKENIZER_PREFIX_.. */
+    int remove_extra_whitespaces; /* SENTENCEPIECE */
+    int ignore_merges;            /* BYTE_LEVEL: a word that is a piece is taken whole, whatever the merges say */
+    int split;                    /* BYTE_LEVEL: a TOKENIZER_SPLIT_.. */
+    int nfc;                      /* BYTE_LEVEL: text is brought into Unicode's form NFC first */
+    /* Not NULL: a SENTENCEPIECE tokenizer of the same pieces (tokenizer_get_piece tells them) and perhaps more, whose
+     * way to normalise a text is taken; kind, add_dummy_prefix and remove_extra_whitespaces are then its own. */
     const tokenizer *base;
 } tokenizer_parts;
 
 /* A tokenizer from its parts, which are checked and copied. Byte-level vocabularies have a piece for each
- * single byte. NULL on failure. */
+ * single byte. NULL on failure.
+ *
+ * Pieces of type NORMAL or USER_DEFINED that start or end a text, or bear the name of a mark of turns in a chat, are
+ * made CONTROL, here and where a file is loaded; so no user can end his turn by typing it. A merge that such a piece
+ * has part in is left out. */
 TOKENIZER_API tokenizer *tokenizer_create(const tokenizer_parts *parts, const tokenizer_allocator *allocator,
                                           tokenizer_error *err);
 

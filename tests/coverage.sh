@@ -5,8 +5,8 @@ find "$1" -name '*.gcda' | while read -r data; do
     ${GCOV:-gcov} -t -b -c "$data" 2>/dev/null
 done | awk -v verbose="$VERBOSE" '
 BEGIN {
-    n = split("llama.c tokenizer.c gguf.c gguf_head.c gguf_tokenizer.c gguf_types.c hf.c hf_tokenizer.c json.c " \
-              "llama2c.c rope.c vocabulary.c writer.c files.c", names, " ")
+    n = split("llama.c tokenizer.c gguf.c gguf_head.c gguf_tokenizer.c gguf_types.c hf.c hf_config.c hf_tokenizer.c " \
+              "json.c llama2c.c rope.c vocabulary.c writer.c files.c", names, " ")
     for (i = 1; i <= n; i++) wanted[names[i]] = 1
 }
 /^ *-: +0:Source:/ { file = $0; sub(/.*[\/:]/, "", file) }

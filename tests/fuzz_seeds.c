@@ -44,12 +44,12 @@ static void fuzz_put_weights(fuzz_bytes *b, size_t size) {
  * ------------------------------------------------------------------------------------------------- */
 
 static const tokenizer_piece fuzz_pieces[] = {
-    {"<unk>", 5, 0, TOKENIZER_UNKNOWN},    {"<s>", 3, 0, TOKENIZER_CONTROL},
-    {"</s>", 4, 0, TOKENIZER_CONTROL},     {FUZZ_SPACE, 3, -9, TOKENIZER_NORMAL},
-    {"a", 1, -9, TOKENIZER_NORMAL},        {"b", 1, -9, TOKENIZER_NORMAL},
-    {"ab", 2, -2, TOKENIZER_NORMAL},       {FUZZ_SPACE "a", 4, -1, TOKENIZER_NORMAL},
-    {"\xC3\xA9", 2, -9, TOKENIZER_NORMAL}, {"[INST]", 6, 0, TOKENIZER_USER_DEFINED},
-    {"bb", 2, -3, TOKENIZER_UNUSED},       {"bba", 3, -4, TOKENIZER_NORMAL}};
+    {"<unk>", 5, 0, TOKENIZER_UNKNOWN, 0},    {"<s>", 3, 0, TOKENIZER_CONTROL, 0},
+    {"</s>", 4, 0, TOKENIZER_CONTROL, 0},     {FUZZ_SPACE, 3, -9, TOKENIZER_NORMAL, 0},
+    {"a", 1, -9, TOKENIZER_NORMAL, 0},        {"b", 1, -9, TOKENIZER_NORMAL, 0},
+    {"ab", 2, -2, TOKENIZER_NORMAL, 0},       {FUZZ_SPACE "a", 4, -1, TOKENIZER_NORMAL, 0},
+    {"\xC3\xA9", 2, -9, TOKENIZER_NORMAL, 0}, {"[INST]", 6, 0, TOKENIZER_USER_DEFINED, 0},
+    {"bb", 2, -3, TOKENIZER_UNUSED, 0},       {"bba", 3, -4, TOKENIZER_NORMAL, 0}};
 enum { FUZZ_PIECES = sizeof fuzz_pieces / sizeof *fuzz_pieces };
 
 /* llama2.c's, where types are not written, and BOS and EOS have newlines around them. */
@@ -144,10 +144,11 @@ static tokenizer *fuzz_byte_level(void) {
     /* clang-format on */
     static char bytes[256];
     tokenizer_piece pieces[266];
-    for (int i = 0; i < 256; i++) bytes[i] = (char)i, pieces[i] = (tokenizer_piece){bytes + i, 1, 0, TOKENIZER_NORMAL};
+    for (int i = 0; i < 256; i++)
+        bytes[i] = (char)i, pieces[i] = (tokenizer_piece){bytes + i, 1, 0, TOKENIZER_NORMAL, 0};
     for (int i = 256; i < 266; i++) {
         const int type = i < 260 ? TOKENIZER_NORMAL : i < 265 ? TOKENIZER_CONTROL : TOKENIZER_USER_DEFINED;
-        pieces[i] = (tokenizer_piece){more[i - 256], strlen(more[i - 256]), 0, type};
+        pieces[i] = (tokenizer_piece){more[i - 256], strlen(more[i - 256]), 0, type, 0};
     }
     const tokenizer_parts parts = {.kind = TOKENIZER_BYTE_LEVEL,
                                    .pieces = pieces,
@@ -319,7 +320,8 @@ typedef struct {
 /* Among them all weight types, of which the K types need rows of 256; and all architectures. */
 /* clang-format off */
 #define FUZZ_SIZES(layers_, dim_, hidden, heads, kv, width, rows) \
-    .n_layers = layers_, .dim = dim_, .hidden_dim = hidden, .n_heads = heads, .n_kv_heads = kv, .head_dim = width, .vocab_size = rows
+    .n_layers = layers_, .dim = dim_, .hidden_dim = hidden, .n_heads = heads, .n_kv_heads = kv, .head_dim = width,     \
+    .vocab_size = rows
 static const fuzz_gguf_shape fuzz_gguf_shapes[] = {
     {"llama", "srope.scaling.type linear\ndrope.scaling.factor 2", {FUZZ_SIZES(1, 8, 6, 4, 2, 2, FUZZ_PIECES)},
      {[TENSOR_WQ] = 1, [TENSOR_WK] = 30}, TOKENIZER_SENTENCEPIECE, GGUF_FREQS},
@@ -337,7 +339,8 @@ static const fuzz_gguf_shape fuzz_gguf_shapes[] = {
      {FUZZ_SIZES(1, 8, 6, 2, 1, 4, 5), .extras = LLAMA_QKV_BIAS}, {[TENSOR_W1] = 1}, 0, 0},
     {"qwen3", "", {FUZZ_SIZES(1, 8, 6, 2, 1, 6, 5), .extras = LLAMA_HEAD_NORM}, {[TENSOR_WQ] = 1}, 0, 0},
     {"qwen3moe", "iexpert_count 4\niexpert_used_count 1\niexpert_feed_forward_length 5\nbexpert_weights_norm 0",
-     {FUZZ_SIZES(1, 8, 6, 2, 1, 4, 5), .extras = LLAMA_HEAD_NORM, .n_experts = 4, .expert_dim = 5}, {[TENSOR_W1] = 1}, 0, 0},
+     {FUZZ_SIZES(1, 8, 6, 2, 1, 4, 5), .extras = LLAMA_HEAD_NORM, .n_experts = 4, .expert_dim = 5},
+     {[TENSOR_W1] = 1}, 0, 0},
     {"gemma2", "iattention.sliding_window 3\nfattn_logit_softcapping 50\nffinal_logit_softcapping 30",
      {FUZZ_SIZES(1, 8, 6, 2, 1, 4, 5), .extras = GGUF_SANDWICH}, {0}, 0, 0},
     {"gemma3", "iattention.sliding_window 3\nfrope.freq_base 1000000\nfrope.freq_base_swa 10000",
@@ -563,36 +566,94 @@ static void fuzz_json_seeds(fuzz_add *add, void *user) {
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) add(user, texts[i], strlen(texts[i]));
 }
 
-static const llama_config fuzz_hf_config = {
-    .dim = 2, .hidden_dim = 3, .n_layers = 1, .n_heads = 2, .n_kv_heads = 1, .head_dim = 2, .vocab_size = 270};
+typedef struct {
+    const char *architecture, *more; /* more: keys of config.json */
+    const char *type;
+    int layers, vocab_size, files, tokenizer;
+} fuzz_hf_shape;
 
-static void fuzz_put_config(fuzz_bytes *b, int vocab_size, const char *more) {
-    const llama_config *f = &fuzz_hf_config;
+/* All architectures, and what their configurations may say. */
+/* clang-format off */
+static const fuzz_hf_shape fuzz_hf_shapes[] = {
+    {"LlamaForCausalLM", "\"rope_scaling\":null", "F32", 1, 5, 1, 0},
+    {"LlamaForCausalLM", "\"tie_word_embeddings\":true,\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0,"
+     "\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,\"original_max_position_embeddings\":64}", "F16", 1, 5, 2, 0},
+    {"LlamaForCausalLM", "\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":5000.0}", "BF16", 1, 270, 1, 1},
+    {"LlamaForCausalLM", "\"attention_bias\":true,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}", "BF16", 1, 270,
+     1, 2},
+    {"MistralForCausalLM", "\"sliding_window\":3", "F32", 1, 5, 1, 0},
+    {"MixtralForCausalLM", "\"num_local_experts\":3,\"num_experts_per_tok\":2,\"sliding_window\":null", "BF16",
+     1, 5, 1, 0},
+    {"Qwen2ForCausalLM", "\"use_sliding_window\":false,\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4.0,"
+     "\"original_max_position_embeddings\":32}", "BF16", 1, 5, 1, 0},
+    {"Qwen3ForCausalLM", "\"use_sliding_window\":true,\"max_window_layers\":1,\"sliding_window\":4", "BF16", 2, 5,
+     1, 0},
+    {"Qwen3MoeForCausalLM", "\"num_experts\":4,\"num_experts_per_tok\":2,\"moe_intermediate_size\":3,"
+     "\"norm_topk_prob\":true,\"decoder_sparse_step\":1,\"mlp_only_layers\":[0]", "BF16", 2, 5, 1, 0},
+    {"SmolLM3ForCausalLM", "\"no_rope_layers\":[1,0]", "BF16", 2, 5, 1, 0},
+    {"Gemma2ForCausalLM", "\"hidden_activation\":\"gelu_pytorch_tanh\",\"query_pre_attn_scalar\":4,"
+     "\"sliding_window\":3,\"attn_logit_softcapping\":50.0,\"final_logit_softcapping\":30.0", "BF16", 2, 5, 1, 0},
+    {"Gemma3ForCausalLM", "\"query_pre_attn_scalar\":4,\"sliding_window\":3,\"rope_local_base_freq\":10000.0,"
+     "\"layer_types\":[\"sliding_attention\",\"full_attention\"],"
+     "\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":8}",
+     "BF16", 2, 5, 1, 0},
+    {"Gemma3ForCausalLM", "\"sliding_window_pattern\":2,"
+     "\"rope_parameters\":{\"full_attention\":{\"rope_theta\":1000000},"
+     "\"sliding_attention\":{\"rope_theta\":10000,\"rope_type\":\"default\"}}", "BF16", 2, 5, 1, 0},
+    {"Gemma3ForConditionalGeneration", "\"query_pre_attn_scalar\":4,\"sliding_window\":3", "BF16", 1, 5, 2, 0},
+    {"Phi3ForCausalLM", "\"original_max_position_embeddings\":6,\"sliding_window\":null,\"partial_rotary_factor\":1.0,"
+     "\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1.1],\"long_factor\":[3.5]}", "BF16", 1, 5, 1, 0},
+    {"GraniteForCausalLM", "\"attention_multiplier\":0.1,\"embedding_multiplier\":12,\"residual_multiplier\":0.25,"
+     "\"logits_scaling\":8", "BF16", 1, 5, 1, 0},
+    {"MiniCPMForCausalLM", "\"scale_emb\":12,\"scale_depth\":1.4,\"dim_model_base\":2", "BF16", 1, 5, 1, 0},
+    {"InternLM2ForCausalLM", "\"bias\":true,\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2}", "BF16", 1, 5, 1, 0},
+    {"Olmo2ForCausalLM", "\"clip_qkv\":null", "F32", 1, 5, 1, 0}};
+/* clang-format on */
+enum { FUZZ_HF_SHAPES = sizeof fuzz_hf_shapes / sizeof *fuzz_hf_shapes };
+
+static void fuzz_put_hf_config(fuzz_bytes *b, const fuzz_hf_shape *s) {
+    const int vision = !!strstr(s->architecture, "Conditional");
+    fuzz_print(b, "\xFF@@0{\"architectures\":[\"%s\"],%s", s->architecture, vision ? "\"text_config\":{" : "");
     fuzz_print(b,
-               "\xFF@@0{\"architectures\":[\"LlamaForCausalLM\"],\"hidden_size\":%d,\"intermediate_size\":%d,"
-               "\"num_hidden_layers\":%d,\"num_attention_heads\":%d,\"num_key_value_heads\":%d,\"head_dim\":%d,"
-               "\"vocab_size\":%d,\"rms_norm_eps\":1e-06,\"rope_theta\":10000.0,\"max_position_embeddings\":128,"
-               "\"hidden_act\":\"silu\",\"attention_bias\":false%s}",
-               f->dim, f->hidden_dim, f->n_layers, f->n_heads, f->n_kv_heads, f->head_dim, vocab_size, more);
+               "\"hidden_size\":2,\"intermediate_size\":3,\"num_hidden_layers\":%d,\"num_attention_heads\":2,"
+               "\"num_key_value_heads\":1,\"head_dim\":2,\"vocab_size\":%d,\"rms_norm_eps\":1e-06,"
+               "\"rope_theta\":10000.0,\"max_position_embeddings\":128,%s}%s",
+               s->layers, s->vocab_size, s->more, vision ? "}" : "");
 }
 
-/* The tensors first to end of hf_names, behind a mark. */
-static void fuzz_put_safetensors(fuzz_bytes *b, int mark, int vocab_size, const char *type, int first, int end) {
+/* An entry of a header, and its data. */
+static void fuzz_put_hf_tensor(fuzz_bytes *header, fuzz_bytes *data, const hf_source *s, const char *type, int i,
+                               int layer, int expert) {
+    int all = 0, rows, cols = 0;
+    const size_t begin = data->n;
+    const int is_vector = tensor_is_vector(hf_names[i].tensor);
+    const int number[] = {layer, expert};
+    for (int part = 0; part < hf_names[i].parts; part++) {
+        hf_shape(s, (enum tensor)((int)hf_names[i].tensor + part), layer, &rows, &cols);
+        all += is_vector ? cols : rows;
+    }
+    fuzz_put_text(header, s->form.vision ? ",\"language_model." : ",\"");
+    for (const char *p = hf_names[i].name, *n = p; *p; p++)
+        if (*p == '#') fuzz_print(header, "%d", number[n++ != hf_names[i].name]);
+        else fuzz_put(header, p, 1);
+    fuzz_put_weights(data, (size_t)all * (size_t)(is_vector ? 1 : cols) * (strcmp(type, "F32") ? 2 : 4));
+    fuzz_print(header, "\":{\"dtype\":\"%s\",\"shape\":[%d", type, all);
+    if (!is_vector) fuzz_print(header, ",%d", cols);
+    fuzz_print(header, "],\"data_offsets\":[%zu,%zu]}", begin, data->n);
+}
+
+/* The tensors [first, end) of hf_names, behind a mark. */
+static void fuzz_put_safetensors(fuzz_bytes *b, int mark, const hf_source *s, const char *type, int first, int end) {
     static fuzz_bytes header, data;
-    llama_config f = fuzz_hf_config;
-    f.vocab_size = vocab_size;
     header.n = data.n = 0;
     fuzz_put_text(&header, "{\"__metadata__\":{\"format\":\"pt\"}");
-    for (int i = first; i < end; i++) {
-        int rows = 0, cols = 0;
-        const size_t begin = data.n;
-        tensor_shape(&f, hf_names[i].tensor, 0, &rows, &cols);
-        fuzz_put_weights(&data, (size_t)rows * (size_t)cols * (strcmp(type, "F32") ? 2 : 4));
-        fuzz_print(&header, ",\"%s%s\":{\"dtype\":\"%s\",\"shape\":[", i < 3 ? "" : "model.layers.0.", hf_names[i].name,
-                   type);
-        if (!strstr(hf_names[i].name, "norm")) fuzz_print(&header, "%d,", rows);
-        fuzz_print(&header, "%d],\"data_offsets\":[%zu,%zu]}", cols, begin, data.n);
-    }
+    if (s->form.vision && first)
+        fuzz_put_text(&header, ",\"vision_tower.x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}");
+    for (int i = first; i < end; i++)
+        for (int layer = 0; layer < (hf_numbers(hf_names[i].name) ? s->base.config.n_layers : 1); layer++)
+            for (int expert = 0; hf_has(s, i, layer, expert); expert++)
+                if (hf_names[i].tensor != TENSOR_CLASSIFIER || !s->base.config.shared_classifier)
+                    fuzz_put_hf_tensor(&header, &data, s, type, i, layer, expert);
     fuzz_put_text(&header, "} ");
     fuzz_print(b, "\xFF@@%d", mark);
     fuzz_put_int(b, header.n, 8);
@@ -650,21 +711,26 @@ static void fuzz_put_tokenizer_model(fuzz_bytes *b) { /* with tokens added to it
 }
 
 static void fuzz_hf_seeds(fuzz_add *add, void *user) {
-    static const char scaled[] = ",\"tie_word_embeddings\":true,\"rope_scaling\":{\"rope_type\":\"llama3\","
-                                 "\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"
-                                 "\"original_max_position_embeddings\":64}";
     static fuzz_bytes b;
-    for (int i = 0; i < 4; i++) {
-        const int vocab_size = i < 2 ? 5 : 270;
+    for (int i = 0; i < FUZZ_HF_SHAPES; i++) {
+        const fuzz_hf_shape *shape = &fuzz_hf_shapes[i];
+        hf_source s = {.n_shards = 0};
+        json_text config;
+        llama_error why = {0, ""};
         b.n = 0;
-        fuzz_put_config(&b, vocab_size, i == 1 ? scaled : ",\"rope_scaling\":null");
-        if (i == 1) {
+        fuzz_put_hf_config(&b, shape);
+        if (json_parse(&config, (const char *)b.p + 4, b.n - 4, "config.json", &why) ||
+            hf_read_config(&s.base, &s.form, "config.json", config.nodes, &why))
+            fprintf(stderr, "%s\n", why.text);
+        if (shape->files == 2) {
             fuzz_put_text(&b, "\xFF@@2{\"weight_map\":{\"x\":\"a.safetensors\",\"y\":\"b.safetensors\"}}");
-            fuzz_put_safetensors(&b, 3, vocab_size, "BF16", 0, 5);
-            fuzz_put_safetensors(&b, 4, vocab_size, "F16", 5, 12);
-        } else fuzz_put_safetensors(&b, 1, vocab_size, i ? "BF16" : "F32", 0, 12);
-        if (i == 2) fuzz_put_byte_level_json(&b);
-        if (i == 3) fuzz_put_tokenizer_model(&b);
+            fuzz_put_safetensors(&b, 3, &s, shape->type, 0, HF_N_NAMES / 2);
+            fuzz_put_safetensors(&b, 4, &s, "F16", HF_N_NAMES / 2, HF_N_NAMES);
+        } else fuzz_put_safetensors(&b, 1, &s, shape->type, 0, HF_N_NAMES);
+        if (shape->tokenizer == 1) fuzz_put_byte_level_json(&b);
+        if (shape->tokenizer == 2) fuzz_put_tokenizer_model(&b);
+        source_release(&s.base);
+        json_free(&config);
         add(user, b.p, b.n);
     }
 }
@@ -722,6 +788,10 @@ static const char fuzz_hf_words[] =
     "\"BF16\"\n\"F16\"\n\"shape\"\n\"data_offsets\"\n[0,0]\n\"model.layers.0.\n\"lm_head.weight\"\n"
     "rotary_emb.inv_freq\n\"rope_type\":\"linear\"\n\"factor\":2\n\"head_dim\":2\n\"sliding_window\":4\n"
     "\"tie_word_embeddings\":true\n\"weight_map\"\n\"rope_scaling\"\n\"rope_parameters\"\n"
+    "\"layer_types\"\n\"full_attention\"\n\"sliding_attention\"\n\"longrope\"\n\"yarn\"\n\"llama3\"\n\"default\"\n"
+    "\"partial_rotary_factor\":0.5\n\"num_experts\":2\n\"num_local_experts\":2\n\"num_experts_per_tok\":1\n"
+    "\"no_rope_layers\":[0]\n\"original_max_position_embeddings\":4\n\"attention_bias\":true\n"
+    "\"use_sliding_window\":true\n\"mlp_only_layers\":[0]\n\"text_config\"\n\"Qwen3MoeForCausalLM\"\n"
     "\"MistralForCausalLM\"\n\xFF@@0\n\xFF@@1\n\xFF@@2{\n\xFF@@3\n\xFF@@5{\n\xFF@@6{\n\xFF@@8\n\xFF@@9\n"
     "\"added_tokens\"\n\"special\":true\n\"special\":false\n\"content\"\n\"id\"\n\"merges\"\n\"vocab\"\n\"BPE\"\n"
     "\"Metaspace\"\n\"byte_fallback\":true\n\"chat_template\"\n\"eos_token\"\n\"eos_token_id\"\n\"<|eot_id|>\"\n"
@@ -729,7 +799,9 @@ static const char fuzz_hf_words[] =
 static const char fuzz_gguf_words[] =
     "llama.rope.scale_linear\ntokenizer.ggml.eot_token_id\ntokenizer.ggml.add_space_prefix\nllama.expert_count\n"
     "tokenizer.ggml.remove_extra_whitespaces\nllama.attention.value_length\nllama.rope.freq_base\n<|eot_id|>\n"
-    "none\nblk.1.\noutput.weight\nrope_freqs.weight\ngeneral.alignment";
+    "none\nyarn\nlongrope\nblk.1.\noutput.weight\nrope_freqs.weight\ngeneral.alignment\nqwen3moe\ngemma3\nphi3\n"
+    ".expert_used_count\n.attention.sliding_window\n.attention.sliding_window_pattern\n.rope.dimension_count\n"
+    ".rope.scaling.type\n.rope.scaling.attn_factor\nattn_q.bias\nattn_output.bias\nffn_gate_exps.weight";
 static const char fuzz_text_words[] =
     "<s>\n</s>\n[INST]\n<tool>\n<|eot_id|>\n<|begin_of_text|>\n \n  \n\xE2\x96\x81\n\xE2\x96\na\nab\nbb\nbba\nA\n"
     "'ll\n's\n12\nthe\n\xC3\xA9\n\xFF\n\xED\xA0\x80\n\xF0\x9F\x98\x80\n\xC2\xA0\n\xE3\x80\x80\n\r\n\t\n\xC5\xBF\n"

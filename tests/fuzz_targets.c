@@ -179,6 +179,7 @@ static int fuzz_fclose(FILE *file) {
 #include "../tools/formats/gguf_tokenizer.c"
 #include "../tools/formats/gguf_types.c"
 #include "../tools/formats/hf.c"
+#include "../tools/formats/hf_config.c"
 #include "../tools/formats/hf_tokenizer.c"
 #include "../tools/formats/json.c"
 #include "../tools/formats/llama2c.c"
@@ -593,8 +594,8 @@ static void fuzz_open_directory(const unsigned char *data, size_t size) {
     if (begin) fuzz_put_file(fuzz_names[name], begin, (size_t)(p - begin));
 }
 
-/* hf.c has room for 10000 names of files, and for a table of 65536 layers. */
-enum { FUZZ_HF_CONSTANT = 1 << 24 };
+/* hf.c has room for 10000 names of files, and for a table of 65536 layers and 262144 experts. */
+enum { FUZZ_HF_CONSTANT = 3 << 24 };
 
 static int fuzz_hf(const unsigned char *data, size_t size) {
     llama_error why = {0, ""};

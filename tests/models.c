@@ -23,8 +23,8 @@ void writer_threads(int n) {
 
 /* ---- Weights ---- */
 
-/* Mean and deviation. As in checkpoint.c: activations near 1, attention far from uniform; and a router that prefers some
- * experts clearly. Embeddings are small, so that the first norm feels its epsilon. */
+/* Mean and deviation. As in checkpoint.c: activations near 1, attention far from uniform; and a router that prefers
+ * some experts clearly. Embeddings are small, so that the first norm feels its epsilon. */
 static void weights_of(const llama_config *f, enum tensor id, int cols, double *mean, double *deviation) {
     const int is_norm = id == TENSOR_FINAL_NORM || id == TENSOR_ATTENTION_NORM || id == TENSOR_FFN_NORM ||
                         (id >= TENSOR_Q_NORM && id < TENSOR_WQ);

@@ -28,12 +28,12 @@ typedef struct {
 } file;
 file model_file(const model *m, writer_report *report);
 
-/* The version 1 file of a plain Llama, as it was written before there was a version 2: a header of 128 bytes, no kinds of
- * layers, and the tensors so much nearer to the beginning. */
+/* The version 1 file of a plain Llama, as it was written before there was a version 2: a header of 128 bytes, no kinds
+ * of layers, and the tensors so much nearer to the beginning. */
 file model_version_1(const file *two);
 
-/* The reference of a model as its file holds it, for a context of n_ctx tokens; *weights, to be freed, is what it points
- * into. */
+/* The reference of a model as its file holds it, for a context of n_ctx tokens; *weights, to be freed, is what it
+ * points into. */
 reference_model model_reference(const llama_model *loaded, int n_ctx, double **weights);
 
 /* All sets of kernels; some are not to be had. */

@@ -31,7 +31,7 @@ typedef struct {
 static void add_piece(vocabulary *v, const char *text, size_t size, int type) {
     int id = v->parts.n_pieces++;
     memcpy(v->text[id], text, size);
-    v->piece[id] = (tokenizer_piece){v->text[id], size, 0, type};
+    v->piece[id] = (tokenizer_piece){v->text[id], size, 0, type, 0};
 }
 
 static void add_joined(vocabulary *v, int left, int right) { /* unless there is such a piece */
@@ -122,12 +122,15 @@ static int round_trip(const tokenizer *t, const char *text, size_t n) {
 
 /* --- Cutting text into words --- */
 
+static int words_split; /* TOKENIZER_SPLIT_.. */
+
 static void check_words(const char *words) { /* which are separated by bars */
     char text[256], got[256], *to = text, *out = got;
     for (const char *p = words; *p; p++)
         if (*p != '|') *to++ = *p;
+    const tk_words w = {to, words_split};
     for (const char *p = text; p < to;) {
-        const char *next = tk_word(p, to);
+        const char *next = tk_word(&w, p);
         if (p > text) *out++ = '|';
         while (p < next) *out++ = *p++;
     }
@@ -387,7 +390,7 @@ static tokenizer *behind(const tokenizer_piece *first, int n, const int (*merges
     for (int i = 0; i < n; i++) pieces[i] = first[i];
     for (int i = 0; i < 256; i++) {
         bytes[i] = (char)i;
-        pieces[n + i] = (tokenizer_piece){&bytes[i], 1, 0, TOKENIZER_NORMAL};
+        pieces[n + i] = (tokenizer_piece){&bytes[i], 1, 0, TOKENIZER_NORMAL, 0};
     }
     tokenizer *t = tokenizer_create(&parts, NULL, &err);
     CHECK_TEXT(err.text, "");
@@ -396,8 +399,8 @@ static tokenizer *behind(const tokenizer_piece *first, int n, const int (*merges
 
 static void test_piece_zero(void) {
     TEST("piece 0 is a piece like others: made by a merge, special, user-defined, a word") {
-        static const tokenizer_piece ab = {"ab", 2, 0, TOKENIZER_NORMAL}, name = {"<x>", 3, 0, TOKENIZER_CONTROL};
-        static const tokenizer_piece user = {"ab", 2, 0, TOKENIZER_USER_DEFINED};
+        static const tokenizer_piece ab = {"ab", 2, 0, TOKENIZER_NORMAL, 0}, name = {"<x>", 3, 0, TOKENIZER_CONTROL, 0};
+        static const tokenizer_piece user = {"ab", 2, 0, TOKENIZER_USER_DEFINED, 0};
         static const int merge[][2] = {{1 + 'a', 1 + 'b'}, {0, 1 + 'c'}};
         tokenizer *t = behind(&ab, 1, merge, 1, 0);
         CHECK_TEXT(encoded(t, "ab", 0), "0");
@@ -416,7 +419,7 @@ static void test_piece_zero(void) {
         CHECK_TEXT(encoded(t, "cabc", 0), "100 0 100");
         tokenizer_free(t);
         /* The piece before the one that a merge makes is not tried for it, nor one behind the last. */
-        static const tokenizer_piece two[] = {{"abc", 3, 0, TOKENIZER_NORMAL}, {"ab", 2, 0, TOKENIZER_NORMAL}};
+        static const tokenizer_piece two[] = {{"abc", 3, 0, TOKENIZER_NORMAL, 0}, {"ab", 2, 0, TOKENIZER_NORMAL, 0}};
         static const int both[][2] = {{2 + 'a', 2 + 'b'}, {1, 2 + 'c'}};
         t = behind(two, 2, both, 2, 0);
         CHECK_TEXT(encoded(t, "abcab", 0), "0 1");
@@ -425,17 +428,17 @@ static void test_piece_zero(void) {
     TEST("piece 0 of SentencePiece: made by a merge, a byte") {
         static tokenizer_piece pieces[300];
         static char names[256][8];
-        static const tokenizer_piece rest[] = {{"ab", 2, -1, TOKENIZER_NORMAL},
-                                               {"<unk>", 5, 0, TOKENIZER_UNKNOWN},
-                                               {"a", 1, -2, TOKENIZER_NORMAL},
-                                               {"b", 1, -3, TOKENIZER_NORMAL}};
+        static const tokenizer_piece rest[] = {{"ab", 2, -1, TOKENIZER_NORMAL, 0},
+                                               {"<unk>", 5, 0, TOKENIZER_UNKNOWN, 0},
+                                               {"a", 1, -2, TOKENIZER_NORMAL, 0},
+                                               {"b", 1, -3, TOKENIZER_NORMAL, 0}};
         tokenizer_parts parts = {.kind = TOKENIZER_SENTENCEPIECE, .pieces = rest, .n_pieces = 4, .bos = -1};
         tokenizer *t = tokenizer_create(&parts, NULL, NULL);
         CHECK_TEXT(encoded(t, "aabb", 0), "2 0 3");
         tokenizer_free(t);
         for (int i = 0; i < 256; i++) {
             sprintf(names[i], "<0x%02X>", (unsigned)i);
-            pieces[i] = (tokenizer_piece){names[i], 6, 0, TOKENIZER_BYTE};
+            pieces[i] = (tokenizer_piece){names[i], 6, 0, TOKENIZER_BYTE, 0};
         }
         memcpy(pieces + 256, rest, sizeof rest);
         parts.pieces = pieces, parts.n_pieces = 260;
@@ -448,7 +451,7 @@ static void test_piece_zero(void) {
 /* What is looked for at each character is at most 1000 bytes long. */
 static void test_max_match(void) {
     static char text[1002];
-    tokenizer_piece p = {text, 1000, 0, TOKENIZER_CONTROL};
+    tokenizer_piece p = {text, 1000, 0, TOKENIZER_CONTROL, 0};
     memset(text, 'x', 1001);
     TEST("special tokens of 1000 bytes are found in a text, longer ones by name only") {
         for (p.size = 999; p.size <= 1001; p.size++) {
@@ -465,7 +468,7 @@ static void test_max_match(void) {
         CHECK(tokenizer_encode(t, text, 1000, 0, NULL, 0, NULL) == 1);
         CHECK(tokenizer_encode(t, text, 999, 0, NULL, 0, NULL) == 999);
         tokenizer_free(t);
-        tokenizer_piece pieces[] = {{"<unk>", 5, 0, TOKENIZER_UNKNOWN}, p};
+        tokenizer_piece pieces[] = {{"<unk>", 5, 0, TOKENIZER_UNKNOWN, 0}, p};
         tokenizer_parts parts = {.kind = TOKENIZER_SENTENCEPIECE, .pieces = pieces, .n_pieces = 2, .bos = -1};
         pieces[1].size = 1001;
         refuses("piece 1 is of type USER_DEFINED and 1001 bytes long, more than 1000", &parts);
@@ -491,6 +494,8 @@ static void test_refused(void) {
         tokenizer *most = tokenizer_create(p, NULL, NULL);
         CHECK(most != NULL), tokenizer_free(most), *p = good;
         p->chat_template = 6, refuses("template 6", p), p->chat_template = -1, refuses("template -1", p), *p = good;
+        p->split = 8, refuses("split 8", p), p->split = -1, refuses("split -1", p), *p = good;
+        p->add_dummy_prefix = 4, refuses("prefix 4", p), p->add_dummy_prefix = -1, refuses("prefix -1", p), *p = good;
         p->n_pieces = 0, refuses("no pieces", p), p->n_pieces = 255, refuses("no piece is the byte 0xAD", p), *p = good;
     }
     TEST("refused: merges of what is not there") {
@@ -500,9 +505,12 @@ static void test_refused(void) {
         p->merges = negative, refuses("no pieces -1 and 5", p);
         p->merges = far, refuses("no pieces 64 and 2147483647", p);
         p->merges = nowhere, refuses("pieces 64 and 66 joined are no piece", p);
-        p->merges = special, refuses("not both text", p);
+        p->merges = special, v->piece[257].type = TOKENIZER_UNUSED, refuses("not both text", p);
+        v->piece[257].type = TOKENIZER_CONTROL;
+        tokenizer *without = tokenizer_create(p, NULL, NULL); /* which no text can come to */
+        CHECK(without != NULL), tokenizer_free(without);
         p->merges = twice, p->n_merges = 2, refuses("merge 1 is also merge 0", p);
-        p->kind = TOKENIZER_SENTENCEPIECE, refuses("2 merges", p), *p = good;
+        *p = good;
         enum { MOST = 1 << 22 };
         int(*zeros)[2] = calloc(MOST + 1, sizeof *zeros);
         if (!CHECK(zeros)) exit(1);
@@ -523,6 +531,8 @@ static void test_refused(void) {
         tokenizer *largest = tokenizer_create(p, NULL, NULL);
         CHECK(largest && tokenizer_find(largest, text, piece->size) == 256);
         tokenizer_free(largest), free(text), *piece = saved;
+        piece->flags = 1, refuses("piece 256 of type 1 has flags 1", p), piece->type = TOKENIZER_CONTROL;
+        piece->flags = 32, refuses("flags 32", p), piece->flags = -1, refuses("flags -1", p), *piece = saved;
         piece->score = (float)NAN, refuses("score is not a number", p), *piece = saved;
         p->kind = TOKENIZER_SENTENCEPIECE, refuses("no piece is of type UNKNOWN", p), *p = good;
         tokenizer *base = create(v);
@@ -536,20 +546,20 @@ static void test_refused(void) {
 /* With all: upon another, with a special token and a piece that pads. */
 static tokenizer *new_sentencepiece(int all) {
     static const tokenizer_piece pieces[] = {
-        {"<unk>", 5, 0, TOKENIZER_UNKNOWN},
-        {"<s>", 3, 0, TOKENIZER_CONTROL},
-        {"</s>", 4, 0, TOKENIZER_CONTROL},
-        {"\xE2\x96\x81", 3, -9, TOKENIZER_NORMAL},
-        {"a", 1, -9, TOKENIZER_NORMAL},
-        {"b", 1, -9, TOKENIZER_NORMAL},
+        {"<unk>", 5, 0, TOKENIZER_UNKNOWN, 0},
+        {"<s>", 3, 0, TOKENIZER_CONTROL, 0},
+        {"</s>", 4, 0, TOKENIZER_CONTROL, 0},
+        {"\xE2\x96\x81", 3, -9, TOKENIZER_NORMAL, 0},
+        {"a", 1, -9, TOKENIZER_NORMAL, 0},
+        {"b", 1, -9, TOKENIZER_NORMAL, 0},
         {"\xE2\x96\x81"
          "a",
-         4, -1, TOKENIZER_NORMAL},
+         4, -1, TOKENIZER_NORMAL, 0},
         {"\xE2\x96\x81"
          "ab",
-         5, -2, TOKENIZER_NORMAL},
+         5, -2, TOKENIZER_NORMAL, 0},
     };
-    static const tokenizer_piece more[] = {{"[INST]", 6, 0, TOKENIZER_CONTROL}, {"", 0, 0, TOKENIZER_UNUSED}};
+    static const tokenizer_piece more[] = {{"[INST]", 6, 0, TOKENIZER_CONTROL, 0}, {"", 0, 0, TOKENIZER_UNUSED, 0}};
     static const int eos = 2;
     tokenizer_parts parts = {.kind = TOKENIZER_SENTENCEPIECE,
                              .pieces = pieces,
@@ -562,8 +572,11 @@ static tokenizer *new_sentencepiece(int all) {
     tokenizer_error err = {0, ""};
     tokenizer *t = tokenizer_create(&parts, NULL, &err), *base = t;
     if (all) {
-        parts = (tokenizer_parts){
-            .base = base, .pieces = more, .n_pieces = 2, .bos = 1, .add_bos = 1, .chat_template = TOKENIZER_MISTRAL};
+        tokenizer_piece list[10];
+        for (int i = 0; i < 10; i++)
+            if (i >= 8 || !tokenizer_get_piece(t, i, &list[i])) list[i] = more[i - 8];
+        parts.base = base, parts.pieces = list, parts.n_pieces = 10, parts.add_dummy_prefix = 0;
+        parts.chat_template = TOKENIZER_MISTRAL;
         t = tokenizer_create(&parts, NULL, &err);
         tokenizer_free(base);
     }
@@ -643,8 +656,8 @@ static void test_flat(void) {
         static const int ends[64] = {0};
         static tokenizer_piece pieces[101];
         tokenizer_parts parts = {.kind = TOKENIZER_SENTENCEPIECE, .pieces = pieces, .n_pieces = 101, .bos = -1};
-        for (int i = 0; i < 101; i++) pieces[i] = (tokenizer_piece){"", 0, 0, TOKENIZER_UNUSED};
-        pieces[100] = (tokenizer_piece){"u", 1, 0, TOKENIZER_UNKNOWN};
+        for (int i = 0; i < 101; i++) pieces[i] = (tokenizer_piece){"", 0, 0, TOKENIZER_UNUSED, 0};
+        pieces[100] = (tokenizer_piece){"u", 1, 0, TOKENIZER_UNKNOWN, 0};
         parts.ends = ends, parts.n_ends = 64;
         tokenizer *t = tokenizer_create(&parts, NULL, NULL), *u = t ? reload(t) : NULL;
         CHECK(u && tokenizer_vocab_size(u) == 101 && tokenizer_is_end(u, 0));
@@ -656,14 +669,26 @@ static void test_flat(void) {
         CHECK(tokenizer_save(t, p, 3) > 3 && strcmp(p, "abc") == 0);
         tokenizer_free(t);
     }
+    TEST("flat: version 1") { /* is version 2 without its last two fields, if those are 0 */
+        tokenizer *t = create(new_llama3());
+        tokenizer_error err = {0, ""};
+        size_t size;
+        unsigned char *p = save(t, &size);
+        p[8] = 1;
+        memmove(p + 48, p + 56, size - 56);
+        tokenizer *u = tokenizer_load_memory(p, size - 8, 0, NULL, &err);
+        CHECK_TEXT(err.text, "");
+        if (u) check_llama3(u);
+        tokenizer_free(t), tokenizer_free(u), free(p);
+    }
     TEST("flat: another version is refused") {
         tokenizer *t = new_sentencepiece(0);
         tokenizer_error err = {0, ""};
         size_t size;
         unsigned char *p = save(t, &size);
-        p[8] = 2;
+        p[8] = 3;
         CHECK(!tokenizer_load_memory(p, size, 0, NULL, &err));
-        CHECK_TEXT(err.text, "version 2, not 1");
+        CHECK_TEXT(err.text, "version 3, not 1 or 2");
         free(p), tokenizer_free(t);
     }
     TEST("flat: numbers, and what is said of them") {
@@ -672,18 +697,22 @@ static void test_flat(void) {
             uint32_t value;
             const char *why;
         } bad[] = {
-            {8, 0, "version 0, not 1"},
-            {8, 0xFFFFFFFF, "version 4294967295, not 1"},
+            {8, 0, "version 0, not 1 or 2"},
+            {8, 0xFFFFFFFF, "version 4294967295, not 1 or 2"},
             {12, 0, "kind 0, not SENTENCEPIECE or BYTE_LEVEL"},
             {12, 3, "kind 0, not SENTENCEPIECE or BYTE_LEVEL"},
             {20, 6, "chat template 6 of 5"},
             {24, 8, "bos id 8: the vocabulary has 8 pieces"},
             {24, 0x80000000, "bos id 2147483647: the vocabulary has 8 pieces"},
             {24, 0xFFFFFFFE, "bos id 2147483647: the vocabulary has 8 pieces"},
-            {32, 0xFFFFFFFF, "cut off: 147 bytes, but 1 ends, 4294967295 pieces and 0 merges"},
+            {32, 0xFFFFFFFF, "cut off: 155 bytes, but 1 ends, 4294967295 pieces and 0 merges"},
             {32, 7, "13 bytes too many after the last piece"},
-            {48, 8, "end id 8: the vocabulary has 8 pieces"},
-            {48, 0xFFFFFFFF, "end id -1: the vocabulary has 8 pieces"},
+            {48, 8, "split 8, not 0 to 7"},
+            {48, 0xFFFFFFFF, "split -1, not 0 to 7"},
+            {52, 4, "prefix 4, not 0 to 3"},
+            {56, 8, "end id 8: the vocabulary has 8 pieces"},
+            {56, 0xFFFFFFFF, "end id -1: the vocabulary has 8 pieces"},
+            {63, 9, "piece 0 of type 1 has flags 1"},
         };
         tokenizer *t = new_sentencepiece(0);
         size_t size;
@@ -698,10 +727,10 @@ static void test_flat(void) {
             free(copy);
         }
         tokenizer_error err = {0, ""};
-        CHECK(!tokenizer_load_memory(p, 47, 0, NULL, &err));
-        CHECK_TEXT(err.text, "cut off: 47 bytes");
-        CHECK(!tokenizer_load_memory(p, 48, 0, NULL, &err));
-        CHECK_TEXT(err.text, "cut off: 48 bytes, but 1 ends, 8 pieces and 0 merges");
+        CHECK(!tokenizer_load_memory(p, 55, 0, NULL, &err));
+        CHECK_TEXT(err.text, "cut off: 55 bytes");
+        CHECK(!tokenizer_load_memory(p, 56, 0, NULL, &err));
+        CHECK_TEXT(err.text, "cut off: 56 bytes, but 1 ends, 8 pieces and 0 merges");
         free(p), tokenizer_free(t);
     }
     TEST("flat: the wrong number of pieces") {

@@ -27,13 +27,13 @@ static tokenizer *create_with(int kind, int bos, int add_bos, int eos, int instr
         if (kind == TOKENIZER_BYTE_LEVEL) text[i][0] = (char)i;
         else sprintf(text[i], "<0x%02X>", (unsigned)i);
         pieces[n] = (tokenizer_piece){text[i], kind == TOKENIZER_BYTE_LEVEL ? 1 : 6, 0,
-                                      kind == TOKENIZER_BYTE_LEVEL ? TOKENIZER_NORMAL : TOKENIZER_BYTE};
+                                      kind == TOKENIZER_BYTE_LEVEL ? TOKENIZER_NORMAL : TOKENIZER_BYTE, 0};
     }
     for (int i = 0; i < (instruct ? MANY : INST) - 256; i++)
-        pieces[n++] = (tokenizer_piece){markers[i], strlen(markers[i]), 0, TOKENIZER_CONTROL};
+        pieces[n++] = (tokenizer_piece){markers[i], strlen(markers[i]), 0, TOKENIZER_CONTROL, 0};
     if (kind == TOKENIZER_SENTENCEPIECE) {
-        pieces[n++] = (tokenizer_piece){"<unk>", 5, 0, TOKENIZER_UNKNOWN};
-        pieces[n++] = (tokenizer_piece){"\xE2\x96\x81", 3, 0, TOKENIZER_NORMAL};
+        pieces[n++] = (tokenizer_piece){"<unk>", 5, 0, TOKENIZER_UNKNOWN, 0};
+        pieces[n++] = (tokenizer_piece){"\xE2\x96\x81", 3, 0, TOKENIZER_NORMAL, 0};
     }
     tokenizer_parts parts = {.kind = kind,
                              .pieces = pieces,

@@ -206,6 +206,19 @@ if [ -d "$data/gguf" ]; then
     done
     converts "stories260K as q4" "$data/hf-stories260K" "$out" --type q4
     near "perplexity as q4" "$(perplexity "$T/text")" 1.382785 0.2
+    cp -r "$data/hf-stories260K" "$T/in/odd" && chmod -R u+w "$T/in/odd"
+    echo '{"model": {"type": "Unigram"}}' >"$T/in/odd/tokenizer.json"
+    refuses "a tokenizer that is not understood" 1 1 \
+        "odd/tokenizer.json: model's type is Unigram, not BPE (--no-tokenizer converts without)" "$T/in/odd" "$out"
+    converts "... and is not wanted" "$T/in/odd" "$out" --no-tokenizer
+    reports "^tokenizer  *none: run will need one after -z$"
+    converts "... or is replaced" "$T/in/odd" "$out" --type f32 -z "$data/hf-stories260K/tokenizer.model"
+    says "$story" -n 200
+    wrong_use "-z and --no-tokenizer" "$T/in/odd" "$out" --no-tokenizer -z "$data/hf-stories260K/tokenizer.model"
+    echo '{"added_tokens": [{"id": 512, "content": "<pad>", "special": true}], "model": {"type": "BPE", "byte_fallback": true}}' \
+        >"$T/in/odd/tokenizer.json"
+    converts "a special token beyond the embedding" "$T/in/odd" "$out"
+    reports "^skipped  *token <pad>: its id is 512, the embedding has 512 rows$"
     grep '^random' "$data/gguf/GOLDEN.txt" >"$T/golden"
     while read -r file want rest; do
         converts "$file" "$data/gguf/$file" "$out" --type f32

@@ -2,9 +2,9 @@
 # test_families.sh - tiny checkpoints of Llama's relatives, converted and compared with values that a reference computed
 # from their formulas: see golden.c, which compares. Without their tokenizers, which have tests of their own.
 #
-# TOOLS is where convert is (./tools), BUILD where `make test` puts its helpers (.build), LLAMA_TEST_DATA the development
-# data (../shared/data). Each folder of its `families` has a checkpoint as Hugging Face writes it, config.json twice, of
-# transformers 4 and 5, and golden.json; families/gguf has the same as GGUF.
+# TOOLS is where convert is (./tools), BUILD where `make test` puts its helpers (.build), LLAMA_TEST_DATA the
+# development data (../shared/data). Each folder of its `families` has a checkpoint as Hugging Face writes it,
+# config.json twice, of transformers 4 and 5, and golden.json; families/gguf has the same as GGUF.
 CONVERT=${TOOLS:-./tools}/convert GOLDEN=${BUILD:-.build}/tests/golden data=${LLAMA_TEST_DATA:-../shared/data}/families
 passed=0 failed=0 skipped=0
 T=$(mktemp -d) || exit 1
@@ -16,7 +16,9 @@ skip() { skipped=$((skipped + 1)) && echo "skipped: $1"; }
 
 convert() { # INPUT OUTPUT TYPE
     rm -f "$2"
-    "$CONVERT" "$1" "$2" --type "$3" --no-tokenizer -q 2>"$T/stderr" || { bad "$(head -c 300 "$T/stderr")" && return 1; }
+    "$CONVERT" "$1" "$2" --type "$3" --no-tokenizer -q 2>"$T/stderr" && return
+    bad "$(head -c 300 "$T/stderr")"
+    return 1
 }
 agrees() { # MODEL GOLDEN.json [short]
     if "$GOLDEN" "$@" >"$T/stdout" 2>&1; then ok; else bad "$(head -n 4 "$T/stdout" | tr '\n' ';')"; fi
@@ -39,7 +41,8 @@ check_model() { # INPUT GOLDEN.json
 check_q8() { # INPUT GOLDEN.json
     convert "$1" "$T/q8.llama" q8 || return
     want=$(sed -n 's/^ *"perplexity": *\([0-9.e+]*\),*$/\1/p' "$2" | head -n 1) got=$(perplexity "$T/q8.llama" "$2")
-    if awk "BEGIN { exit !((log($got) / log($want) - 1)^2 <= 0.01^2) }"; then ok; else bad "perplexity $got, not $want"; fi
+    if awk "BEGIN { exit !((log($got) / log($want) - 1)^2 <= 0.01^2) }"; then ok
+    else bad "perplexity $got, not $want"; fi
     [ -z "$VERBOSE" ] || awk "BEGIN { printf \"$name: perplexity %+.2f%%\n\", 100 * ($got / $want - 1) }"
 }
 

@@ -6,6 +6,7 @@
  */
 #include "../tokenizer.h"
 #include "../tools/formats/source.h"
+#include "../tools/shared/inside.h"
 #include "../tools/shared/numbers.h"
 #include "reference.c"
 #include "checkpoint.c"

@@ -8,6 +8,7 @@
 #include "../tools/formats/hf_tokenizer.h"
 #include "../tools/formats/vocabulary.h"
 #include "../tools/formats/writer.h"
+#include "../tools/shared/inside.h"
 #include "../tools/shared/files.h"
 #include "../tools/shared/numbers.h"
 #include "test.h"
@@ -359,7 +360,7 @@ static void test_config(void) {
          "model.safetensors: tensor model.layers.1.mlp.up_proj.weight: unknown, or of a layer or an "
          "expert beyond config.json's"},
         {"\"num_hidden_layers\": 2", "\"num_hidden_layers\": 100000",
-         "config.json: num_hidden_layers is 100000, not 65536 or less"},
+         "config.json: num_hidden_layers is 100000, not 16384 or less"},
         {"_heads\": 2", "_heads\": 3",
          "model.safetensors: tensor model.layers.1.self_attn.o_proj.weight: shape is [8, 12], config.json implies [8, "
          "18]"},

@@ -468,7 +468,7 @@ static void test_pieces(void) {
                     {258, TOKENIZER_BYTE, "<0xFF>", 0}, {259, TOKENIZER_NORMAL, "\xE2\x96\x81\x61", -3},
                     {260, TOKENIZER_UNUSED, "un", -4},  {261, TOKENIZER_USER_DEFINED, "us", -5}};
         for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
-            tokenizer_piece p = {NULL, 0, 0, 0};
+            tokenizer_piece p = {NULL, 0, 0, 0, 0};
             CHECK(tokenizer_get_piece(t, want[i].id, &p) == 1);
             CHECK(p.type == want[i].type && p.score == want[i].score && p.size == strlen(want[i].text));
             CHECK(p.text && memcmp(p.text, want[i].text, p.size) == 0);
@@ -477,7 +477,7 @@ static void test_pieces(void) {
             tokenizer_piece p;
             CHECK(tokenizer_get_piece(t, id, &p) && tokenizer_find(t, p.text, p.size) == id);
         }
-        tokenizer_piece kept = {"kept", 4, 1, NORMAL};
+        tokenizer_piece kept = {"kept", 4, 1, NORMAL, 0};
         static const int outside[] = {-1, 262, 2147483647, -2147483647 - 1};
         for (int i = 0; i < 4; i++) CHECK(tokenizer_get_piece(t, outside[i], &kept) == 0);
         CHECK_TEXT(kept.text, "kept");

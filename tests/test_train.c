@@ -1,6 +1,7 @@
 /* test_train.c - the parts of tools/train: products on the kernels, float32 gradients, the learned tokenizer, what is
  * held out, and states as files of strangers.
  */
+#include "../tools/shared/inside.h"
 #include "../tools/shared/files.h"
 #include "../tools/training/bpe.h"
 #include "../tools/training/corpus.h"

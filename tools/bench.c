@@ -62,8 +62,8 @@
 typedef struct {
     const char *name;
     int dim, hidden_dim, n_layers, n_heads, n_kv_heads, head_dim, vocab_size, seq_len, shared_classifier;
-    /* Of Llama's relatives. In layers whose number from 1 on is a multiple of `every` the second rotary table turns, and
-     * no window bounds attention. */
+    /* Of Llama's relatives. In layers whose number from 1 on is a multiple of `every` the second rotary table turns,
+     * and no window bounds attention. */
     int extras, n_experts, n_experts_used, expert_dim, every, window;
 } shape;
 

@@ -161,10 +161,13 @@ static void print_report(const llama_source *s, const writer_report *r, double e
     /* Only a byte-level vocabulary has a piece for half a character. */
     const char *kind = t && tokenizer_find(t, "\x80", 1) >= 0 ? "byte-level" : "SentencePiece";
     const double mb = (double)r->bytes * 1e-6;
-    printf("input       %s, %s, %s\n", arg.input, f->format, f->weight_type ? f->weight_type : "?");
+    printf("input       %s, %s%s%s, %s\n", arg.input, f->format, *f->architecture ? ", " : "", f->architecture,
+           f->weight_type ? f->weight_type : "?");
     printf("output      %s, %.1f MB\n", arg.output, mb);
     printf("shape       %d layers, dim %d, hidden %d, %d heads and %d kv heads of %d, vocabulary %d, context %d\n",
            f->n_layers, f->dim, f->hidden_dim, f->n_heads, f->n_kv_heads, f->head_dim, f->vocab_size, f->seq_len);
+    if (f->n_experts)
+        printf("experts     %d of %d, of which a token needs %d\n", f->n_experts, f->expert_dim, f->n_experts_used);
     printf("weights     %.4g million, classifier %s\n", (double)r->weights * 1e-6,
            f->shared_classifier ? "shared with the embedding" : "of its own");
     if (*s->skipped) printf("skipped     %s\n", s->skipped);

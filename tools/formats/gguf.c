@@ -17,6 +17,7 @@
  * The rooms: architectures; configuration; tensors; layers; rotation; source.
  */
 #include "gguf.h"
+#include "../shared/inside.h"
 #include "../shared/files.h"
 #include "../shared/numbers.h"
 #include "rope.h"

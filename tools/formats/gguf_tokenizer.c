@@ -35,6 +35,7 @@ static int gguf_read_pieces(gguf_head *h, gguf_vocabulary *v) {
             return gguf_fail(h, "tokenizer.ggml.token_type[%d] is %.0f, not 1..6", i, type);
         p->text = text;
         p->type = (int)type;
+        p->flags = p->type == TOKENIZER_USER_DEFINED ? TOKENIZER_SEGMENT : 0; /* as llama.cpp does with all */
         p->score = scores ? (float)gguf_element(h, scores, (uint64_t)i) : 0;
         if (is_scored || p->type != TOKENIZER_NORMAL) continue;
         const ptrdiff_t size = vocabulary_decode_bytes(text, p->size, text);

@@ -11,6 +11,7 @@
  *   - several matrices may be one tensor, of which each is a part;
  *   - experts are a tensor each.
  */
+#include "../shared/inside.h"
 #include "../shared/files.h"
 #include "../shared/messages.h"
 #include "../shared/numbers.h"
@@ -29,10 +30,10 @@
 #define HF_EXPERT_TENSORS 3 /* TENSOR_W1 and the two behind it */
 
 typedef struct {
-    int shard; /* index of its file, -1: not found yet */
-    int size;  /* bytes of a value: 4 is F32, 2 is F16 or BF16 */
-    int is_bf16;
     uint64_t offset; /* in the file */
+    int shard;       /* index of its file, -1: not found yet */
+    short size;      /* bytes of a value: 4 is F32, 2 is F16 or BF16 */
+    short is_bf16;
 } hf_tensor;
 
 typedef struct {
@@ -242,7 +243,7 @@ static int hf_check_shape(const hf_header *h, const json_node *name, int is_vect
 static int hf_read_type(const hf_header *h, const json_node *name, hf_tensor *t) {
     const json_node *type = json_get(name + 1, "dtype");
     char what[80];
-    t->is_bf16 = json_is_text(type, "BF16");
+    t->is_bf16 = (short)json_is_text(type, "BF16");
     t->size = json_is_text(type, "F32") ? 4 : json_is_text(type, "F16") || t->is_bf16 ? 2 : 0;
     snprintf(what, sizeof what, "dtype is %.20s, not F32, F16 or BF16",
              json_is(type, JSON_STRING) ? type->text : json_type_name(type));
@@ -401,7 +402,7 @@ static int hf_add_shard(hf_source *s, const char *directory, const json_node *na
  * themselves. */
 static int hf_list_shards(hf_source *s, const char *directory, llama_error *err) {
     static const char single[] = "model.safetensors", index[] = "model.safetensors.index.json";
-    s->shards = malloc(HF_MAX_SHARDS * sizeof *s->shards);
+    s->shards = calloc(HF_MAX_SHARDS, sizeof *s->shards);
     if (!s->shards) return set_error(err, "%.120s: no memory", directory);
     if (file_is_in(directory, single))
         return (s->shards[0] = path_join(directory, single, err)) ? s->n_shards = 1, 0 : -1;

@@ -5,8 +5,8 @@
  * layers, version 5 has rope_parameters, for each kind of layer if need be, and layer_types. Both are read by the same
  * functions, key by key, as version 5 itself reads old files.
  *
- * What would change the arithmetic and is not understood is refused by its name; what transformers ignores is ignored:
- * a window in the file of a class that has none, say.
+ * What would change the arithmetic and is not understood is refused by its name. What a class ignores is ignored: a
+ * window in the file of one that has none, say.
  */
 #include "hf_config.h"
 #include "../shared/inside.h"
@@ -19,27 +19,28 @@
 #include <string.h>
 
 #define HF_MAX_SIZE (1 << 28)    /* of any dimension, as in llama.c */
-#define HF_MAX_LAYERS 65536      /* a table is allocated for what config.json only claims */
-#define HF_MAX_EXPERTS (1 << 18) /* of all layers, likewise */
+#define HF_MAX_LAYERS 16384      /* a table is allocated for what config.json only claims */
+#define HF_MAX_EXPERTS (1 << 17) /* of all layers, likewise */
 
 /* ---- Families ---- */
 
-enum {                           /* what the file of a class may have, or what is there whatever the file says */
-       HF_ATTENTION_BIAS = 1,    /* attention_bias: of queries, keys, values and what attention adds */
-       HF_QKV_BIAS = 2,          /* biases of queries, keys and values, always */
-       HF_BIAS = 4,              /* bias: as attention_bias, true where it is missing */
-       HF_TIED = 8,              /* the classifier is the embedding, unless tie_word_embeddings is false */
-       HF_WINDOW = 16,           /* sliding_window, in all layers */
-       HF_SWITCHED_WINDOW = 32,  /* ... if use_sliding_window is true, in layers from max_window_layers on */
-       HF_PATTERN_WINDOW = 64,   /* ... in all layers but each n-th */
-       HF_NOPE = 128,            /* no_rope_layers: layers without rotation */
-       HF_GRANITE = 256,         /* its four multipliers */
-       HF_MINICPM = 512,         /* its three */
-       HF_GEMMA = 1024,          /* the embedding times sqrt(dim), norms by 1 + weight, caps, query_pre_attn_scalar */
-       HF_LOCAL_ROPE = 2048,     /* layers with a window rotate by another base */
-       HF_EXPERTS = 4096,        /* all layers are mixtures of num_local_experts */
-       HF_SPARSE_EXPERTS = 8192, /* some are, of num_experts */
-       HF_VISION = 16384,        /* the text's configuration is text_config */
+/* What the file of a class may have, or what is there whatever the file says. */
+enum {
+    HF_ATTENTION_BIAS = 1,   /* attention_bias: of queries, keys, values and what attention adds */
+    HF_QKV_BIAS = 2,         /* biases of queries, keys and values, always */
+    HF_BIAS = 4,             /* bias: as attention_bias, true where it is missing */
+    HF_TIED = 8,             /* the classifier is the embedding, unless tie_word_embeddings is false */
+    HF_WINDOW = 16,          /* sliding_window, in all layers */
+    HF_SWITCHED_WINDOW = 32, /* ... if use_sliding_window is true, in layers from max_window_layers on */
+    HF_PATTERN_WINDOW = 64,  /* ... in all layers but each n-th */
+    HF_NOPE = 128,           /* no_rope_layers: layers without rotation, which alone slide unless layer_types says so */
+    HF_GRANITE = 256,        /* its four multipliers */
+    HF_MINICPM = 512,        /* its three */
+    HF_GEMMA = 1024,         /* the embedding times sqrt(dim), norms by 1 + weight, caps, query_pre_attn_scalar */
+    HF_LOCAL_ROPE = 2048,    /* layers with a window rotate by another base */
+    HF_EXPERTS = 4096,       /* all layers are mixtures of num_local_experts */
+    HF_SPARSE_EXPERTS = 8192, /* some are, of num_experts */
+    HF_VISION = 16384,        /* the text's configuration is text_config */
 };
 
 typedef struct {
@@ -53,8 +54,9 @@ typedef struct {
     double norm_eps, theta;
 } hf_family;
 
-/* llama.cpp takes Mistral and Mixtral for llama: what sets them apart is said layer by layer. DeepSeek-R1's distillates,
- * Falcon 3, SmolLM 2 and Yi are LlamaForCausalLM or Qwen2ForCausalLM, Qwen 2.5 is the latter, Phi-4 is Phi3ForCausalLM. */
+/* llama.cpp takes Mistral and Mixtral for llama: what sets them apart is said layer by layer. Falcon 3, SmolLM 2, Yi
+ * and some of DeepSeek-R1's distillates are LlamaForCausalLM, the others and Qwen 2.5 Qwen2ForCausalLM, Phi-4 is
+ * Phi3ForCausalLM. */
 static const hf_family hf_families[] = {
     {"LlamaForCausalLM", "llama", "llama", HF_LLAMA | HF_TWO_NORMS, .traits = HF_ATTENTION_BIAS, .seq_len = 2048,
      .norm_eps = 1e-6, .theta = 1e4},
@@ -127,8 +129,6 @@ static const struct {
     {"mlp_bias", 0, 0},
     {"lm_head_bias", 0, 0},
     {"clip_qkv", 0, HF_NEVER},
-    {"qk_layernorm", 0, 0},
-    {"use_qk_norm", 0, 0},
     {"use_bidirectional_attention", 0, 0},
     {"sparse_config", 0, HF_NEVER},
     {"attention_chunk_size", 0, HF_NEVER},
@@ -212,7 +212,8 @@ static int hf_flag(hf_reader *r, const json_node *object, const char *key, int f
 
 static const hf_family *hf_find_family(hf_reader *r, const json_node *root) {
     const json_node *list = hf_field(root, "architectures"), *type = hf_field(root, "model_type");
-    const json_node *name = json_is(list, JSON_ARRAY) && list->size ? list + 1 : list;
+    const json_node *name = list;
+    if (json_is(list, JSON_ARRAY) && list->size) name = list + 1;
     for (size_t i = 0; i < sizeof hf_families / sizeof *hf_families; i++)
         if (list ? json_is_text(name, hf_families[i].architecture) : json_is_text(type, hf_families[i].model_type))
             return &hf_families[i];
@@ -234,9 +235,9 @@ static void hf_check_special(hf_reader *r, const json_node *root, const hf_famil
         if (!value || hf_special[i].traits & family->traits || json_is(value, JSON_FALSE)) continue;
         if (json_is(value, JSON_NUMBER) && value->number == neutral) continue;
         snprintf(wanted, sizeof wanted, hf_special[i].traits ? "%s: %s has none" : "%s",
-                 neutral == 0   ? "false"
-                 : neutral == 1 ? "1"
-                                : "null",
+                 neutral == 0  ? "false"
+                 : neutral > 0 ? "1"
+                               : "null",
                  family->architecture);
         hf_bad(r, hf_special[i].key, value, wanted);
     }
@@ -263,7 +264,7 @@ static void hf_read_sizes(hf_reader *r, const json_node *root, const hf_family *
     const int share = f->dim >= f->n_heads ? f->dim / f->n_heads : 1;
     f->head_dim = hf_int(r, root, "head_dim", family->head_dim ? family->head_dim : share);
     if (f->n_layers > HF_MAX_LAYERS)
-        hf_bad(r, "num_hidden_layers", hf_field(root, "num_hidden_layers"), "65536 or less");
+        hf_bad(r, "num_hidden_layers", hf_field(root, "num_hidden_layers"), "16384 or less");
     if (f->head_dim % 2) hf_bad(r, "head_dim", hf_field(root, "head_dim"), "even");
     if (f->n_heads % f->n_kv_heads)
         hf_bad(r, "num_attention_heads", hf_field(root, "num_attention_heads"), "a multiple of num_key_value_heads");
@@ -276,9 +277,8 @@ static void hf_read_experts(hf_reader *r, const json_node *root, const hf_family
         f->n_experts = hf_int(r, root, "num_local_experts", 0);
         f->expert_dim = hf_int(r, root, "intermediate_size", 0);
     } else if (family->traits & HF_SPARSE_EXPERTS) {
-        const char *key =
-            hf_field(root, "num_experts") ? "num_experts" : "num_local_experts"; /* version 5 has either */
-        f->n_experts = hf_int(r, root, key, 0);
+        const char *local = "num_local_experts"; /* version 5 may call them so */
+        f->n_experts = hf_int(r, root, hf_field(root, local) ? local : "num_experts", 0);
         f->expert_dim = hf_int(r, root, "moe_intermediate_size", 0);
         if (hf_flag(r, root, "norm_topk_prob", 0)) f->extras |= LLAMA_RENORMALISE;
     }
@@ -288,7 +288,7 @@ static void hf_read_experts(hf_reader *r, const json_node *root, const hf_family
     if (f->n_experts_used > f->n_experts)
         hf_bad(r, "num_experts_per_tok", hf_field(root, "num_experts_per_tok"), "the number of experts or less");
     if ((int64_t)f->n_experts * f->n_layers > HF_MAX_EXPERTS)
-        hf_bad(r, "num_hidden_layers", hf_field(root, "num_hidden_layers"), "262144 / the number of experts or less");
+        hf_bad(r, "num_hidden_layers", hf_field(root, "num_hidden_layers"), "131072 / the number of experts or less");
 }
 
 /* cap * tanh(x / cap): null is none, and so is a missing key where fallback is 0. */
@@ -388,8 +388,8 @@ static void hf_read_nope(hf_reader *r, const json_node *root, llama_layer_kind *
 
 static void hf_read_mixtures(hf_reader *r, const json_node *root, const hf_family *family, llama_layer_kind *kinds,
                              int n) {
-    const int sparse = family->traits & HF_SPARSE_EXPERTS,
-              step = sparse ? hf_int(r, root, "decoder_sparse_step", 1) : 1;
+    const int sparse = family->traits & HF_SPARSE_EXPERTS;
+    const int step = sparse ? hf_int(r, root, "decoder_sparse_step", 1) : 1;
     const json_node *dense = sparse ? hf_field(root, "mlp_only_layers") : NULL;
     uint64_t layer;
     for (int i = 0; i < n; i++) kinds[i].experts = (i + 1) % step == 0;
@@ -476,7 +476,8 @@ static void hf_check_rope_keys(hf_reader *r, const json_node *object) {
                                         "attention_factor", "beta_fast",
                                         "beta_slow",        "mscale",
                                         "mscale_all_dim",   "truncate",
-                                        "short_factor",     "long_factor"};
+                                        "short_factor",     "long_factor",
+                                        "finetuned"};
     if (!json_is(object, JSON_OBJECT)) return;
     JSON_EACH(key, object) {
         size_t i = 0;
@@ -566,7 +567,7 @@ static void hf_read_longrope(hf_reader *r, const json_node *root, const hf_rope 
     else rule->amplitude = hf_amplitude(r, k, rope_long_amplitude(rule->factor * rule->original, rule->original));
 }
 
-/* dynamic stretches only contexts longer than max_position_embeddings. Phi-3's first files call longrope su and yarn. */
+/* dynamic stretches only contexts beyond max_position_embeddings. Phi-3's first files call longrope su, or yarn. */
 static void hf_read_rotation(hf_reader *r, const json_node *root, const hf_rope *k, const llama_config *f, int phi,
                              hf_rotation *out) {
     const json_node *both[] = {k->over, k->under}, *kind = NULL;
@@ -682,7 +683,7 @@ int hf_read_ropes(llama_source *s, hf_form *form, const char *path, const json_n
     const hf_family *family = hf_find_family(&r, root);
     if (!family) return -1;
     root = hf_text_config(&r, root, family);
-    const int differ = !!hf_find_ropes(&r, root, family, s, rope);
+    const int differ = hf_find_ropes(&r, root, family, s, rope);
     for (int i = 0; i <= differ; i++) {
         const int local = i && family->traits & HF_LOCAL_ROPE;
         const char *outside = local ? "rope_local_base_freq" : "rope_theta";

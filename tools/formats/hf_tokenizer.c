@@ -39,7 +39,7 @@ typedef struct {
     const json_node *model, *vocab, *merge_list;              /* in tokenizer.json */
     json_index index;                                         /* of vocab */
     tokenizer *base;                                          /* tokenizer.model, if that is used */
-    tokenizer_piece *pieces;                                  /* (vocab_size) by id; those of base are left empty */
+    tokenizer_piece *pieces;                                  /* (vocab_size) by id */
     char *bytes; /* what the pieces of a byte-level vocabulary point into */
     int (*merges)[2];
     int ends[HF_MAX_ENDS];
@@ -178,7 +178,8 @@ static int hf_read_added(hf_tokens *k) {
         if (id < n_base && tokenizer_find(k->base, name->text, name->size) != id)
             return hf_bad_token(k, "added token", name->text, "tokenizer.model has another piece with its id");
         if (id < n_base) continue;
-        const tokenizer_piece piece = {name->text, name->size, 0, special ? TOKENIZER_CONTROL : TOKENIZER_USER_DEFINED};
+        const tokenizer_piece piece = {name->text, name->size, 0, special ? TOKENIZER_CONTROL : TOKENIZER_USER_DEFINED,
+                                       0};
         if (p->size && (p->size != piece.size || memcmp(p->text, piece.text, p->size) || p->type != piece.type))
             return hf_bad_token(k, "added token", name->text, "its id is another's too");
         if (!special &&
@@ -210,7 +211,7 @@ static int hf_read_vocab(hf_tokens *k) {
         const int is_unknown = !byte_level && json_is(unknown, JSON_STRING) && json_is_text(name, unknown->text);
         if (is_unknown) p->type = TOKENIZER_UNKNOWN;
         if (p->size) continue;
-        *p = (tokenizer_piece){name->text, name->size, 0, is_unknown ? TOKENIZER_UNKNOWN : TOKENIZER_NORMAL};
+        *p = (tokenizer_piece){name->text, name->size, 0, is_unknown ? TOKENIZER_UNKNOWN : TOKENIZER_NORMAL, 0};
         if (!byte_level) {
             if (hf_is_byte_name(name) && json_is(json_get(k->model, "byte_fallback"), JSON_TRUE))
                 p->type = TOKENIZER_BYTE;
@@ -358,6 +359,7 @@ static int hf_read_tokenizer_model(hf_tokens *k) {
     int result = k->base ? 0 : -1;
     if (n > k->vocab_size)
         result = set_error(k->err, "%.120s: %d pieces, the embedding has %d rows", path, n, k->vocab_size);
+    for (int id = 0; !result && id < n; id++) tokenizer_get_piece(k->base, id, &k->pieces[id]);
     free(path);
     return result ? result : hf_read_added(k);
 }
@@ -505,10 +507,9 @@ static int hf_read_template(hf_tokens *k) {
 
 static int hf_build(hf_tokens *k, llama_source *s) {
     tokenizer_error why;
-    const int n_base = k->base ? tokenizer_vocab_size(k->base) : 0;
     k->parts.base = k->base;
-    k->parts.pieces = k->pieces + n_base;
-    k->parts.n_pieces = k->vocab_size - n_base;
+    k->parts.pieces = k->pieces;
+    k->parts.n_pieces = k->vocab_size;
     tokenizer *t = tokenizer_create(&k->parts, NULL, &why);
     if (!t) return set_error(k->err, "%.120s: tokenizer: %.120s", k->directory, why.text);
     s->tokenizer = vocabulary_save(t, &s->tokenizer_size);
@@ -519,7 +520,7 @@ static int hf_build(hf_tokens *k, llama_source *s) {
 static int hf_read_all(hf_tokens *k, llama_source *s) {
     k->pieces = malloc((size_t)k->vocab_size * sizeof *k->pieces);
     if (!k->pieces) return set_error(k->err, "%.120s: no memory for %d pieces", k->directory, k->vocab_size);
-    for (int id = 0; id < k->vocab_size; id++) k->pieces[id] = (tokenizer_piece){"", 0, 0, TOKENIZER_UNUSED};
+    for (int id = 0; id < k->vocab_size; id++) k->pieces[id] = (tokenizer_piece){"", 0, 0, TOKENIZER_UNUSED, 0};
     if (hf_load_optional(k, &k->tokenizer, "tokenizer.json") ||
         hf_load_optional(k, &k->tokenizer_config, "tokenizer_config.json") ||
         hf_load_optional(k, &k->generation_config, "generation_config.json"))

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-/* The pair that turns n times within the length that the model was trained for: i of n = length theta^(-2i/d) / 2 pi. */
+/* The pair that turns n times within the original length: i of n = length theta^(-2i/d) / 2 pi. */
 static double rope_pair_that_turns(const rope_rule *r, double n) {
     return r->turning * log(r->original / (n * 2 * acos(-1))) / (2 * log(r->theta));
 }

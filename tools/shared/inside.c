@@ -41,6 +41,19 @@ inside_tensor inside_tensor_of(const llama_config *f, enum tensor id, int layer)
     return out;
 }
 
+const char *tensor_name(enum tensor id) {
+    static const llama_config any;
+    return inside_tensor_of(&any, id, 0).name;
+}
+
+int tensor_shape(const llama_config *f, enum tensor id, int layer, int *rows, int *cols) {
+    const inside_tensor t = inside_tensor_of(f, id, layer);
+    *rows = t.experts ? t.experts * t.expert_rows : t.rows, *cols = t.cols;
+    return *rows;
+}
+
+int tensor_is_vector(enum tensor id) { return id != TENSOR_EMBEDDING && id != TENSOR_CLASSIFIER && id < TENSOR_WQ; }
+
 size_t inside_tile_bytes(int type, int cols) { return ll_tile_bytes((ll_type)type, cols); }
 size_t inside_matrix_bytes(int type, int rows, int cols) { return ll_matrix_bytes((ll_type)type, rows, cols); }
 

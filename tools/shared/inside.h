@@ -28,6 +28,16 @@ typedef struct {
 inside_tensor inside_tensor_of(const llama_config *f, enum tensor id, int layer);
 size_t inside_tensor_count(const llama_config *f);
 
+/* "wq" and so on: the name in a .llama file, without its layer. */
+const char *tensor_name(enum tensor id);
+
+/* (rows, cols), as llama.c has them, and 1 for a vector, which is one row; rows 0: this model has it not in this layer.
+ * Experts' matrices stand one behind the other without what a .llama file puts between: (n_experts * expert_dim, dim).
+ * Returns rows. */
+int tensor_shape(const llama_config *f, enum tensor id, int layer, int *rows, int *cols);
+
+int tensor_is_vector(enum tensor id);
+
 size_t inside_tile_bytes(int type, int cols);
 size_t inside_matrix_bytes(int type, int rows, int cols);
 

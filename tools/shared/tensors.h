@@ -35,16 +35,6 @@ enum tensor {
     TENSOR_OF_LAYER = TENSOR_ATTENTION_NORM
 };
 
-/* "wq" and so on: the name in a .llama file, without its layer. */
-const char *tensor_name(enum tensor id);
-
-/* (rows, cols), as llama.c has them, and 1 for a vector, which is one row; rows 0: this model has it not in this layer.
- * Experts' matrices stand one behind the other without what a .llama file puts between: (n_experts * expert_dim, dim).
- * Returns rows. */
-int tensor_shape(const llama_config *f, enum tensor id, int layer, int *rows, int *cols);
-
-int tensor_is_vector(enum tensor id);
-
 /* TENSOR_ROPE of a model without scaling, (head_dim / 2) theta^(-2i / head_dim), computed as Hugging Face and llama.cpp
  * do; malloc'ed, NULL without memory. */
 float *rope_frequencies(int head_dim, float theta);

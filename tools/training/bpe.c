@@ -372,7 +372,7 @@ static char *write_piece(char *out, const unsigned char *p, int size) {
 static void add_piece(tokenizer_parts *parts, tokenizer_piece *pieces, char **memory, const unsigned char *p, int size,
                       float score, int type) {
     char *end = write_piece(*memory, p, size);
-    pieces[parts->n_pieces++] = (tokenizer_piece){*memory, (size_t)(end - *memory), score, type};
+    pieces[parts->n_pieces++] = (tokenizer_piece){*memory, (size_t)(end - *memory), score, type, 0};
     *memory = end;
 }
 

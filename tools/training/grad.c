@@ -20,6 +20,7 @@
  * pass. Sums over tokens are made in an order that does not depend on the number of threads.
  */
 #include "grad.h"
+#include "../shared/inside.h"
 #include "../shared/messages.h"
 #include "../shared/numbers.h"
 
