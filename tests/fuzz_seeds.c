@@ -667,14 +667,19 @@ static void fuzz_put_json_string(fuzz_bytes *b, const char *text) {
     fuzz_put_text(b, "\"");
 }
 
-static void fuzz_put_byte_level_json(fuzz_bytes *b) {
+/* With the patterns of the split number i, and a normalizer for some. */
+static void fuzz_put_byte_level_json(fuzz_bytes *b, int i) {
     fuzz_put_text(b, "\xFF@@5{\"added_tokens\":[{\"id\":259,\"content\":\"<|begin|>\",\"special\":true},"
-                     "{\"id\":260,\"content\":\"<|eot_id|>\",\"special\":true},"
-                     "{\"id\":262,\"content\":\"<tool>\",\"special\":false,\"lstrip\":false}],\"normalizer\":null,"
-                     "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":"
-                     "{\"Regex\":");
-    fuzz_put_json_string(b, hf_llama3_split);
-    fuzz_put_text(b, "},\"behavior\":\"Isolated\",\"invert\":false},{\"type\":\"ByteLevel\",\"add_prefix_space\":false,"
+                     "{\"id\":260,\"content\":\"<|eot_id|>\",\"special\":true,\"rstrip\":true},"
+                     "{\"id\":262,\"content\":\"<tool>\",\"special\":false,\"lstrip\":false}],\"normalizer\":");
+    fuzz_put_text(b, i % 2 ? "{\"type\":\"NFC\"}" : "null");
+    fuzz_put_text(b, ",\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[");
+    for (int k = 0; k < 3 && hf_splits[i].patterns[k]; k++) {
+        fuzz_put_text(b, "{\"type\":\"Split\",\"pattern\":{\"Regex\":");
+        fuzz_put_json_string(b, hf_splits[i].patterns[k]);
+        fuzz_put_text(b, "},\"behavior\":\"Isolated\",\"invert\":false},");
+    }
+    fuzz_put_text(b, "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,"
                      "\"use_regex\":false}]},\"post_processor\":{\"type\":\"Sequence\",\"processors\":[{\"type\":"
                      "\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<|begin|>\"}}]}]},\"model\":{"
                      "\"type\":\"BPE\",\"dropout\":null,\"ignore_merges\":true,\"vocab\":{");
@@ -727,7 +732,7 @@ static void fuzz_hf_seeds(fuzz_add *add, void *user) {
             fuzz_put_safetensors(&b, 3, &s, shape->type, 0, HF_N_NAMES / 2);
             fuzz_put_safetensors(&b, 4, &s, "F16", HF_N_NAMES / 2, HF_N_NAMES);
         } else fuzz_put_safetensors(&b, 1, &s, shape->type, 0, HF_N_NAMES);
-        if (shape->tokenizer == 1) fuzz_put_byte_level_json(&b);
+        if (shape->tokenizer == 1) fuzz_put_byte_level_json(&b, 2); /* Llama 3 */
         if (shape->tokenizer == 2) fuzz_put_tokenizer_model(&b);
         source_release(&s.base);
         json_free(&config);
@@ -737,18 +742,18 @@ static void fuzz_hf_seeds(fuzz_add *add, void *user) {
 
 static void fuzz_hf_tokenizer_seeds(fuzz_add *add, void *user) {
     static fuzz_bytes b;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 2 + (int)(sizeof hf_splits / sizeof *hf_splits); i++) {
         b.n = 0;
         fuzz_put_text(&b, "\xFF@@0{\"vocab_size\":270,\"bos_token_id\":1,\"eos_token_id\":[2,3]}");
-        if (i == 0) fuzz_put_byte_level_json(&b);
-        if (i == 1) fuzz_put_sentencepiece_json(&b);
-        if (i == 2) fuzz_put_tokenizer_model(&b);
-        if (i == 0)
+        if (i == 0) fuzz_put_sentencepiece_json(&b);
+        if (i == 1) fuzz_put_tokenizer_model(&b);
+        if (i >= 2) fuzz_put_byte_level_json(&b, i - 2);
+        if (i >= 2)
             fuzz_put_text(&b, "\xFF@@6{\"bos_token\":{\"content\":\"<|begin|>\"},\"eos_token\":\"the\","
                               "\"add_bos_token\":true,"
                               "\"chat_template\":[{\"name\":\"default\",\"template\":\"<|im_start|>\"}]}"
                               "\xFF@@7{\"bos_token_id\":1,\"eos_token_id\":5}");
-        if (i == 2) fuzz_put_text(&b, "\xFF@@9[INST] <<SYS>>");
+        if (i == 1) fuzz_put_text(&b, "\xFF@@9[INST] <<SYS>>");
         add(user, b.p, b.n);
     }
 }

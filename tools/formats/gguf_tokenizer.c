@@ -122,7 +122,8 @@ static int gguf_read_special(gguf_head *h, gguf_vocabulary *v) {
     const int n = v->parts.n_pieces;
     int eos = is_scored ? 2 : -1, eot = -1, eom = -1;
     v->parts.bos = is_scored && n > 1 ? 1 : -1;
-    v->parts.add_bos = 1;
+    /* what llama.cpp takes where the key is missing; with these splits the vocabulary is Llama 3's or Tekken */
+    v->parts.add_bos = v->parts.kind == TOKENIZER_SENTENCEPIECE || v->parts.ignore_merges;
     if (!gguf_token_id(h, "tokenizer.ggml.bos_token_id", n, &v->parts.bos) ||
         !gguf_token_id(h, "tokenizer.ggml.eos_token_id", n, &eos) ||
         !gguf_token_id(h, "tokenizer.ggml.eot_token_id", n, &eot) ||
@@ -138,9 +139,43 @@ static int gguf_read_special(gguf_head *h, gguf_vocabulary *v) {
     return 1;
 }
 
-/* *kind = the kind of vocabulary, 0 if there is none. */
-static int gguf_vocabulary_kind(gguf_head *h, int *kind) {
-    static const char *const pres[] = {"llama-bpe", "llama3", "llama-v3"};
+/* The names of pre-tokenizers, each with the way to cut a text that the tokenizer.json of those models has. Where a name
+ * is that of one model, it is because the converters of that format tell it by the hash of what it makes of a text. */
+static const struct {
+    const char *pre;
+    int split, ignore_merges;
+} gguf_splits[] = {
+    {"llama-bpe", TOKENIZER_SPLIT_LLAMA3, 1},
+    {"llama3", TOKENIZER_SPLIT_LLAMA3, 1},
+    {"llama-v3", TOKENIZER_SPLIT_LLAMA3, 1},
+    {"falcon3", TOKENIZER_SPLIT_LLAMA3, 1},
+    {"pixtral", TOKENIZER_SPLIT_LLAMA3, 1},
+    {"dbrx", TOKENIZER_SPLIT_LLAMA3, 0},      /* cl100k's pattern, which Llama 3 took over; OLMo 2 */
+    {"smaug-bpe", TOKENIZER_SPLIT_LLAMA3, 0}, /* a Llama 3 */
+    {"gpt-2", TOKENIZER_SPLIT_GPT2, 0},
+    {"phi-2", TOKENIZER_SPLIT_GPT2, 0},
+    {"olmo", TOKENIZER_SPLIT_GPT2, 0},
+    {"mpt", TOKENIZER_SPLIT_GPT2, 0},
+    {"starcoder", TOKENIZER_SPLIT_STARCODER, 0},
+    {"refact", TOKENIZER_SPLIT_STARCODER, 0}, /* StarCoder's vocabulary; Granite 3 */
+    {"smollm", TOKENIZER_SPLIT_STARCODER, 0},
+    {"command-r", TOKENIZER_SPLIT_STARCODER, 0}, /* single digits, then GPT-2's pattern: so these three */
+    {"codeshell", TOKENIZER_SPLIT_STARCODER, 0},
+    {"exaone", TOKENIZER_SPLIT_STARCODER, 0},
+    {"qwen2", TOKENIZER_SPLIT_QWEN2, 0},
+    {"deepseek-r1-qwen", TOKENIZER_SPLIT_QWEN2, 0},
+    {"stablelm2", TOKENIZER_SPLIT_QWEN2, 0}, /* the same pattern */
+    {"megrez", TOKENIZER_SPLIT_QWEN2, 0},
+    {"qwen35", TOKENIZER_SPLIT_QWEN35, 0},
+    {"gpt-4o", TOKENIZER_SPLIT_GPT4O, 0},
+    {"llama4", TOKENIZER_SPLIT_GPT4O, 0},
+    {"tekken", TOKENIZER_SPLIT_TEKKEN, 1},
+    {"deepseek-v3", TOKENIZER_SPLIT_DEEPSEEK3, 0},
+};
+
+/* The kind of vocabulary, 0 if there is none, and how it cuts texts. */
+static int gguf_vocabulary_kind(gguf_head *h, tokenizer_parts *parts) {
+    int *kind = &parts->kind;
     const char *model, *pre;
     size_t model_size, pre_size;
     *kind = 0;
@@ -152,15 +187,17 @@ static int gguf_vocabulary_kind(gguf_head *h, int *kind) {
     if (gguf_same(model, model_size, "llama")) return *kind = TOKENIZER_SENTENCEPIECE, 1;
     if (!gguf_same(model, model_size, "gpt2"))
         return gguf_fail(h, "tokenizer.ggml.model is \"%.*s\", not llama or gpt2", gguf_shown(model_size), model);
-    for (int i = 0; i < 3; i++)
-        if (gguf_same(pre, pre_size, pres[i])) return *kind = TOKENIZER_BYTE_LEVEL, 1;
-    return gguf_fail(h, "tokenizer.ggml.pre is \"%.*s\", not llama-bpe", gguf_shown(pre_size), pre ? pre : "");
+    for (size_t i = 0; i < sizeof gguf_splits / sizeof *gguf_splits; i++)
+        if (gguf_same(pre, pre_size, gguf_splits[i].pre)) {
+            parts->split = gguf_splits[i].split, parts->ignore_merges = gguf_splits[i].ignore_merges;
+            return *kind = TOKENIZER_BYTE_LEVEL, 1;
+        }
+    return gguf_fail(h, "tokenizer.ggml.pre is \"%.*s\", which is not known", gguf_shown(pre_size), pre ? pre : "");
 }
 
 static int gguf_read_vocabulary(gguf_head *h, gguf_vocabulary *v) {
     const char *jinja;
     size_t size;
-    v->parts.ignore_merges = v->parts.kind == TOKENIZER_BYTE_LEVEL; /* as all with this pre-tokenizer */
     v->parts.add_dummy_prefix = v->parts.kind == TOKENIZER_SENTENCEPIECE;
     if (!gguf_read_pieces(h, v) || (v->parts.kind == TOKENIZER_BYTE_LEVEL && !gguf_read_merges(h, v)) ||
         !gguf_read_special(h, v) || !gguf_bool(h, "tokenizer.ggml.add_space_prefix", &v->parts.add_dummy_prefix) ||
@@ -168,6 +205,8 @@ static int gguf_read_vocabulary(gguf_head *h, gguf_vocabulary *v) {
         !gguf_text(h, "tokenizer.chat_template", &jinja, &size))
         return 0;
     v->parts.chat_template = jinja ? tokenizer_template_find(vocabulary_template(jinja, size)) : 0;
+    if (jinja && vocabulary_protect(v->pieces, v->parts.n_pieces, jinja, size))
+        return gguf_fail(h, "no memory for the marks of tokenizer.chat_template");
     return 1;
 }
 
@@ -185,7 +224,7 @@ int gguf_read_tokenizer(gguf_head *h, int vocab_size, void **flat, size_t *size)
     gguf_vocabulary v = {.parts.n_pieces = vocab_size};
     *flat = NULL;
     *size = 0;
-    if (!gguf_vocabulary_kind(h, &v.parts.kind)) return 0;
+    if (!gguf_vocabulary_kind(h, &v.parts)) return 0;
     const int ok = !v.parts.kind || (gguf_read_vocabulary(h, &v) && gguf_save_tokenizer(h, &v.parts, flat, size));
     free(v.pieces);
     free(v.merges);

@@ -582,7 +582,9 @@ static int hf_compare_model(hf_tokens *k) {
 static int hf_read_pieces(hf_tokens *k) {
     const int has_model = file_is_in(k->directory, "tokenizer.model");
     hf_clear_pieces(k);
-    if (k->tokenizer.nodes) {
+    /* Some write a tokenizer.json of added tokens alone beside the model that they were added to. */
+    const json_node *model = json_get(k->tokenizer.nodes, "model");
+    if (k->tokenizer.nodes && (!has_model || !hf_is(model, "BPE") || json_get(model, "vocab"))) {
         if (hf_read_tokenizer_json(k)) return -1;
         return has_model && k->parts.kind == TOKENIZER_SENTENCEPIECE ? hf_compare_model(k) : 0;
     }
