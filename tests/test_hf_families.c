@@ -619,6 +619,8 @@ static void test_ropes(void) {
                      {"\"factor\":4,\"mscale\":0.707,\"mscale_all_dim\":0.707", 1},
                      {"\"factor\":4,\"mscale\":0.5,\"mscale_all_dim\":1", 0.939124405},
                      {"\"factor\":4,\"mscale\":0.5", 1.138629436},
+                     {"\"factor\":4,\"mscale\":0.5,\"mscale_all_dim\":0", 1.138629436},
+                     {"\"factor\":4,\"mscale\":0,\"mscale_all_dim\":1.0", 1.138629436},
                      {"\"factor\":4,\"beta_fast\":32,\"beta_slow\":1,\"truncate\":true", 1.138629436}};
         for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
             char keys[300];
@@ -635,6 +637,9 @@ static void test_ropes(void) {
                                                  "\"original_max_position_embeddings\":32")); /* 128 / 32 */
         CHECK_NEAR(s->rope_amplitudes[0], 1.138629436, 1e-6);
         s->close(s);
+        CHECK(!open_rope("LlamaForCausalLM", "\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4,\"beta_fast\":2,"
+                                             "\"beta_slow\":3}"));
+        CHECK_TEXT(err.text + strlen(directory), "/config.json: beta_fast is 2, not beta_slow or more");
     }
     put_layers(TIED, LLAMA);
     TEST("SmolLM 3: layers that do not turn") {

@@ -509,6 +509,12 @@ static double hf_amplitude(hf_reader *r, const hf_rope *k, double usual) {
     return hf_number(r, hf_rope_of(k, "attention_factor"), "attention_factor", usual);
 }
 
+/* 1 unless the key is missing or 0, which transformers takes for the same. */
+static int hf_has_number(const json_node *object, const char *key) {
+    const json_node *value = hf_field(object, key);
+    return value && !(json_is(value, JSON_NUMBER) && value->number == 0);
+}
+
 static void hf_read_yarn(hf_reader *r, const json_node *root, const hf_rope *k, const llama_config *f,
                          rope_rule *rule) {
     rule->kind = ROPE_YARN;
@@ -517,10 +523,11 @@ static void hf_read_yarn(hf_reader *r, const json_node *root, const hf_rope *k, 
     rule->fast = hf_number(r, hf_rope_of(k, "beta_fast"), "beta_fast", 32);
     rule->slow = hf_number(r, hf_rope_of(k, "beta_slow"), "beta_slow", 1);
     rule->truncate = hf_flag(r, hf_rope_of(k, "truncate"), "truncate", 1);
+    if (rule->fast < rule->slow) hf_bad_number(r, "beta_fast", rule->fast, "beta_slow or more");
     if (!(rule->theta > 1)) hf_bad_number(r, "rope_theta", rule->theta, "above 1");
     double usual = rope_yarn_amplitude(rule->factor, 1);
     const json_node *m = hf_rope_of(k, "mscale"), *all = hf_rope_of(k, "mscale_all_dim");
-    if (hf_field(m, "mscale") && hf_field(all, "mscale_all_dim")) /* DeepSeek's, of which both are needed */
+    if (hf_has_number(m, "mscale") && hf_has_number(all, "mscale_all_dim")) /* DeepSeek's, of which both are needed */
         usual = rope_yarn_amplitude(rule->factor, hf_number(r, m, "mscale", 0)) /
                 rope_yarn_amplitude(rule->factor, hf_number(r, all, "mscale_all_dim", 0));
     rule->amplitude = hf_amplitude(r, k, usual);
