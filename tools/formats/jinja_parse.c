@@ -771,22 +771,19 @@ static const char *const jp_end_for[] = {"endfor", NULL}, *const jp_end_if[] = {
 static jn_node *jp_target(jp_parser *p, int with_attribute) {
     jn_node *tuple = jp_node(p, JN_MAKE_TUPLE), *n = NULL;
     jp_list list = {0};
-    const int in_parentheses = jp_take_op(p, '(');
-    int is_tuple = in_parentheses;
+    int is_tuple = 0;
+    jp_enter(p);
     do {
         if (list.first && p->now.type != JP_NAME && !jp_is_op(p, '(')) break;
-        if (jp_is_op(p, '(')) {
-            jp_enter(p);
+        if (jp_take_op(p, '(')) {
             n = jp_target(p, 0);
-            p->depth--;
-        } else {
-            n = jp_name_or_word(p);
-            if (n->kind == JN_CONST) jp_fail(p, "a constant cannot be assigned to", "", 0);
-        }
-        if (with_attribute && !list.first && jp_is_op(p, '.')) return jp_attribute(p, n);
+            jp_expect_op(p, ')');
+        } else n = jp_name_or_word(p);
+        if (n->kind == JN_CONST) jp_fail(p, "a constant cannot be assigned to", "", 0);
+        if (with_attribute && !list.first && jp_is_op(p, '.')) return p->depth--, jp_attribute(p, n);
         jp_add(p, tuple, &list, n);
     } while (jp_take_op(p, ',') && (is_tuple = 1));
-    if (in_parentheses) jp_expect_op(p, ')');
+    p->depth--;
     tuple->list = list.first;
     return is_tuple ? tuple : n;
 }

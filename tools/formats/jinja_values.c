@@ -482,7 +482,7 @@ static void jn_put_quoted(jn_context *c, jn_text *t, jn_value v) {
     const char quote = has_single && !has_double ? '"' : '\'';
     jn_put(c, t, &quote, 1);
     for (size_t size; p < end; p += size) {
-        char s[16];
+        char s[24];
         const unsigned long u = jn_code_point(p, end, &size);
         const char *escape = u == '\n' ? "\\n" : u == '\r' ? "\\r" : u == '\t' ? "\\t" : u == '\\' ? "\\\\" : NULL;
         jn_spend(c, 1);
