@@ -11,6 +11,7 @@
 #include "../tools/shared/inside.h"
 #include "../tools/shared/files.h"
 #include "../tools/shared/numbers.h"
+#include "templates.h"
 #include "test.h"
 
 #include <sys/stat.h>
@@ -675,8 +676,9 @@ static void test_byte_level(void) {
     TEST("its other files") {
         put_text("tokenizer_config.json",
                  "{\"bos_token\":{\"content\":\"<|begin|>\"},\"eos_token\":\"the\",\"add_bos_token\":false,"
-                 "\"chat_template\":[{\"name\":\"tool\",\"template\":\"[INST]\"},{\"name\":\"default\",\"template\":\"<"
-                 "|im_start|>\"}]}");
+                 "\"chat_template\":[{\"name\":\"tool\",\"template\":\"[INST]\"},{\"name\":\"default\",\"template\":\""
+                 "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}"
+                 "{% endfor %}{{ '<|im_start|>assistant\\n' }}\"}]}");
         put_text("generation_config.json", "{\"bos_token_id\":1,\"eos_token_id\":[5,6]}");
         tokenizer *t = open_tokenizer("{\"bos_token_id\":2,\"eos_token_id\":7}", TOKENS);
         if (!CHECK(t != NULL)) exit((puts(err.text), 1));
@@ -686,7 +688,7 @@ static void test_byte_level(void) {
             CHECK(tokenizer_is_end(t, id) == (id == 257 || id == 5 || id == 6 || id == 7 || id == 260));
         CHECK_TEXT(template_of(t), "chatml");
         tokenizer_free(t);
-        put_text("chat_template.jinja", "<|start_header_id|>");
+        put_text("chat_template.jinja", TEMPLATE_LLAMA3);
         t = open_tokenizer("{}", TOKENS);
         CHECK(t != NULL);
         CHECK_TEXT(template_of(t), "llama3");

@@ -17,6 +17,7 @@
 #include "../../tokenizer.h"
 #include "../shared/files.h"
 #include "../shared/messages.h"
+#include "template.h"
 #include "vocabulary.h"
 
 #include <stdlib.h>
@@ -476,6 +477,19 @@ static void hf_read_add_bos(hf_tokens *k) {
 
 /* ---- Chat template: a file of its own, one text, or a list of named ones ---- */
 
+/* The name of a token in tokenizer_config.json, which is all that templates are given. */
+static template_name hf_token_name(const hf_tokens *k, const char *key) {
+    const json_node *token = json_get(k->tokenizer_config.nodes, key), *content = json_get(token, "content");
+    if (content) token = content;
+    return json_is(token, JSON_STRING) ? (template_name){token->text, token->size} : (template_name){NULL, 0};
+}
+
+static const char *hf_find_template(hf_tokens *k, const char *jinja, size_t size) {
+    const template_tokens tokens = {hf_token_name(k, "bos_token"), hf_token_name(k, "eos_token"),
+                                    template_marks_are_tokens(k->pieces, k->vocab_size)};
+    return template_find(jinja, size, &tokens, &k->source->template_error);
+}
+
 static int hf_read_template(hf_tokens *k) {
     static const char file[] = "chat_template.jinja";
     const json_node *text = json_get(k->tokenizer_config.nodes, "chat_template");
@@ -486,7 +500,7 @@ static int hf_read_template(hf_tokens *k) {
         char *jinja = path ? file_read(path, HF_MAX_TEMPLATE, &size, k->err) : NULL;
         free(path);
         if (!jinja) return -1;
-        name = vocabulary_template(jinja, size);
+        name = hf_find_template(k, jinja, size);
         free(jinja);
     } else {
         if (json_is(text, JSON_ARRAY)) {
@@ -495,7 +509,7 @@ static int hf_read_template(hf_tokens *k) {
             JSON_EACH(item, list)
                 if (json_is_text(json_get(item, "name"), "default")) text = json_get(item, "template");
         }
-        if (json_is(text, JSON_STRING)) name = vocabulary_template(text->text, text->size);
+        if (json_is(text, JSON_STRING)) name = hf_find_template(k, text->text, text->size);
     }
     k->parts.chat_template = tokenizer_template_find(name);
     return 0;

@@ -681,7 +681,7 @@ static jn_flow jn_if(jn_context *c, const jn_node *n) {
 }
 
 /* What a block prints, in a scope of its own, through its filters. */
-static jn_flow jn_block(jn_context *c, const jn_node *n, jn_value *text) {
+static jn_flow jn_run_block(jn_context *c, const jn_node *n, jn_value *text) {
     jn_scope *outer = c->scope;
     jn_flow flow;
     c->scope = jn_new_scope(c, outer);
@@ -715,7 +715,7 @@ static jn_flow jn_statement(jn_context *c, const jn_node *n) {
     case JN_FOR: return jn_for(c, n);
     case JN_SET: v = jn_evaluate(c, n->b), jn_assign(c, n->a, v); break;
     case JN_SET_BLOCK:
-        flow = jn_block(c, n, &v);
+        flow = jn_run_block(c, n, &v);
         if (flow == JN_GO_ON) jn_assign(c, n->a, v);
         break;
     case JN_MACRO_DEF: jn_assign_name(c, n->value, jn_make_macro(c, n)); break;
@@ -724,7 +724,7 @@ static jn_flow jn_statement(jn_context *c, const jn_node *n) {
         jn_put_str(c, c->output, jn_call(c, n->a, &v));
         break;
     case JN_FILTER_BLOCK:
-        flow = jn_block(c, n, &v);
+        flow = jn_run_block(c, n, &v);
         if (flow == JN_GO_ON) jn_put_str(c, c->output, v);
         break;
     case JN_WITH:
