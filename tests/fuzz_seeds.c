@@ -419,7 +419,7 @@ static void fuzz_put_gguf_vocabulary(fuzz_bytes *b, const tokenizer *t) {
         static const char *const merges[] = {"t h", "th e", "\xC4\xA0 the"};
         fuzz_put_key_array(b, "tokenizer.ggml.merges", GGUF_STRING, 3);
         for (int i = 0; i < 3; i++) fuzz_put_string(b, merges[i], strlen(merges[i]));
-        fuzz_put_key_text(b, "tokenizer.chat_template", "<|start_header_id|>");
+        fuzz_put_key_text(b, "tokenizer.chat_template", TEMPLATE_LLAMA3);
     }
     fuzz_put_key_int(b, "tokenizer.ggml.bos_token_id", is_bytes ? 260 : 1);
     fuzz_put_key_int(b, "tokenizer.ggml.eos_token_id", is_bytes ? 261 : 2);
@@ -751,9 +751,10 @@ static void fuzz_hf_tokenizer_seeds(fuzz_add *add, void *user) {
         if (i >= 2)
             fuzz_put_text(&b, "\xFF@@6{\"bos_token\":{\"content\":\"<|begin|>\"},\"eos_token\":\"the\","
                               "\"add_bos_token\":true,"
-                              "\"chat_template\":[{\"name\":\"default\",\"template\":\"<|im_start|>\"}]}"
+                              "\"chat_template\":[{\"name\":\"default\",\"template\":\"{% for m in messages "
+                              "%}<|im_start|>{{ m.role }}{% endfor %}\"}]}"
                               "\xFF@@7{\"bos_token_id\":1,\"eos_token_id\":5}");
-        if (i == 1) fuzz_put_text(&b, "\xFF@@9[INST] <<SYS>>");
+        if (i == 1) fuzz_put_text(&b, "\xFF@@9" TEMPLATE_LLAMA2);
         add(user, b.p, b.n);
     }
 }
@@ -816,3 +817,38 @@ static const char fuzz_options_words[] =
     "--top-p\n--min-p\n--repeat-penalty\n--seed\n--ctx-size\n--threads\n--tokenizer\n--chat\n--system\n"
     "--template\n--quiet\n--verbose\n--perplexity\n--help\n--version\n--\n-\n=\n0\n1\n-1\n1e999\nnan\ninf\n0x10\n"
     "1e-46\n2147483648\n18446744073709551616\nllama2\nchatml\n--top-p=1\n--min-p=\n99999999999999999999";
+static const char fuzz_jinja_words[] =
+    "{%\n%}\n{{\n}}\n{%-\n-%}\n{{-\n-}}\n{#\n#}\n{% raw %}\n{% endraw %}\n{% if \n{% elif \n{% else %}\n{% endif %}\n"
+    "{% for \n in \n{% endfor %}\n{% set \n{% endset %}\n{% macro f(a, b=1) %}\n{% endmacro %}\n{{ f(\n{% call f(1) "
+    "%}\n"
+    "{% endcall %}\n{% filter upper %}\n{% endfilter %}\n{% with \n{% endwith %}\n{% generation %}\n{% endgeneration "
+    "%}\n"
+    "{% break %}\n{% continue %}\nloop.\nindex\nlength\ncycle(\nchanged(\nprevitem\nnextitem\nnamespace(\nrange(\n"
+    "caller()\nvarargs\nkwargs\n is \n not \n and \n or \ndefined\nstring\n if \n else \n|\n.\n~\n**\n//\n==\n[::-1]\n"
+    "[1:]\n(1, 2)\n{'a': 1}\n[1, 'b']\n'a'\n\"\\u00e9\"\n1.5\n999999999\nnone\ntrue\nmessages\n|tojson(indent=2)\n"
+    "|selectattr('role', 'equalto', 'user')\n|map('upper')\n|join(', ')\n|sort\n|dictsort\n|list\n|first\n|last\n"
+    "|replace('a', 'bb')\n|indent\n|trim\n|default('x')\n|int\n|round\n|safe\n|title\n|unique\n|reverse\n.split('a', "
+    "1)\n"
+    ".strip('x')\n.items()\n.get('a')\n.find('')\n.rfind('a')\n.title()\n.splitlines()\nraise_exception('x')\n"
+    "strftime_now('%d %b')\n* 99999\n";
+
+static void fuzz_jinja_seeds(fuzz_add *add, void *user) {
+    static const char *const texts[] = {
+        TEMPLATE_LLAMA2,
+        TEMPLATE_LLAMA3,
+        TEMPLATE_CHATML,
+        TEMPLATE_ZEPHYR,
+        TEMPLATE_MISTRAL,
+        "{% for m in messages if m.role != 'tool' %}{{ loop.index }}{{ loop.last }}{{ loop.nextitem is defined }}{{ "
+        "m|tojson "
+        "}}"
+        "{% if loop.index > 2 %}{% break %}{% endif %}{% else %}none{% endfor %}{{ messages|map(attribute='role')|join "
+        "}}",
+        "{% macro f(a, b=[1, {'x': 2.5}]) %}{{ a }}{{ b }}{{ caller() }}{{ varargs }}{% endmacro %}{% call f(1, 2, 3) "
+        "%}"
+        "{{ messages[0].content.split(' ', 1)[::-1] }}{% endcall %}{% set ns = namespace(n=0) %}{% set ns.n = ns.n + 1 "
+        "%}",
+        "{# c #}\n  {% raw %}{{ }}{% endraw %}\n{% set x | upper %}a{% endset %}{{ x ~ 1 if x is string else none }}"
+        "{{ range(3, 0, -1)|list|sort }}{{ strftime_now('%d %B %Y') }}{{ 7 // 2 ** 2 % 3 }}{{ 1 < 2 in [2] }}"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) add(user, texts[i], strlen(texts[i]));
+}

@@ -181,10 +181,16 @@ static int fuzz_fclose(FILE *file) {
 #include "../tools/formats/hf.c"
 #include "../tools/formats/hf_config.c"
 #include "../tools/formats/hf_tokenizer.c"
+#include "../tools/formats/jinja_filters.c"
+#include "../tools/formats/jinja_methods.c"
+#include "../tools/formats/jinja_parse.c"
+#include "../tools/formats/jinja_run.c"
+#include "../tools/formats/jinja_values.c"
 #include "../tools/formats/json.c"
 #include "../tools/formats/llama2c.c"
 #include "../tools/formats/rope.c"
 #include "../tools/formats/source.c"
+#include "../tools/formats/template.c"
 #include "../tools/formats/vocabulary.c"
 #include "../tools/formats/writer.c"
 
@@ -687,6 +693,7 @@ static int fuzz_train_state(const unsigned char *data, size_t size) {
     return 1;
 }
 
+#include "templates.h"
 #include "fuzz_seeds.c"
 
 /* ---------------------------------------------------------------------------------------------------
@@ -740,6 +747,34 @@ static int fuzz_text(const unsigned char *data, size_t size) {
 }
 
 /* ---------------------------------------------------------------------------------------------------
+ * Chat templates
+ * ------------------------------------------------------------------------------------------------- */
+
+static int fuzz_jinja(const unsigned char *data, size_t size) {
+    static const char variables[] =
+        "{\"messages\":[{\"role\":\"system\",\"content\":\"Be kind.\"},{\"role\":\"user\",\"content\":\" a b\\nc\"}],"
+        "\"add_generation_prompt\":true,\"bos_token\":\"<s>\",\"eos_token\":\"</s>\",\"a\":{\"b\":[1,2.5,null]}}";
+    static const jinja_limits limits = {.max_steps = 20000, .max_memory = 1 << 20, .max_output = 1 << 16};
+    llama_error why = {0, ""};
+    json_text v;
+    char *out = NULL;
+    size_t n = 0;
+    fuzz_allow(size, 1000, 1 << 22);
+    jinja_program *p = jinja_parse((const char *)data, size, "template", &why);
+    if (!p) return fuzz_refused(why.text);
+    jinja_result result = JINJA_LIMIT;
+    if (!json_parse(&v, variables, sizeof variables - 1, "variables", &why)) {
+        result = jinja_render(p, v.nodes, &limits, &out, &n, &why);
+        json_free(&v);
+    }
+    jinja_free(p);
+    FUZZ_CHECK((result == JINJA_DONE) == (out != NULL) && n <= limits.max_output);
+    if (out) FUZZ_CHECK(!out[n]);
+    free(out);
+    return result == JINJA_DONE ? 1 : fuzz_refused(why.text);
+}
+
+/* ---------------------------------------------------------------------------------------------------
  * The targets
  * ------------------------------------------------------------------------------------------------- */
 
@@ -758,6 +793,7 @@ const fuzz_target fuzz_targets[] = {
     {"text", fuzz_text, fuzz_text_seeds, fuzz_text_words},
     {"gguf", fuzz_gguf, fuzz_gguf_seeds, fuzz_gguf_words},
     {"json", fuzz_json, fuzz_json_seeds, fuzz_json_words},
+    {"jinja", fuzz_jinja, fuzz_jinja_seeds, fuzz_jinja_words},
     {"hf", fuzz_hf, fuzz_hf_seeds, fuzz_hf_words},
     {"hf_tokenizer", fuzz_hf_tokenizer, fuzz_hf_tokenizer_seeds, fuzz_hf_words},
     {"options", fuzz_options, fuzz_options_seeds, fuzz_options_words},

@@ -10,6 +10,7 @@
 #include "../tools/shared/numbers.h"
 #include "reference.c"
 #include "checkpoint.c"
+#include "templates.h"
 #include "test.h"
 
 /* ---------------------------------------------------------------------------------------------------
@@ -1012,21 +1013,17 @@ static void test_byte_level(void) {
 static void test_templates(void) {
     static const struct {
         const char *jinja, *name;
-    } cases[] = {
-        /* clang-format off */
-        {"{{ '<|start_header_id|>' + role }}", "llama3"}, {"{{ '<|im_start|>' + role }}", "chatml"},
-        {"{{ '[INST] <<SYS>>' }}", "llama2"},             {"{{ '[INST] ' }}", "mistral"},
-        {"{{ '<|user|>' }}", "zephyr"},                   {"{{ 'USER: ' }}", ""},
-        /* clang-format on */
-    };
+    } cases[] = {{TEMPLATE_LLAMA2, "llama2"}, {TEMPLATE_LLAMA3, "llama3"},   {TEMPLATE_CHATML, "chatml"},
+                 {TEMPLATE_ZEPHYR, "zephyr"}, {TEMPLATE_MISTRAL, "mistral"}, {"{{ '<|im_start|>USER: ' }}", ""}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         TEST("chat template") {
-            char edits[100];
+            char edits[1000];
             snprintf(edits, sizeof edits, "tokenizer.chat_template string %s", cases[i].jinja);
             llama_source *s = open_edited(edits);
             tokenizer *t = load_tokenizer(s);
             const char *name = t ? tokenizer_template_name(tokenizer_template(t)) : NULL;
             CHECK_TEXT(name ? name : "", cases[i].name);
+            if (s) CHECK(!*s->template_error.text == (*cases[i].name != 0));
             tokenizer_free(t);
             if (s) s->close(s);
         }

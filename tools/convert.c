@@ -173,6 +173,8 @@ static void print_report(const llama_source *s, const writer_report *r, double e
     if (*s->skipped) printf("skipped     %s\n", s->skipped);
     if (t) printf("tokenizer   %s, chat template %s\n", kind, template ? template : "none");
     else printf("tokenizer   none: run will need one after -z\n");
+    if (*s->template_error.text && !arg.tokenizer && !arg.no_tokenizer)
+        printf("note        %s\n", s->template_error.text);
     printf("type        %s%s, %.2f bits a weight\n", arg.type ? arg.type : "q8", arg.type ? "" : " (the default)",
            r->bits_per_weight);
     printf("error       mean square %.3g, %.2g%% of the weights'\n", r->mse,

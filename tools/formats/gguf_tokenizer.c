@@ -1,6 +1,7 @@
 /* gguf_tokenizer.c - the tokenizer that a GGUF file's metadata describe. Contract in gguf.h. */
 #include "../../tokenizer.h"
 #include "gguf.h"
+#include "template.h"
 #include "vocabulary.h"
 
 #include <stdlib.h>
@@ -139,6 +140,17 @@ static int gguf_read_special(gguf_head *h, gguf_vocabulary *v) {
     return 1;
 }
 
+static template_name gguf_token_name(const gguf_vocabulary *v, int id) {
+    return id >= 0 ? (template_name){v->pieces[id].text, v->pieces[id].size} : (template_name){NULL, 0};
+}
+
+static int gguf_find_template(const gguf_vocabulary *v, const char *jinja, size_t size, llama_error *why) {
+    const template_tokens tokens = {gguf_token_name(v, v->parts.bos),
+                                    gguf_token_name(v, v->parts.n_ends ? v->ends[0] : -1),
+                                    template_marks_are_tokens(v->pieces, v->parts.n_pieces)};
+    return tokenizer_template_find(template_find(jinja, size, &tokens, why));
+}
+
 /* The names of pre-tokenizers, each with the way to cut a text that the tokenizer.json of those models has. Where a name
  * is that of one model, it is because the converters of that format tell it by the hash of what it makes of a text. */
 static const struct {
@@ -195,7 +207,7 @@ static int gguf_vocabulary_kind(gguf_head *h, tokenizer_parts *parts) {
     return gguf_fail(h, "tokenizer.ggml.pre is \"%.*s\", which is not known", gguf_shown(pre_size), pre ? pre : "");
 }
 
-static int gguf_read_vocabulary(gguf_head *h, gguf_vocabulary *v) {
+static int gguf_read_vocabulary(gguf_head *h, gguf_vocabulary *v, llama_error *template_error) {
     const char *jinja;
     size_t size;
     v->parts.add_dummy_prefix = v->parts.kind == TOKENIZER_SENTENCEPIECE;
@@ -204,9 +216,9 @@ static int gguf_read_vocabulary(gguf_head *h, gguf_vocabulary *v) {
         !gguf_bool(h, "tokenizer.ggml.remove_extra_whitespaces", &v->parts.remove_extra_whitespaces) ||
         !gguf_text(h, "tokenizer.chat_template", &jinja, &size))
         return 0;
-    v->parts.chat_template = jinja ? tokenizer_template_find(vocabulary_template(jinja, size)) : 0;
     if (jinja && vocabulary_protect(v->pieces, v->parts.n_pieces, jinja, size))
         return gguf_fail(h, "no memory for the marks of tokenizer.chat_template");
+    v->parts.chat_template = jinja ? gguf_find_template(v, jinja, size, template_error) : 0;
     return 1;
 }
 
@@ -220,12 +232,13 @@ static int gguf_save_tokenizer(gguf_head *h, const tokenizer_parts *parts, void 
     return *flat ? 1 : gguf_fail(h, "no memory for the tokenizer");
 }
 
-int gguf_read_tokenizer(gguf_head *h, int vocab_size, void **flat, size_t *size) {
+int gguf_read_tokenizer(gguf_head *h, int vocab_size, void **flat, size_t *size, llama_error *template_error) {
     gguf_vocabulary v = {.parts.n_pieces = vocab_size};
     *flat = NULL;
     *size = 0;
     if (!gguf_vocabulary_kind(h, &v.parts)) return 0;
-    const int ok = !v.parts.kind || (gguf_read_vocabulary(h, &v) && gguf_save_tokenizer(h, &v.parts, flat, size));
+    const int ok =
+        !v.parts.kind || (gguf_read_vocabulary(h, &v, template_error) && gguf_save_tokenizer(h, &v.parts, flat, size));
     free(v.pieces);
     free(v.merges);
     return ok;

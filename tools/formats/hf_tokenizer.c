@@ -21,6 +21,7 @@
 #include "../../tokenizer.h"
 #include "../shared/files.h"
 #include "../shared/messages.h"
+#include "template.h"
 #include "vocabulary.h"
 
 #include <stdlib.h>
@@ -691,9 +692,23 @@ static void hf_read_add_bos(hf_tokens *k) {
 
 /* ---- Chat template: a file of its own, one text, or a list of named ones ---- */
 
+/* The name of a token in tokenizer_config.json, which is all that templates are given. */
+static template_name hf_token_name(const hf_tokens *k, const char *key) {
+    const json_node *token = json_get(k->tokenizer_config.nodes, key), *content = json_get(token, "content");
+    if (content) token = content;
+    return json_is(token, JSON_STRING) ? (template_name){token->text, token->size} : (template_name){NULL, 0};
+}
+
+static const char *hf_find_template(hf_tokens *k, const char *jinja, size_t size) {
+    const template_tokens tokens = {hf_token_name(k, "bos_token"), hf_token_name(k, "eos_token"),
+                                    template_marks_are_tokens(k->pieces, k->vocab_size)};
+    return template_find(jinja, size, &tokens, &k->source->template_error);
+}
+
 static int hf_take_template(hf_tokens *k, const char *jinja, size_t size, int is_default) {
-    if (is_default) k->parts.chat_template = tokenizer_template_find(vocabulary_template(jinja, size));
-    return vocabulary_protect(k->pieces, k->vocab_size, jinja, size) ? hf_no_memory(k) : 0;
+    if (vocabulary_protect(k->pieces, k->vocab_size, jinja, size)) return hf_no_memory(k);
+    if (is_default) k->parts.chat_template = tokenizer_template_find(hf_find_template(k, jinja, size));
+    return 0;
 }
 
 static int hf_read_template(hf_tokens *k) {

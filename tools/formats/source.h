@@ -23,6 +23,7 @@ struct llama_source {
     void *tokenizer;         /* the flat form that tokenizer.h describes; malloc'ed, NULL if the input has none */
     size_t tokenizer_size;
     llama_error tokenizer_error; /* why there is none although the input has one; empty: that is not so */
+    llama_error template_error;  /* why it has no chat template although the input has one; empty: that is not so */
     char skipped[200];           /* what of the input is left out, for the report; empty: nothing */
     /* out (count, cols) = rows [first, first + count) of a tensor; a vector is one row,
      * rotary tables are not asked for, experts' rows are numbered as tensor_shape does. Called from one thread,

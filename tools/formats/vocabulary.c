@@ -10,16 +10,6 @@ static int contains(const char *text, size_t size, const char *word, size_t n) {
     return 0;
 }
 
-static int has(const char *text, size_t size, const char *word) { return contains(text, size, word, strlen(word)); }
-
-const char *vocabulary_template(const char *jinja, size_t size) {
-    if (has(jinja, size, "<|start_header_id|>")) return "llama3";
-    if (has(jinja, size, "<|im_start|>")) return "chatml";
-    if (has(jinja, size, "[INST]")) return has(jinja, size, "<<SYS>>") ? "llama2" : "mistral";
-    if (has(jinja, size, "<|user|>")) return "zephyr";
-    return NULL;
-}
-
 /* ---- Marks of a template ---- */
 
 typedef struct {

@@ -4,10 +4,6 @@
 
 #include "../../tokenizer.h"
 
-/* The kind of chat template that a Jinja text is, told by its marks: "llama2", "llama3", "chatml", "zephyr" or
- * "mistral"; NULL if it is none of them. */
-const char *vocabulary_template(const char *jinja, size_t size);
-
 /* Makes CONTROL of the pieces that are marks of a chat template (a Jinja text): of those that it has between quotes or
  * as text, or puts together from brackets and a word. Who types one does not get it then; decoding shows it as before.
  * Returns 0, or -1 without memory. */

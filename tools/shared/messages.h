@@ -14,6 +14,13 @@
 #define PRINTF_LIKE(format_at, first)
 #endif
 
+/* So that no path is searched for faults, or warned of, that none takes. */
+#ifdef _MSC_VER
+#define NORETURN __declspec(noreturn)
+#else
+#define NORETURN __attribute__((noreturn))
+#endif
+
 /* Control characters become question marks: names of files and what stands in them are anybody's. */
 void mask_controls(char *text);
 

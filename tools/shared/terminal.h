@@ -9,13 +9,6 @@
 
 enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_INTERRUPTED = 128 /* and the signal's number: 130 for Ctrl-C */ };
 
-/* So that no path is searched for faults, or warned of, that none takes. */
-#ifdef _MSC_VER
-#define NORETURN __declspec(noreturn)
-#else
-#define NORETURN __attribute__((noreturn))
-#endif
-
 /* The program's name stands before its messages, and hint behind those about wrong usage. options_parse calls it. */
 void terminal_begin(const char *program, const char *hint);
 
