@@ -1606,9 +1606,9 @@ static int tk_add_piece(tk_loader *l, tk_bytes text, int plain, uint32_t score_b
     return 1;
 }
 
-/* The type of a piece that a file gives. What marks turns, or where texts begin and end, is a special token whatever
- * it is called, or a user could end a turn by typing it. (A single byte is not for one use alone.) */
-static int tk_true_type(const tk_loader *l, int id, tk_bytes text, int type) {
+/* Whether a piece marks turns, or where texts begin and end. It is then a special token whatever it is called, or a user
+ * could end a turn by typing it. (A single byte is not for one use alone.) */
+static int tk_is_mark(const tk_loader *l, int id, tk_bytes text) {
     static const char *const names[] = {"<|start_header_id|>",
                                         "<|end_header_id|>",
                                         "<|eot_id|>",
@@ -1631,12 +1631,22 @@ static int tk_true_type(const tk_loader *l, int id, tk_bytes text, int type) {
                                         "<<SYS>>",
                                         "<</SYS>>"};
     const tokenizer_parts *parts = l->parts;
-    if ((type != TOKENIZER_NORMAL && type != TOKENIZER_USER_DEFINED) || text.size < 2) return type;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (tk_equal(text, names[i])) return TOKENIZER_CONTROL;
+    if (text.size < 2) return 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names && (*text.p == '<' || *text.p == '['); i++)
+        if (tk_equal(text, names[i])) return 1;
     for (int i = 0; parts && i < parts->n_ends; i++)
-        if (parts->ends[i] == id) return TOKENIZER_CONTROL;
-    return parts && parts->bos == id ? TOKENIZER_CONTROL : type;
+        if (parts->ends[i] == id) return 1;
+    return parts && parts->bos == id;
+}
+
+/* A piece of a file that says of types what it likes. */
+static int tk_add_typed(tk_loader *l, tk_bytes text, int plain, uint32_t score_bits, int type, int flags) {
+    if ((type == TOKENIZER_NORMAL || type == TOKENIZER_USER_DEFINED || type == TOKENIZER_CONTROL) &&
+        tk_is_mark(l, (int)l->t->n_pieces, text)) {
+        type = TOKENIZER_CONTROL;
+        flags &= ~TOKENIZER_SHOWN;
+    }
+    return tk_add_piece(l, text, plain, score_bits, type, flags);
 }
 
 static int tk_add_merge(tk_loader *l, int64_t left, int64_t right) {
@@ -1737,7 +1747,7 @@ static int tk_assign(tk_loader *l) {
             p->surface = tk_write(&t->bytes, l->unk_surface.p, l->unk_surface.size);
             p->surface_size = (int32_t)l->unk_surface.size;
         } else if (p->type == TOKENIZER_CONTROL) {
-            p->surface_size = 0;
+            if (!(p->flags & TOKENIZER_SHOWN)) p->surface_size = 0;
         } else if (p->type == TOKENIZER_BYTE) {
             if (!tk_assign_byte(l, id)) return 0;
             n_bytes++;
@@ -2008,7 +2018,7 @@ static int tk_read_bin(tk_loader *l) {
         if (size == 6 && memcmp(p, "<0x", 3) == 0 && p[5] == '>') type = TOKENIZER_BYTE, l->t->byte_fallback = 1;
         if (id == 1) l->bos = text = tk_string("<s>"); /* the exporter put newlines around it */
         if (id == 2) l->eos = text = tk_string("</s>");
-        if (!tk_add_piece(l, text, 1, score, tk_true_type(l, id, text, type), 0)) return 0;
+        if (!tk_add_typed(l, text, 1, score, type, 0)) return 0;
         p += size;
     }
     if (l->t->n_pieces < 3)
@@ -2079,8 +2089,7 @@ static int tk_read_piece(tk_loader *l, tk_bytes in) {
     }
     if (type < TOKENIZER_NORMAL || type > TOKENIZER_BYTE)
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "%s has type %.0f", what, (double)type);
-    type = (uint64_t)tk_true_type(l, (int)l->t->n_pieces, text, (int)type);
-    return tk_add_piece(l, text, 0, (uint32_t)score, (int)type, 0);
+    return tk_add_typed(l, text, 0, (uint32_t)score, (int)type, 0);
 }
 
 /* trainer_spec (2), normalizer_spec (3) or denormalizer_spec (5): of each, what changes ids. */
@@ -2312,10 +2321,8 @@ static int tk_read_parts(tk_loader *l) {
     if (parts->base && !tk_read_base(l, parts->base)) return 0;
     for (int i = 0; i < parts->n_pieces; i++) {
         const tokenizer_piece *p = &parts->pieces[i];
-        tk_bytes text = {p->text, p->size};
-        int type = tk_true_type(l, i, text, p->type);
-        if (type == TOKENIZER_BYTE) t->byte_fallback = 1;
-        if (!tk_add_piece(l, text, 0, tk_bits(p->score), type, p->flags)) return 0;
+        if (p->type == TOKENIZER_BYTE) t->byte_fallback = 1;
+        if (!tk_add_typed(l, (tk_bytes){p->text, p->size}, 0, tk_bits(p->score), p->type, p->flags)) return 0;
     }
     for (int i = 0; i < parts->n_merges; i++)
         if (!tk_add_merge(l, parts->merges[i][0], parts->merges[i][1])) return 0;

@@ -82,9 +82,10 @@ enum {
     TOKENIZER_RSTRIP = 2,      /* and that after it */
     TOKENIZER_SINGLE_WORD = 4, /* is none where a letter, digit or _ is next to it */
     TOKENIZER_NORMALIZED = 8,  /* is looked for in the normalised text, after those that are looked for in the text */
-    TOKENIZER_SEGMENT = 16     /* SENTENCEPIECE, USER_DEFINED: what is before and behind it are texts of their own, each
+    TOKENIZER_SEGMENT = 16, /* USER_DEFINED of SENTENCEPIECE: what is before and behind it are texts of their own, each
                                   normalised alone, as it always is with CONTROL and with BYTE_LEVEL. Otherwise it is a
                                   symbol inside of the text, as SentencePiece has it. */
+    TOKENIZER_SHOWN = 16    /* CONTROL: decoding gives its text, and not nothing */
 };
 
 typedef struct {
@@ -201,7 +202,7 @@ TOKENIZER_API ptrdiff_t tokenizer_encode(const tokenizer *t, const char *text, s
 
 /* The bytes of token id as they continue a text in which previous stands before it (-1: id is the
  * first). *size becomes their number; they may hold zeros, need not end at a character's end, and stay
- * valid until tokenizer_free. Control tokens and ids outside the vocabulary give no bytes; the unknown
+ * valid until tokenizer_free. Control tokens (but those with TOKENIZER_SHOWN) and ids outside the vocabulary give no bytes; the unknown
  * token gives what the file says it looks like, or " \xE2\x81\x87 ". The one space that encoding puts before
  * a text is taken off after bos or -1. */
 TOKENIZER_API const char *tokenizer_decode(const tokenizer *t, int previous, int id, size_t *size);

@@ -132,7 +132,7 @@ static int gguf_read_special(gguf_head *h, gguf_vocabulary *v) {
         return 0;
     for (int i = 0; i < n; i++) {
         const tokenizer_piece *p = &v->pieces[i];
-        if (p->type == TOKENIZER_CONTROL && vocabulary_ends_turn(p->text, p->size) && !gguf_add_end(h, v, i)) return 0;
+        if (vocabulary_is_end(p) && !gguf_add_end(h, v, i)) return 0;
     }
     v->parts.ends = v->ends;
     return 1;

@@ -2,12 +2,16 @@
  *
  * tokenizer.json is what Hugging Face's own code reads: all tokens, those added later too. It is of one of two kinds:
  *
- *   byte-level      Llama 3: a vocabulary in GPT-2's alphabet of bytes, merges in order of rank
- *   SentencePiece   Llama 2, Mistral: made from tokenizer.model, with its scores turned into an order of merges
+ *   byte-level      GPT-2, Llama 3, Qwen: a vocabulary in GPT-2's alphabet of bytes
+ *   SentencePiece   Llama 2, Mistral, Gemma: made from tokenizer.model, with its scores turned into merges
  *
- * For the second kind tokenizer.model, if it is there, is read instead, since it is the original and has the rules
- * of normalisation; only tokens added to it are taken from tokenizer.json. Without it, the order of the merges
- * becomes scores again.
+ * Both have merges in order of rank, and rules in steps: a normalizer, then a pre_tokenizer, each a step or a Sequence
+ * of steps. What comes to one of the forms that tokenizer.h knows is taken; any other step is refused by its name.
+ *
+ * tokenizer.model is read where there is no tokenizer.json, and where it has all of that one's pieces and more of its
+ * own; where the two differ that is said. Tokens were added to it in added_tokens.json, an object of names and ids, or,
+ * in later directories, in tokenizer_config.json's added_tokens_decoder, which has what tokenizer.json's added_tokens
+ * have.
  *
  * The embedding may have more rows than the tokenizer has pieces (it is often padded to a round number): the rest
  * become unused pieces. A piece without a row is an error, but for a special token added later: no text becomes it, so
@@ -26,29 +30,36 @@
 #define HF_MAX_ENDS 64
 #define HF_MAX_TEMPLATE ((size_t)1 << 20)
 
-static const char hf_llama3_split[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|"
-                                      " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+/* The steps of a normalizer or pre_tokenizer. */
+enum { HF_MAX_STEPS = 8 };
+typedef struct {
+    const json_node *step[HF_MAX_STEPS];
+    int n;
+} hf_steps;
 
 typedef struct {
     const char *directory;
     llama_error *err;
     llama_source *source;
     int vocab_size;
+    const char *file;                                         /* that tokens are read from */
     const json_node *config;                                  /* config.json */
     json_text tokenizer, tokenizer_config, generation_config; /* nodes is NULL where there is no such file */
-    const json_node *model, *vocab, *merge_list;              /* in tokenizer.json */
-    json_index index;                                         /* of vocab */
-    tokenizer *base;                                          /* tokenizer.model, if that is used */
-    tokenizer_piece *pieces;                                  /* (vocab_size) by id */
-    char *bytes; /* what the pieces of a byte-level vocabulary point into */
+    json_text added, special;                                 /* added_tokens.json, special_tokens_map.json */
+    hf_steps normalizer, pre_tokenizer;                       /* in tokenizer.json */
+    const json_node *model, *vocab, *merge_list;
+    json_index index;        /* of vocab */
+    tokenizer *base;         /* tokenizer.model, if that is used */
+    tokenizer_piece *pieces; /* (vocab_size) by id */
+    char *bytes;             /* what the pieces of a byte-level vocabulary point into */
     int (*merges)[2];
     int ends[HF_MAX_ENDS];
     tokenizer_parts parts;
 } hf_tokens;
 
-/* Fails about tokenizer.json; the text is the file's. */
+/* Fails about the file that is read; the text is its. */
 static int hf_bad_token(const hf_tokens *k, const char *what, const char *text, const char *why) {
-    return set_error(k->err, "%.100s/tokenizer.json: %s \"%.60s\": %s", k->directory, what, text, why);
+    return set_error(k->err, "%.100s/%s: %s \"%.60s\": %s", k->directory, k->file, what, text, why);
 }
 
 static int hf_load_optional(const hf_tokens *k, json_text *j, const char *name) {
@@ -61,61 +72,172 @@ static int hf_load_optional(const hf_tokens *k, json_text *j, const char *name) 
 
 static int hf_is(const json_node *n, const char *type) { return json_is_text(json_get(n, "type"), type); }
 
-/* The one or two steps that a normalizer or pre_tokenizer has, a Sequence or not. -1 if there are more. */
-static int hf_steps(const json_node *n, const char *list_name, const json_node *step[2]) {
-    step[0] = step[1] = NULL;
-    if (!n || n->type == JSON_NULL) return 0;
-    step[0] = n;
-    if (!hf_is(n, "Sequence")) return 1;
-    const json_node *list = json_get(n, list_name);
-    if (!json_is(list, JSON_ARRAY) || list->size < 1 || list->size > 2) return -1;
-    step[0] = list + 1;
-    if (list->size == 2) step[1] = step[0] + step[0]->skip;
-    return (int)list->size;
+static int hf_no_memory(const hf_tokens *k) {
+    return set_error(k->err, "%.120s: no memory for the tokenizer", k->directory);
+}
+
+/* Fails about a step, or what it says of key. */
+static int hf_bad_step(const hf_tokens *k, const char *what, const json_node *step, const char *key) {
+    const json_node *type = json_get(step, "type"), *value = json_get(step, key);
+    return set_error(k->err, "%.100s/tokenizer.json: %s %.40s%s%s%s%.40s is not supported", k->directory, what,
+                     json_is(type, JSON_STRING) ? type->text : json_type_name(type), *key ? " with " : "", key,
+                     *key ? " " : "",
+                     !*key                         ? ""
+                     : json_is(value, JSON_STRING) ? value->text
+                                                   : json_type_name(value));
 }
 
 /* ---- Rules: what text goes through before it is looked up ---- */
 
+/* Collects the steps, those of Sequences too, however deep: in the flat array of nodes they are all on the way. */
+static int hf_read_steps(const hf_tokens *k, const char *what, hf_steps *s) {
+    const json_node *root = json_get(k->tokenizer.nodes, what);
+    for (const json_node *n = root, *end = root ? root + root->skip : NULL; n < end;) {
+        const int is_step = n->type == JSON_OBJECT && !hf_is(n, "Sequence");
+        if (is_step && s->n == HF_MAX_STEPS)
+            return set_error(k->err, "%.120s/tokenizer.json: %s has more than %d steps", k->directory, what,
+                             HF_MAX_STEPS);
+        if (is_step) s->step[s->n++] = n;
+        n += is_step ? n->skip : 1;
+    }
+    return 0;
+}
+
+/* Replace " " by SentencePiece's space. */
 static int hf_is_replace(const json_node *n) {
     return hf_is(n, "Replace") && json_is_text(json_get(json_get(n, "pattern"), "String"), " ") &&
            json_is_text(json_get(n, "content"), HF_SPACE);
 }
 
-/* Is a space put before the text? 1, 0, or -1 if the rules are not SentencePiece's. They come in two forms. */
-static int hf_dummy_prefix(const json_node *root) {
-    const json_node *step[2], *before[2], *meta;
-    const int n = hf_steps(json_get(root, "normalizer"), "normalizers", step);
-    const int n_before = hf_steps(json_get(root, "pre_tokenizer"), "pretokenizers", before), no_meta = !n_before;
-    meta = n_before == 1 ? before[0] : NULL;
-    if (n == 2 && no_meta && hf_is(step[0], "Prepend") && json_is_text(json_get(step[0], "prepend"), HF_SPACE) &&
-        hf_is_replace(step[1]))
-        return 1;
-    if (n == 1 && no_meta && hf_is_replace(step[0])) return 0;
-    if (n != 0 || !hf_is(meta, "Metaspace") || !json_is_text(json_get(meta, "replacement"), HF_SPACE)) return -1;
-    if (!json_is(json_get(meta, "split"), JSON_FALSE)) return -1;
-    const json_node *scheme = json_get(meta, "prepend_scheme");
-    if (json_is_text(scheme, "never")) return 0;
-    if (json_is_text(scheme, "always") || json_is_text(scheme, "first")) return 1;
-    return scheme ? -1 : !json_is(json_get(meta, "add_prefix_space"), JSON_FALSE);
+/* Metaspace, which does what Replace and Prepend do, but puts no space where one is. */
+static int hf_read_metaspace(hf_tokens *k, const json_node *step) {
+    const json_node *scheme = json_get(step, "prepend_scheme");
+    const int prefix = json_is_text(scheme, "first") ? TOKENIZER_PREFIX_FIRST : TOKENIZER_PREFIX_MISSING;
+    if (!json_is_text(json_get(step, "replacement"), HF_SPACE))
+        return hf_bad_step(k, "pre_tokenizer", step, "replacement");
+    if (!json_is(json_get(step, "split"), JSON_FALSE)) return hf_bad_step(k, "pre_tokenizer", step, "split");
+    if (scheme && !json_is_text(scheme, "first") && !json_is_text(scheme, "always") && !json_is_text(scheme, "never"))
+        return hf_bad_step(k, "pre_tokenizer", step, "prepend_scheme");
+    const int never =
+        json_is_text(scheme, "never") || (!scheme && json_is(json_get(step, "add_prefix_space"), JSON_FALSE));
+    k->parts.add_dummy_prefix = never ? TOKENIZER_PREFIX_NEVER : prefix;
+    return 0;
 }
 
-static int hf_check_byte_level(const hf_tokens *k) {
-    const json_node *step[2], *root = k->tokenizer.nodes, *normalizer = json_get(root, "normalizer");
-    const int n = hf_steps(json_get(root, "pre_tokenizer"), "pretokenizers", step);
-    if (normalizer && normalizer->type != JSON_NULL)
-        return set_error(k->err, "%.120s/tokenizer.json: normalizer is %s, not null", k->directory,
-                         json_type_name(normalizer));
-    const json_node *pattern =
-        n == 2 && hf_is(step[0], "Split") ? json_get(json_get(step[0], "pattern"), "Regex") : NULL;
-    if (json_is(pattern, JSON_STRING) && !json_is_text(pattern, hf_llama3_split))
-        return hf_bad_token(k, "pre_tokenizer splits by", pattern->text, "not Llama 3's pattern");
-    if (!pattern || !json_is_text(json_get(step[0], "behavior"), "Isolated") ||
-        json_is(json_get(step[0], "invert"), JSON_TRUE) || !hf_is(step[1], "ByteLevel") ||
-        !json_is(json_get(step[1], "add_prefix_space"), JSON_FALSE) ||
-        !json_is(json_get(step[1], "use_regex"), JSON_FALSE))
-        return set_error(k->err, "%.120s/tokenizer.json: pre_tokenizer is not Llama 3's: Split, then ByteLevel",
-                         k->directory);
+/* Replace, Prepend before or after it or not; or Metaspace. Gemma's Split by " " finds none after Replace. */
+static int hf_read_sentencepiece(hf_tokens *k) {
+    const hf_steps *a = &k->normalizer, *b = &k->pre_tokenizer;
+    int replaces = 0;
+    for (int i = 0; i < a->n; i++) {
+        const int prepends = hf_is(a->step[i], "Prepend") && json_is_text(json_get(a->step[i], "prepend"), HF_SPACE);
+        if (!prepends && !hf_is_replace(a->step[i])) return hf_bad_step(k, "normalizer", a->step[i], "");
+        if (prepends) k->parts.add_dummy_prefix = TOKENIZER_PREFIX_EACH;
+        else replaces = 1;
+    }
+    for (int i = 0; i < b->n; i++) {
+        const int is_metaspace = hf_is(b->step[i], "Metaspace") && a->n == 0 && !replaces;
+        if (is_metaspace && hf_read_metaspace(k, b->step[i])) return -1;
+        if (is_metaspace) replaces = 1;
+        else if (!replaces || !hf_is(b->step[i], "Split") ||
+                 !json_is_text(json_get(json_get(b->step[i], "pattern"), "String"), " "))
+            return hf_bad_step(k, "pre_tokenizer", b->step[i], "");
+    }
+    if (replaces) return 0;
+    return set_error(k->err,
+                     "%.120s/tokenizer.json: neither the normalizer nor the pre_tokenizer replaces spaces, nor "
+                     "is it a byte-level one",
+                     k->directory);
+}
+
+/* The patterns that are known, in turn; tokenizer.c has them in lines. */
+#define HF_CASED(more)                                                                                                 \
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+" more                   \
+    "|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*" more
+#define HF_CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define HF_BLANKS "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
+static const char hf_gpt2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
+static const struct {
+    int split;
+    const char *patterns[3];
+} hf_splits[] = {
+    {TOKENIZER_SPLIT_GPT2, {hf_gpt2}},
+    {TOKENIZER_SPLIT_STARCODER, {"\\p{N}", hf_gpt2}},
+    {TOKENIZER_SPLIT_LLAMA3,
+     {HF_CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" HF_BLANKS}},
+    {TOKENIZER_SPLIT_QWEN2,
+     {HF_CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" HF_BLANKS}},
+    {TOKENIZER_SPLIT_QWEN35,
+     {HF_CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" HF_BLANKS}},
+    {TOKENIZER_SPLIT_GPT4O, {HF_CASED(HF_CONTRACTIONS "?") "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" HF_BLANKS}},
+    {TOKENIZER_SPLIT_TEKKEN, {HF_CASED("") "|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" HF_BLANKS}},
+    {TOKENIZER_SPLIT_DEEPSEEK3,
+     {"\\p{N}{1,3}", "[\xE4\xB8\x80-\xE9\xBE\xA5\xE3\x81\x80-\xE3\x82\x9F\xE3\x82\xA0-\xE3\x83\xBF]+",
+      "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
+      "| ?[\\p{P}\\p{S}]+[\\r\\n]*" HF_BLANKS}},
+};
+
+/* The next character of a pattern: \r, \n and \" may as well be the characters themselves. */
+static char hf_pattern_character(const char **p) {
+    static const char escaped[] = "rn\"", meant[] = "\r\n\"";
+    const char *found = **p == '\\' && (*p)[1] ? strchr(escaped, (*p)[1]) : NULL;
+    if (!found) return *(*p)++;
+    *p += 2;
+    return meant[found - escaped];
+}
+
+static int hf_is_pattern(const char *a, const char *b) {
+    while (*a && *b)
+        if (hf_pattern_character(&a) != hf_pattern_character(&b)) return 0;
+    return !*a && !*b;
+}
+
+/* Adds what a step of a byte-level pre_tokenizer cuts by. Parts that match and parts that do not are words alike
+ * (Isolated), or only those that match are (Removed, inverted), which is the same where all is matched: by all known
+ * patterns alone, but not by one of several. */
+static int hf_read_split(const hf_tokens *k, const json_node *step, int is_last, const char *patterns[], int *n) {
+    const json_node *pattern = json_get(json_get(step, "pattern"), "Regex"), *behavior = json_get(step, "behavior");
+    const int is_isolated = json_is_text(behavior, "Isolated");
+    const int is_kept = json_is_text(behavior, "Removed") && json_is(json_get(step, "invert"), JSON_TRUE);
+    if (hf_is(step, "Digits")) {
+        patterns[(*n)++] = json_is(json_get(step, "individual_digits"), JSON_TRUE) ? "\\p{N}" : "\\p{N}+";
+        return 0;
+    }
+    if (hf_is(step, "ByteLevel")) {
+        if (!is_last) return hf_bad_step(k, "pre_tokenizer", step, "");
+        if (!json_is(json_get(step, "add_prefix_space"), JSON_FALSE))
+            return hf_bad_step(k, "pre_tokenizer", step, "add_prefix_space");
+        if (!json_is(json_get(step, "use_regex"), JSON_FALSE)) patterns[(*n)++] = hf_gpt2;
+        return 0;
+    }
+    if (!hf_is(step, "Split")) return hf_bad_step(k, "pre_tokenizer", step, "");
+    if (!json_is(pattern, JSON_STRING)) return hf_bad_step(k, "pre_tokenizer", step, "pattern");
+    if (!is_isolated && !(is_kept && k->pre_tokenizer.n <= 2)) return hf_bad_step(k, "pre_tokenizer", step, "behavior");
+    patterns[(*n)++] = pattern->text;
     return 0;
+}
+
+static int hf_read_byte_level(hf_tokens *k) {
+    const hf_steps *a = &k->normalizer, *b = &k->pre_tokenizer;
+    const char *patterns[HF_MAX_STEPS];
+    int n = 0;
+    for (int i = 0; i < a->n; i++) {
+        if (!hf_is(a->step[i], "NFC")) return hf_bad_step(k, "normalizer", a->step[i], "");
+        k->parts.nfc = 1;
+    }
+    for (int i = 0; i < b->n; i++)
+        if (hf_read_split(k, b->step[i], i == b->n - 1, patterns, &n)) return -1;
+    for (size_t i = 0; i < sizeof hf_splits / sizeof *hf_splits; i++) {
+        int same = 0;
+        while (same < n && same < 3 && hf_splits[i].patterns[same] &&
+               hf_is_pattern(hf_splits[i].patterns[same], patterns[same]))
+            same++;
+        k->parts.split = hf_splits[i].split;
+        if (n > 0 && same == n && (n == 3 || !hf_splits[i].patterns[n])) return 0;
+    }
+    return set_error(k->err, "%.100s/tokenizer.json: pre_tokenizer splits by \"%.80s\"%s, a pattern that is not known",
+                     k->directory, n ? patterns[0] : "", n > 1 ? " and more" : "");
 }
 
 /* What changes how merging works, and llama.c does not have. */
@@ -129,16 +251,31 @@ static int hf_check_model(const hf_tokens *k) {
     }
     if (dropout && dropout->type != JSON_NULL && !(dropout->type == JSON_NUMBER && dropout->number == 0))
         return set_error(k->err, "%.120s/tokenizer.json: dropout is not supported", k->directory);
+    if (k->parts.kind == TOKENIZER_BYTE_LEVEL) return 0;
+    if (json_is(json_get(k->model, "ignore_merges"), JSON_TRUE))
+        return set_error(k->err,
+                         "%.120s/tokenizer.json: ignore_merges without a byte-level pre_tokenizer is not "
+                         "supported",
+                         k->directory);
+    if (!json_is(json_get(k->model, "byte_fallback"), JSON_TRUE) && !json_is(json_get(k->model, "fuse_unk"), JSON_TRUE))
+        return set_error(k->err,
+                         "%.120s/tokenizer.json: neither byte_fallback nor fuse_unk is true: that is not "
+                         "supported",
+                         k->directory);
     return 0;
 }
 
 /* ---- Pieces ---- */
 
-/* The slot of id for a piece with this name; NULL if it has no row or is another's. */
+static int hf_is_text(const tokenizer_piece *p, const json_node *name) {
+    return p->size == name->size && !memcmp(p->text, name->text, p->size);
+}
+
+/* The slot of id for a piece with this name; NULL if it has no row. */
 static tokenizer_piece *hf_slot(const hf_tokens *k, const json_node *name, const json_node *id) {
     uint64_t n;
     if (!json_is(name, JSON_STRING) || !name->size) {
-        set_error(k->err, "%.120s/tokenizer.json: a token's content is %s, not a text", k->directory,
+        set_error(k->err, "%.120s/%s: a token's content is %s, not a text", k->directory, k->file,
                   json_is(name, JSON_STRING) ? "empty" : json_type_name(name));
     } else if (!json_whole(id, &n)) {
         hf_bad_token(k, "token", name->text, "its id is not a whole number");
@@ -152,50 +289,111 @@ static tokenizer_piece *hf_slot(const hf_tokens *k, const json_node *name, const
     return NULL;
 }
 
+/* A token that was added to a vocabulary. */
+typedef struct {
+    const json_node *name;
+    json_node id;
+    int special, flags;
+} hf_added;
+
+/* What tokenizer.json's added_tokens and tokenizer_config.json's added_tokens_decoder say of a token, but for its id. */
+static hf_added hf_added_token(const json_node *token) {
+    static const struct {
+        const char *key;
+        int flag;
+    } known[] = {{"lstrip", TOKENIZER_LSTRIP},
+                 {"rstrip", TOKENIZER_RSTRIP},
+                 {"single_word", TOKENIZER_SINGLE_WORD},
+                 {"normalized", TOKENIZER_NORMALIZED}};
+    hf_added a = {.name = json_get(token, "content"), .special = json_is(json_get(token, "special"), JSON_TRUE)};
+    for (int i = 0; i < 4; i++)
+        if (json_is(json_get(token, known[i].key), JSON_TRUE)) a.flags |= known[i].flag;
+    return a;
+}
+
 /* 1 if an added token has no row and needs none. */
-static int hf_is_beyond(const hf_tokens *k, const json_node *token) {
-    const json_node *name = json_get(token, "content"), *id = json_get(token, "id");
+static int hf_is_beyond(const hf_tokens *k, const hf_added *a) {
     uint64_t n;
-    if (!json_is(name, JSON_STRING) || !json_is(json_get(token, "special"), JSON_TRUE) || !json_whole(id, &n) ||
-        n < (uint64_t)k->vocab_size)
+    if (!json_is(a->name, JSON_STRING) || !a->special || !json_whole(&a->id, &n) || n < (uint64_t)k->vocab_size)
         return 0;
-    source_skip(k->source, "token %.40s: its id is %.0f, the embedding has %d rows", name->text, (double)n,
+    source_skip(k->source, "token %.40s: its id is %.0f, the embedding has %d rows", a->name->text, (double)n,
                 k->vocab_size);
     return 1;
 }
 
-/* Those added to a vocabulary; special ones only come from templates, others from any text. One may be listed twice. */
-static int hf_read_added(hf_tokens *k) {
-    const json_node *list = json_get(k->tokenizer.nodes, "added_tokens");
-    if (!json_is(list, JSON_ARRAY)) return 0;
-    const int n_base = k->base ? tokenizer_vocab_size(k->base) : 0;
-    JSON_EACH(token, list) {
-        const json_node *name = json_get(token, "content");
-        if (hf_is_beyond(k, token)) continue;
-        tokenizer_piece *p = hf_slot(k, name, json_get(token, "id"));
-        if (!p) return -1;
-        const int id = (int)(p - k->pieces), special = json_is(json_get(token, "special"), JSON_TRUE);
-        if (id < n_base && tokenizer_find(k->base, name->text, name->size) != id)
-            return hf_bad_token(k, "added token", name->text, "tokenizer.model has another piece with its id");
-        if (id < n_base) continue;
-        const tokenizer_piece piece = {name->text, name->size, 0, special ? TOKENIZER_CONTROL : TOKENIZER_USER_DEFINED,
-                                       0};
-        if (p->size && (p->size != piece.size || memcmp(p->text, piece.text, p->size) || p->type != piece.type))
-            return hf_bad_token(k, "added token", name->text, "its id is another's too");
-        if (!special &&
-            (json_is(json_get(token, "lstrip"), JSON_TRUE) || json_is(json_get(token, "rstrip"), JSON_TRUE) ||
-             json_is(json_get(token, "single_word"), JSON_TRUE)))
-            return hf_bad_token(k, "added token", name->text, "lstrip, rstrip and single_word are not supported");
-        *p = piece;
+/* Special ones only come from templates, others from any text; what is special once stays it. */
+static int hf_add(hf_tokens *k, const hf_added *a) {
+    if (hf_is_beyond(k, a)) return 0;
+    tokenizer_piece *p = hf_slot(k, a->name, &a->id);
+    if (!p) return -1;
+    if (p->size && !hf_is_text(p, a->name))
+        return hf_bad_token(k, "added token", a->name->text, "its id is another's too");
+    const int special = a->special || p->type == TOKENIZER_CONTROL;
+    if (p->type == TOKENIZER_UNKNOWN || p->type == TOKENIZER_BYTE) return 0;
+    *p = (tokenizer_piece){a->name->text, a->name->size, p->score, special ? TOKENIZER_CONTROL : TOKENIZER_USER_DEFINED,
+                           a->flags | (special ? 0 : TOKENIZER_SEGMENT)};
+    return 0;
+}
+
+/* Is the name that of a special token: in special_tokens_map.json or tokenizer_config.json, as the value of a key, or in
+ * a list of such? */
+static int hf_is_special(const hf_tokens *k, const char *name) {
+    const json_node *const roots[] = {k->special.nodes, k->tokenizer_config.nodes};
+    for (int i = 0; i < 2; i++) {
+        if (!json_is(roots[i], JSON_OBJECT)) continue;
+        JSON_EACH(key, roots[i]) {
+            const json_node *value = key + 1;
+            const size_t n = key->size;
+            const int is_list = n > 7 && !strcmp(key->text + n - 7, "_tokens") && value->type == JSON_ARRAY;
+            if (!is_list && !(n > 6 && !strcmp(key->text + n - 6, "_token"))) continue;
+            for (const json_node *item = is_list ? value + 1 : value; item < value + value->skip; item += item->skip)
+                if (json_is_text(item, name) || json_is_text(json_get(item, "content"), name)) return 1;
+        }
     }
     return 0;
 }
 
-static int hf_is_byte_name(const json_node *name) {
-    static const char digits[] = "0123456789ABCDEF";
-    const char *s = name->text;
-    return name->size == 6 && !memcmp(s, "<0x", 3) && s[3] && strchr(digits, s[3]) && s[4] && strchr(digits, s[4]) &&
-           s[5] == '>';
+/* tokenizer_config.json's added_tokens_decoder: keys are ids. With tokenizer.json, which should have the same, what does
+ * not fit into that is left out. */
+static int hf_read_added_decoder(hf_tokens *k) {
+    const json_node *list = json_get(k->tokenizer_config.nodes, "added_tokens_decoder");
+    k->file = "tokenizer_config.json";
+    if (!json_is(list, JSON_OBJECT)) return 0;
+    JSON_EACH(key, list) {
+        char *end;
+        hf_added a = hf_added_token(key + 1);
+        a.id = (json_node){.type = JSON_NUMBER, .skip = 1, .number = strtod(key->text, &end)};
+        if (!key->size || *end) return hf_bad_token(k, "added_tokens_decoder", key->text, "that is no id");
+        uint64_t n;
+        if (k->vocab && json_whole(&a.id, &n) && n < (uint64_t)k->vocab_size && json_is(a.name, JSON_STRING) &&
+            k->pieces[n].size && !hf_is_text(&k->pieces[n], a.name)) {
+            source_skip(k->source, "tokenizer_config.json's token %.40s, whose id is %.40s's in tokenizer.json",
+                        a.name->text, k->pieces[n].text);
+            continue;
+        }
+        if (hf_add(k, &a)) return -1;
+    }
+    return 0;
+}
+
+/* All that were added, wherever that is written. One may be listed twice. */
+static int hf_read_added(hf_tokens *k) {
+    const json_node *list = json_get(k->tokenizer.nodes, "added_tokens");
+    k->file = "tokenizer.json";
+    if (json_is(list, JSON_ARRAY))
+        JSON_EACH(token, list) {
+            hf_added a = hf_added_token(token);
+            const json_node *id = json_get(token, "id");
+            if (id) a.id = *id;
+            if (hf_add(k, &a)) return -1;
+        }
+    k->file = "added_tokens.json";
+    if (!k->tokenizer.nodes && json_is(k->added.nodes, JSON_OBJECT))
+        JSON_EACH(name, k->added.nodes) {
+            const hf_added a = {.name = name, .id = name[1], .special = hf_is_special(k, name->text)};
+            if (hf_add(k, &a)) return -1;
+        }
+    return hf_read_added_decoder(k);
 }
 
 /* The vocabulary, after the added tokens, some of which it may contain: under their names, not in the alphabet. */
@@ -203,17 +401,18 @@ static int hf_read_vocab(hf_tokens *k) {
     const json_node *unknown = json_get(k->model, "unk_token");
     const int byte_level = k->parts.kind == TOKENIZER_BYTE_LEVEL;
     char *out = k->bytes;
+    k->file = "tokenizer.json";
     JSON_EACH(name, k->vocab) {
         tokenizer_piece *p = hf_slot(k, name, name + 1);
         if (!p) return -1;
-        if (p->size && (p->size != name->size || memcmp(p->text, name->text, p->size)))
-            return hf_bad_token(k, "token", name->text, "its id is another's too");
+        if (p->size && !hf_is_text(p, name)) return hf_bad_token(k, "token", name->text, "its id is another's too");
         const int is_unknown = !byte_level && json_is(unknown, JSON_STRING) && json_is_text(name, unknown->text);
-        if (is_unknown) p->type = TOKENIZER_UNKNOWN;
+        if (is_unknown) p->type = TOKENIZER_UNKNOWN, p->flags = 0;
         if (p->size) continue;
         *p = (tokenizer_piece){name->text, name->size, 0, is_unknown ? TOKENIZER_UNKNOWN : TOKENIZER_NORMAL, 0};
         if (!byte_level) {
-            if (hf_is_byte_name(name) && json_is(json_get(k->model, "byte_fallback"), JSON_TRUE))
+            if (vocabulary_is_byte_name(name->text, name->size) &&
+                json_is(json_get(k->model, "byte_fallback"), JSON_TRUE))
                 p->type = TOKENIZER_BYTE;
             continue;
         }
@@ -271,113 +470,128 @@ static int hf_read_merge(const hf_tokens *k, const json_node *merge, size_t long
     return id[2] < 0 ? hf_bad_token(k, "merge", shown, "what it makes is not in the vocabulary") : 0;
 }
 
-static int hf_is_one_character(const tokenizer_piece *p) {
-    for (size_t i = 1; i < p->size; i++)
-        if ((p->text[i] & 0xC0) != 0x80) return 0;
-    return 1;
-}
-
-/* SentencePiece joins the pair whose piece has the best score, Hugging Face the pair that comes first in its list. That
- * is the same if all pairs that make a piece stand together. A piece that no pair makes is out of reach of any text. */
-static int hf_score(hf_tokens *k, int id, int *previous, float *score) {
-    tokenizer_piece *p = &k->pieces[id];
-    if (id == *previous) return 0;
-    if (p->score < 0) return hf_bad_token(k, "merges to", p->text, "not one after the other, as SentencePiece would");
-    *previous = id;
-    p->score = --*score;
-    return 0;
-}
-
-static void hf_hide_unmade(hf_tokens *k, float score) {
-    for (int id = 0; id < k->vocab_size; id++) {
-        tokenizer_piece *p = &k->pieces[id];
-        if (p->type != TOKENIZER_NORMAL || p->score < 0 || hf_is_one_character(p)) continue;
-        p->type = TOKENIZER_UNUSED;
-        p->score = score - 1;
-    }
-}
-
 static int hf_read_merges(hf_tokens *k) {
     size_t longest = 0;
-    const int is_scored = k->parts.kind == TOKENIZER_SENTENCEPIECE;
-    int previous = -1, n = 0, result = 0;
-    float score = 0;
+    int n = 0, result = 0;
     JSON_EACH(name, k->vocab)
         if (name->size > longest) longest = name->size;
     char *joined = malloc(longest + 1);
     k->merges = malloc(((size_t)k->merge_list->size + 1) * sizeof *k->merges);
     if (!joined || !k->merges || json_index_make(&k->index, k->vocab)) {
         free(joined);
-        return set_error(k->err, "%.120s/tokenizer.json: no memory", k->directory);
+        return hf_no_memory(k);
     }
     JSON_EACH(merge, k->merge_list) {
         int id[3];
         if ((result = hf_read_merge(k, merge, longest, joined, id))) break;
-        if (is_scored && (result = hf_score(k, id[2], &previous, &score))) break;
         k->merges[n][0] = id[0], k->merges[n++][1] = id[1];
     }
     free(joined);
-    if (is_scored) {
-        hf_hide_unmade(k, score);
-    } else {
-        k->parts.merges = (const int(*)[2])k->merges;
-        k->parts.n_merges = n;
-    }
+    k->parts.merges = (const int(*)[2])k->merges;
+    k->parts.n_merges = n;
     return result;
 }
 
 /* ---- tokenizer.json, tokenizer.model ---- */
 
+static void hf_clear_pieces(hf_tokens *k) {
+    for (int id = 0; id < k->vocab_size; id++) k->pieces[id] = (tokenizer_piece){"", 0, 0, TOKENIZER_UNUSED, 0};
+}
+
 static int hf_read_tokenizer_json(hf_tokens *k) {
+    const json_node *root = k->tokenizer.nodes;
+    k->model = json_get(root, "model");
+    if (!hf_is(k->model, "BPE")) {
+        const json_node *type = json_get(k->model, "type");
+        return set_error(k->err, "%.120s/tokenizer.json: model's type is %.40s, not BPE", k->directory,
+                         json_is(type, JSON_STRING) ? type->text : json_type_name(type));
+    }
     k->vocab = json_get(k->model, "vocab");
     k->merge_list = json_get(k->model, "merges");
     if (!json_is(k->vocab, JSON_OBJECT) || !json_is(k->merge_list, JSON_ARRAY))
         return set_error(k->err,
                          "%.120s/tokenizer.json: model's vocab is %s and its merges are %s, not an object and an array",
                          k->directory, json_type_name(k->vocab), json_type_name(k->merge_list));
+    if (hf_read_steps(k, "normalizer", &k->normalizer) || hf_read_steps(k, "pre_tokenizer", &k->pre_tokenizer))
+        return -1;
+    k->parts.kind = TOKENIZER_SENTENCEPIECE;
+    for (int i = 0; i < k->pre_tokenizer.n; i++)
+        if (hf_is(k->pre_tokenizer.step[i], "ByteLevel")) k->parts.kind = TOKENIZER_BYTE_LEVEL;
     k->parts.ignore_merges = json_is(json_get(k->model, "ignore_merges"), JSON_TRUE);
     size_t size = 0;
     JSON_EACH(name, k->vocab) size += name->size;
     k->bytes = malloc(size + 1);
-    if (!k->bytes) return set_error(k->err, "%.120s/tokenizer.json: no memory", k->directory);
-    if (k->parts.kind == TOKENIZER_BYTE_LEVEL) {
-        if (hf_check_byte_level(k)) return -1;
-    } else if ((k->parts.add_dummy_prefix = hf_dummy_prefix(k->tokenizer.nodes)) < 0) {
-        return set_error(k->err, "%.120s/tokenizer.json: normalizer and pre_tokenizer are not SentencePiece's",
-                         k->directory);
-    }
+    if (!k->bytes) return hf_no_memory(k);
+    if (k->parts.kind == TOKENIZER_BYTE_LEVEL ? hf_read_byte_level(k) : hf_read_sentencepiece(k)) return -1;
     return hf_check_model(k) || hf_read_added(k) || hf_read_vocab(k) || hf_read_merges(k) ? -1 : 0;
 }
 
-static int hf_read_tokenizer_model(hf_tokens *k) {
+/* Loads tokenizer.model; NULL with a message. */
+static tokenizer *hf_load_model(const hf_tokens *k, llama_error *err) {
     tokenizer_error why;
-    char *path = path_join(k->directory, "tokenizer.model", k->err);
-    if (!path) return -1;
-    k->base = tokenizer_load(path, 0, NULL, &why);
-    if (!k->base) set_error(k->err, "%s", why.text);
-    const int n = k->base ? tokenizer_vocab_size(k->base) : 0;
-    int result = k->base ? 0 : -1;
-    if (n > k->vocab_size)
-        result = set_error(k->err, "%.120s: %d pieces, the embedding has %d rows", path, n, k->vocab_size);
-    for (int id = 0; !result && id < n; id++) tokenizer_get_piece(k->base, id, &k->pieces[id]);
+    char *path = path_join(k->directory, "tokenizer.model", err);
+    if (!path) return NULL;
+    tokenizer *t = tokenizer_load(path, 0, NULL, &why);
+    if (!t) set_error(err, "%s", why.text);
     free(path);
-    return result ? result : hf_read_added(k);
+    return t;
 }
 
-/* Sets the kind, and reads the pieces of it. */
-static int hf_read_pieces(hf_tokens *k) {
-    const json_node *root = k->tokenizer.nodes, *fallback;
-    k->model = json_get(root, "model");
-    if (root && !hf_is(k->model, "BPE")) {
-        const json_node *type = json_get(k->model, "type");
-        return set_error(k->err, "%.120s/tokenizer.json: model's type is %.40s, not BPE", k->directory,
-                         json_is(type, JSON_STRING) ? type->text : json_type_name(type));
+/* Takes the pieces of tokenizer.model, k->base, and those added to it. */
+static int hf_take_model(hf_tokens *k) {
+    const int n = tokenizer_vocab_size(k->base);
+    if (n > k->vocab_size)
+        return set_error(k->err, "%.120s/tokenizer.model: %d pieces, the embedding has %d rows", k->directory, n,
+                         k->vocab_size);
+    hf_clear_pieces(k);
+    for (int id = 0; id < n; id++) tokenizer_get_piece(k->base, id, &k->pieces[id]);
+    k->parts.merges = NULL;
+    k->parts.n_merges = 0;
+    return hf_read_added(k);
+}
+
+/* Compares tokenizer.model with tokenizer.json, which was read and most often has all of the other's pieces. The one that
+ * has all of the other's and more is taken, and tokenizer.json if both have pieces of their own, as Hugging Face does. */
+static int hf_compare_model(hf_tokens *k) {
+    llama_error why;
+    int more = 0, fewer = 0, other = -1;
+    tokenizer *t = hf_load_model(k, &why);
+    if (!t) return source_skip(k->source, "tokenizer.model: %.80s", why.text), 0;
+    const int n = tokenizer_vocab_size(t);
+    for (int id = 0; id < n || id < k->vocab_size; id++) {
+        tokenizer_piece mine = {"", 0, 0, TOKENIZER_UNUSED, 0}, p = mine;
+        if (id < k->vocab_size) mine = k->pieces[id];
+        if (id < n) tokenizer_get_piece(t, id, &p);
+        if (p.size && !mine.size) more++;
+        else if (p.size && (p.size != mine.size || memcmp(p.text, mine.text, p.size))) other = other < 0 ? id : other;
+        else if (!p.size && mine.type != TOKENIZER_UNUSED && mine.type != TOKENIZER_CONTROL &&
+                 mine.type != TOKENIZER_USER_DEFINED)
+            fewer++;
     }
-    fallback = json_get(k->model, "byte_fallback");
-    k->parts.kind = root && !json_is(fallback, JSON_TRUE) ? TOKENIZER_BYTE_LEVEL : TOKENIZER_SENTENCEPIECE;
-    if (k->parts.kind == TOKENIZER_SENTENCEPIECE && file_is_in(k->directory, "tokenizer.model"))
-        return hf_read_tokenizer_model(k);
-    return hf_read_tokenizer_json(k);
+    if (other >= 0) source_skip(k->source, "tokenizer.model, whose piece %d is another than tokenizer.json's", other);
+    else if (fewer) source_skip(k->source, "tokenizer.model, which lacks %d pieces of tokenizer.json's", fewer);
+    else if (more) source_skip(k->source, "tokenizer.json, which lacks %d pieces of tokenizer.model's", more);
+    if (more && !fewer && other < 0) {
+        k->base = t;
+        return hf_take_model(k);
+    }
+    tokenizer_free(t);
+    return 0;
+}
+
+static int hf_read_pieces(hf_tokens *k) {
+    const int has_model = file_is_in(k->directory, "tokenizer.model");
+    hf_clear_pieces(k);
+    if (k->tokenizer.nodes) {
+        if (hf_read_tokenizer_json(k)) return -1;
+        return has_model && k->parts.kind == TOKENIZER_SENTENCEPIECE ? hf_compare_model(k) : 0;
+    }
+    k->base = hf_load_model(k, k->err);
+    if (!k->base) return -1;
+    /* what the class LlamaTokenizer does then; without it all is as in tokenizer.model */
+    if (json_is(json_get(k->tokenizer_config.nodes, "legacy"), JSON_FALSE))
+        k->parts.add_dummy_prefix = TOKENIZER_PREFIX_FIRST;
+    return hf_take_model(k);
 }
 
 /* ---- Where texts begin and end ---- */
@@ -388,10 +602,8 @@ static int hf_named_token(const hf_tokens *k, const char *key) {
     const json_node *name = json_get(k->tokenizer_config.nodes, key);
     if (json_is(name, JSON_OBJECT)) name = json_get(name, "content");
     if (!json_is(name, JSON_STRING) || !name->size) return -1;
-    int id = k->base ? tokenizer_find(k->base, name->text, name->size) : -1;
-    for (int i = 0; id < 0 && i < k->vocab_size; i++)
-        if (k->pieces[i].size == name->size && !memcmp(k->pieces[i].text, name->text, name->size)) id = i;
-    if (id >= 0) return id;
+    for (int id = 0; id < k->vocab_size; id++)
+        if (hf_is_text(&k->pieces[id], name)) return id;
     set_error(k->err, "%.100s/tokenizer_config.json: %s is \"%.60s\", which is not in the vocabulary", k->directory,
               key, name->text);
     return -2;
@@ -434,12 +646,11 @@ static int hf_read_ends(hf_tokens *k) {
     if (hf_add_end_ids(k, k->generation_config.nodes, "generation_config.json") ||
         hf_add_end_ids(k, k->config, "config.json"))
         return -1;
-    for (int id = 0; id < k->vocab_size; id++) {
-        const tokenizer_piece *p = &k->pieces[id];
-        if ((p->type == TOKENIZER_CONTROL || p->type == TOKENIZER_USER_DEFINED) &&
-            vocabulary_ends_turn(p->text, p->size) && hf_add_end(k, id))
+    const int eos_is_said = k->parts.n_ends > 0;
+    for (int id = 0; id < k->vocab_size; id++)
+        if ((vocabulary_is_end(&k->pieces[id]) || (k->base && tokenizer_is_end(k->base, id) && !eos_is_said)) &&
+            hf_add_end(k, id))
             return -1;
-    }
     k->parts.ends = k->ends;
     return 0;
 }
@@ -478,28 +689,31 @@ static void hf_read_add_bos(hf_tokens *k) {
 
 /* ---- Chat template: a file of its own, one text, or a list of named ones ---- */
 
+static int hf_take_template(hf_tokens *k, const char *jinja, size_t size, int is_default) {
+    if (is_default) k->parts.chat_template = tokenizer_template_find(vocabulary_template(jinja, size));
+    return vocabulary_protect(k->pieces, k->vocab_size, jinja, size) ? hf_no_memory(k) : 0;
+}
+
 static int hf_read_template(hf_tokens *k) {
     static const char file[] = "chat_template.jinja";
     const json_node *text = json_get(k->tokenizer_config.nodes, "chat_template");
-    const char *name = NULL;
     if (file_is_in(k->directory, file)) {
         size_t size;
         char *path = path_join(k->directory, file, k->err);
         char *jinja = path ? file_read(path, HF_MAX_TEMPLATE, &size, k->err) : NULL;
+        const int result = jinja ? hf_take_template(k, jinja, size, 1) : -1;
         free(path);
-        if (!jinja) return -1;
-        name = vocabulary_template(jinja, size);
         free(jinja);
-    } else {
-        if (json_is(text, JSON_ARRAY)) {
-            const json_node *list = text;
-            text = NULL;
-            JSON_EACH(item, list)
-                if (json_is_text(json_get(item, "name"), "default")) text = json_get(item, "template");
-        }
-        if (json_is(text, JSON_STRING)) name = vocabulary_template(text->text, text->size);
+        return result;
     }
-    k->parts.chat_template = tokenizer_template_find(name);
+    if (json_is(text, JSON_STRING)) return hf_take_template(k, text->text, text->size, 1);
+    if (!json_is(text, JSON_ARRAY)) return 0;
+    JSON_EACH(item, text) {
+        const json_node *one = json_get(item, "template");
+        if (json_is(one, JSON_STRING) &&
+            hf_take_template(k, one->text, one->size, json_is_text(json_get(item, "name"), "default")))
+            return -1;
+    }
     return 0;
 }
 
@@ -514,16 +728,17 @@ static int hf_build(hf_tokens *k, llama_source *s) {
     if (!t) return set_error(k->err, "%.120s: tokenizer: %.120s", k->directory, why.text);
     s->tokenizer = vocabulary_save(t, &s->tokenizer_size);
     tokenizer_free(t);
-    return s->tokenizer ? 0 : set_error(k->err, "%.120s: no memory for the tokenizer", k->directory);
+    return s->tokenizer ? 0 : hf_no_memory(k);
 }
 
 static int hf_read_all(hf_tokens *k, llama_source *s) {
     k->pieces = malloc((size_t)k->vocab_size * sizeof *k->pieces);
     if (!k->pieces) return set_error(k->err, "%.120s: no memory for %d pieces", k->directory, k->vocab_size);
-    for (int id = 0; id < k->vocab_size; id++) k->pieces[id] = (tokenizer_piece){"", 0, 0, TOKENIZER_UNUSED, 0};
     if (hf_load_optional(k, &k->tokenizer, "tokenizer.json") ||
         hf_load_optional(k, &k->tokenizer_config, "tokenizer_config.json") ||
-        hf_load_optional(k, &k->generation_config, "generation_config.json"))
+        hf_load_optional(k, &k->generation_config, "generation_config.json") ||
+        hf_load_optional(k, &k->added, "added_tokens.json") ||
+        hf_load_optional(k, &k->special, "special_tokens_map.json"))
         return -1;
     if (hf_read_pieces(k) || hf_read_bos(k) || hf_read_ends(k) || hf_read_template(k)) return -1;
     hf_read_add_bos(k);
@@ -538,6 +753,7 @@ int hf_read_tokenizer(llama_source *s, const char *directory, const json_node *c
     tokenizer_free(k.base);
     json_index_free(&k.index);
     json_free(&k.tokenizer), json_free(&k.tokenizer_config), json_free(&k.generation_config);
+    json_free(&k.added), json_free(&k.special);
     free(k.pieces), free(k.bytes), free(k.merges);
     return result;
 }

@@ -8,8 +8,16 @@
  * "mistral"; NULL if it is none of them. */
 const char *vocabulary_template(const char *jinja, size_t size);
 
-/* 1 for the names of tokens that end a turn: <|eot_id|> and the like. */
-int vocabulary_ends_turn(const char *name, size_t size);
+/* Makes CONTROL of the pieces that are marks of a chat template (a Jinja text): of those that it has between quotes or
+ * as text, or puts together from brackets and a word. Who types one does not get it then; decoding shows it as before.
+ * Returns 0, or -1 without memory. */
+int vocabulary_protect(tokenizer_piece *pieces, int n_pieces, const char *jinja, size_t size);
+
+/* 1 for a piece that by its name ends a text or a turn: <|eot_id|> and the like. */
+int vocabulary_is_end(const tokenizer_piece *p);
+
+/* 1 for the name of a byte, such as <0x0A>. */
+int vocabulary_is_byte_name(const char *name, size_t size);
 
 /* Byte-level vocabularies write each byte as a printable character (GPT-2's bytes_to_unicode). Decodes such a
  * text of size bytes to out, which may be text itself, and returns how many bytes it was, or -1 if a character is not
