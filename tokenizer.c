@@ -82,6 +82,7 @@ typedef struct {
     int32_t size, surface_size;
     float score;
     int type, flags;
+    int is_twin; /* added, and there is another of the same bytes that merges make: found only where it cuts a text */
 } tk_piece;
 
 typedef struct {
@@ -170,7 +171,7 @@ struct tokenizer {
  * part in merging and are then taken apart.) */
 static int tk_is_reserved(const tokenizer *t, const tk_piece *p) {
     return p->type == TOKENIZER_CONTROL || p->type == TOKENIZER_UNKNOWN || p->type == TOKENIZER_BYTE ||
-           (p->type == TOKENIZER_UNUSED && t->ranked);
+           (p->type == TOKENIZER_UNUSED && t->ranked) || p->is_twin;
 }
 
 /* FNV-1a, mixed once more so that all of the upper bits, which choose the bucket, depend on the last bytes too. The
@@ -427,10 +428,12 @@ typedef enum {
     TK_LAST   /* it goes on and ends */
 } tk_part;
 
+static int tk_has_prefix(const tokenizer *t) { return t->prefix && t->prefix != TOKENIZER_PREFIX_NONE; }
+
 /* Does a text get a space in front that goes on (part), or stands where a special token came before it (after)? */
 static int tk_wants_prefix(const tokenizer *t, tk_bytes text, tk_part part, int after) {
-    if (part != TK_WHOLE || (after && t->prefix == TOKENIZER_PREFIX_FIRST)) return 0;
-    if (t->prefix <= TOKENIZER_PREFIX_EACH) return t->prefix;
+    if (part != TK_WHOLE || !tk_has_prefix(t) || (after && t->prefix == TOKENIZER_PREFIX_FIRST)) return 0;
+    if (t->prefix == TOKENIZER_PREFIX_EACH) return 1;
     return *text.p != ' ' && (text.size < 3 || memcmp(text.p, TK_SPACE, 3) != 0);
 }
 
@@ -1227,7 +1230,7 @@ TOKENIZER_API const char *tokenizer_decode(const tokenizer *t, int previous, int
     if (id < 0 || id >= t->n_pieces) return "";
     const tk_piece *p = &t->pieces[id];
     int skip = t->kind == TOKENIZER_SENTENCEPIECE && (previous < 0 || previous == t->bos) &&
-               (t->prefix || t->remove_extra_spaces) && !tk_is_reserved(t, p) && p->size >= 3 &&
+               (tk_has_prefix(t) || t->remove_extra_spaces) && !tk_is_reserved(t, p) && p->size >= 3 &&
                memcmp(p->text, TK_SPACE, 3) == 0;
     *size = (size_t)(p->surface_size - skip);
     return p->surface + skip;
@@ -1589,12 +1592,14 @@ static int tk_add_piece(tk_loader *l, tk_bytes text, int plain, uint32_t score_b
 
     /* what is looked for in text whose spaces have been replaced has none either */
     plain = plain || ((flags & TOKENIZER_NORMALIZED) && t->escape_spaces && t->prefix <= TOKENIZER_PREFIX_EACH);
-    tk_piece p = {NULL, NULL, 0, 0, 0, type, flags};
+    tk_piece p = {NULL, NULL, 0, 0, 0, type, flags, 0};
     memcpy(&p.score, &score_bits, sizeof p.score);
     size_t start = out->n;
     if (t->kind == TOKENIZER_BYTE_LEVEL) {
-        p.text = p.surface = tk_write(out, text.p, text.size);
-        p.size = p.surface_size = (int32_t)text.size;
+        p.text = p.surface = out->p ? out->p + out->n : NULL;
+        if ((flags & TOKENIZER_NORMALIZED) && t->nfc) tk_nfc(text.p, text.size, out);
+        else tk_write(out, text.p, text.size);
+        p.size = p.surface_size = (int32_t)(out->n - start);
     } else {
         p.text = tk_write_spaced(out, text.p, text.size, plain ? " " : TK_SPACE, TK_SPACE);
         p.size = (int32_t)(out->n - start);
@@ -1788,21 +1793,27 @@ static void tk_sort(const tokenizer *t, tk_slot *a, size_t n, int by_hash) {
     }
 }
 
-/* Two pieces of the same text would be one to look up. In order of hash they are neighbours. */
-static int tk_check_distinct(tk_loader *l, size_t n_slots) {
+/* Two pieces of the same text would be one to look up. In order of hash they are neighbours. An added one is found
+ * otherwise, and becomes the twin of the other: *twins counts those. */
+static int tk_check_distinct(tk_loader *l, size_t n_slots, int *twins) {
     const tokenizer *t = l->t;
     for (size_t i = 1; i < n_slots; i++) {
         if (tk_compare_slots(t, t->slots[i - 1], t->slots[i], 1)) continue;
         int32_t a = t->slots[i - 1].id, b = t->slots[i].id;
-        return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d, \"%.*s\", is also piece %d", (int)(a > b ? a : b),
-                       tk_shown((size_t)t->pieces[a].size), t->pieces[a].text, (int)(a < b ? a : b));
+        int a_list = tk_list_of(t, &t->pieces[a]), b_list = tk_list_of(t, &t->pieces[b]);
+        if (a_list == b_list || (a_list < TK_ADDED && b_list < TK_ADDED))
+            return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d, \"%.*s\", is also piece %d", (int)(a > b ? a : b),
+                           tk_shown((size_t)t->pieces[a].size), t->pieces[a].text, (int)(a < b ? a : b));
+        int is_a = a_list >= TK_ADDED && (b_list < TK_ADDED || a > b);
+        t->pieces[is_a ? a : b].is_twin = 1;
+        ++*twins;
     }
     return 1;
 }
 
 /* Puts the pieces in order of hash: first into their buckets, then each bucket in order. (A counting sort whose
  * counts stand two places on: summed up, buckets[b + 1] is where b begins, and when b is full, where b + 1 does.) */
-static int tk_fill_slots(tk_loader *l, size_t n_buckets) {
+static int tk_fill_slots(tk_loader *l, size_t n_buckets, int *twins) {
     tokenizer *t = l->t;
     int shift = 32 - t->bucket_bits;
     memset(t->buckets, 0, (n_buckets + 2) * sizeof *t->buckets);
@@ -1817,7 +1828,7 @@ static int tk_fill_slots(tk_loader *l, size_t n_buckets) {
         if (p->size) t->slots[t->buckets[(hash >> shift) + 1]++] = (tk_slot){hash, id};
     }
     for (size_t b = 0; b < n_buckets; b++) tk_sort(t, t->slots + t->buckets[b], t->buckets[b + 1] - t->buckets[b], 1);
-    return tk_check_distinct(l, t->buckets[n_buckets]);
+    return tk_check_distinct(l, t->buckets[n_buckets], twins);
 }
 
 /* Fills a list, sorted by bytes. The slots serve as scratch. */
@@ -1845,7 +1856,8 @@ static int tk_index(tk_loader *l) {
     if (!t->slots) return 0;
     for (int list = 0; list < TK_N_LISTS; list++)
         if (!tk_fill_list(l, list)) return 0;
-    return tk_fill_slots(l, n_buckets);
+    int twins = 0, once = 0;
+    return tk_fill_slots(l, n_buckets, &twins) && (!twins || tk_fill_slots(l, n_buckets, &once));
 }
 
 /* What normalisation replaces: uint32 size, a trie of that many bytes, then strings that end in zero. One byte may
@@ -2358,8 +2370,8 @@ static int tk_check_rules(tk_loader *l, int vocab_size) {
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "chat template %d of %d", t->chat_template, TK_N_TEMPLATES);
     if (t->split < 0 || t->split >= TK_N_SPLITS)
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "split %d, not 0 to %d", t->split, TK_N_SPLITS - 1);
-    if (t->prefix < 0 || t->prefix > TOKENIZER_PREFIX_FIRST)
-        return tk_fail(l->err, TOKENIZER_BAD_FILE, "prefix %d, not 0 to %d", t->prefix, TOKENIZER_PREFIX_FIRST);
+    if (t->prefix < 0 || t->prefix > TOKENIZER_PREFIX_NONE)
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "prefix %d, not 0 to %d", t->prefix, TOKENIZER_PREFIX_NONE);
     if (t->n_pieces == 0) return tk_fail(l->err, TOKENIZER_BAD_FILE, "no pieces");
     if (vocab_size && vocab_size != t->n_pieces)
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "%d pieces, but the model has a vocab_size of %d", (int)t->n_pieces,

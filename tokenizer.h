@@ -113,7 +113,9 @@ enum {
     TOKENIZER_PREFIX_NEVER,
     TOKENIZER_PREFIX_EACH,    /* everywhere: SentencePiece's own rule, and Hugging Face's Prepend */
     TOKENIZER_PREFIX_MISSING, /* where none is: Metaspace, "always" */
-    TOKENIZER_PREFIX_FIRST    /* the same, but not after a special token: Metaspace, "first" */
+    TOKENIZER_PREFIX_FIRST,   /* the same, but not after a special token: Metaspace, "first" */
+    TOKENIZER_PREFIX_NONE /* nowhere: Metaspace, "never", which, as all of Metaspace, replaces spaces late: a piece with
+                                 TOKENIZER_NORMALIZED is looked for in the text before that */
 };
 
 typedef struct {

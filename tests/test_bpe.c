@@ -492,7 +492,7 @@ static void test_refused(void) {
         CHECK(most != NULL), tokenizer_free(most), *p = good;
         p->chat_template = 6, refuses("template 6", p), p->chat_template = -1, refuses("template -1", p), *p = good;
         p->split = 8, refuses("split 8", p), p->split = -1, refuses("split -1", p), *p = good;
-        p->add_dummy_prefix = 4, refuses("prefix 4", p), p->add_dummy_prefix = -1, refuses("prefix -1", p), *p = good;
+        p->add_dummy_prefix = 5, refuses("prefix 5", p), p->add_dummy_prefix = -1, refuses("prefix -1", p), *p = good;
         p->n_pieces = 0, refuses("no pieces", p), p->n_pieces = 255, refuses("no piece is the byte 0xAD", p), *p = good;
     }
     TEST("refused: merges of what is not there") {
@@ -706,7 +706,7 @@ static void test_flat(void) {
             {32, 7, "13 bytes too many after the last piece"},
             {48, 8, "split 8, not 0 to 7"},
             {48, 0xFFFFFFFF, "split -1, not 0 to 7"},
-            {52, 4, "prefix 4, not 0 to 3"},
+            {52, 5, "prefix 5, not 0 to 4"},
             {56, 8, "end id 8: the vocabulary has 8 pieces"},
             {56, 0xFFFFFFFF, "end id -1: the vocabulary has 8 pieces"},
             {63, 9, "piece 0 of type 1 has flags 1"},

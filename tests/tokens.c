@@ -105,7 +105,7 @@ static int compare(const tokenizer *t, const char *line, size_t size) {
     const json_node *text = json_get(j.nodes, "text"), *want = json_get(j.nodes, "ids"),
                     *decoded = json_get(j.nodes, "decoded");
     if (!json_is(text, JSON_STRING) || !json_is(want, JSON_ARRAY)) quit("no text, or no ids");
-    const ptrdiff_t n = tokenizer_encode(t, text->text, text->size, TOKENIZER_BOS, ids, MOST, NULL);
+    const ptrdiff_t n = tokenizer_encode(t, text->text, text->size, TOKENIZER_BOS | TOKENIZER_SPECIAL, ids, MOST, NULL);
     if (n < 0 || n > MOST) quit("too many ids");
     const int ids_differ = !same_ids(want, ids, n);
     const int differs = ids_differ || !decodes_to(t, ids, n, decoded ? decoded : text);

@@ -120,7 +120,7 @@ static int hf_read_metaspace(hf_tokens *k, const json_node *step) {
         return hf_bad_step(k, "pre_tokenizer", step, "prepend_scheme");
     const int never =
         json_is_text(scheme, "never") || (!scheme && json_is(json_get(step, "add_prefix_space"), JSON_FALSE));
-    k->parts.add_dummy_prefix = never ? TOKENIZER_PREFIX_NEVER : prefix;
+    k->parts.add_dummy_prefix = never ? TOKENIZER_PREFIX_NONE : prefix;
     return 0;
 }
 
