@@ -39,6 +39,14 @@ static void test_forms(void) {
                                           {"[INST]", 6, 0, TOKENIZER_CONTROL, 0}};
         CHECK(!template_marks_are_tokens(pieces, 1) && template_marks_are_tokens(pieces, 2));
     }
+    TEST("who does not know of opening an answer") {
+        static const char turns[] =
+            "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}";
+        CHECK_TEXT(of(turns), "chatml");
+        char other[200];
+        snprintf(other, sizeof other, "%s{%% if add_generation_prompt %%}{%% endif %%}", turns);
+        CHECK_TEXT(of(other), "none");
+    }
     TEST("bos is in the template, or not") {
         CHECK_TEXT(of("{{ bos_token }}" TEMPLATE_CHATML), "chatml");
         CHECK_TEXT(find(TEMPLATE_CHATML, NULL, NULL, 0), "chatml");

@@ -104,8 +104,9 @@ static int template_is_judged(const template_form *f, const template_probe *prob
     return 1;
 }
 
+/* ask 0: without what opens an answer. */
 static void template_say_form(template_text *out, const template_form *f, const template_probe *probe,
-                              const template_tokens *t) {
+                              const template_tokens *t, int ask) {
     out->n = 0;
     if (f->begins == 1) template_say_pattern(out, "^", "", 0, t);
     for (int i = 0; i < probe->n; i++) {
@@ -119,7 +120,7 @@ static void template_say_form(template_text *out, const template_form *f, const 
         }
         template_say_pattern(out, *role == 's' ? f->system : *role == 'u' ? f->user : f->answer, text, f->trims, t);
     }
-    template_say_pattern(out, f->ask, "", 0, t);
+    if (ask) template_say_pattern(out, f->ask, "", 0, t);
 }
 
 /* ---- Templates ---- */
@@ -217,11 +218,11 @@ static void template_describe(template_verdict *v, const char *name, const char 
 }
 
 static void template_judge(template_verdict *v, const template_form *f, const template_probe *probe, const char *text,
-                           size_t size, const template_tokens *t) {
+                           size_t size, const template_tokens *t, int ask) {
     template_text want;
     const size_t n = t->bos.text ? t->bos.size : 0;
     if (v->differs || !template_is_judged(f, probe)) return;
-    template_say_form(&want, f, probe, t);
+    template_say_form(&want, f, probe, t, ask);
     const int equal = size == want.n && !memcmp(text, want.p, size);
     const int begins = !equal && f->begins == 2 && n && size >= n && !memcmp(text, t->bos.text, n);
     if (begins) text += n, size -= n;
@@ -233,8 +234,11 @@ static void template_judge(template_verdict *v, const template_form *f, const te
 }
 
 /* All probes: 0, or -1 if the template is none that we can run. *accepted: how many it did not refuse. */
-static int template_judge_all(const jinja_program *p, const template_tokens *t, template_verdict *verdicts,
+static int template_judge_all(const jinja_program *p, const template_tokens *t, int ask, template_verdict *verdicts,
                               int *accepted, llama_error *why) {
+    memset(verdicts, 0, TEMPLATE_N_FORMS * sizeof *verdicts);
+    for (int f = 0; f < TEMPLATE_N_FORMS; f++) verdicts[f].begins = -1;
+    *accepted = 0;
     for (int i = 0; i < TEMPLATE_N_PROBES; i++) {
         const template_probe probe = template_make_probe(i);
         char *text;
@@ -245,7 +249,7 @@ static int template_judge_all(const jinja_program *p, const template_tokens *t, 
         *accepted += 1;
         for (int f = 0; f < TEMPLATE_N_FORMS; f++)
             if (template_forms[f].with_tokens < 0 || template_forms[f].with_tokens == (t->marks_are_tokens != 0))
-                template_judge(&verdicts[f], &template_forms[f], &probe, text, size, t);
+                template_judge(&verdicts[f], &template_forms[f], &probe, text, size, t, ask);
         free(text);
     }
     return 0;
@@ -264,15 +268,30 @@ static const char *template_conclude(const template_verdict *verdicts, int accep
     return set_error(why, "chat template: none of the known forms: %.220s", best->message), NULL;
 }
 
+static int template_mentions(const char *jinja, size_t size, const char *word) {
+    const size_t n = strlen(word);
+    for (size_t i = 0; i + n <= size; i++)
+        if (!memcmp(jinja + i, word, n)) return 1;
+    return 0;
+}
+
 const char *template_find(const char *jinja, size_t size, const template_tokens *tokens, llama_error *why) {
-    template_verdict verdicts[TEMPLATE_N_FORMS] = {{0}};
+    template_verdict verdicts[TEMPLATE_N_FORMS];
     int accepted = 0;
     if (tokens->bos.size > TEMPLATE_MAX_NAME || tokens->eos.size > TEMPLATE_MAX_NAME)
         return set_error(why, "chat template: bos or eos of more than %d bytes", TEMPLATE_MAX_NAME), NULL;
     jinja_program *p = jinja_parse(jinja, size, "chat template", why);
     if (!p) return NULL;
-    for (int f = 0; f < TEMPLATE_N_FORMS; f++) verdicts[f].begins = -1;
-    const int failed = template_judge_all(p, tokens, verdicts, &accepted, why);
+    const char *form = NULL;
+    int failed = template_judge_all(p, tokens, 1, verdicts, &accepted, why);
+    if (!failed) form = template_conclude(verdicts, accepted, why);
+    /* Older ones know nothing of opening an answer: whoever uses them does it, as the form does. */
+    if (!failed && !form && !template_mentions(jinja, size, "add_generation_prompt")) {
+        llama_error first = *why;
+        failed = template_judge_all(p, tokens, 0, verdicts, &accepted, why);
+        if (!failed) form = template_conclude(verdicts, accepted, why);
+        if (!form) *why = first;
+    }
     jinja_free(p);
-    return failed ? NULL : template_conclude(verdicts, accepted, why);
+    return form;
 }
