@@ -697,14 +697,19 @@ typedef struct {
     int split;       /* TOKENIZER_SPLIT_.. */
 } tk_words;
 
+enum { TK_IN_KANA_HAN = TK_N_SPLITS }; /* DEEPSEEK3 inside of a run of kana and Han, which is a text of its own */
+
 /* The set that the character at p is in, and its bytes. 0: the text has ended. */
 static int tk_kind(const tk_words *w, const char *p, size_t *size) {
     *size = 0;
     if (p == w->end) return 0;
     int32_t c = tk_code_point(p, (size_t)(w->end - p), size);
     if (c == '\n' || c == '\r') return TK_NEWLINE;
-    if (w->split == TOKENIZER_SPLIT_DEEPSEEK3 && ((c >= 0x4E00 && c <= 0x9FA5) || (c >= 0x3040 && c <= 0x30FF)))
-        return TK_KANA_HAN;
+    if (w->split == TOKENIZER_SPLIT_DEEPSEEK3 || w->split == TK_IN_KANA_HAN) {
+        const int is_kana_han = (c >= 0x4E00 && c <= 0x9FA5) || (c >= 0x3040 && c <= 0x30FF);
+        if (is_kana_han && w->split == TOKENIZER_SPLIT_DEEPSEEK3) return TK_KANA_HAN;
+        if (!is_kana_han && w->split == TK_IN_KANA_HAN) return *size = 0, 0;
+    }
     return 1 << tk_category(c < 0 ? 0xFFFD : c);
 }
 
@@ -829,7 +834,7 @@ static const char *tk_word_gpt4o(const tk_words *w, const char *p, int contracti
 
 static int tk_is_ascii_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-/* DeepSeek 3, three in turn, each of which cuts what the one before left:
+/* DeepSeek 3, three in turn, each of which cuts the pieces that the one before made:
  *
  *     \p{N}{1,3}
  *     [\u4E00-\u9FA5\u3040-\u309F\u30A0-\u30FF]+    Han and kana
@@ -842,9 +847,11 @@ static int tk_is_ascii_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= '
 static const char *tk_word_deepseek3(const tk_words *w, const char *p) {
     const int letters = TK_LETTER | TK_MARK, before = 1 << TK_NONE | TK_BLANK, edges = TK_NUMBER | TK_KANA_HAN;
     size_t size, next_size;
+    tk_words inside = *w;
+    inside.split = TK_IN_KANA_HAN;
+    if (tk_kind(w, p, &size) & TK_KANA_HAN) w = &inside;
     int kind = tk_kind(w, p, &size), next = tk_kind(w, p + size, &next_size);
     if (kind & TK_NUMBER) return tk_skip(w, p, TK_NUMBER, 3);
-    if (kind & TK_KANA_HAN) return tk_skip(w, p, TK_KANA_HAN, SIZE_MAX);
     if ((kind & TK_SIGN) && *p > ' ' && *p <= '~' && next && tk_is_ascii_letter(p[1])) {
         while (++p < w->end && tk_is_ascii_letter(*p)) continue;
         return p;
