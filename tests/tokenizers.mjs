@@ -9,9 +9,11 @@
 // Prints how many texts have other ids, or come back from them another. Code points that are newer than the library's
 // Unicode are left out.
 //
-//     node tests/tokenizers.mjs /tmp/tokenizers --cases > tests/split_cases.inc
+//     node tests/tokenizers.mjs /tmp/tokenizers --splits > tests/split_cases.inc
+//     node tests/tokenizers.mjs /tmp/tokenizers --added > tests/added_cases.inc
 //
-// writes what test_bpe.c carries: into words of how many bytes the library cuts texts by each pattern.
+// write what test_added.c carries: into words of how many bytes the library cuts texts by each pattern; and the ids of
+// texts with an added token in them, by where spaces are put in front and what the token's flags are.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -22,7 +24,7 @@ import { bits, random_text, sentences } from "./random_texts.mjs";
 
 const [where, ...rest] = process.argv.slice(2);
 if (!where) {
-    console.error("usage: node tests/tokenizers.mjs NPM_PREFIX [--cases | NUMBER [NAME ...]]");
+    console.error("usage: node tests/tokenizers.mjs NPM_PREFIX [--splits | --added | NUMBER [NAME ...]]");
     process.exit(2);
 }
 const prefix = resolve(where);
@@ -116,30 +118,76 @@ async function compare(name, texts) {
     }
 }
 
-// ---- Cases for test_bpe.c ----
+// ---- Cases for test_added.c ----
 
-const cString = (s) => `"${[...Buffer.from(s)].map((b) => (b > 31 && b < 127 && b !== 34 && b !== 92 && b !== 63
-    ? String.fromCharCode(b) : `\\${b.toString(8).padStart(3, "0")}`)).join("")}"`;
+const escaped = (s) => [...Buffer.from(s)].map((b) => (b > 31 && b < 127 && b !== 34 && b !== 92 && b !== 63
+    ? String.fromCharCode(b) : `\\${b.toString(8).padStart(3, "0")}`)).join("");
 
-function cases() {
+// A text or what is said of it, in lines of 120.
+function print(open, text, close) {
+    const parts = text.match(/(?:\\\d{3}|.){1,100}/g) ?? [""];
+    parts.forEach((part, i) => console.log(`    ${i ? " " : open}"${part}"${i < parts.length - 1 ? "" : close}`));
+}
+
+function splitCases() {
     const left_out = newer();
-    console.log(`/* Made by tests/tokenizers.mjs: sizes of the words that Hugging Face's library cuts texts into. */`);
+    const random = Array.from({ length: 150 }, () => random_text(left_out, more)).filter((t) => Buffer.byteLength(t) < 100);
+    const texts = [...sentences, ...random];
+    console.log("/* Made by tests/tokenizers.mjs: texts, and into words of how many bytes Hugging Face's library cuts them. */");
+    console.log("static const struct {\n    const char *text;\n    size_t size;\n} split_texts[] = {");
+    for (const text of texts) print("{", escaped(text), `, ${Buffer.byteLength(text)}},`);
+    console.log("};");
     for (const [name, steps] of Object.entries(splits)) {
         const tokenizer = preTokenizer(steps);
-        const texts = Array.from({ length: 150 }, () => random_text(left_out, more)).filter((t) => Buffer.byteLength(t) < 120);
-        console.log(`static const split_case split_${name.toLowerCase()}[] = {`);
-        for (const text of [...sentences, ...texts]) {
-            const line = `    {${cString(text)}, ${Buffer.byteLength(text)}, "${sizes(tokenizer, text).join(" ")}"},`;
-            console.log(line.length <= 120 ? line : line.replace(/.{1,115}(?<!\\|\\\d|\\\d\d)(?=.)/g, (part, at) => part));
-        }
+        console.log(`static const char *const split_${name.toLowerCase()}[] = {`);
+        for (const text of texts) print("", sizes(tokenizer, text).join(" "), ",");
         console.log("};");
     }
 }
 
+// A vocabulary of a few pieces, in the order of test_added.c, and a token added to it.
+function small(prefix, flags) {
+    const vocab = { "<unk>": 0, "<s>": 1 }, space = "\u2581";
+    for (let b = 0; b < 256; b++) vocab[`<0x${b.toString(16).toUpperCase().padStart(2, "0")}>`] = 2 + b;
+    for (const piece of [space, "a", "b", "ab", `${space}ab`]) vocab[piece] = Object.keys(vocab).length;
+    const model = { type: "BPE", unk_token: "<unk>", fuse_unk: true, byte_fallback: true, vocab, merges: ["a b", `${space} ab`] };
+    const replace = { type: "Replace", pattern: { String: " " }, content: space };
+    const prepend = { type: "Sequence", normalizers: [{ type: "Prepend", prepend: space }, replace] };
+    const metaspace = { type: "Metaspace", replacement: space, prepend_scheme: prefix, split: false };
+    const plain = { single_word: false, lstrip: false, rstrip: false, normalized: false };
+    const added_tokens = [{ id: 1, content: "<s>", ...plain, special: true },
+                          { id: 263, content: "<tool>", ...plain, ...flags, special: false }];
+    const rules = prefix === "prepend" ? { normalizer: prepend } : prefix === "replace" ? { normalizer: replace }
+                                                                 : { pre_tokenizer: metaspace };
+    return Tokenizer.fromString(JSON.stringify({ version: "1.0", added_tokens, model, ...rules }));
+}
+
+async function addedCases() {
+    const prefixes = { NEVER: "replace", EACH: "prepend", MISSING: "always", FIRST: "first", NONE: "never" };
+    const flags = { 0: {}, LSTRIP: { lstrip: true }, RSTRIP: { rstrip: true }, SINGLE_WORD: { single_word: true },
+                    NORMALIZED: { normalized: true } };
+    const texts = ["ab", " ab", "  ab", "ab<tool>ab", "ab <tool> ab", "<tool>ab", "\n <tool>\t ab", " <tool>", "a<tool>.", "é<tool>",
+                   "<tool>_", "<tool><tool>", "<s>ab", "<s> ab<s>", "ab<s><tool>", "\u2581ab"];
+    console.log("/* Made by tests/tokenizers.mjs: the ids that Hugging Face's library gives, special tokens included. */");
+    console.log("static const struct {\n    int prefix, flags;\n    const char *text, *ids;\n} added_cases[] = {");
+    for (const [prefix, scheme] of Object.entries(prefixes))
+        for (const [flag, of_token] of Object.entries(flags)) {
+            const tokenizer = small(scheme, of_token);
+            for (const text of texts) {
+                if (flag !== "0" && !text.includes("<tool>")) continue;
+                const ids = (await tokenizer.encode(text, null, { addSpecialTokens: false })).getIds().join(" ");
+                console.log(`    {TOKENIZER_PREFIX_${prefix}, ${flag === "0" ? 0 : `TOKENIZER_${flag}`}, "${escaped(text)}", "${ids}"},`);
+            }
+        }
+    console.log("};");
+}
+
 // ---- Main ----
 
-if (rest[0] === "--cases") {
-    cases();
+if (rest[0] === "--splits") {
+    splitCases();
+} else if (rest[0] === "--added") {
+    await addedCases();
 } else {
     const names = rest.length > 1 ? rest.slice(1) : ["qwen3", "gemma3", "deepseek_v3", "gptoss", "gpt4o", "llama3_1"];
     const left_out = newer();

@@ -367,7 +367,8 @@ static int hf_read_added_decoder(hf_tokens *k) {
         uint64_t n;
         if (k->vocab && json_whole(&a.id, &n) && n < (uint64_t)k->vocab_size && json_is(a.name, JSON_STRING) &&
             k->pieces[n].size && !hf_is_text(&k->pieces[n], a.name)) {
-            source_skip(k->source, "tokenizer_config.json's token %.40s, whose id is %.40s's in tokenizer.json",
+            source_note(k->source,
+                        "tokenizer_config.json's token %.40s, whose id is %.40s's in tokenizer.json, is left out",
                         a.name->text, k->pieces[n].text);
             continue;
         }
@@ -556,7 +557,7 @@ static int hf_compare_model(hf_tokens *k) {
     llama_error why;
     int more = 0, fewer = 0, other = -1;
     tokenizer *t = hf_load_model(k, &why);
-    if (!t) return source_skip(k->source, "tokenizer.model: %.80s", why.text), 0;
+    if (!t) return source_note(k->source, "tokenizer.json is taken, since %.100s", why.text), 0;
     const int n = tokenizer_vocab_size(t);
     for (int id = 0; id < n || id < k->vocab_size; id++) {
         tokenizer_piece mine = {"", 0, 0, TOKENIZER_UNUSED, 0}, p = mine;
@@ -568,9 +569,12 @@ static int hf_compare_model(hf_tokens *k) {
                  mine.type != TOKENIZER_USER_DEFINED)
             fewer++;
     }
-    if (other >= 0) source_skip(k->source, "tokenizer.model, whose piece %d is another than tokenizer.json's", other);
-    else if (fewer) source_skip(k->source, "tokenizer.model, which lacks %d pieces of tokenizer.json's", fewer);
-    else if (more) source_skip(k->source, "tokenizer.json, which lacks %d pieces of tokenizer.model's", more);
+    if (other >= 0)
+        source_note(k->source, "tokenizer.json is taken, whose piece %d is another than tokenizer.model's", other);
+    else if (fewer)
+        source_note(k->source, "tokenizer.json is taken, since tokenizer.model lacks %d of its pieces", fewer);
+    else if (more)
+        source_note(k->source, "tokenizer.model is taken, since tokenizer.json lacks %d of its pieces", more);
     if (more && !fewer && other < 0) {
         k->base = t;
         return hf_take_model(k);
