@@ -814,8 +814,8 @@ static const char *tk_cased_letters(const tk_words *w, const char *p) {
  *      ?[^\s\p{L}\p{N}]+[\r\n/]*
  *     \s*[\r\n]+|\s+(?!\S)|\s+
  *
- * Tekken: without 's and the like, and \p{N} in place of \p{N}{1,3}. (Where a word begins with a mark it does not matter
- * whether that is taken for the character before the letters or for one of them.) */
+ * Tekken: without 's and the like, and \p{N} in place of \p{N}{1,3}. (Where a word begins with a mark it does not
+ * matter whether that is taken for the character before the letters or for one of them.) */
 static const char *tk_word_gpt4o(const tk_words *w, const char *p, int contractions, size_t digits) {
     size_t size, next_size;
     int kind = tk_kind(w, p, &size), next = tk_kind(w, p + size, &next_size), letters = TK_LETTER | TK_MARK;
@@ -1618,8 +1618,8 @@ static int tk_add_piece(tk_loader *l, tk_bytes text, int plain, uint32_t score_b
     return 1;
 }
 
-/* Whether a piece marks turns, or where texts begin and end. It is then a special token whatever it is called, or a user
- * could end a turn by typing it. (A single byte is not for one use alone.) */
+/* Whether a piece marks turns, or where texts begin and end. It is then a special token whatever it is called, or a
+ * user could end a turn by typing it. (A single byte is not for one use alone.) */
 static int tk_is_mark(const tk_loader *l, int id, tk_bytes text) {
     static const char *const names[] = {"<|start_header_id|>",
                                         "<|end_header_id|>",

@@ -1,5 +1,5 @@
-/* tokenizer.h - text to token ids and back: SentencePiece's BPE, and the byte-level BPE of GPT-2 and its successors. C99,
- * no dependencies.
+/* tokenizer.h - text to token ids and back: SentencePiece's BPE, and the byte-level BPE of GPT-2 and its successors.
+ * C99, no dependencies.
  *
  * Compile tokenizer.c beside your program, or write in exactly one C or C++ source file
  *
@@ -204,9 +204,9 @@ TOKENIZER_API ptrdiff_t tokenizer_encode(const tokenizer *t, const char *text, s
 
 /* The bytes of token id as they continue a text in which previous stands before it (-1: id is the
  * first). *size becomes their number; they may hold zeros, need not end at a character's end, and stay
- * valid until tokenizer_free. Control tokens (but those with TOKENIZER_SHOWN) and ids outside the vocabulary give no bytes; the unknown
- * token gives what the file says it looks like, or " \xE2\x81\x87 ". The one space that encoding puts before
- * a text is taken off after bos or -1. */
+ * valid until tokenizer_free. Control tokens (but those with TOKENIZER_SHOWN) and ids outside the vocabulary give no
+ * bytes; the unknown token gives what the file says it looks like, or " \xE2\x81\x87 ". The one space that encoding
+ * puts before a text is taken off after bos or -1. */
 TOKENIZER_API const char *tokenizer_decode(const tokenizer *t, int previous, int id, size_t *size);
 
 /* How many of the first bytes of a text that comes in parts can be shown: all, but for a UTF-8 character at the end

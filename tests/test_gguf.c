@@ -1216,9 +1216,9 @@ static const struct {
     /* tokenizer */
     {"-tokenizer.ggml.model", "tokenizer.ggml.model is missing"},
     {"tokenizer.ggml.model string bert", "tokenizer.ggml.model is \"bert\", not llama or gpt2"},
-    {"tokenizer.ggml.model string gpt2", "tokenizer.ggml.pre is \"\", which is not known"},
-    {"tokenizer.ggml.model string gpt2\ntokenizer.ggml.pre string qwen9",
-     "tokenizer.ggml.pre is \"qwen9\", which is not known"},
+    {"tokenizer.ggml.model string gpt2", "tokenizer.ggml.pre is missing"},
+    {"tokenizer.ggml.model string gpt2\ntokenizer.ggml.pre string default",
+     "tokenizer.ggml.pre is \"default\", which is not known"},
     {"tokenizer.ggml.model string gpt2\ntokenizer.ggml.pre string llama3", "tokenizer.ggml.tokens[6] has a character"},
     {"-tokenizer.ggml.tokens", "tokenizer.ggml.tokens is missing"},
     {"-tokenizer.ggml.scores", "tokenizer.ggml.scores is missing"},

@@ -758,17 +758,27 @@ static void test_tokenizer_refusals(void) {
          "/tokenizer.json: model's vocab is an object and its merges are missing, not an object and an array"},
         {"\\\\p{N}{1,3}", "\\\\p{N}{1,2}",
          "/tokenizer.json: pre_tokenizer splits by "
-         "\"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,2}"
-         "| ?[^\\s\\p{L}\\p{N\", a pattern that is not known"},
+         "\"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,2}| ?[^\\s\\p{L}\\p{N\", a pattern "
+         "that "
+         "is not known"},
         {"\"Isolated\"", "\"Removed\"", "/tokenizer.json: pre_tokenizer Split with behavior Removed is not supported"},
+        {"\"Isolated\"", "\"MergedWithNext\"",
+         "/tokenizer.json: pre_tokenizer Split with behavior MergedWithNext is not supported"},
+        {"\"Regex\"", "\"String\"", "/tokenizer.json: pre_tokenizer Split with pattern an object is not supported"},
         {"\"use_regex\":false", "\"use_regex\":true",
          "/tokenizer.json: pre_tokenizer splits by "
-         "\"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}"
-         "| ?[^\\s\\p{L}\\p{N\" and more, a pattern that is not known"},
+         "\"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N\" and more, a "
+         "pattern that is not known"},
         {"\"type\":\"Split\"", "\"type\":\"Digits\"",
          "/tokenizer.json: pre_tokenizer splits by \"\\p{N}+\", a pattern that is not known"},
+        {"\"type\":\"Split\"", "\"type\":\"Whitespace\"", "/tokenizer.json: pre_tokenizer Whitespace is not supported"},
+        {"\"add_prefix_space\":false", "\"add_prefix_space\":true",
+         "/tokenizer.json: pre_tokenizer ByteLevel with add_prefix_space true is not supported"},
         {"\"normalizer\":null", "\"normalizer\":{\"type\":\"NFKC\"}",
          "/tokenizer.json: normalizer NFKC is not supported"},
+        {"\"normalizer\":null",
+         "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{\"type\":\"Strip\"}]}",
+         "/tokenizer.json: normalizer Strip is not supported"},
         {"\"dropout\":null", "\"dropout\":0.1", "/tokenizer.json: dropout is not supported"},
         {"\"dropout\":null", "\"end_of_word_suffix\":\"</w>\"", "/tokenizer.json: end_of_word_suffix is not supported"},
         {"\"the\":257", "\"the\":270", "/tokenizer.json: token \"the\": its id is 270, the embedding has 270 rows"},
@@ -792,7 +802,15 @@ static void test_tokenizer_refusals(void) {
         {"\"t h\"", "\"t e\"", "/tokenizer.json: merge \"t e\": what it makes is not in the vocabulary"}};
     static const char *const sentencepiece[][3] = {
         {"\"Prepend\"", "\"Append\"", "/tokenizer.json: normalizer Append is not supported"},
-        {"\"a b\",", "\"a b\",\"\\u2581 ab\",\"a b\",", ": tokenizer: merge 3 is also merge 1"},
+        {"\"Replace\"", "\"Prepend\"", "/tokenizer.json: normalizer Prepend is not supported"},
+        {"\"pre_tokenizer\":null", "\"pre_tokenizer\":{\"type\":\"Metaspace\"}",
+         "/tokenizer.json: pre_tokenizer Metaspace is not supported"},
+        {"\"normalizer\":", "\"normalizer\":null,\"x\":",
+         "/tokenizer.json: neither the normalizer nor the pre_tokenizer replaces spaces, nor is it a byte-level one"},
+        {"\"byte_fallback\":true", "\"byte_fallback\":true,\"ignore_merges\":true",
+         "/tokenizer.json: ignore_merges without a byte-level pre_tokenizer is not supported"},
+        {"\"byte_fallback\":true", "\"byte_fallback\":false,\"fuse_unk\":false",
+         "/tokenizer.json: neither byte_fallback nor fuse_unk is true: that is not supported"},
         {"\"<0x41>\":68", "\"<0x4>\":68", ": tokenizer: 255 byte pieces of 256"}};
     check_tokenizer_refusals(byte_level_json(), byte_level, sizeof byte_level / sizeof *byte_level);
     check_tokenizer_refusals(sentencepiece_json(), sentencepiece, sizeof sentencepiece / sizeof *sentencepiece);

@@ -1,5 +1,5 @@
-/* test_jinja.c - the interpreter of chat templates: what each construct gives, what is refused and with which words, and
- * how soon what is endless ends.
+/* test_jinja.c - the interpreter of chat templates: what each construct gives, what is refused and with which words,
+ * and how soon what is endless ends.
  *
  * Texts in the table are what Python's jinja2 3.1.6 gives in the settings that jinja.h names.
  */

@@ -1,5 +1,6 @@
-/* tokens.c - tokens DIRECTORY|FILE.gguf TOKENS.jsonl - compares what a tokenizer makes of texts with what Hugging Face's
- * own library does. Each line of the file has a text, its ids, and what decoding gives where that is not the text:
+/* tokens.c - tokens DIRECTORY|FILE.gguf TOKENS.jsonl - compares what a tokenizer makes of texts with what Hugging
+ * Face's own library does. Each line of the file has a text, its ids, and what decoding gives where that is not the
+ * text:
  *
  *     {"text": "a  b", "ids": [1, 261, 30166, 289], "decoded": "a  b"}
  *

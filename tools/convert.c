@@ -126,6 +126,7 @@ static int load_tokenizer(llama_source *s, const char *path, llama_error *err) {
 /* -z, or what the input holds, or the file beside it. A model without is converted too: run then needs -z. But one
  * whose tokenizer is not understood is not, unless that is asked for: who converts it wants to type text. */
 static int choose_tokenizer(llama_source *s, llama_error *err) {
+    if (arg.no_tokenizer || arg.tokenizer) *s->note = 0;
     if (arg.no_tokenizer) return free(s->tokenizer), s->tokenizer = NULL, s->tokenizer_size = 0, 0;
     if (arg.tokenizer) return load_tokenizer(s, arg.tokenizer, err);
     if (*s->tokenizer_error.text)
@@ -204,6 +205,7 @@ static void convert(int type) {
         result = writer_write(&in, arg.output, &report, &err);
     }
     progress_end();
+    if (!result && !arg.quiet && *s->note) fprintf(stderr, "convert: tokenizer: %s\n", s->note);
     if (!result && !arg.quiet) print_report(s, &report, clock_seconds() - start);
     s->close(s);
     if (result && interrupted) fail_with(STATUS_INTERRUPTED + interrupted, "interrupted, nothing written");

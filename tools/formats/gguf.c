@@ -903,9 +903,7 @@ static int gguf_open(gguf *g, const char *path) {
     llama_source *s = &g->source;
     if (!gguf_open_file(&g->head, path) || !gguf_read_head(g) || !gguf_survey(g) || !gguf_read_rope(g)) return 0;
     g->head.err = &s->tokenizer_error; /* without its tokenizer too a model is one */
-    gguf_read_tokenizer(&g->head, s->config.vocab_size, &s->tokenizer, &s->tokenizer_size, &s->template_error);
-    if (!strncmp(s->config.architecture, "qwen", 4))
-        source_skip(s, "Unicode's NFC, which Qwen's tokenizer.json asks for and GGUF cannot");
+    gguf_read_tokenizer(&g->head, s);
     gguf_free_bytes(&g->head);
     return 1;
 }

@@ -7,6 +7,7 @@
 
 #include "../../llama.h"
 #include "../shared/messages.h"
+#include "source.h"
 
 #include <stdio.h>
 
@@ -102,8 +103,7 @@ const gguf_type *gguf_find_type(uint64_t number);
 
 /* ---- The tokenizer: gguf_tokenizer.c ---- */
 
-/* *flat = what the metadata say of it, *size bytes in the flat form that tokenizer.h describes, malloc'ed; NULL if
- * they say nothing. *template_error = why it has no chat template although they have one. */
-int gguf_read_tokenizer(gguf_head *h, int vocab_size, void **flat, size_t *size, llama_error *template_error);
+/* Sets s->tokenizer to what the metadata say of it; leaves it NULL if they say nothing. */
+int gguf_read_tokenizer(gguf_head *h, llama_source *s);
 
 #endif

@@ -17,6 +17,21 @@ typedef struct {
     int ends[GGUF_MAX_ENDS];
 } gguf_vocabulary;
 
+/* Pieces named <0x00>..<0xFF> are bytes whatever their type, if all are there: some converters call them normal. */
+static void gguf_find_bytes_by_name(gguf_vocabulary *v) {
+    char seen[256] = {0};
+    int n_seen = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < v->parts.n_pieces && (pass == 0 || n_seen == 256); i++) {
+            tokenizer_piece *p = &v->pieces[i];
+            const int may = p->type == TOKENIZER_NORMAL || p->type == TOKENIZER_BYTE;
+            if (!may || !vocabulary_is_byte_name(p->text, p->size)) continue;
+            if (pass == 1) p->type = TOKENIZER_BYTE;
+            char *byte = &seen[strtoul(p->text + 3, NULL, 16) & 255];
+            if (!*byte) *byte = 1, n_seen++;
+        }
+}
+
 /* Texts and types; the texts of byte-level pieces as the bytes that they stand for. */
 static int gguf_read_pieces(gguf_head *h, gguf_vocabulary *v) {
     const int n = v->parts.n_pieces, is_scored = v->parts.kind == TOKENIZER_SENTENCEPIECE;
@@ -43,6 +58,7 @@ static int gguf_read_pieces(gguf_head *h, gguf_vocabulary *v) {
         if (size < 0) return gguf_fail(h, "tokenizer.ggml.tokens[%d] has a character that stands for no byte", i);
         p->size = (size_t)size;
     }
+    if (is_scored) gguf_find_bytes_by_name(v);
     return 1;
 }
 
@@ -123,8 +139,6 @@ static int gguf_read_special(gguf_head *h, gguf_vocabulary *v) {
     const int n = v->parts.n_pieces;
     int eos = is_scored ? 2 : -1, eot = -1, eom = -1;
     v->parts.bos = is_scored && n > 1 ? 1 : -1;
-    /* what llama.cpp takes where the key is missing; with these splits the vocabulary is Llama 3's or Tekken */
-    v->parts.add_bos = v->parts.kind == TOKENIZER_SENTENCEPIECE || v->parts.ignore_merges;
     if (!gguf_token_id(h, "tokenizer.ggml.bos_token_id", n, &v->parts.bos) ||
         !gguf_token_id(h, "tokenizer.ggml.eos_token_id", n, &eos) ||
         !gguf_token_id(h, "tokenizer.ggml.eot_token_id", n, &eot) ||
@@ -140,6 +154,79 @@ static int gguf_read_special(gguf_head *h, gguf_vocabulary *v) {
     return 1;
 }
 
+/* ---- How a text is cut into words ----
+ *
+ * tokenizer.ggml.pre has the name that llama.cpp's converter gives a tokenizer by what it makes of a test text: most
+ * often that of the first model that had it. What follows from a name stands in llama.cpp, and is this. */
+
+enum {
+    GGUF_MERGES_IGNORED = 1,
+    GGUF_BOS = 2,
+    GGUF_NFC = 4
+}; /* a word that is a piece is taken whole; a text starts
+                                                                with bos unless the file says otherwise; the original
+                                                                normalises, which neither the file nor llama.cpp does */
+static const struct {
+    const char *pre;
+    int split, flags;
+} gguf_pres[] = {
+    {"llama-bpe", TOKENIZER_SPLIT_LLAMA3, GGUF_MERGES_IGNORED | GGUF_BOS},
+    {"llama3", TOKENIZER_SPLIT_LLAMA3, GGUF_MERGES_IGNORED | GGUF_BOS}, /* its names in older files, */
+    {"llama-v3", TOKENIZER_SPLIT_LLAMA3, GGUF_MERGES_IGNORED | GGUF_BOS},
+    {"falcon3", TOKENIZER_SPLIT_LLAMA3, GGUF_MERGES_IGNORED | GGUF_BOS}, /* and others with Llama 3's rules */
+    {"lfm2", TOKENIZER_SPLIT_LLAMA3, GGUF_MERGES_IGNORED | GGUF_BOS},
+    {"dbrx", TOKENIZER_SPLIT_LLAMA3, 0},      /* the same pattern without the rest: DBRX, OLMo 2, Phi 4 */
+    {"smaug-bpe", TOKENIZER_SPLIT_LLAMA3, 0}, /* SmolLM 3 */
+    {"gpt-2", TOKENIZER_SPLIT_GPT2, 0},
+    {"phi-2", TOKENIZER_SPLIT_GPT2, 0}, /* GPT-2's vocabulary and some */
+    {"olmo", TOKENIZER_SPLIT_GPT2, 0},  /* GPT-NeoX's vocabulary */
+    {"mpt", TOKENIZER_SPLIT_GPT2, 0},
+    {"starcoder", TOKENIZER_SPLIT_STARCODER, 0},
+    {"refact", TOKENIZER_SPLIT_STARCODER, 0}, /* StarCoder's: Refact, Granite */
+    {"smollm", TOKENIZER_SPLIT_STARCODER, 0},
+    {"codeshell", TOKENIZER_SPLIT_STARCODER, 0},
+    {"command-r", TOKENIZER_SPLIT_STARCODER, GGUF_NFC},
+    {"qwen2", TOKENIZER_SPLIT_QWEN2, GGUF_NFC},     /* Qwen 3 too */
+    {"deepseek-r1-qwen", TOKENIZER_SPLIT_QWEN2, 0}, /* with tokens of its own */
+    {"stablelm2", TOKENIZER_SPLIT_QWEN2, 0},
+    {"megrez", TOKENIZER_SPLIT_QWEN2, GGUF_NFC},
+    {"qwen35", TOKENIZER_SPLIT_QWEN35, GGUF_NFC},
+    {"gpt-4o", TOKENIZER_SPLIT_GPT4O, 0}, /* Phi 4 mini, gpt-oss */
+    {"llama4", TOKENIZER_SPLIT_GPT4O, 0},
+    {"tekken", TOKENIZER_SPLIT_TEKKEN, GGUF_MERGES_IGNORED | GGUF_BOS},
+    {"deepseek-v3", TOKENIZER_SPLIT_DEEPSEEK3, 0},
+};
+
+static int gguf_read_pre(gguf_head *h, llama_source *s, tokenizer_parts *parts) {
+    const char *pre;
+    size_t size;
+    if (!gguf_text(h, "tokenizer.ggml.pre", &pre, &size)) return 0;
+    for (size_t i = 0; i < sizeof gguf_pres / sizeof *gguf_pres; i++) {
+        const int flags = gguf_pres[i].flags;
+        if (!pre || !gguf_same(pre, size, gguf_pres[i].pre)) continue;
+        parts->split = gguf_pres[i].split;
+        parts->ignore_merges = (flags & GGUF_MERGES_IGNORED) != 0;
+        parts->add_bos = (flags & GGUF_BOS) != 0;
+        if (flags & GGUF_NFC)
+            source_note(s, "text is not brought into Unicode's form NFC, as the original does: a GGUF cannot say so");
+        return 1;
+    }
+    if (!pre) return gguf_fail(h, "tokenizer.ggml.pre is missing");
+    return gguf_fail(h, "tokenizer.ggml.pre is \"%.*s\", which is not known", gguf_shown(size), pre);
+}
+
+/* Sets the kind of vocabulary, 0 if there is none. */
+static int gguf_read_kind(gguf_head *h, tokenizer_parts *parts) {
+    const char *model;
+    size_t size;
+    if (!gguf_text(h, "tokenizer.ggml.model", &model, &size)) return 0;
+    if (!model) return gguf_has(h, "tokenizer.ggml.tokens") ? gguf_fail(h, "tokenizer.ggml.model is missing") : 1;
+    if (gguf_same(model, size, "none") || gguf_same(model, size, "no_vocab")) return 1;
+    if (gguf_same(model, size, "llama")) return parts->kind = TOKENIZER_SENTENCEPIECE, 1;
+    if (gguf_same(model, size, "gpt2")) return parts->kind = TOKENIZER_BYTE_LEVEL, 1;
+    return gguf_fail(h, "tokenizer.ggml.model is \"%.*s\", not llama or gpt2", gguf_shown(size), model);
+}
+
 static template_name gguf_token_name(const gguf_vocabulary *v, int id) {
     return id >= 0 ? (template_name){v->pieces[id].text, v->pieces[id].size} : (template_name){NULL, 0};
 }
@@ -151,94 +238,51 @@ static int gguf_find_template(const gguf_vocabulary *v, const char *jinja, size_
     return tokenizer_template_find(template_find(jinja, size, &tokens, why));
 }
 
-/* The names of pre-tokenizers, each with the way to cut a text that the tokenizer.json of those models has. Where a name
- * is that of one model, it is because the converters of that format tell it by the hash of what it makes of a text. */
-static const struct {
-    const char *pre;
-    int split, ignore_merges;
-} gguf_splits[] = {
-    {"llama-bpe", TOKENIZER_SPLIT_LLAMA3, 1},
-    {"llama3", TOKENIZER_SPLIT_LLAMA3, 1},
-    {"llama-v3", TOKENIZER_SPLIT_LLAMA3, 1},
-    {"falcon3", TOKENIZER_SPLIT_LLAMA3, 1},
-    {"pixtral", TOKENIZER_SPLIT_LLAMA3, 1},
-    {"dbrx", TOKENIZER_SPLIT_LLAMA3, 0},      /* cl100k's pattern, which Llama 3 took over; OLMo 2 */
-    {"smaug-bpe", TOKENIZER_SPLIT_LLAMA3, 0}, /* a Llama 3 */
-    {"gpt-2", TOKENIZER_SPLIT_GPT2, 0},
-    {"phi-2", TOKENIZER_SPLIT_GPT2, 0},
-    {"olmo", TOKENIZER_SPLIT_GPT2, 0},
-    {"mpt", TOKENIZER_SPLIT_GPT2, 0},
-    {"starcoder", TOKENIZER_SPLIT_STARCODER, 0},
-    {"refact", TOKENIZER_SPLIT_STARCODER, 0}, /* StarCoder's vocabulary; Granite 3 */
-    {"smollm", TOKENIZER_SPLIT_STARCODER, 0},
-    {"command-r", TOKENIZER_SPLIT_STARCODER, 0}, /* single digits, then GPT-2's pattern: so these three */
-    {"codeshell", TOKENIZER_SPLIT_STARCODER, 0},
-    {"exaone", TOKENIZER_SPLIT_STARCODER, 0},
-    {"qwen2", TOKENIZER_SPLIT_QWEN2, 0},
-    {"deepseek-r1-qwen", TOKENIZER_SPLIT_QWEN2, 0},
-    {"stablelm2", TOKENIZER_SPLIT_QWEN2, 0}, /* the same pattern */
-    {"megrez", TOKENIZER_SPLIT_QWEN2, 0},
-    {"qwen35", TOKENIZER_SPLIT_QWEN35, 0},
-    {"gpt-4o", TOKENIZER_SPLIT_GPT4O, 0},
-    {"llama4", TOKENIZER_SPLIT_GPT4O, 0},
-    {"tekken", TOKENIZER_SPLIT_TEKKEN, 1},
-    {"deepseek-v3", TOKENIZER_SPLIT_DEEPSEEK3, 0},
-};
-
-/* The kind of vocabulary, 0 if there is none, and how it cuts texts. */
-static int gguf_vocabulary_kind(gguf_head *h, tokenizer_parts *parts) {
-    int *kind = &parts->kind;
-    const char *model, *pre;
-    size_t model_size, pre_size;
-    *kind = 0;
-    if (!gguf_text(h, "tokenizer.ggml.model", &model, &model_size) ||
-        !gguf_text(h, "tokenizer.ggml.pre", &pre, &pre_size))
-        return 0;
-    if (!model) return gguf_has(h, "tokenizer.ggml.tokens") ? gguf_fail(h, "tokenizer.ggml.model is missing") : 1;
-    if (gguf_same(model, model_size, "none") || gguf_same(model, model_size, "no_vocab")) return 1;
-    if (gguf_same(model, model_size, "llama")) return *kind = TOKENIZER_SENTENCEPIECE, 1;
-    if (!gguf_same(model, model_size, "gpt2"))
-        return gguf_fail(h, "tokenizer.ggml.model is \"%.*s\", not llama or gpt2", gguf_shown(model_size), model);
-    for (size_t i = 0; i < sizeof gguf_splits / sizeof *gguf_splits; i++)
-        if (gguf_same(pre, pre_size, gguf_splits[i].pre)) {
-            parts->split = gguf_splits[i].split, parts->ignore_merges = gguf_splits[i].ignore_merges;
-            return *kind = TOKENIZER_BYTE_LEVEL, 1;
-        }
-    return gguf_fail(h, "tokenizer.ggml.pre is \"%.*s\", which is not known", gguf_shown(pre_size), pre ? pre : "");
-}
-
-static int gguf_read_vocabulary(gguf_head *h, gguf_vocabulary *v, llama_error *template_error) {
+/* The template, and the marks of all there are: tokenizer.chat_template and tokenizer.chat_template.NAME. */
+static int gguf_read_templates(gguf_head *h, llama_source *s, gguf_vocabulary *v) {
+    static const char key[] = "tokenizer.chat_template";
     const char *jinja;
     size_t size;
-    v->parts.add_dummy_prefix = v->parts.kind == TOKENIZER_SENTENCEPIECE;
-    if (!gguf_read_pieces(h, v) || (v->parts.kind == TOKENIZER_BYTE_LEVEL && !gguf_read_merges(h, v)) ||
-        !gguf_read_special(h, v) || !gguf_bool(h, "tokenizer.ggml.add_space_prefix", &v->parts.add_dummy_prefix) ||
-        !gguf_bool(h, "tokenizer.ggml.remove_extra_whitespaces", &v->parts.remove_extra_whitespaces) ||
-        !gguf_text(h, "tokenizer.chat_template", &jinja, &size))
-        return 0;
-    if (jinja && vocabulary_protect(v->pieces, v->parts.n_pieces, jinja, size))
-        return gguf_fail(h, "no memory for the marks of tokenizer.chat_template");
-    v->parts.chat_template = jinja ? gguf_find_template(v, jinja, size, template_error) : 0;
+    if (!gguf_text(h, key, &jinja, &size)) return 0;
+    v->parts.chat_template = jinja ? gguf_find_template(v, jinja, size, &s->template_error) : 0;
+    for (int i = 0; i < h->n_entries; i++) {
+        const gguf_entry *e = &h->entries[i];
+        size_t at = e->at;
+        if (e->is_array || e->type != GGUF_STRING || e->key.size < sizeof key - 1 ||
+            memcmp(h->bytes + e->key.at, key, sizeof key - 1) != 0)
+            continue;
+        jinja = gguf_next_string(h, &at, &size);
+        if (vocabulary_protect(v->pieces, v->parts.n_pieces, jinja, size))
+            return gguf_fail(h, "no memory for the tokenizer");
+    }
     return 1;
 }
 
+static int gguf_read_vocabulary(gguf_head *h, llama_source *s, gguf_vocabulary *v) {
+    const int is_scored = v->parts.kind == TOKENIZER_SENTENCEPIECE;
+    v->parts.add_dummy_prefix = is_scored ? TOKENIZER_PREFIX_EACH : TOKENIZER_PREFIX_NEVER;
+    v->parts.add_bos = is_scored;
+    return (is_scored || gguf_read_pre(h, s, &v->parts)) && gguf_read_pieces(h, v) &&
+           (is_scored || gguf_read_merges(h, v)) && gguf_read_special(h, v) &&
+           gguf_bool(h, "tokenizer.ggml.add_space_prefix", &v->parts.add_dummy_prefix) &&
+           gguf_bool(h, "tokenizer.ggml.remove_extra_whitespaces", &v->parts.remove_extra_whitespaces) &&
+           gguf_read_templates(h, s, v);
+}
+
 /* The flat form. */
-static int gguf_save_tokenizer(gguf_head *h, const tokenizer_parts *parts, void **flat, size_t *size) {
+static int gguf_save_tokenizer(gguf_head *h, const tokenizer_parts *parts, llama_source *s) {
     tokenizer_error why;
     tokenizer *t = tokenizer_create(parts, NULL, &why);
     if (!t) return gguf_fail(h, "tokenizer.ggml: %.120s", why.text);
-    *flat = vocabulary_save(t, size);
+    s->tokenizer = vocabulary_save(t, &s->tokenizer_size);
     tokenizer_free(t);
-    return *flat ? 1 : gguf_fail(h, "no memory for the tokenizer");
+    return s->tokenizer ? 1 : gguf_fail(h, "no memory for the tokenizer");
 }
 
-int gguf_read_tokenizer(gguf_head *h, int vocab_size, void **flat, size_t *size, llama_error *template_error) {
-    gguf_vocabulary v = {.parts.n_pieces = vocab_size};
-    *flat = NULL;
-    *size = 0;
-    if (!gguf_vocabulary_kind(h, &v.parts)) return 0;
-    const int ok =
-        !v.parts.kind || (gguf_read_vocabulary(h, &v, template_error) && gguf_save_tokenizer(h, &v.parts, flat, size));
+int gguf_read_tokenizer(gguf_head *h, llama_source *s) {
+    gguf_vocabulary v = {.parts.n_pieces = s->config.vocab_size};
+    if (!gguf_read_kind(h, &v.parts)) return 0;
+    const int ok = !v.parts.kind || (gguf_read_vocabulary(h, s, &v) && gguf_save_tokenizer(h, &v.parts, s));
     free(v.pieces);
     free(v.merges);
     return ok;

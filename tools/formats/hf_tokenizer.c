@@ -297,7 +297,8 @@ typedef struct {
     int special, flags;
 } hf_added;
 
-/* What tokenizer.json's added_tokens and tokenizer_config.json's added_tokens_decoder say of a token, but for its id. */
+/* What tokenizer.json's added_tokens and tokenizer_config.json's added_tokens_decoder say of a token, but for its
+ * id. */
 static hf_added hf_added_token(const json_node *token) {
     static const struct {
         const char *key;
@@ -336,8 +337,8 @@ static int hf_add(hf_tokens *k, const hf_added *a) {
     return 0;
 }
 
-/* Is the name that of a special token: in special_tokens_map.json or tokenizer_config.json, as the value of a key, or in
- * a list of such? */
+/* Is the name that of a special token: in special_tokens_map.json or tokenizer_config.json, as the value of a key,
+ * or in a list of such? */
 static int hf_is_special(const hf_tokens *k, const char *name) {
     const json_node *const roots[] = {k->special.nodes, k->tokenizer_config.nodes};
     for (int i = 0; i < 2; i++) {
@@ -354,8 +355,8 @@ static int hf_is_special(const hf_tokens *k, const char *name) {
     return 0;
 }
 
-/* tokenizer_config.json's added_tokens_decoder: keys are ids. With tokenizer.json, which should have the same, what does
- * not fit into that is left out. */
+/* tokenizer_config.json's added_tokens_decoder: keys are ids. With tokenizer.json, which should have the same, what
+ * does not fit into that is left out. */
 static int hf_read_added_decoder(hf_tokens *k) {
     const json_node *list = json_get(k->tokenizer_config.nodes, "added_tokens_decoder");
     k->file = "tokenizer_config.json";
@@ -368,7 +369,8 @@ static int hf_read_added_decoder(hf_tokens *k) {
         uint64_t n;
         if (k->vocab && json_whole(&a.id, &n) && n < (uint64_t)k->vocab_size && json_is(a.name, JSON_STRING) &&
             k->pieces[n].size && !hf_is_text(&k->pieces[n], a.name)) {
-            source_skip(k->source, "tokenizer_config.json's token %.40s, whose id is %.40s's in tokenizer.json",
+            source_note(k->source,
+                        "tokenizer_config.json's token %.40s, whose id is %.40s's in tokenizer.json, is left out",
                         a.name->text, k->pieces[n].text);
             continue;
         }
@@ -551,13 +553,14 @@ static int hf_take_model(hf_tokens *k) {
     return hf_read_added(k);
 }
 
-/* Compares tokenizer.model with tokenizer.json, which was read and most often has all of the other's pieces. The one that
- * has all of the other's and more is taken, and tokenizer.json if both have pieces of their own, as Hugging Face does. */
+/* Compares tokenizer.model with tokenizer.json, which was read and most often has all of the other's pieces. The one
+ * that has all of the other's and more is taken, and tokenizer.json if both have pieces of their own, as Hugging
+ * Face does. */
 static int hf_compare_model(hf_tokens *k) {
     llama_error why;
     int more = 0, fewer = 0, other = -1;
     tokenizer *t = hf_load_model(k, &why);
-    if (!t) return source_skip(k->source, "tokenizer.model: %.80s", why.text), 0;
+    if (!t) return source_note(k->source, "tokenizer.json is taken, since %.100s", why.text), 0;
     const int n = tokenizer_vocab_size(t);
     for (int id = 0; id < n || id < k->vocab_size; id++) {
         tokenizer_piece mine = {"", 0, 0, TOKENIZER_UNUSED, 0}, p = mine;
@@ -569,9 +572,12 @@ static int hf_compare_model(hf_tokens *k) {
                  mine.type != TOKENIZER_USER_DEFINED)
             fewer++;
     }
-    if (other >= 0) source_skip(k->source, "tokenizer.model, whose piece %d is another than tokenizer.json's", other);
-    else if (fewer) source_skip(k->source, "tokenizer.model, which lacks %d pieces of tokenizer.json's", fewer);
-    else if (more) source_skip(k->source, "tokenizer.json, which lacks %d pieces of tokenizer.model's", more);
+    if (other >= 0)
+        source_note(k->source, "tokenizer.json is taken, whose piece %d is another than tokenizer.model's", other);
+    else if (fewer)
+        source_note(k->source, "tokenizer.json is taken, since tokenizer.model lacks %d of its pieces", fewer);
+    else if (more)
+        source_note(k->source, "tokenizer.model is taken, since tokenizer.json lacks %d of its pieces", more);
     if (more && !fewer && other < 0) {
         k->base = t;
         return hf_take_model(k);

@@ -25,6 +25,7 @@ struct llama_source {
     llama_error tokenizer_error; /* why there is none although the input has one; empty: that is not so */
     llama_error template_error;  /* why it has no chat template although the input has one; empty: that is not so */
     char skipped[200];           /* what of the input is left out, for the report; empty: nothing */
+    char note[200];              /* what who uses the tokenizer should know; empty: nothing */
     /* out (count, cols) = rows [first, first + count) of a tensor; a vector is one row,
      * rotary tables are not asked for, experts' rows are numbered as tensor_shape does. Called from one thread,
      * rows in rising order within a tensor. Returns 0, or -1 with a message. */
@@ -35,8 +36,9 @@ struct llama_source {
 /* What every close frees but the source itself. */
 void source_release(llama_source *s);
 
-/* Adds a line's part to s->skipped. */
+/* Adds a line's part to s->skipped, or to s->note. */
 void source_skip(llama_source *s, const char *format, ...) PRINTF_LIKE(2, 3);
+void source_note(llama_source *s, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Each opens its kind of input and checks all of it but the weights' values; NULL with a message naming
  * file, field and value if it cannot be had, is damaged, or holds what llama.c cannot run. */
