@@ -182,6 +182,7 @@ static int fuzz_fclose(FILE *file) {
 #include "../tools/formats/hf_config.c"
 #include "../tools/formats/hf_tokenizer.c"
 #include "../tools/formats/jinja_filters.c"
+#include "../tools/formats/jinja_lex.c"
 #include "../tools/formats/jinja_methods.c"
 #include "../tools/formats/jinja_parse.c"
 #include "../tools/formats/jinja_run.c"

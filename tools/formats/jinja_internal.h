@@ -1,6 +1,7 @@
 /* jinja_internal.h - what the files of the Jinja interpreter share.
  *
- *     jinja_parse.c    text -> tree
+ *     jinja_lex.c      text -> tokens
+ *     jinja_parse.c    tokens -> tree
  *     jinja_run.c      statements, expressions and scopes
  *     jinja_values.c   memory, failing; values as texts, JSON, keys and sequences
  *     jinja_filters.c  filters and tests

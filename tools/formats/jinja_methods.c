@@ -508,54 +508,57 @@ static int64_t jn_days(int64_t y, int m, int d) {
     return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
-static jn_value jn_g_strftime(jn_context *c, const jn_arguments *a) {
+typedef struct {
+    int year, month, day;
+} jn_date;
+
+/* What %what stands for, of midnight; bare: without the zero in front, as after %-. s has room for it. */
+static const char *jn_date_part(jn_context *c, const jn_date *d, int what, int bare, char *s, size_t size) {
     static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
                                          "July",    "August",   "September", "October", "November", "December"};
     static const char *const days[] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
+    const int64_t today = jn_days(d->year, d->month, d->day);
+    const char *month = months[d->month - 1], *weekday = days[((today + 4) % 7 + 7) % 7];
+    switch (what) {
+    case 'Y': snprintf(s, size, "%d", d->year); break;
+    case 'y': snprintf(s, size, bare ? "%d" : "%02d", d->year % 100); break;
+    case 'm': snprintf(s, size, bare ? "%d" : "%02d", d->month); break;
+    case 'd': snprintf(s, size, bare ? "%d" : "%02d", d->day); break;
+    case 'e': snprintf(s, size, bare ? "%d" : "%2d", d->day); break;
+    case 'j': snprintf(s, size, bare ? "%d" : "%03d", (int)(today - jn_days(d->year, 1, 1)) + 1); break;
+    case 'F': snprintf(s, size, "%d-%02d-%02d", d->year, d->month, d->day); break;
+    case 'b': snprintf(s, size, "%.3s", month); break;
+    case 'a': snprintf(s, size, "%.3s", weekday); break;
+    case 'B': return month;
+    case 'A': return weekday;
+    case 'H':
+    case 'M':
+    case 'S': return bare ? "0" : "00";
+    case 'I': return "12";
+    case 'p': return "AM";
+    case 'T': return "00:00:00";
+    case '%': return "%";
+    default: jn_fail(c, JINJA_UNSUPPORTED, "strftime_now: %%%c is not supported", what);
+    }
+    return s;
+}
+
+static jn_value jn_g_strftime(jn_context *c, const jn_arguments *a) {
     const jn_value format = jn_text_argument(c, a, 1);
     const jinja_limits *l = c->limits;
-    const int is_given = l->year && l->month >= 1 && l->month <= 12;
-    const int year = is_given ? l->year : 2024, month = is_given ? l->month : 7, day = is_given ? l->day : 26;
-    const int weekday = (int)(((jn_days(year, month, day) + 4) % 7 + 7) % 7);
+    const int is_given = l->year >= 1 && l->year <= 9999 && l->month >= 1 && l->month <= 12;
+    const jn_date date = is_given ? (jn_date){l->year, l->month, l->day} : (jn_date){2024, 7, 26};
     jn_text t = {0};
-    for (uint32_t i = 0; i < format.size; i++) {
-        char s[16] = "";
-        const char *as = s;
-        int what = format.u.s[i];
+    for (const char *p = format.u.s, *end = p + format.size; p < end; p++) {
+        char s[40];
         jn_spend(c, 1);
-        if (what != '%' || i + 1 == format.size) {
-            jn_put(c, &t, &format.u.s[i], 1);
+        if (*p != '%' || p + 1 == end) {
+            jn_put(c, &t, p, 1);
             continue;
         }
-        what = format.u.s[++i];
-        const int bare = what == '-' && i + 1 < format.size;
-        if (bare) what = format.u.s[++i];
-        switch (what) {
-        case 'Y': snprintf(s, sizeof s, "%d", year); break;
-        case 'y': snprintf(s, sizeof s, "%02d", year % 100); break;
-        case 'm': snprintf(s, sizeof s, bare ? "%d" : "%02d", month); break;
-        case 'd': snprintf(s, sizeof s, bare ? "%d" : "%02d", day); break;
-        case 'e': snprintf(s, sizeof s, bare ? "%d" : "%2d", day); break;
-        case 'B': as = months[month - 1]; break;
-        case 'b': snprintf(s, sizeof s, "%.3s", months[month - 1]); break;
-        case 'A': as = days[weekday]; break;
-        case 'a': snprintf(s, sizeof s, "%.3s", days[weekday]); break;
-        case 'H':
-        case 'M':
-        case 'S': as = bare ? "0" : "00"; break;
-        case 'I': as = "12"; break;
-        case 'p': as = "AM"; break;
-        case 'F': snprintf(s, sizeof s, "%d-%02d-%02d", year, month, day); break;
-        case 'T': as = "00:00:00"; break;
-        case 'j': {
-            const int n = (int)(jn_days(year, month, day) - jn_days(year, 1, 1)) + 1;
-            snprintf(s, sizeof s, bare ? "%d" : "%03d", n);
-            break;
-        }
-        case '%': as = "%"; break;
-        default: jn_fail(c, JINJA_UNSUPPORTED, "strftime_now: %%%c is not supported", what);
-        }
-        jn_put_text(c, &t, as);
+        const int bare = *++p == '-' && p + 1 < end;
+        if (bare) p++;
+        jn_put_text(c, &t, jn_date_part(c, &date, *p, bare, s, sizeof s));
     }
     return jn_text_value(c, &t);
 }

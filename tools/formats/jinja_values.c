@@ -46,14 +46,13 @@ typedef struct jn_block {
 void *jn_allocate(jn_context *c, size_t size) {
     enum { SMALLEST = 4096, LARGEST = 1 << 20 };
     jn_block *b = c->blocks;
-    if (size > c->max_memory) jn_fail(c, JINJA_LIMIT, "more than %zu MB of memory", c->max_memory >> 20);
+    if (size > c->max_memory) jn_fail(c, JINJA_LIMIT, "more than %zu bytes of memory", c->max_memory);
     size = (size + sizeof(jn_aligned) - 1) / sizeof(jn_aligned) * sizeof(jn_aligned);
     if (!b || size > b->size - b->used) {
         size_t room = c->memory < SMALLEST ? SMALLEST : c->memory < LARGEST ? c->memory : LARGEST;
         if (room < size) room = size;
         if (room > c->max_memory - c->memory) room = size;
-        if (room > c->max_memory - c->memory)
-            jn_fail(c, JINJA_LIMIT, "more than %zu MB of memory", c->max_memory >> 20);
+        if (room > c->max_memory - c->memory) jn_fail(c, JINJA_LIMIT, "more than %zu bytes of memory", c->max_memory);
         b = malloc(sizeof *b + room);
         if (!b) jn_fail(c, JINJA_LIMIT, "no memory");
         *b = (jn_block){.next = c->blocks, .size = room};
