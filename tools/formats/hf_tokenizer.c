@@ -712,9 +712,8 @@ static const char *hf_find_template(hf_tokens *k, const char *jinja, size_t size
 }
 
 static int hf_take_template(hf_tokens *k, const char *jinja, size_t size, int is_default) {
-    if (vocabulary_protect(k->pieces, k->vocab_size, jinja, size)) return hf_no_memory(k);
     if (is_default) k->parts.chat_template = tokenizer_template_find(hf_find_template(k, jinja, size));
-    return 0;
+    return vocabulary_protect(k->pieces, k->vocab_size, jinja, size) ? hf_no_memory(k) : 0;
 }
 
 static int hf_read_template(hf_tokens *k) {

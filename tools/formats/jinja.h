@@ -1,17 +1,22 @@
 /* jinja.h - runs chat templates: the part of Jinja 2 that they are written in, as transformers sets it up.
  *
- * is JINJA_DONE it is NULL, and err says why. limits may be NULL. Several threads may render one program. */
-**jinja_program *p = jinja_parse(text, size, "chat_template", &err);
-*if (p && jinja_render(p, variables, NULL, &out, &out_size, &err) == JINJA_DONE) use(out, out_size), free(out);
-*jinja_free(p);
-**Templates may be hostile : steps, memory, nesting and output are limited,
-    and all that a call allocates it frees.* /
+ * That is jinja2's immutable sandbox with trim_blocks, lstrip_blocks, break and continue, the blocks of
+ * {% generation %}, and the functions raise_exception and strftime_now; tojson writes what Python's json.dumps does.
+ * What a template does with a thing that is not done here (a filter, a test, a method, a statement) ends with a message
+ * that names it and its line, never with another text.
+ *
+ *     jinja_program *p = jinja_parse(text, size, "chat_template", &err);
+ *     if (p && jinja_render(p, variables, NULL, &out, &out_size, &err) == JINJA_DONE) use(out, out_size), free(out);
+ *     jinja_free(p);
+ *
+ * Templates may be hostile: steps, memory, nesting and output are limited, and all that a call allocates it frees.
+ */
 #ifndef JINJA_H
 #define JINJA_H
 
 #include "json.h"
 
-        typedef struct jinja_program jinja_program;
+typedef struct jinja_program jinja_program;
 
 typedef enum {
     JINJA_DONE,
@@ -34,13 +39,7 @@ jinja_program *jinja_parse(const char *text, size_t size, const char *name, llam
 void jinja_free(jinja_program *p); /* p may be NULL */
 
 /* *out = the text with the keys of variables, an object, defined: malloc'ed, with a zero behind it. Unless the result
-<<<<<<< HEAD
- * is JINJA_DONE it is NULL, and err says why. limits may be NULL. Renderings of one program may run in several
- * threads. */
-=======
-        *is JINJA_DONE it is NULL,
-    and err says why.limits may be NULL.Several threads may render one program.*/
->>>>>>> m-jin
+ * is JINJA_DONE it is NULL, and err says why. limits may be NULL. Several threads may render one program. */
 jinja_result jinja_render(const jinja_program *p, const json_node *variables, const jinja_limits *limits, char **out,
                           size_t *size, llama_error *err);
 
