@@ -2,14 +2,13 @@
  * added to a vocabulary, by what is said of them; and where a space is put in front. To see the words it includes
  * tokenizer.c.
  *
- * What to expect in split_cases.inc and added_cases.inc comes from Hugging Face's library: tokenizers.mjs makes them.
+ * What to expect in added_cases.inc comes from Hugging Face's library: added_cases.mjs makes it.
  */
 #include "test.h"
 
 #include "../tokenizer.c"
 
 #include "added_cases.inc"
-#include "split_cases.inc"
 
 #include <time.h>
 
@@ -17,8 +16,6 @@
 
 /* --- Words --- */
 
-static const char *const *const splits[] = {split_llama3, split_gpt2,  split_starcoder, split_qwen2,
-                                            split_qwen35, split_gpt4o, split_tekken,    split_deepseek3};
 static const char *const split_names[] = {"Llama 3",  "GPT-2",  "StarCoder", "Qwen 2",
                                           "Qwen 3.5", "GPT-4o", "Tekken",    "DeepSeek 3"};
 
@@ -36,15 +33,7 @@ static const char *sizes_of(int split, const char *text, size_t size) {
     return out;
 }
 
-static void test_splits(void) {
-    for (int split = 0; split < TK_N_SPLITS; split++)
-        TEST(split_names[split])
-            for (size_t i = 0; i < sizeof split_texts / sizeof *split_texts; i++)
-                if (!CHECK_TEXT(sizes_of(split, split_texts[i].text, split_texts[i].size), splits[split][i]))
-                    printf("  text   %s\n", split_texts[i].text);
-}
-
-/* What random texts seldom have. Each word between bars. */
+/* Each word between bars. test_real.c has more. */
 static void check_words(int split, const char *words) {
     char text[256], want[256], *to = text, *out = want;
     for (const char *p = words, *begin = p; p == words || p[-1]; p++) {
@@ -373,7 +362,6 @@ static void test_long(void) {
 
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    test_splits();
     test_words();
     test_added();
     test_marks();
