@@ -40,9 +40,12 @@
  * 4. What is left over. A symbol that is no piece becomes the byte pieces <0x00>..<0xFF> of its bytes,
  *    or, in a vocabulary without those, the unknown token.
  *
- * Byte-level BPE, which Llama 3 uses, has less to do in each step. Nothing is normalised. A regular expression cuts
- * the text into words, and a word's symbols are its bytes, so that nothing is ever left over. And it is written down
- * which pairs merge, in order, where SentencePiece merges whatever makes a piece.
+ * Byte-level BPE, which GPT-2 began and Llama 3 and Qwen use, has less to do in each step. Nothing is normalised, or
+ * only to NFC. A regular expression cuts the text into words, and a word's symbols are its bytes, so that nothing is
+ * ever left over. And it is written down which pairs merge, in order, where SentencePiece merges whatever makes a
+ * piece. (Hugging Face writes SentencePiece's vocabularies down in that way too.)
+ *
+ * Tokens that were added to a vocabulary later are found first of all, and cut the text.
  *
  * The file has the rest of it, too: how that takes O(n log n) time and not n squared, whatever the text and whoever
  * wrote the vocabulary. Shapes stand in comments as (rows, columns). Statics are called tk_* and macros TK_* so that
@@ -1009,8 +1012,8 @@ static void tk_merge_all(tk_encoder *e, int32_t n) {
 
 /* ==== 6. Encoding ===============================================================================
  *
- * All of the above for a text, and what merging leaves to be decided: of a symbol, its ids; of a text in which
- * special tokens count, where these are.
+ * All of the above for a text, and what merging leaves to be decided: of a symbol, its ids; of a text, where the pieces
+ * are that were added or are special.
  */
 
 /* What there is no room for is counted all the same: that is how a caller learns how much he needs. */
@@ -1229,16 +1232,25 @@ static ptrdiff_t tk_finish(tk_encoder *e, int ok) {
 /* ==== 7. Decoding ===============================================================================
  *
  * Each id has its bytes, and a text is these, one after the other; a character may be spread over several. Only the
- * space that normalisation put in front is taken off again: from the first piece of a text, if it begins with one.
+ * space that normalisation put in front is taken off again: from the first piece of a text, if it begins with one. (Of
+ * special tokens some are shown all the same: those that an answer may have inside, such as <think>.)
  */
+
+/* Is the space dropped that a piece begins with? Where a text begins; and, in a vocabulary that makes one of several,
+ * after a piece that is a space alone, as which a text may begin too. */
+static int tk_drops_space(const tokenizer *t, int previous) {
+    if (previous < 0 || previous == t->bos) return tk_has_prefix(t) || t->remove_extra_spaces;
+    if (!t->remove_extra_spaces || previous >= t->n_pieces) return 0;
+    const tk_piece *p = &t->pieces[previous];
+    return p->size == 3 && memcmp(p->text, TK_SPACE, 3) == 0;
+}
 
 TOKENIZER_API const char *tokenizer_decode(const tokenizer *t, int previous, int id, size_t *size) {
     *size = 0;
     if (id < 0 || id >= t->n_pieces) return "";
     const tk_piece *p = &t->pieces[id];
-    int skip = t->kind == TOKENIZER_SENTENCEPIECE && (previous < 0 || previous == t->bos) &&
-               (tk_has_prefix(t) || t->remove_extra_spaces) && !tk_is_reserved(t, p) && p->size >= 3 &&
-               memcmp(p->text, TK_SPACE, 3) == 0;
+    int skip = t->kind == TOKENIZER_SENTENCEPIECE && !tk_is_reserved(t, p) && p->size >= 3 &&
+               memcmp(p->text, TK_SPACE, 3) == 0 && tk_drops_space(t, previous);
     *size = (size_t)(p->surface_size - skip);
     return p->surface + skip;
 }

@@ -178,7 +178,8 @@ enum {
 };
 
 /* What becomes of spaces. BYTE_LEVEL keeps all and puts none anywhere. SENTENCEPIECE, as its vocabulary says,
- *   - puts one in front of a text that is not empty (most do; a few put it behind): "ing" becomes " ing";
+ *   - puts one in front of a text that is not empty (most do, by one of the rules TOKENIZER_PREFIX_..; a few put it
+ *     behind): "ing" becomes " ing";
  *   - takes away those at the ends and makes one of several (remove_extra_whitespaces; Llama's do not). Of a text of
  *     spaces alone nothing is left then, not even the one in front.
  * With TOKENIZER_CONTINUE none is put anywhere, and those at the ends stay, of several in a row one if the vocabulary
@@ -195,10 +196,11 @@ TOKENIZER_API size_t tokenizer_bound(const tokenizer *t, size_t size);
  * many there are, which may be more (capacity 0 counts; ids may then be NULL); -1 on failure (no memory, or a text of
  * gigabytes). Time is O(n log n).
  *
- * The ids are exactly those of SentencePiece, or of Llama 3's tokenizer, for any UTF-8. Decoding gives every
- * text back, byte for byte, with byte-level BPE; with SentencePiece if there are byte pieces and the vocabulary
- * does not normalise its text, with one exception: the character U+2581, which stands for a space in pieces,
- * comes back as a space. */
+ * The ids are exactly those of SentencePiece, or of Hugging Face's tokenizers, for any UTF-8. Decoding gives every
+ * text back, byte for byte, with byte-level BPE without NFC; with SentencePiece if there are byte pieces and the
+ * vocabulary does not normalise its text, with one exception: the character U+2581, which stands for a space in pieces,
+ * comes back as a space. What added pieces take away (TOKENIZER_LSTRIP, ..) does not come back, nor does a space at the
+ * beginning of a text that gets none in front since it has one. */
 TOKENIZER_API ptrdiff_t tokenizer_encode(const tokenizer *t, const char *text, size_t size, int flags, int *ids,
                                          size_t capacity, tokenizer_error *err);
 
@@ -206,7 +208,7 @@ TOKENIZER_API ptrdiff_t tokenizer_encode(const tokenizer *t, const char *text, s
  * first). *size becomes their number; they may hold zeros, need not end at a character's end, and stay
  * valid until tokenizer_free. Control tokens (but those with TOKENIZER_SHOWN) and ids outside the vocabulary give no
  * bytes; the unknown token gives what the file says it looks like, or " \xE2\x81\x87 ". The one space that encoding
- * puts before a text is taken off after bos or -1. */
+ * puts before a text is taken off after bos or -1; with remove_extra_whitespaces a second one in a row is too. */
 TOKENIZER_API const char *tokenizer_decode(const tokenizer *t, int previous, int id, size_t *size);
 
 /* How many of the first bytes of a text that comes in parts can be shown: all, but for a UTF-8 character at the end

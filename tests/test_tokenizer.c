@@ -294,6 +294,24 @@ static void test_model(void) {
         CHECK(tokenizer_bound(t, 1) == 7 && tokenizer_bound(t, SIZE_MAX / 3) == SIZE_MAX);
         tokenizer_free(t);
     }
+    TEST("model: leading spaces of a text that a vocabulary normalises are not shown") {
+        for (int remove = 0; remove < 2; remove++) {
+            buffer *b = new_model(1);
+            model_piece(b, "\xE2\x96\x81", -1, NORMAL), model_piece(b, "\xE2\x96\x81\x61", -2, NORMAL); /* 259, 260 */
+            REMOVE_EXTRA(b, (uint64_t)remove);
+            tokenizer *t = load(b);
+            static const int ids[] = {1, 259, 260, 259, 260};
+            char text[20];
+            size_t n = 0, size;
+            for (int i = 0; i < 5; i++, n += size) {
+                const char *p = tokenizer_decode(t, i ? ids[i - 1] : -1, ids[i], &size);
+                memcpy(text + n, p, size);
+            }
+            text[n] = 0;
+            CHECK_TEXT(text, remove ? "a a" : " a  a");
+            tokenizer_free(t);
+        }
+    }
     TEST("model: user-defined pieces come first, the longest, and never merge") {
         buffer *b = new_model(1);
         model_piece(b, "ab", 0, USER_DEFINED), model_piece(b, "abab", 0, USER_DEFINED); /* 259, 260 */
