@@ -134,14 +134,14 @@ static int jn_has_char(jn_value chars, const char *p, size_t size) {
 /* chars: a text of those to take away; NULL or none: white space. */
 jn_value jn_strip(jn_context *c, jn_value s, const jn_value *chars, int left, int right) {
     const char *p = s.u.s, *end = p + s.size;
-    const int spaces = !chars || chars->type == JN_NONE;
     size_t size;
-    if (!spaces && chars->type != JN_STRING) jn_fail(c, JINJA_ERROR, "strip: a %s", jn_type_name(*chars));
-    const size_t cost = spaces ? 1 : 1 + chars->size / 4;
+    if (chars && chars->type == JN_NONE) chars = NULL;
+    if (chars && chars->type != JN_STRING) jn_fail(c, JINJA_ERROR, "strip: a %s", jn_type_name(*chars));
+    const size_t cost = chars ? 1 + chars->size / 4 : 1;
     for (; left && p < end; p += size) {
         const unsigned long u = jn_code_point(p, end, &size);
         jn_spend(c, cost);
-        if (spaces ? !jn_is_space(u) : !jn_has_char(*chars, p, size)) break;
+        if (chars ? !jn_has_char(*chars, p, size) : !jn_is_space(u)) break;
     }
     while (right && p < end) {
         const char *last = end - 1;
@@ -149,7 +149,7 @@ jn_value jn_strip(jn_context *c, jn_value s, const jn_value *chars, int left, in
         if (jn_char_size(last, end) != (size_t)(end - last)) last = end - 1;
         const unsigned long u = jn_code_point(last, end, &size);
         jn_spend(c, cost);
-        if (spaces ? !jn_is_space(u) : !jn_has_char(*chars, last, size)) break;
+        if (chars ? !jn_has_char(*chars, last, size) : !jn_is_space(u)) break;
         end = last;
     }
     jn_value v = jn_string(p, (size_t)(end - p));
