@@ -330,8 +330,8 @@ static void test_long(void) {
                                         "'s",
                                         "aA",
                                         "\xE3\x81\x82",
-                                        "\xE3\x81\x82"
-                                        "A",
+                                        ("\xE3\x81\x82"
+                                         "A"),
                                         "\xCC\x81",
                                         "\xFF",
                                         "the 12 ",
