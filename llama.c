@@ -117,7 +117,7 @@ extern long syscall(long number, ...); /* which unistd.h hides from strict C99 *
  *                                char[32] name, padded with zeros
  *                                uint32   type: 0 vector of float32; matrix of 1 f32, 2 bf16, 3 q8, 4 q4
  *                                uint32   rows, cols, 0
- *                                uint64   offset, a multiple of 64; size in bytes
+ *                                uint64   offset, a multiple of 64 (a matrix's better of 1,024); size in bytes
  *             Tensors come in the order of ll_tensor_id, behind the tokenizer, none overlapping, and the last one
  *             ends the file. Matrices are in tiles of 16 rows: see room 2. Query and key rows are in the order that
  *             ll_rotate_plain says. Experts of a layer are one matrix, each filled up to whole tiles.
@@ -161,8 +161,6 @@ typedef struct { /* the caller's allocator, or malloc and free */
     void *user;
 } ll_allocator;
 
-typedef enum { LL_BORROWED, LL_MAPPED, LL_READ } ll_owner; /* whose a file's bytes are: who frees them, and how */
-
 struct llama_model {
     llama_config config;
     ll_layer *layers;
@@ -176,10 +174,10 @@ struct llama_model {
     ll_allocator allocator;
     const unsigned char *file; /* what the weights point into */
     size_t file_size;
-    ll_owner file_owner;
+    void *mapped, *block; /* whose those bytes are: the system's; allocated; both NULL: the caller's */
 };
 
-enum { LL_BAD = LLAMA_BAD_FILE }; /* what most failures of this room are */
+enum { LL_BAD = LLAMA_BAD_FILE, LL_PAGE = 4096 }; /* what most failures of this room are; bytes of a page */
 
 /* Writes code and message, with control characters masked: file names are hostile too. Returns -1. */
 static int ll_fail(llama_error *err, int code, const char *format, ...) {
@@ -214,6 +212,8 @@ static ll_allocator ll_allocator_of(const llama_options *o) {
 static void *ll_alloc(const ll_allocator *a, size_t size) {
     return size == SIZE_MAX ? NULL : a->alloc(a->user, size ? size : 1);
 }
+
+static unsigned char *ll_align(void *p, size_t step) { return (unsigned char *)p + (0 - (uintptr_t)p) % step; }
 
 static void ll_release(const ll_allocator *a, void *p) {
     if (p) a->release(a->user, p);
@@ -2112,9 +2112,9 @@ void llama_free(llama_model *m) {
     if (!m) return;
     const ll_allocator a = m->allocator;
 #ifdef LL_MMAP
-    if (m->file_owner == LL_MAPPED) munmap((void *)(uintptr_t)m->file, m->file_size);
+    if (m->mapped) munmap(m->mapped, m->file_size);
 #endif
-    if (m->file_owner == LL_READ) ll_release(&a, (void *)(uintptr_t)m->file);
+    ll_release(&a, m->block);
     ll_release(&a, m->layers);
     ll_release(&a, m);
 }
@@ -2137,8 +2137,7 @@ static int ll_map_file(llama_model *m, const char *path, llama_error *err) {
     if (fd < 0) return ll_fail(err, LL_BAD, "%.120s: cannot open: %s", path, strerror(errno));
     if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size > 0 && (uint64_t)st.st_size < SIZE_MAX) {
         void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-        if (p != MAP_FAILED)
-            m->file = (unsigned char *)p, m->file_size = (size_t)st.st_size, m->file_owner = LL_MAPPED, result = 0;
+        if (p != MAP_FAILED) m->file = (unsigned char *)p, m->file_size = (size_t)st.st_size, m->mapped = p, result = 0;
     }
     close(fd);
     return result;
@@ -2146,26 +2145,28 @@ static int ll_map_file(llama_model *m, const char *path, llama_error *err) {
 #endif
 
 /* Reads to the end of the file, so that its size need not be known: a pipe works, and so does a file of
- * any size where long has 32 bits. The buffer doubles, at least to what the file says of its size. */
+ * any size where long has 32 bits. The buffer doubles, at least to what the file says of its size, and
+ * begins on a page as a mapped file does: fast kernels like their lines whole, and in pairs. */
 static int ll_read_file(llama_model *m, const char *path, llama_error *err) {
     FILE *file = fopen(path, "rb");
     if (!file) return ll_fail(err, LL_BAD, "%.120s: cannot open: %s", path, strerror(errno));
-    long end = fseek(file, 0, SEEK_END) ? -1 : ftell(file);
+    const long end = fseek(file, 0, SEEK_END) ? -1 : ftell(file);
     rewind(file);
     size_t capacity = end > 0 && end < LONG_MAX ? (size_t)end + 1 : 1 << 20, size = 0;
-    unsigned char *data = (unsigned char *)ll_alloc(&m->allocator, capacity);
-    while (data) {
-        size += fread(data + size, 1, capacity - size, file);
-        if (size < capacity) break; /* fread ends early at the end or an error only */
-        unsigned char *more = (unsigned char *)ll_alloc(&m->allocator, capacity = ll_mul(capacity, 2));
-        if (more) memcpy(more, data, size);
-        ll_release(&m->allocator, data);
-        data = more;
+    for (;; capacity = ll_mul(capacity, 2)) {
+        void *block = ll_alloc(&m->allocator, ll_add(capacity, LL_PAGE));
+        if (!block)
+            return fclose(file), ll_fail(err, LLAMA_NO_MEMORY, "%.120s: no memory for %zu bytes", path, capacity);
+        unsigned char *data = ll_align(block, LL_PAGE);
+        if (size) memcpy(data, m->file, size);
+        ll_release(&m->allocator, m->block);
+        m->file = data, m->block = block;
+        size += fread(data + size, 1, capacity - size, file); /* ends early at the end or an error only */
+        if (size < capacity) break;
     }
     const int failed = ferror(file), why = errno;
     fclose(file);
-    m->file = data, m->file_size = size, m->file_owner = LL_READ;
-    if (!data) return ll_fail(err, LLAMA_NO_MEMORY, "%.120s: no memory for %zu bytes", path, capacity);
+    m->file_size = size;
     if (failed) return ll_fail(err, LL_BAD, "%.120s: cannot read: %s", path, strerror(why));
     return 0;
 }
@@ -2191,7 +2192,7 @@ llama_model *llama_load_memory(const void *data, size_t size, const llama_option
         return ll_fail(err, LLAMA_BAD_OPTION, "memory: data is not aligned to 4 bytes"), (llama_model *)NULL;
     llama_model *m = ll_new_model(options, "memory", err);
     if (!m) return NULL;
-    m->file = (const unsigned char *)data, m->file_size = size, m->file_owner = LL_BORROWED;
+    m->file = (const unsigned char *)data, m->file_size = size;
     if (ll_parse(m, "memory", err)) llama_free(m), m = NULL;
     return m;
 }
@@ -2327,8 +2328,7 @@ llama_context *llama_context_create(const llama_model *m, const llama_options *o
         return ll_fail(err, LLAMA_NO_MEMORY, "no memory: a context of %d tokens needs %zu bytes", c.n_ctx, bytes),
                (llama_context *)NULL;
     /* The struct comes first, because release gets the pointer that alloc gave; buffers from the next line on. */
-    unsigned char *base = memory + sizeof c;
-    ll_layout_context(&c, base + (64 - (uintptr_t)base % 64) % 64);
+    ll_layout_context(&c, ll_align(memory + sizeof c, LL_LINE));
     memcpy(memory, &c, sizeof c);
     return (llama_context *)(void *)memory;
 }

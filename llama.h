@@ -147,7 +147,7 @@ typedef struct {
 LLAMA_API llama_model *llama_load(const char *path, const llama_options *options, llama_error *err);
 
 /* The same from size bytes at data, which are used in place and must stay valid and unchanged until
- * llama_free. data must be aligned to 4 bytes; 64 is faster. */
+ * llama_free. data must be aligned to 4 bytes; a page (4,096) is fastest. */
 LLAMA_API llama_model *llama_load_memory(const void *data, size_t size, const llama_options *options, llama_error *err);
 
 /* Frees a model after all of its contexts. NULL is allowed. */

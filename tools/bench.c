@@ -95,7 +95,7 @@ static struct { /* what the command line asks for */
     int decode, threads, rounds, position, layers, json;
 } arg = {.type = "q8", .prompts = "256", .decode = 64, .rounds = 5};
 
-enum { MOST_ROUNDS = 100, MOST_LENGTHS = 16, MOST_TOKENS = 1 << 20, READ_EVERY = 8 };
+enum { PAGE = 4096, MOST_ROUNDS = 100, MOST_LENGTHS = 16, MOST_TOKENS = 1 << 20, READ_EVERY = 8 };
 
 static struct { /* of the prompts, as in arg.prompts */
     int n, of[MOST_LENGTHS], longest;
@@ -224,9 +224,9 @@ static unsigned char *build_shape(size_t *size) {
     const double need = (double)total * 1.1 / 1e9;
     if (have && total + total / 10 > have)
         fail("the model needs %.2f GB of memory, %.2f GB are available", need, (double)have / 1e9);
-    unsigned char *memory = total > SIZE_MAX - 64 ? NULL : malloc((size_t)total + 64);
+    unsigned char *memory = total > SIZE_MAX - PAGE ? NULL : malloc((size_t)total + PAGE);
     if (!memory) fail("no memory: the model needs %.2f GB", need);
-    memory += (64 - (uintptr_t)memory % 64) % 64; /* kept to the end of the program */
+    memory += (PAGE - (uintptr_t)memory % PAGE) % PAGE; /* as a mapped file begins; kept to the end of the program */
     memset(memory, 0, header);
     writer_header(&in, memory, &total);
     fill_tensors(&f, memory);
