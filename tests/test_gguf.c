@@ -956,6 +956,51 @@ static void test_sentencepiece(void) {
     }
 }
 
+/* Edits for one with scores and bytes, which are of the type given: <unk>, <s>, </s>, the bytes, "_", "a", a mark. */
+static const char *with_bytes(int type, int type_of_mark, const char *more) {
+    static char out[8000];
+    size_t n = (size_t)sprintf(out,
+                               "@token_embd.weight 0 8 262\n@output.weight 0 8 262\n%stokenizer.ggml.tokens string[] "
+                               "<unk>|<s>|</s>",
+                               more);
+    for (int i = 0; i < 256; i++) n += (size_t)sprintf(out + n, "|<0x%02X>", (unsigned)i);
+    n += (size_t)sprintf(out + n, "|\xE2\x96\x81|a|<tool>\ntokenizer.ggml.token_type i32[] 2|3|3");
+    for (int i = 0; i < 256; i++) n += (size_t)sprintf(out + n, "|%d", type);
+    n += (size_t)sprintf(out + n, "|1|1|%d\ntokenizer.ggml.scores f32[] 0", type_of_mark);
+    for (int i = 1; i < 262; i++) n += (size_t)sprintf(out + n, "|%d", -i);
+    sprintf(out + n, "\n");
+    return out;
+}
+
+static void test_bytes_and_marks(void) {
+    TEST("pieces with names of bytes are bytes, if they are called normal too") {
+        for (int type = 1; type <= 6; type += 5) {
+            llama_source *s = open_edited(with_bytes(type, 1, ""));
+            CHECK_TEXT(err.text, "");
+            tokenizer *t = load_tokenizer(s);
+            CHECK_TEXT(t ? ids_of(t, "a\n") : "", "1 259 260 13");
+            size_t size = 0;
+            const char *p = t ? tokenizer_decode(t, 1, 13, &size) : "";
+            CHECK(size == 1 && *p == '\n');
+            tokenizer_free(t);
+            if (s) s->close(s);
+        }
+    }
+    TEST("a text is cut at user-defined pieces, but not at those of a template") {
+        static const char *const more[] = {"", "tokenizer.chat_template string {{ '<tool>' }}\n",
+                                           "tokenizer.chat_template.tools string {{ 'a<tool>' }}\n"};
+        for (int i = 0; i < 3; i++) {
+            llama_source *s = open_edited(with_bytes(6, 4, more[i]));
+            CHECK_TEXT(err.text, "");
+            tokenizer *t = load_tokenizer(s);
+            CHECK_TEXT(t ? ids_of(t, "a<tool>a") : "",
+                       i ? "1 259 260 63 119 114 114 111 65 260" : "1 259 260 261 259 260");
+            tokenizer_free(t);
+            if (s) s->close(s);
+        }
+    }
+}
+
 /* Edits for a byte-level vocabulary: 256 bytes in the alphabet of such files, two merges, three special tokens,
  * and a word that no merges make. */
 static const char *byte_level(const char *more) {
@@ -993,6 +1038,37 @@ static void test_byte_level(void) {
         tokenizer_free(t);
         if (s) s->close(s);
     }
+    TEST("what ends a text without a key, by its name") {
+        llama_source *s = open_edited(byte_level("tokenizer.ggml.eos_token_id u32 259"));
+        tokenizer *t = load_tokenizer(s);
+        CHECK(t && tokenizer_is_end(t, 259) && tokenizer_is_end(t, 260));
+        tokenizer_free(t);
+        if (s) s->close(s);
+    }
+    static const struct {
+        const char *pre,
+            *ids; /* of "12 e" and an accent of its own, then "word"; which merging makes of single bytes */
+    } pres[] = {{"llama3", "258 49 50 32 101 204 129 32 119 111 114 100"},
+                {"dbrx", "49 50 32 101 204 129 32 119 111 114 100"},
+                {"smaug-bpe", "49 50 32 101 204 129 32 119 111 114 100"},
+                {"gpt-2", "49 50 32 101 204 129 32 119 111 114 100"},
+                {"refact", "49 50 32 101 204 129 32 119 111 114 100"},
+                {"qwen2", "49 50 32 101 204 129 32 119 111 114 100"},
+                {"qwen35", "49 50 32 101 204 129 32 119 111 114 100"},
+                {"gpt-4o", "49 50 32 101 204 129 32 119 111 114 100"},
+                {"tekken", "258 49 50 32 101 204 129 32 119 111 114 100"},
+                {"deepseek-v3", "49 50 32 101 204 129 32 119 111 114 100"}};
+    for (size_t i = 0; i < sizeof pres / sizeof *pres; i++)
+        TEST(pres[i].pre) {
+            char edit[60];
+            sprintf(edit, "tokenizer.ggml.pre string %s", pres[i].pre);
+            llama_source *s = open_edited(byte_level(edit));
+            tokenizer *t = load_tokenizer(s);
+            CHECK_TEXT(t ? ids_of(t, "12 e\xCC\x81 word") : "", pres[i].ids);
+            CHECK(s && (strncmp(pres[i].pre, "qwen", 4) == 0) == (strstr(s->note, "NFC") != NULL));
+            tokenizer_free(t);
+            if (s) s->close(s);
+        }
     static const struct {
         const char *edits, *message;
     } bad[] = {
@@ -1475,6 +1551,7 @@ int main(void) {
     test_scales();
     test_layers();
     test_sentencepiece();
+    test_bytes_and_marks();
     test_byte_level();
     test_templates();
     test_refused();
