@@ -63,12 +63,12 @@
 
 #define TK_MAX_FILE ((size_t)64 << 20)  /* the largest known tokenizers are a quarter of this */
 #define TK_MAX_TEXT ((size_t)INT32_MAX) /* positions in a text are int32_t */
-#define TK_MAX_PIECE 0xFFFFFF           /* the flat form has 24 bits for it */
+#define TK_MAX_PIECE 0x7FFFFF           /* the flat form has 23 bits for it */
 #define TK_MAX_MERGES (1 << 22)         /* ranks must be exact as floats; 15 times Llama 3's */
 #define TK_MAX_ENDS 64
 #define TK_MAX_MATCH 1000 /* bytes of what is looked for at each character: user-defined pieces and replacements */
 #define TK_ADJACENT_BITS 18
-#define TK_ALL_FLAGS (2 * TOKENIZER_SEGMENT - 1)
+#define TK_ALL_FLAGS (2 * TOKENIZER_ADDED - 1)
 #define TK_SPACE "\xE2\x96\x81" /* U+2581, three bytes */
 
 enum { TK_N_TEMPLATES = TOKENIZER_MISTRAL, TK_N_SPLITS = TOKENIZER_SPLIT_DEEPSEEK3 + 1 };
@@ -170,11 +170,11 @@ struct tokenizer {
  * input makes loading or encoding quadratic, and no secret seed is needed.
  */
 
-/* Control, unknown and byte pieces have a name that text never matches. (SentencePiece's unused pieces take
- * part in merging and are then taken apart.) */
+/* Control, unknown and byte pieces have a name that text never matches, and added ones are found otherwise.
+ * (SentencePiece's unused pieces take part in merging and are then taken apart.) */
 static int tk_is_reserved(const tokenizer *t, const tk_piece *p) {
     return p->type == TOKENIZER_CONTROL || p->type == TOKENIZER_UNKNOWN || p->type == TOKENIZER_BYTE ||
-           (p->type == TOKENIZER_UNUSED && t->ranked) || p->is_twin;
+           (p->type == TOKENIZER_UNUSED && t->ranked) || p->is_twin || (p->flags & TOKENIZER_ADDED);
 }
 
 /* FNV-1a, mixed once more so that all of the upper bits, which choose the bucket, depend on the last bytes too. The
@@ -1168,7 +1168,8 @@ static int32_t tk_match_cut(const tk_encoder *e, const char *p, size_t n, int no
 }
 
 /* Encodes a text and the pieces that cut it, those with TOKENIZER_NORMALIZED or those without. The white space that one
- * takes away may have the next in it, which counts all the same; blank is how far it is known to reach. */
+ * takes away may have the next in it, which counts all the same, unless it would take away what is before it: it is
+ * then gone itself. blank is how far it is known to reach. */
 static int tk_encode_cut(tk_encoder *e, tk_bytes text, int normalized, int step) {
     const tokenizer *t = e->t;
     size_t start = 0, at = 0, size = 0, blank = 0;
@@ -1184,6 +1185,7 @@ static int tk_encode_cut(tk_encoder *e, tk_bytes text, int normalized, int step)
         if ((flags & TOKENIZER_RSTRIP) && to >= blank)
             blank = text.size - tk_trim((tk_bytes){text.p + to, text.size - to}, 1, 0, 0).size;
         if (flags & TOKENIZER_RSTRIP) to = blank;
+        if ((flags & TOKENIZER_LSTRIP) && to <= start) continue;
         if (from > start && !tk_encode_step(e, (tk_bytes){text.p + start, from - start}, step)) return 0;
         tk_emit_special(e, (int)id);
         start = to;
@@ -1252,8 +1254,9 @@ TOKENIZER_API const char *tokenizer_decode(const tokenizer *t, int previous, int
     *size = 0;
     if (id < 0 || id >= t->n_pieces) return "";
     const tk_piece *p = &t->pieces[id];
-    int skip = t->kind == TOKENIZER_SENTENCEPIECE && !tk_is_reserved(t, p) && p->size >= 3 &&
-               memcmp(p->text, TK_SPACE, 3) == 0 && tk_drops_space(t, previous);
+    int is_text = !tk_is_reserved(t, p) || p->type == TOKENIZER_USER_DEFINED;
+    int skip = t->kind == TOKENIZER_SENTENCEPIECE && is_text && p->size >= 3 && memcmp(p->text, TK_SPACE, 3) == 0 &&
+               tk_drops_space(t, previous);
     *size = (size_t)(p->surface_size - skip);
     return p->surface + skip;
 }
@@ -1601,7 +1604,8 @@ static int tk_add_piece(tk_loader *l, tk_bytes text, int plain, uint32_t score_b
     int id = (int)t->n_pieces++;
     if (type < TOKENIZER_NORMAL || type > TOKENIZER_BYTE)
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d has type %d", id, type);
-    if (flags && (flags < 0 || flags > TK_ALL_FLAGS || (type != TOKENIZER_CONTROL && type != TOKENIZER_USER_DEFINED)))
+    int may = type == TOKENIZER_CONTROL || type == TOKENIZER_UNKNOWN || type == TOKENIZER_USER_DEFINED;
+    if (flags && (flags < 0 || flags > TK_ALL_FLAGS || !may))
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d of type %d has flags %d", id, type, flags);
     if (text.size == 0 && type != TOKENIZER_UNUSED) return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d is empty", id);
     if ((score_bits & 0x7F800000u) == 0x7F800000u)
@@ -1740,23 +1744,18 @@ static int tk_assign_byte(tk_loader *l, int id) {
 /* The list in which a piece is looked for, or -1. */
 static int tk_list_of(const tokenizer *t, const tk_piece *p) {
     int normalized = (p->flags & TOKENIZER_NORMALIZED) != 0;
-    if (p->type == TOKENIZER_CONTROL && p->size <= TK_MAX_MATCH) return TK_SPECIAL + normalized;
+    int is_special = p->type == TOKENIZER_CONTROL || p->type == TOKENIZER_UNKNOWN;
+    if (is_special && p->size <= TK_MAX_MATCH) return TK_SPECIAL + normalized;
     if (p->type != TOKENIZER_USER_DEFINED) return -1;
     int cuts = t->kind == TOKENIZER_BYTE_LEVEL || p->flags;
     return cuts ? TK_ADDED + normalized : TK_SYMBOLS;
 }
 
 /* A piece that text can become. */
-static int tk_assign_text(tk_loader *l, int id) {
-    tokenizer *t = l->t;
-    const tk_piece *p = &t->pieces[id];
+static void tk_assign_text(tokenizer *t, const tk_piece *p) {
     if (p->size > t->longest) t->longest = p->size;
     if (p->type == TOKENIZER_UNUSED) t->has_unused = 1;
-    if (p->type == TOKENIZER_USER_DEFINED && p->size > TK_MAX_MATCH)
-        return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %d is of type USER_DEFINED and %d bytes long, more than %d",
-                       id, (int)p->size, TK_MAX_MATCH);
     if (t->kind == TOKENIZER_SENTENCEPIECE) tk_mark_adjacent(t, p);
-    return 1;
 }
 
 /* What each type of piece is to the tokenizer. */
@@ -1779,7 +1778,11 @@ static int tk_assign(tk_loader *l) {
             if (!tk_assign_byte(l, id)) return 0;
             n_bytes++;
         }
-        if (!tk_is_reserved(t, p) && p->size > 0 && !tk_assign_text(l, id)) return 0;
+        if (p->type == TOKENIZER_USER_DEFINED && p->size > TK_MAX_MATCH)
+            return tk_fail(l->err, TOKENIZER_BAD_FILE,
+                           "piece %d is of type USER_DEFINED and %d bytes long, more than %d", id, (int)p->size,
+                           TK_MAX_MATCH);
+        if (!tk_is_reserved(t, p) && p->size > 0) tk_assign_text(t, p);
         if (tk_list_of(t, p) >= 0) t->lists[tk_list_of(t, p)].n++;
     }
     if (t->kind == TOKENIZER_BYTE_LEVEL) return 1;
@@ -2189,7 +2192,7 @@ static int tk_read_model(tk_loader *l) {
  *     char   magic[8]            "llamatok"
  *     uint32 fields[12]          as in the enum below
  *     uint32 ends[n_ends]        ids, eos first
- *     uint32 pieces[n_pieces][2] flags << 27 | type << 24 | bytes of text, score (a float)
+ *     uint32 pieces[n_pieces][2] flags % 32 << 27 | type << 24 | flags / 32 << 23 | bytes of text, score (a float)
  *     uint32 merges[n_merges][2] ids of left and right
  *     char   map[map_size]       SentencePiece's precompiled_charsmap
  *     char   unknown[unk_size]   how the unknown piece is decoded
@@ -2262,7 +2265,11 @@ static int tk_read_flat(tk_loader *l) {
     size_t left = l->file.size - (size_t)(text - l->file.p);
     for (uint32_t id = 0; id < field[TK_N_PIECES]; id++) {
         uint32_t head = tk_u32(pieces + 8 * id), size = head & 0xFFFFFF, type = head >> 24, flags = 0;
-        if (field[TK_VERSION] > 1) flags = type >> 3, type &= 7;
+        if (field[TK_VERSION] > 1) {
+            flags = type >> 3 | (size >> 23) << 5;
+            type &= 7;
+            size &= TK_MAX_PIECE;
+        }
         if (size > left) return tk_fail(l->err, TOKENIZER_BAD_FILE, "piece %lu is cut off", (unsigned long)id);
         if (type == TOKENIZER_BYTE) l->t->byte_fallback = 1;
         if (!tk_add_piece(l, (tk_bytes){text, size}, 0, tk_u32(pieces + 8 * id + 4), (int)type, (int)flags)) return 0;
@@ -2307,7 +2314,8 @@ static void tk_save(const tokenizer *t, tk_out *out) {
     for (int i = 0; i < t->n_ends; i++) tk_write_u32(out, (uint32_t)t->ends[i]);
     for (int32_t id = 0; id < t->n_pieces; id++) {
         const tk_piece *p = &t->pieces[id];
-        tk_write_u32(out, (uint32_t)p->flags << 27 | (uint32_t)p->type << 24 | (uint32_t)p->size);
+        uint32_t low = (uint32_t)p->flags & 31, high = (uint32_t)p->flags >> 5;
+        tk_write_u32(out, low << 27 | (uint32_t)p->type << 24 | high << 23 | (uint32_t)p->size);
         tk_write_u32(out, tk_bits(p->score));
     }
     for (int32_t i = 0; i < t->n_merges; i++) { /* back in order of rank */
