@@ -708,12 +708,12 @@ static int tk_kind(const tk_words *w, const char *p, size_t *size) {
     *size = 0;
     if (p == w->end) return 0;
     int32_t c = tk_code_point(p, (size_t)(w->end - p), size);
-    if (c == '\n' || c == '\r') return TK_NEWLINE;
     if (w->split == TOKENIZER_SPLIT_DEEPSEEK3 || w->split == TK_IN_KANA_HAN) {
         const int is_kana_han = (c >= 0x4E00 && c <= 0x9FA5) || (c >= 0x3040 && c <= 0x30FF);
         if (is_kana_han && w->split == TOKENIZER_SPLIT_DEEPSEEK3) return TK_KANA_HAN;
         if (!is_kana_han && w->split == TK_IN_KANA_HAN) return *size = 0, 0;
     }
+    if (c == '\n' || c == '\r') return TK_NEWLINE;
     return 1 << tk_category(c < 0 ? 0xFFFD : c);
 }
 

@@ -63,6 +63,7 @@ static void test_words(void) {
         check_words(TOKENIZER_SPLIT_DEEPSEEK3, "\1|\2a|\1\2|!|\1| .|\1|1|\1\1");
         check_words(TOKENIZER_SPLIT_DEEPSEEK3,
                     "\xFF\xFF|a|.b|..|b| |\xE4\xB8\xAD|  |1|\xE9\xBE\xA5\xE3\x82\xA2|\xE9\xBE\xA6");
+        check_words(TOKENIZER_SPLIT_DEEPSEEK3, "\xE3\x82\xA0|\n|\xE3\x83\xBB|\r\n|!\n"); /* signs of kana */
     }
 }
 
