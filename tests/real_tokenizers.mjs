@@ -13,7 +13,8 @@
 //
 // writes what test_real.c and test_bpe.c carry.
 //
-// No text has a code point that Node's Unicode has and the library's has not, or not as the same.
+// No text has a code point that Node's Unicode has and the library's has not, or not as the same; or the name of the
+// unknown token, which is shown as SentencePiece does.
 
 import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -277,7 +278,8 @@ const nTexts = 100000;
 
 async function compareReal(name, files) {
     const real = open(name), pieces = piecesOf(real), added = real.json.added_tokens.map((t) => t.content);
-    const different = (texts) => differences(real, texts);
+    const unknown = real.json.model.unk_token;
+    const different = (texts) => differences(real, texts.filter((s) => !unknown || !s.includes(unknown)));
     await compare(`${name}: sentences`, different, sentences);
     await compare(`${name}: random texts`, different, Array.from({ length: nTexts }, () => oneText(pieces, added)));
     for (const path of files) {
