@@ -465,7 +465,7 @@ static void tk_normalize(const tokenizer *t, tk_bytes text, tk_part part, int pr
     }
     if (t->remove_extra_spaces && ends && out->p) /* also those that it holds as U+2581, as SentencePiece does */
         while (out->n >= n_space && memcmp(out->p + out->n - n_space, space, n_space) == 0) out->n -= n_space;
-    if (t->prefix && t->space_is_suffix && ends) tk_write(out, space, n_space);
+    if (tk_has_prefix(t) && t->space_is_suffix && ends) tk_write(out, space, n_space);
 }
 
 /* ---- NFC ----

@@ -1111,6 +1111,14 @@ static void test_stories_tokenizer(void) {
         t = open_tokenizer(config, 512);
         CHECK_TEXT(t ? ids_of(t, " there", 0) : "", "383");
         tokenizer_free(t);
+        for (int legacy = 0; legacy < 2; legacy++) {
+            put_text("tokenizer_config.json",
+                     legacy ? "{\"add_prefix_space\":false}" : "{\"legacy\":false,\"add_prefix_space\":false}");
+            t = open_tokenizer(config, 512);
+            CHECK_TEXT(t ? ids_of(t, "there", 0) : "", "413 260 276");
+            CHECK_TEXT(t ? ids_of(t, " there", 0) : "", "383");
+            tokenizer_free(t);
+        }
         remove_file("tokenizer_config.json");
     }
     remove_file("tokenizer.model"), remove_file("tokenizer.json");

@@ -600,8 +600,10 @@ static int hf_read_pieces(hf_tokens *k) {
     }
     k->base = hf_load_model(k, k->err);
     if (!k->base) return -1;
-    /* what the class LlamaTokenizer does then; without it all is as in tokenizer.model */
-    if (json_is(json_get(k->tokenizer_config.nodes, "legacy"), JSON_FALSE))
+    /* what the class LlamaTokenizer does then; with neither all is as in tokenizer.model */
+    if (json_is(json_get(k->tokenizer_config.nodes, "add_prefix_space"), JSON_FALSE))
+        k->parts.add_dummy_prefix = TOKENIZER_PREFIX_NONE;
+    else if (json_is(json_get(k->tokenizer_config.nodes, "legacy"), JSON_FALSE))
         k->parts.add_dummy_prefix = TOKENIZER_PREFIX_FIRST;
     return hf_take_model(k);
 }
