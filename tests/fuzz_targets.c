@@ -542,7 +542,7 @@ static int fuzz_gguf(const unsigned char *data, size_t size) {
     llama_error why = {0, ""};
     fuzz_put_file("model.gguf", data, size);
     fuzz_allow(size, 64, 1 << 21);
-    return fuzz_convert(source_open_gguf("model.gguf", &why), data, size, &why);
+    return fuzz_convert(source_open_gguf("model.gguf", NULL, &why), data, size, &why);
 }
 
 /* ---------------------------------------------------------------------------------------------------
@@ -608,7 +608,7 @@ static int fuzz_hf(const unsigned char *data, size_t size) {
     llama_error why = {0, ""};
     fuzz_open_directory(data, size);
     fuzz_allow(size, 256, FUZZ_HF_CONSTANT);
-    return fuzz_convert(source_open_hf("hf", &why), data, size, &why);
+    return fuzz_convert(source_open_hf("hf", NULL, &why), data, size, &why);
 }
 
 /* The tokenizer alone, for as many rows as config.json says, but no more than a small file's embedding has. */

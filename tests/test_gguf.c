@@ -270,7 +270,7 @@ static llama_error err;
 static llama_source *open_bytes(const bytes *b) {
     err.text[0] = 0;
     remove(path); /* some file systems wait for the disk when a file is overwritten */
-    return write_file(path, b->p, b->n) ? source_open_gguf(path, &err) : NULL;
+    return write_file(path, b->p, b->n) ? source_open_gguf(path, NULL, &err) : NULL;
 }
 
 static llama_source *open_edited(const char *edits) {
@@ -1256,9 +1256,10 @@ static void test_refused(void) {
             if (!CHECK(strstr(message, refused[i].message))) printf("  got    %s\n", message);
         }
     TEST("no file, a directory") {
-        CHECK(!source_open_gguf("tests/no such file", &err) && strstr(err.text, "tests/no such file: cannot open"));
-        CHECK(!source_open_gguf("tests", &err));
-        CHECK(!source_open_gguf("tests/no such file", NULL));
+        CHECK(!source_open_gguf("tests/no such file", NULL, &err) &&
+              strstr(err.text, "tests/no such file: cannot open"));
+        CHECK(!source_open_gguf("tests", NULL, &err));
+        CHECK(!source_open_gguf("tests/no such file", NULL, NULL));
     }
 }
 
@@ -1356,7 +1357,7 @@ static void test_stories260K(void) {
         FILE *f = fopen(found, "rb");
         const size_t size = f ? fread(file, 1, 2000000, f) : 0;
         if (f) fclose(f);
-        llama_source *s = source_open_gguf(data_path("gguf/stories260K-f32.gguf"), &err);
+        llama_source *s = source_open_gguf(data_path("gguf/stories260K-f32.gguf"), NULL, &err);
         CHECK_TEXT(s ? "" : err.text, "");
         if (s && CHECK(size == 1056540)) {
             size_t at = 28;
@@ -1384,7 +1385,7 @@ static void test_quantised(void) {
             continue;
         }
         TEST("quantised files are close to the one they come from") {
-            llama_source *s = source_open_gguf(found, &err);
+            llama_source *s = source_open_gguf(found, NULL, &err);
             CHECK_TEXT(s ? "" : err.text, "");
             for (int layer = 0; s && layer < s->config.n_layers; layer++)
                 for (int t = TENSOR_FINAL_NORM; t < TENSORS && layer < 8; t++) {
@@ -1438,7 +1439,7 @@ static void test_families(void) {
         }
         TEST(name) {
             err.text[0] = 0;
-            llama_source *s = source_open_gguf(found, &err);
+            llama_source *s = source_open_gguf(found, NULL, &err);
             CHECK_TEXT(err.text, "");
             if (!CHECK(s)) continue;
             CHECK_TEXT(s->config.architecture, files[i].architecture);

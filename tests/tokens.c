@@ -64,7 +64,7 @@ static tokenizer *open_tokenizer(const char *path) {
     llama_source of_directory = {.tokenizer = NULL}, *s = &of_directory;
     const size_t n = strlen(path);
     if (n > 5 && !strcmp(path + n - 5, ".gguf")) {
-        if (!(s = source_open_gguf(path, &err))) quit(err.text);
+        if (!(s = source_open_gguf(path, NULL, &err))) quit(err.text);
         if (!s->tokenizer) quit(s->tokenizer_error.text);
     } else {
         json_text config;
