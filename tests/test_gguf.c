@@ -1013,8 +1013,13 @@ static void test_byte_level(void) {
 static void test_templates(void) {
     static const struct {
         const char *jinja, *name;
-    } cases[] = {{TEMPLATE_LLAMA2, "llama2"}, {TEMPLATE_LLAMA3, "llama3"},   {TEMPLATE_CHATML, "chatml"},
-                 {TEMPLATE_ZEPHYR, "zephyr"}, {TEMPLATE_MISTRAL, "mistral"}, {"{{ '<|im_start|>USER: ' }}", ""}};
+    } cases[] = {{TEMPLATE_LLAMA2, "llama2"},
+                 {TEMPLATE_LLAMA3, "llama3"},
+                 {TEMPLATE_CHATML, "own"}, /* it puts no bos */
+                 {"{{ bos_token }}" TEMPLATE_CHATML, "chatml"},
+                 {"{{ bos_token }}" TEMPLATE_ZEPHYR, "zephyr"},
+                 {TEMPLATE_MISTRAL, "own"},
+                 /* it trims answers */ {"{{ '<|im_start|>USER: ' }}", ""}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         TEST("chat template") {
             char edits[1000];
@@ -1022,6 +1027,7 @@ static void test_templates(void) {
             llama_source *s = open_edited(edits);
             tokenizer *t = load_tokenizer(s);
             const char *name = t ? tokenizer_template_name(tokenizer_template(t)) : NULL;
+            if (t && tokenizer_template(t) == TOKENIZER_OWN) name = "own";
             CHECK_TEXT(name ? name : "", cases[i].name);
             if (s) CHECK(!*s->template_error.text == (*cases[i].name != 0));
             tokenizer_free(t);

@@ -646,7 +646,7 @@ static const char *ids_of(const tokenizer *t, const char *text, int flags) {
 
 static const char *template_of(const tokenizer *t) {
     const char *name = tokenizer_template_name(tokenizer_template(t));
-    return name ? name : "none";
+    return name ? name : tokenizer_template(t) == TOKENIZER_OWN ? "own" : "none";
 }
 
 static void test_byte_level(void) {

@@ -26,6 +26,13 @@ typedef struct {
 
 static const char *const template_roles[] = {"", "system", "user", "assistant"};
 
+static int template_mentions(const template_source *s, const char *word) {
+    const size_t n = strlen(word);
+    for (size_t i = 0; i + n <= s->size; i++)
+        if (!memcmp(s->jinja + i, word, n)) return 1;
+    return 0;
+}
+
 /* ---- Rendering ---- */
 
 static json_node *template_put_bytes(json_node *n, const char *text, size_t size) {
@@ -200,8 +207,8 @@ static int template_learn(template_proof *p, const char *roles) {
     return failed ? 1 : 0;
 }
 
-/* What ends an answer: where a conversation may end with one what is behind it then, else what stands before the next
- * turn's beginning. */
+/* What ends an answer: what is behind one that ends a conversation, of a template that knows whether to open another,
+ * else what stands before the next turn's beginning. */
 static int template_learn_end(template_proof *p) {
     const template_talk talk = template_make_talk("ua");
     char *text;
@@ -211,19 +218,13 @@ static int template_learn_end(template_proof *p) {
     size_t n = strlen(next);
     if (template_is_fatal(result)) return -1;
     const char *mark = result == JINJA_DONE ? strstr(text, talk.messages[1].text) : NULL;
-    if (mark) next = mark + talk.messages[1].size, n = strlen(next);
+    if (mark && template_mentions(p->source, "add_generation_prompt"))
+        next = mark + talk.messages[1].size, n = strlen(next);
     else
         for (size_t k = strlen(opens); k > 0 && n > 0 && next[n - 1] == opens[k - 1]; k--) n--;
     const int failed = template_take(p, TOKENIZER_ASSISTANT, 0, next, n);
     free(text);
     return failed;
-}
-
-static int template_mentions(const template_source *s, const char *word) {
-    const size_t n = strlen(word);
-    for (size_t i = 0; i + n <= s->size; i++)
-        if (!memcmp(s->jinja + i, word, n)) return 1;
-    return 0;
 }
 
 /* Older templates know nothing of opening an answer: whoever uses them does it, as they do before an answer. */
