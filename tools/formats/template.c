@@ -207,8 +207,8 @@ static int template_learn(template_proof *p, const char *roles) {
     return failed ? 1 : 0;
 }
 
-/* What ends an answer: what is behind one that ends a conversation, of a template that knows whether to open another,
- * else what stands before the next turn's beginning. */
+/* What ends an answer: what is behind one that ends a conversation; but if there always another one is opened, or it may
+ * not end one, what stands before the next turn's beginning. */
 static int template_learn_end(template_proof *p) {
     const template_talk talk = template_make_talk("ua");
     char *text;
@@ -217,9 +217,10 @@ static int template_learn_end(template_proof *p) {
                *opens = p->form.between[0][TOKENIZER_USER];
     size_t n = strlen(next);
     if (template_is_fatal(result)) return -1;
-    const char *mark = result == JINJA_DONE ? strstr(text, talk.messages[1].text) : NULL;
-    if (mark && template_mentions(p->source, "add_generation_prompt"))
-        next = mark + talk.messages[1].size, n = strlen(next);
+    const char *end = result == JINJA_DONE ? strstr(text, talk.messages[1].text) : NULL;
+    if (end) end += talk.messages[1].size;
+    if (end && (template_mentions(p->source, "add_generation_prompt") || !strncmp(next, end, strlen(end))))
+        next = end, n = strlen(end);
     else
         for (size_t k = strlen(opens); k > 0 && n > 0 && next[n - 1] == opens[k - 1]; k--) n--;
     const int failed = template_take(p, TOKENIZER_ASSISTANT, 0, next, n);
