@@ -68,15 +68,15 @@ enum { TOKENIZER_SENTENCEPIECE = 1, TOKENIZER_BYTE_LEVEL }; /* kinds */
 /* Types of pieces, numbered as in .model and GGUF files. */
 enum {
     TOKENIZER_NORMAL = 1,
-    TOKENIZER_UNKNOWN,      /* SENTENCEPIECE: one, or none if there are pieces of type BYTE */
+    TOKENIZER_UNKNOWN,      /* SENTENCEPIECE: one, or none if there are pieces of type BYTE; a special token too */
     TOKENIZER_CONTROL,      /* a special token: text never becomes one unless TOKENIZER_SPECIAL asks for it */
     TOKENIZER_USER_DEFINED, /* matched in any text before all else */
     TOKENIZER_UNUSED,       /* no text becomes one; with no bytes it only pads the vocabulary to the model's */
     TOKENIZER_BYTE          /* <0x00>..<0xFF> of SENTENCEPIECE: all 256 or none */
 };
 
-/* What may be said of a CONTROL or USER_DEFINED piece: a sum of these. They are those of Hugging Face's added tokens,
- * and of the same meaning. */
+/* What may be said of a CONTROL, UNKNOWN or USER_DEFINED piece: a sum of these. They are those of Hugging Face's added
+ * tokens, and of the same meaning. */
 enum {
     TOKENIZER_LSTRIP = 1,      /* takes the white space before it away */
     TOKENIZER_RSTRIP = 2,      /* and that after it */
@@ -85,7 +85,9 @@ enum {
     TOKENIZER_SEGMENT = 16, /* USER_DEFINED of SENTENCEPIECE: what is before and behind it are texts of their own, each
                                   normalised alone, as it always is with CONTROL and with BYTE_LEVEL. Otherwise it is a
                                   symbol inside of the text, as SentencePiece has it. */
-    TOKENIZER_SHOWN = 16    /* CONTROL: decoding gives its text, and not nothing */
+    TOKENIZER_SHOWN = 16,   /* CONTROL: decoding gives its text, and not nothing */
+    TOKENIZER_ADDED = 32 /* USER_DEFINED that cuts the text: it is no piece of the vocabulary that it was added to, so
+                                  text that it does not cut, as TOKENIZER_SINGLE_WORD may have it, never becomes it */
 };
 
 typedef struct {

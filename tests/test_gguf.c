@@ -956,15 +956,61 @@ static void test_sentencepiece(void) {
     }
 }
 
-/* Edits for a byte-level vocabulary: 256 bytes in the alphabet of such files, two merges, three special tokens,
- * and a word that no merges make. */
+/* Edits for one with scores and bytes, which are of the type given: <unk>, <s>, </s>, the bytes, "_", "a", a mark. */
+static const char *with_bytes(int type, int type_of_mark, const char *more) {
+    static char out[8000];
+    size_t n = (size_t)sprintf(out,
+                               "@token_embd.weight 0 8 262\n@output.weight 0 8 262\n%stokenizer.ggml.tokens string[] "
+                               "<unk>|<s>|</s>",
+                               more);
+    for (int i = 0; i < 256; i++) n += (size_t)sprintf(out + n, "|<0x%02X>", (unsigned)i);
+    n += (size_t)sprintf(out + n, "|\xE2\x96\x81|a|<tool>\ntokenizer.ggml.token_type i32[] 2|3|3");
+    for (int i = 0; i < 256; i++) n += (size_t)sprintf(out + n, "|%d", type);
+    n += (size_t)sprintf(out + n, "|1|1|%d\ntokenizer.ggml.scores f32[] 0", type_of_mark);
+    for (int i = 1; i < 262; i++) n += (size_t)sprintf(out + n, "|%d", -i);
+    sprintf(out + n, "\n");
+    return out;
+}
+
+static void test_bytes_and_marks(void) {
+    TEST("pieces with names of bytes are bytes, if they are called normal too") {
+        for (int type = 1; type <= 6; type += 5) {
+            llama_source *s = open_edited(with_bytes(type, 1, ""));
+            CHECK_TEXT(err.text, "");
+            tokenizer *t = load_tokenizer(s);
+            CHECK_TEXT(t ? ids_of(t, "a\n") : "", "1 259 260 13");
+            size_t size = 0;
+            const char *p = t ? tokenizer_decode(t, 1, 13, &size) : "";
+            CHECK(size == 1 && *p == '\n');
+            tokenizer_free(t);
+            if (s) s->close(s);
+        }
+    }
+    TEST("a text is cut at user-defined pieces, but not at those of a template") {
+        static const char *const more[] = {"", "tokenizer.chat_template string {{ '<tool>' }}\n",
+                                           "tokenizer.chat_template.tools string {{ 'a<tool>' }}\n"};
+        for (int i = 0; i < 3; i++) {
+            llama_source *s = open_edited(with_bytes(6, 4, more[i]));
+            CHECK_TEXT(err.text, "");
+            tokenizer *t = load_tokenizer(s);
+            CHECK_TEXT(t ? ids_of(t, "a<tool>a") : "",
+                       i ? "1 259 260 63 119 114 114 111 65 260" : "1 259 260 261 259 260");
+            tokenizer_free(t);
+            if (s) s->close(s);
+        }
+    }
+}
+
+/* Edits for a byte-level vocabulary: 256 bytes in the alphabet of such files, two merges, three special tokens, a word
+ * that no merges make, and five merges by which the patterns can be told. */
 static const char *byte_level(const char *more) {
     static char out[4000];
-    size_t n = (size_t)sprintf(out, "@token_embd.weight 0 8 262\n@output.weight 0 8 262\n-tokenizer.ggml.scores\n"
+    size_t n = (size_t)sprintf(out, "@token_embd.weight 0 8 267\n@output.weight 0 8 267\n-tokenizer.ggml.scores\n"
                                     "tokenizer.ggml.model string gpt2\ntokenizer.ggml.pre string llama-bpe\n"
                                     "tokenizer.ggml.bos_token_id u32 258\ntokenizer.ggml.eos_token_id u32 260\n"
-                                    "tokenizer.ggml.merges string[] a b|\xC4\xA0 ab\ntokenizer.ggml.token_type i32[] ");
-    for (int i = 0; i < 262; i++) n += (size_t)sprintf(out + n, "%s%d", i ? "|" : "", i < 258 || i == 261 ? 1 : 3);
+                                    "tokenizer.ggml.merges string[] a b|\xC4\xA0 ab|1 2|3 4|e \xC3\x8C|a B|! \xC4\x8A\n"
+                                    "tokenizer.ggml.token_type i32[] ");
+    for (int i = 0; i < 267; i++) n += (size_t)sprintf(out + n, "%s%d", i ? "|" : "", i < 258 || i >= 261 ? 1 : 3);
     n += (size_t)sprintf(out + n, "\ntokenizer.ggml.tokens string[] ");
     for (int i = 0, hidden = 256; i < 256; i++) {
         const int shown = (i > 32 && i < 127) || (i > 160 && i != 173), c = shown ? i : hidden++;
@@ -974,7 +1020,7 @@ static const char *byte_level(const char *more) {
     }
     sprintf(out + n,
             "|ab|\xC4\xA0"
-            "ab|<\1begin_of_text\1>|<\1eot_id\1>|<\1end_of_text\1>|word\n%s",
+            "ab|<\1begin_of_text\1>|<\1eot_id\1>|<\1end_of_text\1>|word|12|34|e\xC3\x8C|aB|!\xC4\x8A\n%s",
             more);
     return out;
 }
@@ -993,6 +1039,50 @@ static void test_byte_level(void) {
         tokenizer_free(t);
         if (s) s->close(s);
     }
+    TEST("what ends a text without a key, by its name") {
+        llama_source *s = open_edited(byte_level("tokenizer.ggml.eos_token_id u32 259"));
+        tokenizer *t = load_tokenizer(s);
+        CHECK(t && tokenizer_is_end(t, 259) && tokenizer_is_end(t, 260));
+        tokenizer_free(t);
+        if (s) s->close(s);
+    }
+    static const struct {
+        const char *pres, *ids; /* names; of 1234, e and an accent of its own, aB! and a newline */
+        int is_llama3;          /* texts begin with bos, and a word that is a piece is taken whole */
+    } splits[] = {
+        {"llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano",
+         "258 262 51 52 101 204 129 265 266", 1},
+        {"dbrx smaug-bpe glm4 chatglm-bpe", "262 51 52 101 204 129 265 266", 0},
+        {"gpt-2 phi-2 olmo mpt exaone4 jais gigachat a.x-4.0 mellum trillion granite-docling modern-bert jina-es "
+         "jina-de jina-v2-es jina-v2-de",
+         "262 263 101 204 129 265 33 10", 0},
+        {"starcoder refact smollm codeshell exaone minerva-7b mellum2 command-r", "49 50 51 52 101 204 129 265 33 10",
+         0},
+        {"qwen2 deepseek-r1-qwen f2llmv2 megrez stablelm2 kormo hunyuan solar-open grok-2 bailingmoe bailingmoe2 "
+         "llada-moe",
+         "49 50 51 52 101 204 129 265 266", 0},
+        {"qwen35", "49 50 51 52 264 129 265 266", 0},
+        {"gpt-4o llama4 kanana2 talkie minimax-m2", "262 51 52 264 129 97 66 266", 0},
+        {"tekken", "258 49 50 51 52 264 129 97 66 266", 1},
+        {"deepseek-v3 hunyuan-dense hy_v4 joyai-llm", "262 51 52 264 129 265 266", 0}};
+    for (size_t i = 0; i < sizeof splits / sizeof *splits; i++)
+        for (const char *pre = splits[i].pres, *next; *pre; pre = next + (*next == ' ')) {
+            char edit[60];
+            next = pre + strcspn(pre, " ");
+            sprintf(edit, "tokenizer.ggml.pre string %.*s", (int)(next - pre), pre);
+            TEST(edit) {
+                llama_source *s = open_edited(byte_level(edit));
+                tokenizer *t = load_tokenizer(s);
+                CHECK_TEXT(ids_of(t, "1234e\xCC\x81"
+                                     "aB!\n"),
+                           splits[i].ids);
+                CHECK_TEXT(ids_of(t, "word"), splits[i].is_llama3 ? "258 261" : "119 111 114 100");
+                const int is_nfc = strstr("qwen2 qwen35 f2llmv2 megrez command-r", edit + 26) != NULL;
+                CHECK(s && is_nfc == (strstr(s->note, "NFC") != NULL));
+                tokenizer_free(t);
+                if (s) s->close(s);
+            }
+        }
     static const struct {
         const char *edits, *message;
     } bad[] = {
@@ -1002,6 +1092,7 @@ static void test_byte_level(void) {
         {"tokenizer.ggml.merges string[] a b|ab ac", "tokenizer.ggml.merges[1]: its right is no token"},
         {"tokenizer.ggml.merges string[] \xE2\x82\xAC b", "tokenizer.ggml.merges[0]: its left is no token"},
         {"tokenizer.ggml.merges string[] a b|a c", "tokenizer.ggml: "},
+        {"tokenizer.ggml.pre string seed-coder", "tokenizer.ggml.pre is \"seed-coder\", which is not known"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         TEST(bad[i].edits) {
@@ -1482,6 +1573,7 @@ int main(void) {
     test_scales();
     test_layers();
     test_sentencepiece();
+    test_bytes_and_marks();
     test_byte_level();
     test_templates();
     test_refused();

@@ -617,6 +617,8 @@ static char *sentencepiece_json(void) {
     return text;
 }
 
+static char tokenizer_note[200];
+
 /* The tokenizer of the directory, for a model with so many rows; NULL with err. config is config.json. */
 static tokenizer *open_tokenizer(const char *config, int rows) {
     llama_source s = {.config = {.vocab_size = rows}};
@@ -628,6 +630,7 @@ static tokenizer *open_tokenizer(const char *config, int rows) {
         t = tokenizer_load_memory(s.tokenizer, s.tokenizer_size, rows, NULL, &why);
         if (!t) strcpy(err.text, why.text);
     }
+    strcpy(tokenizer_note, s.note);
     free(s.tokenizer);
     json_free(&j);
     return t;
@@ -697,6 +700,85 @@ static void test_byte_level(void) {
     remove_file("tokenizer_config.json"), remove_file("generation_config.json"), remove_file("chat_template.jinja");
 }
 
+/* Each of the patterns, in steps as real files have them. */
+static void test_patterns(void) {
+    static const char *const forms[][3] = {
+        {"{\"type\":\"ByteLevel\",\"add_prefix_space\":false}", "a'S 12", "97 39 83 32 49 50"},
+        {"{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":true}", "thth", "256 256"},
+        {"[{\"type\":\"Digits\",\"individual_digits\":true},{\"type\":\"ByteLevel\",\"add_prefix_space\":false}]",
+         "thth", "256 256"},
+        {"[{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" SPLIT
+         "\"},\"behavior\":\"Removed\",\"invert\":true}]},{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_"
+         "regex\":false}]",
+         "thth", "256 256"},
+        {"[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\p{N}{1,3}\"},\"behavior\":\"Isolated\"},"
+         "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[\\u4e00-\\u9fa5\\u3040-\\u309f\\u30a0-\\u30ff]+\"},"
+         "\"behavior\":\"Isolated\"},{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[!\\\"#$%&'()*+,\\\\-./"
+         ":;<=>?@\\\\[\\\\\\\\\\\\]^_`{|}~]"
+         "[A-Za-z]+|[^\r\n\\\\p{L}\\\\p{P}\\\\p{S}]?[\\\\p{L}\\\\p{M}]+| "
+         "?[\\\\p{P}\\\\p{S}]+[\r\n]*|\\\\s*[\r\n]+|\\\\s+(?!\\\\S)|"
+         "\\\\s+\"},\"behavior\":\"Isolated\"},{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}"
+         "]",
+         "thth", "256 256"}};
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        TEST(forms[i][0]) {
+            char *json = replace(byte_level_json(), "\"pre_tokenizer\":", "\"old\":"), *start, steps[4096];
+            char *out = steps;
+            for (const char *p = forms[i][0]; *p; p++) /* JSON has no ends of lines in strings */
+                if (*p == '\r' || *p == '\n') out += sprintf(out, "\\%c", *p == '\r' ? 'r' : 'n');
+                else *out++ = *p;
+            *out = 0;
+            const int is_list = *steps == '[';
+            start = malloc(strlen(steps) + 200);
+            sprintf(start, "\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":%s%s%s,\"x\":",
+                    is_list ? "{\"type\":\"Sequence\",\"pretokenizers\":" : "", steps, is_list ? "}" : "");
+            char *whole = replace(json, "\"normalizer\":", start);
+            put_text("tokenizer.json", whole);
+            tokenizer *t = open_tokenizer("{}", TOKENS);
+            if (!CHECK(t != NULL)) printf("  %s\n", err.text);
+            CHECK_TEXT(t ? ids_of(t, forms[i][1], 0) : "", forms[i][2]);
+            CHECK_TEXT(t ? ids_of(t, "e\xCC\x81", 0) : "", "195 169"); /* NFC */
+            tokenizer_free(t);
+            free(json), free(start), free(whole);
+        }
+}
+
+/* A user's text must not have what a template has. */
+static void test_marks(void) {
+    static const char *const templates[] = {"{{ '<tool>' }}", "{{ \"x<tool>\\n\" }}", "{% if a %}<tool>{% endif %}",
+                                            "{{ '<' + name + '>' }}", "{# '{{ #}{{ 'it\\'s' }}<tool>"};
+    static const char *const others[] = {"{{ tool }}", "{# <tool> #}", "{{ '<' }}{{ '{' }}", "{{ '<tool' + x + ']' }}",
+                                         "{{ '"};
+    put_text("tokenizer.json", byte_level_json());
+    TEST("what a template has between quotes or as text is not typed, and is shown") {
+        for (int i = 0; i < 10; i++) {
+            const char *text = i < 5 ? templates[i] : others[i - 5];
+            put_text("chat_template.jinja", text);
+            tokenizer *t = open_tokenizer("{}", TOKENS);
+            size_t size = 0;
+            if (!CHECK(t != NULL)) exit((puts(err.text), 1));
+            if (!CHECK_TEXT(ids_of(t, "<tool>", 0), i < 5 ? "60 116 111 111 108 62" : "262")) printf("  %s\n", text);
+            CHECK_TEXT(ids_of(t, "<tool>", TOKENIZER_SPECIAL), "262");
+            CHECK(tokenizer_decode(t, -1, 262, &size) && size == 6);
+            tokenizer_free(t);
+        }
+    }
+    TEST("an ordinary piece needs brackets, and white space is no mark") {
+        char *json = replace(byte_level_json(), "\"the\":257", "\"<the>\":257");
+        char *merges = replace(json, ",[\"th\",\"e\"],\"\\u0120 the\"", "");
+        put_text("tokenizer.json", merges);
+        put_text("chat_template.jinja", "<the>\n\nth the{{ 'a' }}");
+        tokenizer *t = open_tokenizer("{}", TOKENS);
+        if (!CHECK(t != NULL)) exit((puts(err.text), 1));
+        CHECK_TEXT(ids_of(t, "th", 0), "256");
+        CHECK_TEXT(ids_of(t, "<the>", TOKENIZER_SPECIAL), "257");
+        CHECK_TEXT(ids_of(t, "<the>", 0), "60 256 101 62");
+        tokenizer_free(t);
+        free(json), free(merges);
+    }
+    remove_file("chat_template.jinja");
+}
+
 static void test_sentencepiece(void) {
     put_text("tokenizer.json", sentencepiece_json());
     TEST("SentencePiece from its merges") {
@@ -723,6 +805,35 @@ static void test_sentencepiece(void) {
             tokenizer_free(t);
         }
         free(json), free(other), free(open), free(one);
+    }
+    TEST("Metaspace and where it puts a space; Gemma's form; no unknown piece") {
+        static const char *const forms[][3] = {
+            {"null",
+             "{\"type\":\"Metaspace\",\"replacement\":\"\\u2581\",\"prepend_scheme\":\"first\",\"split\":false}",
+             "263 1 262"},
+            {"null",
+             "{\"type\":\"Metaspace\",\"replacement\":\"\\u2581\",\"prepend_scheme\":\"always\",\"split\":false}",
+             "263 1 263"},
+            {"null", "{\"type\":\"Metaspace\",\"replacement\":\"\\u2581\",\"add_prefix_space\":true,\"split\":false}",
+             "263 1 263"},
+            {"null", "{\"type\":\"Metaspace\",\"replacement\":\"\\u2581\",\"add_prefix_space\":false,\"split\":false}",
+             "262 1 262"},
+            {"{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\\u2581\"}",
+             "{\"type\":\"Split\",\"pattern\":{\"String\":\" \"},\"behavior\":\"MergedWithPrevious\",\"invert\":false}",
+             "262 1 262"}};
+        for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+            char rules[600];
+            snprintf(rules, sizeof rules, "\"normalizer\":%s,\"pre_tokenizer\":%s,\"x\":", forms[i][0], forms[i][1]);
+            char *json = replace(sentencepiece_json(), "\"pre_tokenizer\":null,", ""),
+                 *other = replace(json, "\"normalizer\":", rules);
+            char *unknown = replace(other, "\"unk_token\":\"<unk>\"", "\"unk_token\":null");
+            put_text("tokenizer.json", unknown);
+            tokenizer *t = open_tokenizer("{}", TOKENS);
+            if (!CHECK(t != NULL)) printf("  %s\n", err.text);
+            CHECK_TEXT(t ? ids_of(t, "ab<s>ab", TOKENIZER_SPECIAL) : "", forms[i][2]);
+            tokenizer_free(t);
+            free(json), free(other), free(unknown);
+        }
     }
     TEST("a piece that no merge makes") {
         char *json = replace(sentencepiece_json(), ",\"\\u2581 ab\"", "");
@@ -920,6 +1031,7 @@ static void test_stories_tokenizer(void) {
         copy_file(file, "tokenizer.model");
         tokenizer *with = open_tokenizer(config, 512);
         if (!CHECK(with && without)) exit((puts(err.text), 1));
+        CHECK_TEXT(tokenizer_note, "");
         for (int i = 0; i < 4; i++) {
             char ids[400];
             strcpy(ids, ids_of(with, texts[i], TOKENIZER_BOS));
@@ -927,28 +1039,87 @@ static void test_stories_tokenizer(void) {
         }
         tokenizer_free(with), tokenizer_free(without);
     }
-    TEST("tokens added to tokenizer.model") {
+    TEST("tokenizer.model and tokenizer.json that differ: the richer one") {
+        char file[340];
+        size_t size;
+        snprintf(file, sizeof file, "%s/tokenizer.json", path);
+        char *json = file_read(file, 1 << 20, &size, &err);
+        if (!json) exit((puts(err.text), 1));
+        char *text = malloc(size + 1);
+        memcpy(text, json, size), text[size] = 0;
+        char *more = replace(text, "\"vocab\": {", "\"vocab\": {\"hers\":512,");
+        char *made = replace(more, "\"merges\": [", "\"merges\": [\"her s\",");
+        put_text("tokenizer.json", made);
+        tokenizer *t = open_tokenizer(config, 513);
+        CHECK_TEXT(tokenizer_note, "tokenizer.json is taken, since tokenizer.model lacks 1 of its pieces");
+        CHECK(t && tokenizer_find(t, "hers", 4) == 512);
+        tokenizer_free(t);
+        char *other = replace(text, "\"<0x00>\"", "\"<00>\"");
+        put_text("tokenizer.json", other);
+        CHECK(!open_tokenizer(config, 512)); /* and is none */
+        put_text("tokenizer.model", "\n");
+        put_text("tokenizer.json", text);
+        t = open_tokenizer(config, 512);
+        CHECK(t && strstr(tokenizer_note, "tokenizer.json is taken, since ") &&
+              strstr(tokenizer_note, "tokenizer.model: "));
+        tokenizer_free(t);
+        snprintf(file, sizeof file, "%s/tokenizer.model", path);
+        copy_file(file, "tokenizer.model");
+        free(json), free(text), free(more), free(made), free(other);
+    }
+    TEST("tokens added to tokenizer.model, in a tokenizer.json that has nothing else") {
         static const char added[] = "{\"added_tokens\":[{\"id\":1,\"content\":\"<s>\",\"special\":true},{\"id\":513,"
                                     "\"content\":\"<|im_end|>\",\"special\":true}],"
                                     "\"model\":{\"type\":\"BPE\",\"byte_fallback\":true}}";
         put_text("tokenizer.json", added);
         tokenizer *t = open_tokenizer(config, 520);
         if (!CHECK(t != NULL)) exit((puts(err.text), 1));
-        CHECK(tokenizer_vocab_size(t) == 520 && tokenizer_find(t, "<|im_end|>", 10) == 513 &&
-              tokenizer_is_end(t, 513) && tokenizer_is_end(t, 2));
         CHECK_TEXT(ids_of(t, "<|im_end|>", TOKENIZER_SPECIAL), "513");
         tokenizer_free(t);
-        char *other = replace(added, "\"content\":\"<s>\"", "\"content\":\"<x>\"");
-        put_text("tokenizer.json", other);
-        CHECK(!open_tokenizer(config, 520));
-        CHECK_TEXT(err.text + strlen(directory), "/tokenizer.json: added token \"<x>\": its id is another's too");
-        free(other);
         remove_file("tokenizer.json");
+    }
+    TEST("tokens added to tokenizer.model") {
+        remove_file("tokenizer.json");
+        put_text("added_tokens.json", "{\"<|im_end|>\":513,\"<x>\":512,\"<y>\":514}");
+        put_text("special_tokens_map.json", "{\"additional_special_tokens\":[\"<y>\"]}");
+        put_text("tokenizer_config.json",
+                 "{\"eos_token\":\"<|im_end|>\",\"added_tokens_decoder\":{\"515\":{\"content\":"
+                 "\"<z>\",\"lstrip\":true,\"special\":false},\"1\":{\"content\":\"<s>\",\"special\":true}}}");
+        tokenizer *t = open_tokenizer(config, 520);
+        if (!CHECK(t != NULL)) exit((puts(err.text), 1));
+        CHECK(tokenizer_vocab_size(t) == 520 && tokenizer_find(t, "<|im_end|>", 10) == 513 &&
+              tokenizer_is_end(t, 513) && tokenizer_is_end(t, 2));
+        CHECK_TEXT(ids_of(t, "<|im_end|><y>", TOKENIZER_SPECIAL), "513 514");
+        CHECK_TEXT(ids_of(t, "<x> <z>", 0), "512 515");
+        CHECK(!strstr(ids_of(t, "<|im_end|><y>", 0), "51"));
+        tokenizer_free(t);
+        put_text("added_tokens.json", "{\"<x>\":1}");
+        CHECK(!open_tokenizer(config, 520));
+        CHECK_TEXT(err.text + strlen(directory), "/added_tokens.json: added token \"<x>\": its id is another's too");
+        remove_file("added_tokens.json"), remove_file("special_tokens_map.json");
+        put_text("tokenizer_config.json", "{\"added_tokens_decoder\":{\"x\":{\"content\":\"<z>\"}}}");
+        CHECK(!open_tokenizer(config, 520));
+        CHECK_TEXT(err.text + strlen(directory), "/tokenizer_config.json: added_tokens_decoder \"x\": that is no id");
+        remove_file("tokenizer_config.json");
         CHECK(!open_tokenizer(config, 511));
         CHECK_TEXT(err.text + strlen(directory), "/tokenizer.model: 512 pieces, the embedding has 511 rows");
         t = open_tokenizer(config, 512);
         CHECK(t != NULL);
+        CHECK_TEXT(t ? ids_of(t, " there", 0) : "", "410 383");
         tokenizer_free(t);
+        put_text("tokenizer_config.json", "{\"legacy\":false}");
+        t = open_tokenizer(config, 512);
+        CHECK_TEXT(t ? ids_of(t, " there", 0) : "", "383");
+        tokenizer_free(t);
+        for (int legacy = 0; legacy < 2; legacy++) {
+            put_text("tokenizer_config.json",
+                     legacy ? "{\"add_prefix_space\":false}" : "{\"legacy\":false,\"add_prefix_space\":false}");
+            t = open_tokenizer(config, 512);
+            CHECK_TEXT(t ? ids_of(t, "there", 0) : "", "413 260 276");
+            CHECK_TEXT(t ? ids_of(t, " there", 0) : "", "383");
+            tokenizer_free(t);
+        }
+        remove_file("tokenizer_config.json");
     }
     remove_file("tokenizer.model"), remove_file("tokenizer.json");
 }
@@ -1028,6 +1199,8 @@ int main(void) {
     test_files();
     test_damaged();
     test_byte_level();
+    test_patterns();
+    test_marks();
     test_sentencepiece();
     test_tokenizer_refusals();
     test_golden();

@@ -1,6 +1,8 @@
 /* test_real.c - how texts are split and encoded, as Hugging Face's library does: each split of tokenizer.h, and real
  * tokenizers with few of their pieces. real_tokenizers.mjs writes real_cases.inc, and compares the whole ones. To see
  * the words that a text is cut into, it includes tokenizer.c.
+ *
+ *     test_real SPLIT     the words of texts from stdin, each ended by a zero byte: a line each, for real_tokenizers.mjs
  */
 #define _POSIX_C_SOURCE 200809L /* mkdtemp */
 
@@ -15,21 +17,38 @@
 
 enum { N_TEXTS = sizeof real_texts / sizeof *real_texts, MOST_PIECES = 4096 };
 
+/* The bytes of the words of a text, in numbers. */
+static const char *words_of(int split, const char *text, size_t n) {
+    static char sizes[1 << 20];
+    const tk_words w = {text + n, split};
+    char *out = sizes;
+    *out = 0;
+    for (const char *p = text, *next; p < w.end; p = next) {
+        next = tk_word(&w, p);
+        out += sprintf(out, "%s%d", p > text ? " " : "", (int)(next - p));
+    }
+    return sizes;
+}
+
+static void print_words(int split) {
+    static char text[1 << 16];
+    size_t n = 0;
+    for (int c; (c = getchar()) != EOF;) {
+        if (n < sizeof text) text[n++] = (char)c;
+        if (c) continue;
+        puts(words_of(split, text, n - 1));
+        n = 0;
+    }
+}
+
 static void test_words(void) {
     static const char *const *const words[] = {llama3_words, gpt2_words,  starcoder_words, qwen2_words,
                                                qwen35_words, gpt4o_words, tekken_words,    deepseek3_words};
     for (int split = 0; split < TK_N_SPLITS; split++)
         TEST("the words of a split")
-            for (int i = 0; i < N_TEXTS; i++) {
-                char sizes[1000], *out = sizes;
-                tk_words w = {real_texts[i] + strlen(real_texts[i]), split};
-                *out = 0;
-                for (const char *p = real_texts[i], *next; p < w.end; p = next) {
-                    next = tk_word(&w, p);
-                    out += sprintf(out, "%s%d", out > sizes ? " " : "", (int)(next - p));
-                }
-                if (!CHECK_TEXT(sizes, words[split][i])) printf("  split %d, text %s\n", split, real_texts[i]);
-            }
+            for (int i = 0; i < N_TEXTS; i++)
+                if (!CHECK_TEXT(words_of(split, real_texts[i], strlen(real_texts[i])), words[split][i]))
+                    printf("  split %d, text %s\n", split, real_texts[i]);
 }
 
 /* ---- tokenizer.json ---- */
@@ -137,7 +156,8 @@ static void test_tokenizers(void) {
         }
 }
 
-int main(void) {
+int main(int n_args, char **args) {
+    if (n_args > 1) return print_words(atoi(args[1])), 0;
     test_words();
     test_tokenizers();
     return test_end();

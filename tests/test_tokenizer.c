@@ -372,7 +372,13 @@ static void test_model(void) {
         tokenizer *t = load(b);
         CHECK_TEXT(encoded(t, "a a"), "260 259 260 259 ");
         CHECK_TEXT(encoded(t, ""), "");
-        tokenizer_free(t);
+        tokenizer_piece pieces[261];
+        for (int id = 0; id < 261; id++) CHECK(tokenizer_get_piece(t, id, &pieces[id]));
+        const tokenizer_parts parts = {
+            .pieces = pieces, .n_pieces = 261, .bos = -1, .add_dummy_prefix = TOKENIZER_PREFIX_NONE, .base = t};
+        tokenizer *none = tokenizer_create(&parts, NULL, NULL);
+        CHECK_TEXT(none ? encoded(none, "a a") : "", "260 259 260 ");
+        tokenizer_free(none), tokenizer_free(t);
     }
     TEST("model: spaces as spaces") {
         buffer *b = new_model(1);

@@ -52,6 +52,14 @@ static void test_categories(void) {
         CHECK(hash == category_hash);
         for (int i = 0; i <= TK_WHITE; i++) CHECK(count[i] == category_counts[i]);
     }
+    TEST("characters of words") {
+        hash_begin();
+        for (int32_t c = 0; c < 0x110000; c++) {
+            char is_word = (char)tk_is_word(c);
+            hash_bytes(&is_word, 1);
+        }
+        CHECK(hash == word_hash);
+    }
     TEST("no code point has no category") { CHECK(tk_category(-1) == TK_NONE); }
 }
 

@@ -38,8 +38,8 @@ function edges(value, digits, first = 0) {
 
 // ---- Categories ----
 
-const names = [/\p{Lu}/u, /\p{Ll}/u, /\p{Lt}/u, /\p{Lm}/u, /\p{Lo}/u, /\p{M}/u, /\p{N}/u, /\p{P}/u, /\p{S}/u,
-               /\p{White_Space}/u];
+const names = [/\p{Lu}/u, /\p{Ll}/u, /\p{Lt}/u, /\p{Lm}/u, /\p{Lo}/u, /\p{M}/u, /[\p{Nd}\p{Nl}]/u, /\p{No}/u, /\p{P}/u,
+               /\p{S}/u, /\p{White_Space}/u];
 const pairs = names.length + 1; // Lu and Ll in turn
 const category = new Uint8Array(0x110000);
 for (const c of all) {
@@ -161,7 +161,11 @@ const cString = (s) => `"${[...Buffer.from(s)].map((b) => (b > 31 && b < 127 && 
 function printCases() {
     const counts = Array.from({ length: pairs }, (_, i) => category.filter((c) => c === i).length);
     console.log(`static const uint32_t category_hash = ${hash(category)};`);
-    print("int", "category_counts", "none, Lu, Ll, Lt, Lm, Lo, M, N, P, S, White_Space", counts.map(String));
+    print("int", "category_counts", "none, Lu, Ll, Lt, Lm, Lo, M, Nd and Nl, No, P, S, White_Space", counts.map(String));
+    // \w of the regular expressions in Rust
+    const word = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
+    const isWord = Uint8Array.from(category, (_, c) => word.test(text(c)));
+    console.log(`static const uint32_t word_hash = ${hash(isWord)};`);
     const each = all.slice(1).map((c) => text(c));
     console.log(`static const uint32_t nfd_hash = ${hash(Buffer.from(each.map(nfd).join("")))};`);
     console.log(`static const uint32_t nfc_hash = ${hash(Buffer.from(each.map(nfc).join("")))};`);

@@ -176,12 +176,10 @@ static int gguf_read_special(gguf_head *h, gguf_vocabulary *v) {
  * often that of the first model that had it. What follows from a name stands in llama.cpp, and is this. */
 
 enum {
-    GGUF_MERGES_IGNORED = 1,
-    GGUF_BOS = 2,
-    GGUF_NFC = 4
-}; /* a word that is a piece is taken whole; a text starts
-                                                                with bos unless the file says otherwise; the original
-                                                                normalises, which neither the file nor llama.cpp does */
+    GGUF_MERGES_IGNORED = 1, /* a word that is a piece is taken whole */
+    GGUF_BOS = 2,            /* a text starts with bos unless the file says otherwise */
+    GGUF_NFC = 4             /* the original normalises, which neither the file nor llama.cpp does */
+};
 static const struct {
     const char *pre;
     int split, flags;
@@ -190,27 +188,62 @@ static const struct {
     {"llama3", TOKENIZER_SPLIT_LLAMA3, GGUF_MERGES_IGNORED | GGUF_BOS}, /* its names in older files, */
     {"llama-v3", TOKENIZER_SPLIT_LLAMA3, GGUF_MERGES_IGNORED | GGUF_BOS},
     {"falcon3", TOKENIZER_SPLIT_LLAMA3, GGUF_MERGES_IGNORED | GGUF_BOS}, /* and others with Llama 3's rules */
+    {"falcon-h1", TOKENIZER_SPLIT_LLAMA3, GGUF_MERGES_IGNORED | GGUF_BOS},
+    {"pixtral", TOKENIZER_SPLIT_LLAMA3, GGUF_MERGES_IGNORED | GGUF_BOS}, /* Tekken's vocabulary, but not its pattern */
+    {"midm-2.0", TOKENIZER_SPLIT_LLAMA3, GGUF_MERGES_IGNORED | GGUF_BOS},
     {"lfm2", TOKENIZER_SPLIT_LLAMA3, GGUF_MERGES_IGNORED | GGUF_BOS},
+    {"jina-v5-nano", TOKENIZER_SPLIT_LLAMA3, GGUF_MERGES_IGNORED | GGUF_BOS},
     {"dbrx", TOKENIZER_SPLIT_LLAMA3, 0},      /* the same pattern without the rest: DBRX, OLMo 2, Phi 4 */
     {"smaug-bpe", TOKENIZER_SPLIT_LLAMA3, 0}, /* SmolLM 3 */
+    {"glm4", TOKENIZER_SPLIT_LLAMA3, 0},      /* ChatGLM 4 and GLM 4 */
+    {"chatglm-bpe", TOKENIZER_SPLIT_LLAMA3, 0},
     {"gpt-2", TOKENIZER_SPLIT_GPT2, 0},
     {"phi-2", TOKENIZER_SPLIT_GPT2, 0}, /* GPT-2's vocabulary and some */
     {"olmo", TOKENIZER_SPLIT_GPT2, 0},  /* GPT-NeoX's vocabulary */
     {"mpt", TOKENIZER_SPLIT_GPT2, 0},
+    {"exaone4", TOKENIZER_SPLIT_GPT2, 0}, /* GPT-2's pattern and vocabularies of their own, to the encoders of Jina */
+    {"jais", TOKENIZER_SPLIT_GPT2, 0},
+    {"gigachat", TOKENIZER_SPLIT_GPT2, 0},
+    {"a.x-4.0", TOKENIZER_SPLIT_GPT2, 0},
+    {"mellum", TOKENIZER_SPLIT_GPT2, 0},
+    {"trillion", TOKENIZER_SPLIT_GPT2, 0},
+    {"granite-docling", TOKENIZER_SPLIT_GPT2, 0},
+    {"modern-bert", TOKENIZER_SPLIT_GPT2, 0},
+    {"jina-es", TOKENIZER_SPLIT_GPT2, 0},
+    {"jina-de", TOKENIZER_SPLIT_GPT2, 0},
+    {"jina-v2-es", TOKENIZER_SPLIT_GPT2, 0},
+    {"jina-v2-de", TOKENIZER_SPLIT_GPT2, 0},
     {"starcoder", TOKENIZER_SPLIT_STARCODER, 0},
     {"refact", TOKENIZER_SPLIT_STARCODER, 0}, /* StarCoder's: Refact, Granite */
-    {"smollm", TOKENIZER_SPLIT_STARCODER, 0},
+    {"smollm", TOKENIZER_SPLIT_STARCODER, 0}, /* its pattern: each digit alone, then as GPT-2 */
     {"codeshell", TOKENIZER_SPLIT_STARCODER, 0},
+    {"exaone", TOKENIZER_SPLIT_STARCODER, 0},
+    {"minerva-7b", TOKENIZER_SPLIT_STARCODER, 0},
+    {"mellum2", TOKENIZER_SPLIT_STARCODER, 0},
     {"command-r", TOKENIZER_SPLIT_STARCODER, GGUF_NFC},
     {"qwen2", TOKENIZER_SPLIT_QWEN2, GGUF_NFC},     /* Qwen 3 too */
     {"deepseek-r1-qwen", TOKENIZER_SPLIT_QWEN2, 0}, /* with tokens of its own */
-    {"stablelm2", TOKENIZER_SPLIT_QWEN2, 0},
+    {"f2llmv2", TOKENIZER_SPLIT_QWEN2, GGUF_NFC},   /* made from Qwen 3 */
     {"megrez", TOKENIZER_SPLIT_QWEN2, GGUF_NFC},
+    {"stablelm2", TOKENIZER_SPLIT_QWEN2, 0}, /* Qwen's pattern and vocabularies of their own */
+    {"kormo", TOKENIZER_SPLIT_QWEN2, 0},
+    {"hunyuan", TOKENIZER_SPLIT_QWEN2, 0},
+    {"solar-open", TOKENIZER_SPLIT_QWEN2, 0},
+    {"grok-2", TOKENIZER_SPLIT_QWEN2, 0},
+    {"bailingmoe", TOKENIZER_SPLIT_QWEN2, 0}, /* the same in other words: \s*[\r\n] for \s*[\r\n]+ */
+    {"bailingmoe2", TOKENIZER_SPLIT_QWEN2, 0},
+    {"llada-moe", TOKENIZER_SPLIT_QWEN2, 0},
     {"qwen35", TOKENIZER_SPLIT_QWEN35, GGUF_NFC},
     {"gpt-4o", TOKENIZER_SPLIT_GPT4O, 0}, /* Phi 4 mini, gpt-oss */
-    {"llama4", TOKENIZER_SPLIT_GPT4O, 0},
+    {"llama4", TOKENIZER_SPLIT_GPT4O, 0}, /* its pattern and vocabularies of their own */
+    {"kanana2", TOKENIZER_SPLIT_GPT4O, 0},
+    {"talkie", TOKENIZER_SPLIT_GPT4O, 0},
+    {"minimax-m2", TOKENIZER_SPLIT_GPT4O, 0},
     {"tekken", TOKENIZER_SPLIT_TEKKEN, GGUF_MERGES_IGNORED | GGUF_BOS},
     {"deepseek-v3", TOKENIZER_SPLIT_DEEPSEEK3, 0},
+    {"hunyuan-dense", TOKENIZER_SPLIT_DEEPSEEK3, 0}, /* its pattern and vocabularies of their own */
+    {"hy_v4", TOKENIZER_SPLIT_DEEPSEEK3, 0},
+    {"joyai-llm", TOKENIZER_SPLIT_DEEPSEEK3, 0},
 };
 
 static int gguf_read_pre(gguf_head *h, llama_source *s, tokenizer_parts *parts) {

@@ -334,9 +334,11 @@ static int hf_add(hf_tokens *k, const hf_added *a) {
     if (p->size && !hf_is_text(p, a->name))
         return hf_bad_token(k, "added token", a->name->text, "its id is another's too");
     const int special = a->special || p->type == TOKENIZER_CONTROL;
+    /* what tokenizer.json's vocabulary has is read later */
+    const int is_added = !p->size || (p->flags & TOKENIZER_ADDED) ? TOKENIZER_ADDED : 0;
     if (p->type == TOKENIZER_UNKNOWN || p->type == TOKENIZER_BYTE) return 0;
     *p = (tokenizer_piece){a->name->text, a->name->size, p->score, special ? TOKENIZER_CONTROL : TOKENIZER_USER_DEFINED,
-                           a->flags | (special ? 0 : TOKENIZER_SEGMENT)};
+                           a->flags | (special ? 0 : TOKENIZER_SEGMENT | is_added)};
     return 0;
 }
 
@@ -413,7 +415,8 @@ static int hf_read_vocab(hf_tokens *k) {
         if (!p) return -1;
         if (p->size && !hf_is_text(p, name)) return hf_bad_token(k, "token", name->text, "its id is another's too");
         const int is_unknown = !byte_level && json_is(unknown, JSON_STRING) && json_is_text(name, unknown->text);
-        if (is_unknown) p->type = TOKENIZER_UNKNOWN, p->flags = 0;
+        if (is_unknown) p->type = TOKENIZER_UNKNOWN;
+        p->flags &= ~TOKENIZER_ADDED;
         if (p->size) continue;
         *p = (tokenizer_piece){name->text, name->size, 0, is_unknown ? TOKENIZER_UNKNOWN : TOKENIZER_NORMAL, 0};
         if (!byte_level) {
@@ -600,8 +603,10 @@ static int hf_read_pieces(hf_tokens *k) {
     }
     k->base = hf_load_model(k, k->err);
     if (!k->base) return -1;
-    /* what the class LlamaTokenizer does then; without it all is as in tokenizer.model */
-    if (json_is(json_get(k->tokenizer_config.nodes, "legacy"), JSON_FALSE))
+    /* what the class LlamaTokenizer does then; with neither all is as in tokenizer.model */
+    if (json_is(json_get(k->tokenizer_config.nodes, "add_prefix_space"), JSON_FALSE))
+        k->parts.add_dummy_prefix = TOKENIZER_PREFIX_NONE;
+    else if (json_is(json_get(k->tokenizer_config.nodes, "legacy"), JSON_FALSE))
         k->parts.add_dummy_prefix = TOKENIZER_PREFIX_FIRST;
     return hf_take_model(k);
 }
