@@ -8,6 +8,7 @@
  */
 #include "../llama.h"
 #include "../tokenizer.h"
+#include "formats/rope.h"
 #include "formats/writer.h"
 #include "shared/clock.h"
 #include "shared/files.h"
@@ -478,7 +479,11 @@ static void shape_model(void) { /* of the options */
                                 .rope_theta = 10000};
     if (arg.dim % arg.heads) fail("--heads %d does not divide --dim %d", arg.heads, arg.dim);
     *f = shape;
-    run.model.rope = f->head_dim % 2 ? NULL : rope_frequencies(f->head_dim, f->rope_theta);
+    run.model.rope = f->head_dim % 2 ? NULL : malloc((size_t)f->head_dim / 2 * sizeof *run.model.rope);
+    if (run.model.rope) {
+        const rope_rule rule = {.kind = ROPE_PLAIN, .theta = (double)f->rope_theta, .turning = f->head_dim};
+        rope_table(&rule, f->head_dim, run.model.rope, NULL);
+    }
     arg.model_context = arg.context;
 }
 
