@@ -390,8 +390,10 @@ static void open_tokenizer(void) {
     else if (arg.tokenizer) run.tokens = tokenizer_load(arg.tokenizer, vocab, NULL, &err);
     else {
         const double start = clock_seconds();
-        run.tokens = bpe_learn(run.parts.learn, run.parts.learn_size, arg.vocab, NULL, &err);
-        if (run.tokens) print_learned(clock_seconds() - start);
+        llama_error why;
+        run.tokens = bpe_learn(run.parts.learn, run.parts.learn_size, arg.vocab, NULL, &why);
+        if (!run.tokens) fail("%s", why.text);
+        print_learned(clock_seconds() - start);
     }
     if (!run.tokens) fail("%s", err.text);
     if (tokenizer_bos(run.tokens) < 0) fail("this tokenizer has no token that begins a text");
