@@ -135,7 +135,8 @@ static void fuzz_make_flat(fuzz_bytes *b, tokenizer *t) {
 }
 
 /* Llama 3's kind: the bytes, some merges, special tokens. */
-static tokenizer *fuzz_byte_level(void) {
+/* own: with a chat template of its own. */
+static tokenizer *fuzz_byte_level(int own) {
     static const int merges[][2] = {{'t', 'h'}, {256, 'e'}, {' ', 257}, {'1', '2'}};
     static const int ends[] = {261, 262};
     /* clang-format off */
@@ -150,6 +151,12 @@ static tokenizer *fuzz_byte_level(void) {
         const int type = i < 260 ? TOKENIZER_NORMAL : i < 265 ? TOKENIZER_CONTROL : TOKENIZER_USER_DEFINED;
         pieces[i] = (tokenizer_piece){more[i - 256], strlen(more[i - 256]), 0, type, 0};
     }
+    static const tokenizer_form form = {{{"<assistant>", "[", "\1<user>", NULL},
+                                         {NULL, NULL, "]<user>", NULL},
+                                         {"\5<|eot_id|>\4", NULL, NULL, "<|eot_id|>"},
+                                         {"\2", "[", "\2\3<user>", NULL}},
+                                        {TOKENIZER_TRIM, 0, TOKENIZER_TRIM_LEFT, TOKENIZER_TRIM | TOKENIZER_TRIM_LINES},
+                                        TOKENIZER_FORM_JOINED | TOKENIZER_FORM_SPOKEN | TOKENIZER_FORM_KEEPS_THOUGHT};
     const tokenizer_parts parts = {.kind = TOKENIZER_BYTE_LEVEL,
                                    .pieces = pieces,
                                    .n_pieces = 266,
@@ -159,7 +166,8 @@ static tokenizer *fuzz_byte_level(void) {
                                    .add_bos = 1,
                                    .ends = ends,
                                    .n_ends = 2,
-                                   .chat_template = TOKENIZER_LLAMA3,
+                                   .chat_template = own ? TOKENIZER_OWN : TOKENIZER_LLAMA3,
+                                   .form = own ? &form : NULL,
                                    .ignore_merges = 1};
     return tokenizer_create(&parts, NULL, NULL);
 }
@@ -176,9 +184,9 @@ static void fuzz_model_seeds(fuzz_add *add, void *user) {
 
 static void fuzz_flat_seeds(fuzz_add *add, void *user) {
     static fuzz_bytes b;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         if (i < 2) fuzz_make_model(&b, i, !i);
-        fuzz_make_flat(&b, i < 2 ? tokenizer_load_memory(b.p, b.n, 0, NULL, NULL) : fuzz_byte_level());
+        fuzz_make_flat(&b, i < 2 ? tokenizer_load_memory(b.p, b.n, 0, NULL, NULL) : fuzz_byte_level(i - 2));
         add(user, b.p, b.n);
         if (i == 1) { /* and inside a .llama file, of which a tokenizer needs only this much */
             memmove(b.p + 72, b.p, b.n), memset(b.p, 0, 72), memcpy(b.p, "llama.c\n", 8);
@@ -517,7 +525,7 @@ static void fuzz_gguf_seeds(fuzz_add *add, void *user) {
     for (size_t i = 0; i < sizeof fuzz_gguf_shapes / sizeof *fuzz_gguf_shapes; i++) {
         const fuzz_gguf_shape *s = &fuzz_gguf_shapes[i];
         tokenizer *t = NULL;
-        if (s->vocabulary == TOKENIZER_BYTE_LEVEL) t = fuzz_byte_level();
+        if (s->vocabulary == TOKENIZER_BYTE_LEVEL) t = fuzz_byte_level(0);
         if (s->vocabulary == TOKENIZER_SENTENCEPIECE) {
             fuzz_make_model(&b, 0, 0);
             t = tokenizer_load_memory(b.p, b.n, 0, NULL, NULL);
@@ -850,5 +858,31 @@ static void fuzz_jinja_seeds(fuzz_add *add, void *user) {
         "%}",
         "{# c #}\n  {% raw %}{{ }}{% endraw %}\n{% set x | upper %}a{% endset %}{{ x ~ 1 if x is string else none }}"
         "{{ range(3, 0, -1)|list|sort }}{{ strftime_now('%d %B %Y') }}{{ 7 // 2 ** 2 % 3 }}{{ 1 < 2 in [2] }}"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) add(user, texts[i], strlen(texts[i]));
+}
+
+/* A template whose form has each of its flags, and the five with a name. */
+static void fuzz_template_seeds(fuzz_add *add, void *user) {
+#define TURNS "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' %}"
+#define ELSE "{% else %}{{ m.content|trim }}{% endif %}<|im_end|>{% endfor %}"
+#define OPEN "{% if add_generation_prompt %}<assistant>{% endif %}"
+    static const char *const texts[] = {
+        TEMPLATE_LLAMA2,
+        TEMPLATE_LLAMA3,
+        TEMPLATE_CHATML,
+        TEMPLATE_ZEPHYR,
+        TEMPLATE_MISTRAL,
+        TURNS "{{ m.content.split('</think>')[-1].lstrip('\n') }}" ELSE OPEN,
+        TURNS "{{ m.content.split('</think>', 1)[-1] }}" ELSE OPEN "<think>",
+        TURNS "{{ m.content if loop.revindex < 3 else m.content.split('</think>')[-1] }}" ELSE OPEN,
+        TEMPLATE_SPLIT
+        "{% for m in turns %}{{ m.role ~ (system if loop.last and system is defined else '') ~ m.content }}"
+        "{% endfor %}" OPEN,
+        TEMPLATE_SPLIT
+        "{% if system %}[{{ system }}]{% endif %}{% for m in turns %}{{ m.role ~ m.content.strip('\n') }}"
+        "{{ eos_token }}{% endfor %}" OPEN "{{ strftime_now('%d') }}"};
+#undef TURNS
+#undef ELSE
+#undef OPEN
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) add(user, texts[i], strlen(texts[i]));
 }

@@ -288,7 +288,7 @@ static void test_none(void) {
         is_none("{{ raise_exception('nobody') }}", "chat template: line 1: nobody");
         is_none("{% if messages|length > 1 %}{{ raise_exception('no more') }}{% endif %}" TEMPLATE_CHATML,
                 "chat template: line 1: no more");
-        is_none("{{ messages|batch(2) }}", "chat template: line 1: the filter \"batch\" is not supported");
+        is_none("{{ messages|urlize }}", "chat template: line 1: the filter \"urlize\" is not supported");
         is_none("{% for m in messages %}", "chat template: line 1: the template ends where there should be: endfor");
         is_none("\n{% for a in range(999) %}{% for b in range(999) %}{% endfor %}{% endfor %}",
                 "chat template: line 2: more than 4194304 bytes of memory");

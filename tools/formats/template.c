@@ -58,7 +58,7 @@ static json_node *template_put_message(json_node *n, const tokenizer_message *m)
 /* What the template makes of a conversation, and behind it what opens an answer, unless it ends with one; malloc'ed. */
 static jinja_result template_render(const template_proof *p, const template_talk *talk, char **out) {
     const template_source *s = p->source;
-    const jinja_limits limits = {100000, 4 << 20, 1 << 20, s->today.year, s->today.month, s->today.day};
+    const jinja_limits limits = {100000, 4 << 20, 1 << 16, s->today.year, s->today.month, s->today.day};
     const int ask = !talk->n || talk->messages[talk->n - 1].role != TOKENIZER_ASSISTANT;
     const uint32_t messages = 1 + 5 * (uint32_t)talk->n;
     json_node nodes[16 + 5 * TEMPLATE_MAX_MESSAGES], *object = nodes, *n = nodes + 1;
