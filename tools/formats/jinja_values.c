@@ -453,6 +453,7 @@ static void jn_put_float(jn_context *c, jn_text *t, double f) {
         return;
     }
     int digits = 1;
+    jn_spend(c, 20);
     while (snprintf(s, sizeof s, "%.*e", digits - 1, f), digits < 17 && strtod(s, NULL) != f) digits++;
     const int exponent = atoi(strchr(s, 'e') + 1);
     if (exponent >= -4 && exponent < 16) {
