@@ -172,7 +172,6 @@ static int fuzz_fclose(FILE *file) {
 #undef _POSIX_C_SOURCE
 #include "../tools/shared/files.c"
 #include "../tools/shared/messages.c"
-#include "../tools/shared/tensors.c"
 
 #include "../tools/formats/gguf.c"
 #include "../tools/formats/gguf_head.c"
