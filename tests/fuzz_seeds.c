@@ -887,7 +887,14 @@ static const char fuzz_jinja_words[] =
     "|replace('a', 'bb')\n|indent\n|trim\n|default('x')\n|int\n|round\n|safe\n|title\n|unique\n|reverse\n.split('a', "
     "1)\n"
     ".strip('x')\n.items()\n.get('a')\n.find('')\n.rfind('a')\n.title()\n.splitlines()\nraise_exception('x')\n"
-    "strftime_now('%d %b')\n* 99999\n";
+    "strftime_now('%d %b')\n* 99999\n recursive %}\nloop(\nloop.depth\n|sum\n|sum(start=[])\n|batch(2, 1)\n"
+    "|slice(3, 1)\n is sameas \n is escaped\n is odd\n is divisibleby 2\n.rsplit('a', 1)\n.rsplit(\n.partition('a')\n"
+    ".rpartition('a')\n.index('a')\n.count(1)\n.rindex('')\n|sort(attribute='a,b')\n|map(attribute='a.b', "
+    "default=1)\n"
+    "|reject('odd')\n|select\n|min\n|max\n|items\n|attr('a')\n|escape\n|float\n|abs\n|string\n|length\n|count\n"
+    "|capitalize\n|lower\n.lstrip()\n.rstrip('a')\n.startswith(\n.endswith(('a', 'b'))\n.replace('a', '', 1)\n"
+    ".removeprefix('a')\n.removesuffix('a')\n.keys()\n.values()\n.copy()\n.append(1)\n.join(\n.isdigit()\n"
+    ".isupper()\n is iterable\n is sequence\n is mapping\n is not none\n is lower\n is in \nnot in \n%}+\n+%}\n{%+ ";
 
 static void fuzz_jinja_seeds(fuzz_add *add, void *user) {
     static const char *const texts[] = {
@@ -906,7 +913,21 @@ static void fuzz_jinja_seeds(fuzz_add *add, void *user) {
         "{{ messages[0].content.split(' ', 1)[::-1] }}{% endcall %}{% set ns = namespace(n=0) %}{% set ns.n = ns.n + 1 "
         "%}",
         "{# c #}\n  {% raw %}{{ }}{% endraw %}\n{% set x | upper %}a{% endset %}{{ x ~ 1 if x is string else none }}"
-        "{{ range(3, 0, -1)|list|sort }}{{ strftime_now('%d %B %Y') }}{{ 7 // 2 ** 2 % 3 }}{{ 1 < 2 in [2] }}"};
+        "{{ range(3, 0, -1)|list|sort }}{{ strftime_now('%d %B %Y') }}{{ 7 // 2 ** 2 % 3 }}{{ 1 < 2 in [2] }}",
+        "{% for i in [1, [2, [3]]] recursive %}{{ loop.depth }}{{ loop(i) if i is iterable else i }}{% else %}-{% "
+        "endfor %}{{ a.b|batch(2, 'x')|list }}{{ a.b|slice(2)|list }}{{ [1, 2]|sum }}{{ [[1], [2]]|sum(start=[]) }}",
+        "{{ messages|sort(attribute='role,content')|map(attribute='role')|unique|join(',', attribute=0) }}{{ "
+        "messages|selectattr('role', 'in', ['user'])|rejectattr('content')|list }}{{ a.b|select('number')|max }}{{ "
+        "a.b|reject('none')|min }}{{ a|items|list }}{{ a|dictsort(by='key') }}{{ a.b|last is sameas none }}{{ 3 is odd "
+        "}}",
+        "{% set t = 'a-b\\n c-d' %}{{ t.rsplit('-', 1) }}{{ t.partition('-') }}{{ t.rpartition('z') }}{{ t.index('b') "
+        "}}{{ t.rindex('d') }}{{ t.find('q') }}{{ t.count('-') }}{{ [1, 1].count(1) }}{{ (1, 2).index(2) }}{{ "
+        "t.splitlines() }}{{ t|indent(2, true) }}{{ t|title|replace('A', 'bb', 1)|reverse }}{{ t.endswith(('d', 'e')) "
+        "}}{{ t.removeprefix('a')|trim('-')|capitalize }}{{ ('<' ~ t)|e ~ ('<'|safe) + '>' }}{{ t.append is defined }}",
+        "{% with x = 1, y = [2.5, none] %}{% filter upper|trim %} {{ x }}{{ y|tojson(indent=1, separators=(',', ':')) "
+        "}}{% endfilter %}{% endwith %}{% generation %}{{ {'a': {1: 2}, 'b': (1,)}|tojson(sort_keys=true) }}{% "
+        "endgeneration %}{% for k, (v, w) in [(1, (2, 3))] if k -%}  {% continue %}{%+ endfor %}{{ '4.7'|int + "
+        "'1e3'|float|round(1, 'ceil') - -2|abs }}{{ a.b[1:]|first|string }}{{ a['b'][-1] is defined and not 1 > 2 }}"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) add(user, texts[i], strlen(texts[i]));
 }
 

@@ -391,6 +391,7 @@ static const struct {
     {"{{ a ? b }}", JINJA_DONE, "nothing begins with ?"},
     {"{{ 1234567890123456789 }}", JINJA_DONE, "a number that is not supported: 1234567890123456789 "},
     {"{# a", JINJA_DONE, "a comment without its end"},
+    {"{% raw +%}{% endraw %}", JINJA_DONE, "unknown statement \"raw\""},
     {"{% raw %} {% endra %}", JINJA_DONE, "{% raw %} without {% endraw %}"},
     {"{% set true = 1 %}", JINJA_DONE, "a constant cannot be assigned to"},
     {"{% call a %}{% endcall %}", JINJA_DONE, "{% call %} of what is no call"},
