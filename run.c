@@ -66,9 +66,9 @@ static struct { /* what the program holds */
     float *logprobs;
 } run;
 
-static struct { /* a conversation */
-    int template, end_of_turn;
-    tokenizer_message *messages; /* (n of room for capacity), their texts malloc'ed */
+static struct {                         /* a conversation */
+    int template, end_of_turn, changes; /* changes: a turn may change what was said before */
+    tokenizer_message *messages;        /* (n of room for capacity), their texts malloc'ed */
     int n, capacity;
     int whole; /* the context has to be made anew from all messages */
     int *next; /* (next_capacity) ids to evaluate */
@@ -888,7 +888,7 @@ static const float *evaluate_whole(int count, int n_answer) {
     chat.whole = 1; /* until it is done */
     const float *logits = evaluate(keep, chat.next + keep, n - keep);
     if (!logits) return NULL;
-    chat.whole = 0;
+    chat.whole = chat.changes;
     chat.answer_at = count;
     return logits;
 }
@@ -1029,6 +1029,10 @@ static void converse(void) {
     chat.template = arg.template ? tokenizer_template_find(arg.template) : tokenizer_template(run.tokens);
     if (!chat.template) fail("%.200s was not taught to chat; it continues a text: -p TEXT", arg.model);
     chat.end_of_turn = tokenizer_end_of_turn(run.tokens, chat.template);
+    chat.changes = !tokenizer_chat_grows(run.tokens, chat.template);
+    if (arg.system && !tokenizer_get_form(run.tokens, chat.template)->between[0][TOKENIZER_SYSTEM])
+        fail("the template of %.200s has no place for a system's text", arg.model);
+    const char *name = tokenizer_template_name(chat.template);
     create_context(CHAT_CONTEXT);
     create_sampler();
     run.ids = allocate((size_t)llama_context_length(run.context), sizeof run.ids[0]);
@@ -1038,8 +1042,7 @@ static void converse(void) {
         add_message(TOKENIZER_SYSTEM, memcpy(allocate(size, 1), arg.system, size), size);
     }
     if (typed)
-        note("chat with %.200s, template %s; /help lists commands, Ctrl-D leaves", arg.model,
-             tokenizer_template_name(chat.template));
+        note("chat with %.200s, template %s; /help lists commands, Ctrl-D leaves", arg.model, name ? name : "its own");
     for (int obeyed = 0; obeyed >= 0;) {
         if (signal(SIGINT, SIG_DFL) == SIG_IGN) signal(SIGINT, SIG_IGN);
         if (typed) fputs("> ", stderr);

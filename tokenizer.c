@@ -69,9 +69,11 @@
 #define TK_MAX_MATCH 1000 /* bytes of what is looked for at each character: user-defined pieces and replacements */
 #define TK_ADJACENT_BITS 18
 #define TK_ALL_FLAGS (2 * TOKENIZER_ADDED - 1)
+#define TK_MAX_FORM ((size_t)1 << 20) /* bytes of a chat template's texts */
+#define TK_ALL_FORM_FLAGS (2 * TOKENIZER_FORM_KEEPS_THOUGHT - 1)
 #define TK_SPACE "\xE2\x96\x81" /* U+2581, three bytes */
 
-enum { TK_N_TEMPLATES = TOKENIZER_MISTRAL, TK_N_SPLITS = TOKENIZER_SPLIT_DEEPSEEK3 + 1 };
+enum { TK_N_TEMPLATES = TOKENIZER_OWN, TK_N_SPLITS = TOKENIZER_SPLIT_DEEPSEEK3 + 1 };
 
 /* ==== 1. Vocabulary =============================================================================
  *
@@ -138,7 +140,9 @@ struct tokenizer {
     int ends[TK_MAX_ENDS], n_ends;
     int byte_ids[256]; /* the pieces that stand for a byte each, or -1 */
     int add_bos, chat_template;
-    size_t growth; /* ids that one byte of text can become at most */
+    tokenizer_form form; /* with TOKENIZER_OWN */
+    char *form_text;     /* what it points into */
+    size_t growth;       /* ids that one byte of text can become at most */
 
     /* Merges in order of left and right; those of a left piece start at first_merge[left]. */
     tk_merge *merges;      /* (n_merges) */
@@ -306,6 +310,12 @@ static tk_bytes tk_trim(tk_bytes s, int left, int right, int python) {
     while (right && s.size && tk_is_blank(tk_last_code_point(s.p, s.size, &size), python)) s.size -= size;
     return s;
 }
+
+static tk_bytes tk_string(const char *s) { return (tk_bytes){s, strlen(s)}; }
+
+static int tk_same(tk_bytes a, tk_bytes b) { return a.size == b.size && (!a.size || memcmp(a.p, b.p, a.size) == 0); }
+
+static int tk_equal(tk_bytes a, const char *s) { return tk_same(a, tk_string(s)); }
 
 static uint32_t tk_u32(const char *p) {
     const unsigned char *u = (const unsigned char *)p;
@@ -1282,8 +1292,9 @@ TOKENIZER_API size_t tokenizer_whole(const char *bytes, size_t size) {
 
 /* ==== 8. Chat templates =========================================================================
  *
- * A model that talks was trained on conversations that were written down in one way, and answers best to the same.
- * Each template as published with its models:
+ * A model that talks was trained on conversations that were written down in one way, and answers best to the same. How
+ * is a template; ours say what is written between two texts, and nothing else is ever written: a form, see
+ * tokenizer.h. Those that have a name, as published with their models:
  *
  *     llama2   <s>[INST] <<SYS>>\nSYSTEM\n<</SYS>>\n\nUSER [/INST] ANSWER </s><s>[INST] USER [/INST]
  *     llama3   <|begin_of_text|>, then of each message <|start_header_id|>ROLE<|end_header_id|>\n\nTEXT<|eot_id|>,
@@ -1293,21 +1304,60 @@ TOKENIZER_API size_t tokenizer_whole(const char *bytes, size_t size) {
  *     mistral  <s>[INST] SYSTEM\n\nUSER [/INST] ANSWER</s>[INST] USER [/INST]
  *
  * llama2 and llama3 trim the texts; mistral trims answers on the left, where the model's own begin with the
- * space. Later Mistral vocabularies have [INST] as a special token, and then no space stands before [/INST]. (Llama
- * 3.1's template puts two dates before the system message; they are left to the caller.)
+ * space. Later Mistral vocabularies have [INST] as a special token, and then no space stands before [/INST].
  *
  * Markers become special tokens where the vocabulary has them and are text otherwise. Messages are always text:
  * what lies between two special tokens is encoded as one, without looking for special tokens in it.
  */
 
+/* Turns of their own in any order: what begins it all, opens a turn of each role, and ends one. */
+#define TK_TURNS(BEGIN, SYSTEM, USER, ANSWER, END)                                                                     \
+    {                                                                                                                  \
+        {BEGIN ANSWER, BEGIN SYSTEM, BEGIN USER, BEGIN ANSWER}, {END ANSWER, END SYSTEM, END USER, END ANSWER},        \
+            {END ANSWER, END SYSTEM, END USER, END ANSWER}, {                                                          \
+            END, END SYSTEM, END USER, END ANSWER                                                                      \
+        }                                                                                                              \
+    }
+
+static const struct {
+    const char *name;
+    tokenizer_form form;
+} tk_templates[] = {
+    {"llama2",
+     {{{NULL, "\1[INST]\4<<SYS>>\n", "\1[INST]\4", NULL},
+       {NULL, NULL, "\n<</SYS>>\n\n", NULL},
+       {"\5[/INST]", NULL, NULL, "\5[/INST]\4"},
+       {" \2", NULL, " \2\1[INST]\4", NULL}},
+      {0, 0, TOKENIZER_TRIM, TOKENIZER_TRIM},
+      TOKENIZER_FORM_JOINED}},
+    {"llama3",
+     {TK_TURNS("\1", "<|start_header_id|>system<|end_header_id|>\n\n", "<|start_header_id|>user<|end_header_id|>\n\n",
+               "<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>"),
+      {0, TOKENIZER_TRIM, TOKENIZER_TRIM, TOKENIZER_TRIM},
+      0}},
+    {"chatml",
+     {TK_TURNS("\3", "<|im_start|>system\n", "<|im_start|>user\n", "<|im_start|>assistant\n", "<|im_end|>\n"),
+      {0, 0, 0, 0},
+      0}},
+    {"zephyr", {TK_TURNS("\3", "<|system|>\n", "<|user|>\n", "<|assistant|>\n", "\2\n"), {0, 0, 0, 0}, 0}},
+    {"mistral",
+     {{{NULL, "\1[INST]\4", "\1[INST]\4", NULL},
+       {NULL, NULL, "\n\n", NULL},
+       {"\5[/INST]", NULL, NULL, "\5[/INST]\4"},
+       {"\2", NULL, "\2[INST]\4", NULL}},
+      {0, 0, 0, TOKENIZER_TRIM_LEFT},
+      0}},
+};
+
 /* A conversation is said twice: first to count its bytes, and then, when there is memory for them, to encode them. */
 typedef struct {
     tk_encoder e;
-    int chat_template;
+    const tokenizer_form *form;
     tk_out text;       /* with p NULL, in the first pass, only counted */
     size_t start;      /* text before is encoded */
     int after_special; /* nothing was written since a special token */
     int strip_left;    /* white space after that token is no text */
+    int spaced;        /* a space that would come next was written already */
     int failed;
 } tk_chat;
 
@@ -1326,8 +1376,6 @@ static void tk_say(tk_chat *c, const char *p, size_t n) {
     c->after_special = 0;
 }
 
-static void tk_say_string(tk_chat *c, const char *s) { tk_say(c, s, strlen(s)); }
-
 static void tk_say_special(tk_chat *c, int id) {
     c->after_special = 1;
     if (!c->text.p) return;
@@ -1337,142 +1385,160 @@ static void tk_say_special(tk_chat *c, int id) {
     tk_emit_special(&c->e, id);
 }
 
-/* A template's marker. Returns 1 if it is a special token. */
-static int tk_say_marker(tk_chat *c, const char *name) {
-    const tokenizer *t = c->e.t;
-    int32_t id = tk_find(t, name, strlen(name), 1), user = tk_find(t, name, strlen(name), 0);
-    if (id < 0 && user >= 0 && t->pieces[user].type == TOKENIZER_USER_DEFINED) id = user;
-    if (id >= 0) return tk_say_special(c, (int)id), 1;
-    tk_say_string(c, name);
-    return 0;
+/* The special token whose name, the longest, a text begins with, or -1. */
+static int32_t tk_match_special(const tokenizer *t, const char *p, size_t n) {
+    int32_t a = tk_match(t, &t->lists[TK_SPECIAL], p, n), b = tk_match(t, &t->lists[TK_SPECIAL + 1], p, n);
+    return a < 0 || (b >= 0 && t->pieces[b].size > t->pieces[a].size) ? b : a;
 }
 
-static void tk_say_eos(tk_chat *c) {
-    if (c->e.t->n_ends) tk_say_special(c, c->e.t->ends[0]);
-    else tk_say_string(c, "</s>");
+/* What stands between two texts, with the signs that tokenizer.h explains. */
+static void tk_say_between(tk_chat *c, const char *p) {
+    const tokenizer *t = c->e.t;
+    int each = t->kind == TOKENIZER_SENTENCEPIECE && t->prefix == TOKENIZER_PREFIX_EACH;
+    if (c->spaced && *p == ' ') p++;
+    c->spaced = 0;
+    for (size_t left = strlen(p), size; left; p += size, left -= size) {
+        int32_t id = tk_match_special(t, p, left);
+        size = id < 0 ? 1 : (size_t)t->pieces[id].size;
+        if (id >= 0) tk_say_special(c, (int)id);
+        else if (*p == 1 || *p == 3) {
+            if (t->bos >= 0 && (*p == 1 || t->add_bos)) tk_say_special(c, t->bos);
+        } else if (*p == 2) {
+            if (t->n_ends) tk_say_special(c, t->ends[0]);
+            else tk_say(c, "</s>", 4);
+        } else if (*p == 4) {
+            if (!(c->after_special && each)) tk_say(c, " ", 1);
+        } else if (*p == 5) {
+            if (tk_match_special(t, p + 1, left - 1) < 0) tk_say(c, " ", 1);
+        } else tk_say(c, p, 1);
+    }
 }
 
-/* A space, which after a special token the tokenizer may put there itself. */
-static void tk_say_space(tk_chat *c) {
+/* Without what a sum of TOKENIZER_TRIM.. says. */
+static tk_bytes tk_trim_as(tk_bytes s, int trim) {
+    int left = trim & TOKENIZER_TRIM_LEFT, right = trim & TOKENIZER_TRIM_RIGHT;
+    if (!(trim & TOKENIZER_TRIM_LINES)) return tk_trim(s, left, right, 1);
+    while (left && s.size && *s.p == '\n') s.p++, s.size--;
+    while (right && s.size && s.p[s.size - 1] == '\n') s.size--;
+    return s;
+}
+
+/* What is written of an answer to which more is said: perhaps not what was thought before it. */
+static tk_bytes tk_spoken(const tokenizer_form *f, tk_bytes text) {
+    static const char mark[] = "</think>";
+    size_t n = sizeof mark - 1, begin = 0;
+    for (size_t at = 0; at + n <= text.size; at++) {
+        if (memcmp(text.p + at, mark, n) != 0) continue;
+        begin = at + n;
+        if (f->flags & TOKENIZER_FORM_FIRST_THOUGHT) break;
+    }
+    return begin ? tk_trim_as((tk_bytes){text.p + begin, text.size - begin}, f->trim[0]) : text;
+}
+
+/* An answer's text, in which a model that thinks wrote the names of these two as tokens. */
+static void tk_say_answer(tk_chat *c, tk_bytes text) {
     const tokenizer *t = c->e.t;
-    int given = c->after_special && t->kind == TOKENIZER_SENTENCEPIECE && t->prefix == TOKENIZER_PREFIX_EACH;
-    if (!given) tk_say(c, " ", 1);
+    for (size_t n; text.size; text.p += n, text.size -= n) {
+        int32_t id = *text.p == '<' ? tk_match_special(t, text.p, text.size) : -1;
+        const tk_piece *p = id < 0 ? NULL : &t->pieces[id];
+        n = p ? (size_t)p->size : 1;
+        if (p && (tk_equal((tk_bytes){p->text, n}, "<think>") || tk_equal((tk_bytes){p->text, n}, "</think>")))
+            tk_say_special(c, (int)id);
+        else tk_say(c, text.p, n);
+    }
+}
+
+/* thinks: of an answer, whether all is written. */
+static void tk_say_message(tk_chat *c, const tokenizer_message *m, int from, int thinks) {
+    const tokenizer_form *f = c->form;
+    int joins = from == TOKENIZER_SYSTEM && m->role == TOKENIZER_USER && (f->flags & TOKENIZER_FORM_JOINED);
+    int trim = f->trim[m->role];
+    tk_bytes text = {m->text, m->size};
+    text = tk_trim_as(text, joins ? trim & ~TOKENIZER_TRIM_LEFT : trim);
+    if (m->role == TOKENIZER_ASSISTANT && !thinks) text = tk_spoken(f, text);
+    tk_say_between(c, f->between[from][m->role]);
+    if (m->role == TOKENIZER_ASSISTANT) tk_say_answer(c, text);
+    else tk_say(c, text.p, text.size);
+    if (joins && (trim & TOKENIZER_TRIM_RIGHT) && c->text.p) {
+        text = (tk_bytes){c->text.p + c->start, c->text.n - c->start};
+        c->text.n = c->start + tk_trim_as(text, trim & ~TOKENIZER_TRIM_LEFT).size;
+    }
+}
+
+/* Whether a conversation only grows: what stands before an answer is what opened it, but for a space, which models
+ * write themselves, and later messages change nothing. */
+static int tk_form_grows(const tokenizer_form *f) {
+    const char *opens = f->between[TOKENIZER_USER][0], *before = f->between[TOKENIZER_USER][TOKENIZER_ASSISTANT];
+    size_t n = opens ? strlen(opens) : 0;
+    if (f->flags & (TOKENIZER_FORM_SYSTEM_LAST | TOKENIZER_FORM_SPOKEN)) return 0;
+    return opens && before && strncmp(opens, before, n) == 0 && strspn(before + n, " \4") == strlen(before + n);
+}
+
+/* The order in which a form has n messages: that of number k. */
+static int tk_place(const tokenizer_form *f, const tokenizer_message *messages, int n, int k) {
+    int last = n - 1;
+    if (!(f->flags & TOKENIZER_FORM_SYSTEM_LAST) || n == 0 || messages[0].role != TOKENIZER_SYSTEM) return k;
+    while (last > 0 && messages[last].role != TOKENIZER_USER) last--;
+    return k + 1 < last ? k + 1 : k + 1 == last ? 0 : k;
+}
+
+/* Whether a form says nothing of a message. */
+static int tk_is_left_out(const tokenizer_form *f, const tokenizer_message *m) {
+    int trim = f->trim[TOKENIZER_SYSTEM];
+    return (f->flags & TOKENIZER_FORM_NO_EMPTY_SYSTEM) && m->role == TOKENIZER_SYSTEM &&
+           tk_trim_as((tk_bytes){m->text, m->size}, trim).size == 0;
+}
+
+static void tk_say_chat(tk_chat *c, const tokenizer_message *messages, int n, int first) {
+    int from = first > 0 ? TOKENIZER_ASSISTANT : 0, thinks = c->form->flags & TOKENIZER_FORM_SPOKEN ? n - 1 : 0;
+    while ((c->form->flags & TOKENIZER_FORM_KEEPS_THOUGHT) && thinks > 0 &&
+           messages[thinks].role != TOKENIZER_ASSISTANT)
+        thinks--;
+    c->e.part = first > 0 ? TK_LAST : TK_WHOLE;
+    c->after_special = 0;
+    if (first > 0 && messages[first - 1].size && (c->form->trim[from] & TOKENIZER_TRIM_RIGHT))
+        c->spaced =
+            messages[first - 1].text[messages[first - 1].size - 1] == ' '; /* the model often writes it itself */
+    for (int k = first; k < n; k++) {
+        const tokenizer_message *m = &messages[tk_place(c->form, messages, n, k)];
+        if (tk_is_left_out(c->form, m)) continue;
+        tk_say_message(c, m, from, k >= thinks);
+        from = m->role;
+    }
+    tk_say_between(c, c->form->between[from][0]);
+    if (c->text.p) tk_flush(c, 0);
 }
 
 static const char *const tk_roles[] = {NULL, "system", "user", "assistant"};
 
-static void tk_open_turn(tk_chat *c, int role) {
-    char marker[16];
-    switch (c->chat_template) {
-    case TOKENIZER_LLAMA3:
-        tk_say_marker(c, "<|start_header_id|>");
-        tk_say_string(c, tk_roles[role]);
-        tk_say_marker(c, "<|end_header_id|>");
-        tk_say_string(c, "\n\n");
-        break;
-    case TOKENIZER_CHATML:
-        tk_say_marker(c, "<|im_start|>");
-        tk_say_string(c, tk_roles[role]);
-        tk_say_string(c, "\n");
-        break;
-    case TOKENIZER_ZEPHYR:
-        snprintf(marker, sizeof marker, "<|%s|>", tk_roles[role]);
-        tk_say_marker(c, marker);
-        tk_say_string(c, "\n");
-        break;
+/* Whether a form says what stands between all of the messages, and what after the last. */
+static int tk_check_order(const tk_chat *c, const char *name, const tokenizer_message *messages, int n) {
+    const tokenizer_form *f = c->form;
+    int from = 0;
+    for (int k = 0; k < n; k++) {
+        int i = tk_place(f, messages, n, k), role = messages[i].role;
+        if (tk_is_left_out(f, &messages[i])) continue;
+        if (!f->between[from][role])
+            return tk_fail(c->e.err, TOKENIZER_BAD_OPTION, "message %d is the %s's; %s needs the %s's there", i,
+                           tk_roles[role], name,
+                           tk_roles[from == TOKENIZER_USER ? TOKENIZER_ASSISTANT : TOKENIZER_USER]);
+        from = role;
     }
+    if (f->between[from][0]) return 1;
+    return tk_fail(c->e.err, TOKENIZER_BAD_OPTION, "%s needs a message of the user's", name);
 }
 
-/* What follows an answer, and with llama3, chatml and zephyr any message. */
-static void tk_close_turn(tk_chat *c, tk_bytes text) {
-    switch (c->chat_template) {
-    case TOKENIZER_LLAMA2: /* the model often wrote the space itself */
-        if (text.size == 0 || text.p[text.size - 1] != ' ') tk_say(c, " ", 1);
-        tk_say_eos(c);
-        break;
-    case TOKENIZER_LLAMA3: tk_say_marker(c, "<|eot_id|>"); break;
-    case TOKENIZER_CHATML:
-        tk_say_marker(c, "<|im_end|>");
-        tk_say_string(c, "\n");
-        break;
-    case TOKENIZER_ZEPHYR:
-        tk_say_eos(c);
-        tk_say_string(c, "\n");
-        break;
-    case TOKENIZER_MISTRAL: tk_say_eos(c); break;
-    }
-}
-
-/* A user's message of llama2 and mistral, with the system's inside. */
-static void tk_say_instruction(tk_chat *c, const tokenizer_message *system, tk_bytes text) {
-    int is_llama2 = c->chat_template == TOKENIZER_LLAMA2;
-    if (is_llama2 && c->e.t->bos >= 0) tk_say_special(c, c->e.t->bos);
-    int special = tk_say_marker(c, "[INST]");
-    tk_say_space(c);
-    if (is_llama2) text = tk_trim(text, !system, 1, 1);
-    if (system) {
-        if (is_llama2) tk_say_string(c, "<<SYS>>\n");
-        tk_say(c, system->text, system->size);
-        if (is_llama2) tk_say_string(c, "\n<</SYS>>");
-        if (!is_llama2 || text.size) tk_say_string(c, "\n\n");
-    }
-    tk_say(c, text.p, text.size);
-    if (!special) tk_say(c, " ", 1);
-    tk_say_marker(c, "[/INST]");
-}
-
-static void tk_say_message(tk_chat *c, const tokenizer_message *messages, int i) {
-    tk_bytes text = {messages[i].text, messages[i].size};
-    int role = messages[i].role;
-    if (c->chat_template == TOKENIZER_LLAMA3) text = tk_trim(text, 1, 1, 1);
-    if (c->chat_template != TOKENIZER_LLAMA2 && c->chat_template != TOKENIZER_MISTRAL) {
-        tk_open_turn(c, role);
-        tk_say(c, text.p, text.size);
-        tk_close_turn(c, text);
-    } else if (role == TOKENIZER_USER) {
-        tk_say_instruction(c, i == 1 && messages[0].role == TOKENIZER_SYSTEM ? messages : NULL, text);
-    } else if (role == TOKENIZER_ASSISTANT) {
-        text = tk_trim(text, 1, c->chat_template == TOKENIZER_LLAMA2, 1);
-        tk_say_space(c);
-        tk_say(c, text.p, text.size);
-        tk_close_turn(c, text);
-    }
-}
-
-static void tk_say_chat(tk_chat *c, const tokenizer_message *messages, int n, int first) {
-    const tokenizer *t = c->e.t;
-    int begins = c->chat_template == TOKENIZER_LLAMA3 || c->chat_template == TOKENIZER_MISTRAL ||
-                 (c->chat_template != TOKENIZER_LLAMA2 && t->add_bos);
-    c->e.part = first > 0 ? TK_LAST : TK_WHOLE;
-    c->after_special = 0;
-    if (first == 0 && begins && t->bos >= 0) tk_say_special(c, t->bos);
-    if (first > 0) tk_close_turn(c, (tk_bytes){messages[first - 1].text, messages[first - 1].size});
-    for (int i = first; i < n; i++) tk_say_message(c, messages, i);
-    if (n == 0 || messages[n - 1].role != TOKENIZER_ASSISTANT) tk_open_turn(c, TOKENIZER_ASSISTANT);
-    if (c->text.p) tk_flush(c, 0);
-}
-
-/* llama2 and mistral know only a system message at the start, then user and assistant in turn. */
-static int tk_check_chat(int chat_template, const tokenizer_message *messages, int n, int first, tokenizer_error *err) {
-    int strict = chat_template == TOKENIZER_LLAMA2 || chat_template == TOKENIZER_MISTRAL, expected = TOKENIZER_USER;
-    if (first < 0 || first > n) return tk_fail(err, TOKENIZER_BAD_OPTION, "first message %d of %d", first, n);
-    for (int i = 0; i < n; i++) {
-        int role = messages[i].role;
-        if (role < TOKENIZER_SYSTEM || role > TOKENIZER_ASSISTANT)
-            return tk_fail(err, TOKENIZER_BAD_OPTION, "message %d has role %d", i, role);
-        if (!strict || (i == 0 && role == TOKENIZER_SYSTEM)) continue;
-        if (role != expected)
-            return tk_fail(err, TOKENIZER_BAD_OPTION, "message %d is the %s's; %s needs the %s's there", i,
-                           tk_roles[role], tokenizer_template_name(chat_template), tk_roles[expected]);
-        expected = role == TOKENIZER_USER ? TOKENIZER_ASSISTANT : TOKENIZER_USER;
-    }
+static int tk_check_chat(const tk_chat *c, const char *name, const tokenizer_message *messages, int n, int first) {
+    if (first < 0 || first > n) return tk_fail(c->e.err, TOKENIZER_BAD_OPTION, "first message %d of %d", first, n);
+    for (int i = 0; i < n; i++)
+        if (messages[i].role < TOKENIZER_SYSTEM || messages[i].role > TOKENIZER_ASSISTANT)
+            return tk_fail(c->e.err, TOKENIZER_BAD_OPTION, "message %d has role %d", i, messages[i].role);
     if (first > 0 && messages[first - 1].role != TOKENIZER_ASSISTANT)
-        return tk_fail(err, TOKENIZER_BAD_OPTION, "message %d, before the first to render, is not the assistant's",
+        return tk_fail(c->e.err, TOKENIZER_BAD_OPTION, "message %d, before the first to render, is not the assistant's",
                        first - 1);
-    if (strict && (n == 0 || messages[n - 1].role == TOKENIZER_SYSTEM))
-        return tk_fail(err, TOKENIZER_BAD_OPTION, "%s needs a message of the user's",
-                       tokenizer_template_name(chat_template));
-    return 1;
+    if (first > 0 && !tk_form_grows(c->form))
+        return tk_fail(c->e.err, TOKENIZER_BAD_OPTION, "%s changes what was said before: no first message but 0", name);
+    return tk_check_order(c, name, messages, n);
 }
 
 /* ==== 9. Public functions =======================================================================
@@ -1484,7 +1550,7 @@ TOKENIZER_API void tokenizer_free(tokenizer *t) {
     if (!t) return;
     tokenizer_allocator m = t->memory;
     for (int i = 0; i < TK_N_LISTS; i++) tk_release(&m, t->lists[i].ids);
-    void *parts[] = {t->pieces, t->bytes.p, t->slots, t->buckets, t->merges, t->first_merge, t->map, t};
+    void *parts[] = {t->pieces, t->bytes.p, t->slots, t->buckets, t->merges, t->first_merge, t->map, t->form_text, t};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) tk_release(&m, parts[i]);
 }
 
@@ -1526,30 +1592,39 @@ TOKENIZER_API ptrdiff_t tokenizer_encode(const tokenizer *t, const char *text, s
     return tk_finish(&e, size == 0 || tk_encode(&e, (tk_bytes){text, size}, flags & TOKENIZER_SPECIAL));
 }
 
-static const char *const tk_templates[] = {NULL, "llama2", "llama3", "chatml", "zephyr", "mistral"};
-
 TOKENIZER_API int tokenizer_template_find(const char *name) {
-    for (int i = 1; i <= TK_N_TEMPLATES && name; i++)
-        if (strcmp(name, tk_templates[i]) == 0) return i;
+    for (int i = 1; i < TOKENIZER_OWN && name; i++)
+        if (strcmp(name, tk_templates[i - 1].name) == 0) return i;
     return 0;
 }
 
 TOKENIZER_API const char *tokenizer_template_name(int chat_template) {
-    return chat_template > 0 && chat_template <= TK_N_TEMPLATES ? tk_templates[chat_template] : NULL;
+    return chat_template > 0 && chat_template < TOKENIZER_OWN ? tk_templates[chat_template - 1].name : NULL;
 }
 
 TOKENIZER_API int tokenizer_template(const tokenizer *t) { return t->chat_template; }
+
+TOKENIZER_API const tokenizer_form *tokenizer_get_form(const tokenizer *t, int chat_template) {
+    if (!chat_template) chat_template = t->chat_template;
+    if (chat_template == TOKENIZER_OWN && t->chat_template == TOKENIZER_OWN) return &t->form;
+    return tokenizer_template_name(chat_template) ? &tk_templates[chat_template - 1].form : NULL;
+}
+
+TOKENIZER_API int tokenizer_chat_grows(const tokenizer *t, int chat_template) {
+    const tokenizer_form *form = tokenizer_get_form(t, chat_template);
+    return form && tk_form_grows(form);
+}
 
 TOKENIZER_API ptrdiff_t tokenizer_encode_chat(const tokenizer *t, int chat_template, const tokenizer_message *messages,
                                               int n, int first, int *ids, size_t capacity, tokenizer_error *err) {
     tk_chat c;
     memset(&c, 0, sizeof c);
     c.e = tk_begin(t, ids, capacity, err);
-    c.chat_template = chat_template ? chat_template : t->chat_template;
-    if (!tokenizer_template_name(c.chat_template))
-        return tk_fail(err, TOKENIZER_BAD_OPTION, "chat template %d: there is none of that number", c.chat_template),
-               -1;
-    if (!tk_check_chat(c.chat_template, messages, n, first, err)) return -1;
+    c.form = tokenizer_get_form(t, chat_template);
+    if (!c.form)
+        return tk_fail(err, TOKENIZER_BAD_OPTION, "chat template %d: there is none of that number", chat_template), -1;
+    const char *name = tokenizer_template_name(chat_template ? chat_template : t->chat_template);
+    if (!tk_check_chat(&c, name ? name : "the model's template", messages, n, first)) return -1;
     tk_say_chat(&c, messages, n, first);
     c.text.p = (char *)tk_alloc(&t->memory, c.text.n, 1, err);
     if (!c.text.p) return -1;
@@ -1559,10 +1634,14 @@ TOKENIZER_API ptrdiff_t tokenizer_encode_chat(const tokenizer *t, int chat_templ
     return tk_finish(&c.e, !c.failed);
 }
 
+/* The first special token behind an answer. */
 TOKENIZER_API int tokenizer_end_of_turn(const tokenizer *t, int chat_template) {
-    const char *name = chat_template == TOKENIZER_LLAMA3 ? "<|eot_id|>" : "<|im_end|>";
-    if (chat_template == TOKENIZER_LLAMA3 || chat_template == TOKENIZER_CHATML)
-        return tokenizer_find(t, name, strlen(name));
+    const tokenizer_form *form = tokenizer_get_form(t, chat_template);
+    const char *p = form ? form->between[TOKENIZER_ASSISTANT][TOKENIZER_USER] : NULL;
+    for (; p && *p && *p != 2; p++) {
+        int32_t id = tk_match_special(t, p, strlen(p));
+        if (id >= 0) return (int)id;
+    }
     return t->n_ends ? t->ends[0] : -1;
 }
 
@@ -1587,13 +1666,8 @@ typedef struct {
     const tokenizer_parts *parts;
     int model_type;
     tk_bytes bos, eos, unk_surface, charsmap, denormalizer; /* inside file, or constants */
+    tokenizer_form form;                                    /* its texts too */
 } tk_loader;
-
-static tk_bytes tk_string(const char *s) { return (tk_bytes){s, strlen(s)}; }
-
-static int tk_same(tk_bytes a, tk_bytes b) { return a.size == b.size && (!a.size || memcmp(a.p, b.p, a.size) == 0); }
-
-static int tk_equal(tk_bytes a, const char *s) { return tk_same(a, tk_string(s)); }
 
 /* How much of a text a message shows. */
 static int tk_shown(size_t n) { return n < 40 ? (int)n : 40; }
@@ -2190,20 +2264,24 @@ static int tk_read_model(tk_loader *l) {
 /* ---- The flat form, which tokenizer_save writes ----
  *
  *     char   magic[8]            "llamatok"
- *     uint32 fields[12]          as in the enum below
+ *     uint32 fields[13]          as in the enum below
  *     uint32 ends[n_ends]        ids, eos first
  *     uint32 pieces[n_pieces][2] flags % 32 << 27 | type << 24 | flags / 32 << 23 | bytes of text, score (a float)
  *     uint32 merges[n_merges][2] ids of left and right
  *     char   map[map_size]       SentencePiece's precompiled_charsmap
  *     char   unknown[unk_size]   how the unknown piece is decoded
+ *     char   form[form_size]     of a chat template that is the file's own: uint32 flags, with trim[0..3] in three bits
+ *                                each from 8 on; uint32 with bit 4 * from + to of each between[from][to] that
+ *                                is there; those, each ended by a zero
  *     char   texts[]             of all pieces, one after the other; SENTENCEPIECE: with U+2581 for a space
  *
- * little-endian, without padding; the file ends with the last text. Version 1 is the same with 10 fields: a BYTE_LEVEL
- * tokenizer splits as Llama 3, where a prefix is put it is TOKENIZER_PREFIX_EACH, and no piece has flags.
+ * little-endian, without padding; the file ends with the last text. Version 2 is the same with 12 fields, version 1
+ * with 10: a BYTE_LEVEL tokenizer splits as Llama 3, where a prefix is put it is TOKENIZER_PREFIX_EACH, and no piece
+ * has flags.
  */
 
 enum {
-    TK_VERSION, /* 2 */
+    TK_VERSION, /* 3 */
     TK_KIND,
     TK_FLAGS, /* see tk_flag */
     TK_TEMPLATE,
@@ -2215,6 +2293,7 @@ enum {
     TK_UNK_SIZE,
     TK_SPLIT,
     TK_PREFIX,
+    TK_FORM_SIZE,
     TK_N_FIELDS
 };
 
@@ -2235,13 +2314,13 @@ static int tk_read_flat_header(tk_loader *l, uint32_t *field, size_t *head) {
         if (l->file.size < sizeof tk_magic + 4 * (i + 1))
             return tk_fail(l->err, TOKENIZER_BAD_FILE, "cut off: %zu bytes", l->file.size);
         field[i] = tk_u32(l->file.p + sizeof tk_magic + 4 * i);
-        if (field[TK_VERSION] == 1) n_fields = TK_SPLIT;
-        else if (field[TK_VERSION] != 2)
-            return tk_fail(l->err, TOKENIZER_BAD_FILE, "version %lu, not 1 or 2", (unsigned long)field[TK_VERSION]);
+        if (field[TK_VERSION] < 1 || field[TK_VERSION] > 3)
+            return tk_fail(l->err, TOKENIZER_BAD_FILE, "version %lu, not 1 to 3", (unsigned long)field[TK_VERSION]);
+        n_fields = field[TK_VERSION] == 1 ? TK_SPLIT : field[TK_VERSION] == 2 ? TK_FORM_SIZE : TK_N_FIELDS;
     }
     *head = sizeof tk_magic + 4 * n_fields;
     uint64_t size = *head + 4 * (uint64_t)field[TK_N_ENDS] + 8 * (uint64_t)field[TK_N_PIECES] +
-                    8 * (uint64_t)field[TK_N_MERGES] + field[TK_MAP_SIZE] + field[TK_UNK_SIZE];
+                    8 * (uint64_t)field[TK_N_MERGES] + field[TK_MAP_SIZE] + field[TK_UNK_SIZE] + field[TK_FORM_SIZE];
     if (size > l->file.size)
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "cut off: %zu bytes, but %lu ends, %lu pieces and %lu merges",
                        l->file.size, (unsigned long)field[TK_N_ENDS], (unsigned long)field[TK_N_PIECES],
@@ -2255,13 +2334,36 @@ static int tk_read_flat_header(tk_loader *l, uint32_t *field, size_t *head) {
     return 1;
 }
 
+/* No bytes: a form that knows no conversation. */
+static int tk_read_form(tk_loader *l, tk_bytes in) {
+    tokenizer_form *f = &l->form;
+    memset(f, 0, sizeof *f);
+    if (in.size == 0) return 1;
+    if (in.size < 8) return tk_fail(l->err, TOKENIZER_BAD_FILE, "the chat template is cut off: %zu bytes", in.size);
+    uint32_t flags = tk_u32(in.p), there = tk_u32(in.p + 4);
+    in.p += 8, in.size -= 8;
+    f->flags = tk_id(flags & ~(uint32_t)0xFFF00);
+    for (int role = 0; role < 4; role++) f->trim[role] = flags >> (8 + 3 * role) & 7;
+    for (int i = 0; i < 16; i++) {
+        if (!(there >> i & 1)) continue;
+        const char *end = in.size ? (const char *)memchr(in.p, 0, in.size) : NULL;
+        if (!end) return tk_fail(l->err, TOKENIZER_BAD_FILE, "the chat template's text %d is cut off", i);
+        f->between[i / 4][i % 4] = in.p;
+        in.size -= (size_t)(end + 1 - in.p), in.p = end + 1;
+    }
+    if (!in.size && there < 1 << 16) return 1;
+    return tk_fail(l->err, TOKENIZER_BAD_FILE, "the chat template has %zu bytes too many, texts %lx", in.size,
+                   (unsigned long)there);
+}
+
 static int tk_read_flat(tk_loader *l) {
     uint32_t field[TK_N_FIELDS];
     size_t begin = 0;
     if (!tk_read_flat_header(l, field, &begin)) return 0;
     const char *ends = l->file.p + begin, *pieces = ends + 4 * field[TK_N_ENDS];
     const char *merges = pieces + 8 * field[TK_N_PIECES], *map = merges + 8 * field[TK_N_MERGES];
-    const char *unknown = map + field[TK_MAP_SIZE], *text = unknown + field[TK_UNK_SIZE];
+    const char *unknown = map + field[TK_MAP_SIZE], *form = unknown + field[TK_UNK_SIZE];
+    const char *text = form + field[TK_FORM_SIZE];
     size_t left = l->file.size - (size_t)(text - l->file.p);
     for (uint32_t id = 0; id < field[TK_N_PIECES]; id++) {
         uint32_t head = tk_u32(pieces + 8 * id), size = head & 0xFFFFFF, type = head >> 24, flags = 0;
@@ -2284,7 +2386,7 @@ static int tk_read_flat(tk_loader *l) {
     l->t->bos = tk_id(field[TK_BOS]);
     l->charsmap = (tk_bytes){map, field[TK_MAP_SIZE]};
     l->unk_surface = (tk_bytes){unknown, field[TK_UNK_SIZE]};
-    return 1;
+    return tk_read_form(l, (tk_bytes){form, field[TK_FORM_SIZE]});
 }
 
 static void tk_write_u32(tk_out *out, uint32_t x) {
@@ -2292,11 +2394,23 @@ static void tk_write_u32(tk_out *out, uint32_t x) {
     tk_write(out, bytes, 4);
 }
 
+static void tk_write_form(const tokenizer_form *f, tk_out *out) {
+    uint32_t flags = (uint32_t)f->flags, there = 0;
+    for (int role = 0; role < 4; role++) flags |= (uint32_t)f->trim[role] << (8 + 3 * role);
+    for (int i = 0; i < 16; i++) there |= (uint32_t)(f->between[i / 4][i % 4] != NULL) << i;
+    tk_write_u32(out, flags);
+    tk_write_u32(out, there);
+    for (int i = 0; i < 16; i++)
+        if (there >> i & 1) tk_write(out, f->between[i / 4][i % 4], strlen(f->between[i / 4][i % 4]) + 1);
+}
+
 static void tk_save(const tokenizer *t, tk_out *out) {
     const tk_piece *unknown = t->unk >= 0 ? &t->pieces[t->unk] : NULL;
     size_t unknown_size = unknown && t->kind == TOKENIZER_SENTENCEPIECE ? (size_t)unknown->surface_size : 0;
+    tk_out form = {NULL, 0};
+    if (t->chat_template == TOKENIZER_OWN) tk_write_form(&t->form, &form);
     uint32_t field[TK_N_FIELDS] = {0};
-    field[TK_VERSION] = 2;
+    field[TK_VERSION] = 3;
     field[TK_KIND] = (uint32_t)t->kind;
     field[TK_TEMPLATE] = (uint32_t)t->chat_template;
     field[TK_BOS] = (uint32_t)t->bos;
@@ -2307,6 +2421,7 @@ static void tk_save(const tokenizer *t, tk_out *out) {
     field[TK_UNK_SIZE] = (uint32_t)unknown_size;
     field[TK_SPLIT] = (uint32_t)t->split;
     field[TK_PREFIX] = (uint32_t)t->prefix;
+    field[TK_FORM_SIZE] = (uint32_t)form.n;
     for (int i = 0; tk_flag((tokenizer *)t, i); i++)
         field[TK_FLAGS] |= (uint32_t)(*tk_flag((tokenizer *)t, i) != 0) << i;
     tk_write(out, tk_magic, sizeof tk_magic);
@@ -2326,6 +2441,7 @@ static void tk_save(const tokenizer *t, tk_out *out) {
     out->n += 8 * (size_t)t->n_merges;
     if (t->map_size) tk_write(out, t->map, t->map_size);
     if (unknown_size) tk_write(out, unknown->surface, unknown_size);
+    if (form.n) tk_write_form(&t->form, out);
     for (int32_t id = 0; id < t->n_pieces; id++) tk_write(out, t->pieces[id].text, (size_t)t->pieces[id].size);
 }
 
@@ -2358,6 +2474,7 @@ static int tk_read_parts(tk_loader *l) {
     t->nfc = parts->nfc != 0;
     t->ranked = parts->merges != NULL;
     t->chat_template = parts->chat_template;
+    if (parts->form) l->form = *parts->form;
     t->bos = parts->bos;
     t->add_bos = parts->add_bos != 0;
     if (parts->base && !tk_read_base(l, parts->base)) return 0;
@@ -2398,6 +2515,14 @@ static int tk_check_rules(tk_loader *l, int vocab_size) {
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "kind %d, not SENTENCEPIECE or BYTE_LEVEL", t->kind);
     if (t->chat_template < 0 || t->chat_template > TK_N_TEMPLATES)
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "chat template %d of %d", t->chat_template, TK_N_TEMPLATES);
+    if (t->chat_template == TOKENIZER_OWN &&
+        !(l->form.between[0][TOKENIZER_USER] && l->form.between[TOKENIZER_USER][0]))
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "the chat template has no place for what a user says");
+    if (l->form.flags < 0 || l->form.flags > TK_ALL_FORM_FLAGS)
+        return tk_fail(l->err, TOKENIZER_BAD_FILE, "the chat template has flags %d", l->form.flags);
+    for (int role = 0; role < 4; role++)
+        if (l->form.trim[role] < 0 || l->form.trim[role] > (TOKENIZER_TRIM | TOKENIZER_TRIM_LINES))
+            return tk_fail(l->err, TOKENIZER_BAD_FILE, "the chat template trims %d", l->form.trim[role]);
     if (t->split < 0 || t->split >= TK_N_SPLITS)
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "split %d, not 0 to %d", t->split, TK_N_SPLITS - 1);
     if (t->prefix < 0 || t->prefix > TOKENIZER_PREFIX_NONE)
@@ -2410,6 +2535,25 @@ static int tk_check_rules(tk_loader *l, int vocab_size) {
         return tk_fail(l->err, TOKENIZER_BAD_FILE, "bos id %d: the vocabulary has %d pieces", t->bos, (int)t->n_pieces);
     if (t->kind == TOKENIZER_BYTE_LEVEL) t->ranked = 1;
     if (t->n_merges && !t->ranked) return tk_fail(l->err, TOKENIZER_BAD_FILE, "%d merges", (int)t->n_merges);
+    return 1;
+}
+
+/* Keeps the form that was read, with its texts. */
+static int tk_load_form(tk_loader *l) {
+    tokenizer *t = l->t;
+    size_t size = 0;
+    if (t->chat_template != TOKENIZER_OWN) return 1;
+    t->form = l->form;
+    for (int i = 0; i < 16; i++)
+        if (l->form.between[i / 4][i % 4]) size += strlen(l->form.between[i / 4][i % 4]) + 1;
+    if (size > TK_MAX_FORM) return tk_fail(l->err, TOKENIZER_BAD_FILE, "a chat template of %zu bytes: too many", size);
+    t->form_text = (char *)tk_alloc(&t->memory, size, 1, l->err);
+    if (!t->form_text) return 0;
+    tk_out out = {t->form_text, 0};
+    for (int i = 0; i < 16; i++) {
+        const char **text = &t->form.between[i / 4][i % 4];
+        if (*text) *text = tk_write(&out, *text, strlen(*text) + 1);
+    }
     return 1;
 }
 
@@ -2429,7 +2573,7 @@ static int tk_load(tk_loader *l, tk_reader *reader, int vocab_size) {
     if (!reader(l) || !tk_check_rules(l, vocab_size) || !tk_assign(l) || !tk_index(l)) return 0;
     tk_set_growth(t);
     if (!(t->kind == TOKENIZER_BYTE_LEVEL ? tk_load_bytes(l) : tk_load_map(l))) return 0;
-    return !t->ranked || tk_load_merges(l);
+    return (!t->ranked || tk_load_merges(l)) && tk_load_form(l);
 }
 
 /* ---- A .llama file: a model, and inside it a tokenizer ----

@@ -120,6 +120,38 @@ enum {
                                  TOKENIZER_NORMALIZED is looked for in the text before that */
 };
 
+/* ---- Chat templates as data ---- */
+
+enum { TOKENIZER_SYSTEM = 1, TOKENIZER_USER, TOKENIZER_ASSISTANT }; /* roles */
+
+enum { /* what goes from the ends of a text: a sum of these */
+       TOKENIZER_TRIM_LEFT = 1,
+       TOKENIZER_TRIM_RIGHT = 2,
+       TOKENIZER_TRIM = 3,      /* white space at both */
+       TOKENIZER_TRIM_LINES = 4 /* of it line breaks alone */
+};
+
+/* A sum of these. */
+enum {
+    TOKENIZER_FORM_JOINED = 1,          /* a system's text and the user's behind it are trimmed as one */
+    TOKENIZER_FORM_SYSTEM_LAST = 2,     /* the system's text, the first, goes before the last user's */
+    TOKENIZER_FORM_NO_EMPTY_SYSTEM = 4, /* a system's text that is empty is none */
+    TOKENIZER_FORM_SPOKEN = 8, /* of an answer, but if it is the last text, only what is behind its last </think> */
+    TOKENIZER_FORM_FIRST_THOUGHT = 16, /* or first */
+    TOKENIZER_FORM_KEEPS_THOUGHT = 32  /* all of the last answer, whatever comes behind it */
+};
+
+/* What a conversation looks like to a model: what is written between two texts. */
+typedef struct {
+    /* [from][to]: after a text of role from (0: at the beginning) and before one of role to (0: after the last text: what
+     * opens an answer, and behind an answer, what ends it). NULL: the template has no such order. Names of special tokens
+     * become those; \1 stands for bos, \2 for eos, \3 for bos if texts begin with it, \4 for a space unless the
+     * tokenizer puts one there itself, behind a special token; \5 for one that is not put before a special token. */
+    const char *between[4][4];
+    int trim[4]; /* of each role's texts; [0] of what TOKENIZER_FORM_SPOKEN leaves */
+    int flags;
+} tokenizer_form;
+
 typedef struct {
     int kind;
     const tokenizer_piece *pieces; /* (n_pieces) by id */
@@ -131,6 +163,7 @@ typedef struct {
     const int *ends;        /* (n_ends) ids that end a text or a turn, the main one (eos) first; up to 64 */
     int n_ends;
     int chat_template;            /* a TOKENIZER_LLAMA2.. below; 0: none */
+    const tokenizer_form *form;   /* with TOKENIZER_OWN; else NULL */
     int add_dummy_prefix;         /* SENTENCEPIECE: a TOKENIZER_PREFIX_.. */
     int remove_extra_whitespaces; /* SENTENCEPIECE */
     int ignore_merges;            /* BYTE_LEVEL: a word that is a piece is taken whole, whatever the merges say */
@@ -220,14 +253,19 @@ TOKENIZER_API size_t tokenizer_whole(const char *bytes, size_t size);
 
 /* ---- Chat ---- */
 
-enum { TOKENIZER_LLAMA2 = 1, TOKENIZER_LLAMA3, TOKENIZER_CHATML, TOKENIZER_ZEPHYR, TOKENIZER_MISTRAL }; /* templates */
+enum { /* templates */
+       TOKENIZER_LLAMA2 = 1,
+       TOKENIZER_LLAMA3,
+       TOKENIZER_CHATML,
+       TOKENIZER_ZEPHYR,
+       TOKENIZER_MISTRAL,
+       TOKENIZER_OWN /* the form that the tokenizer's file brings */
+};
 
 /* "llama2", "llama3", "chatml", "zephyr", "mistral" to a template; 0 for any other name or NULL. */
 TOKENIZER_API int tokenizer_template_find(const char *name);
-TOKENIZER_API const char *tokenizer_template_name(int chat_template); /* NULL if there is no such template */
+TOKENIZER_API const char *tokenizer_template_name(int chat_template); /* NULL if there is no such template, or OWN */
 TOKENIZER_API int tokenizer_template(const tokenizer *t);             /* what the file says; 0: nothing */
-
-enum { TOKENIZER_SYSTEM = 1, TOKENIZER_USER, TOKENIZER_ASSISTANT }; /* roles */
 
 typedef struct {
     int role;
@@ -237,14 +275,23 @@ typedef struct {
 
 /* Encodes n messages of a conversation as a template has them (0: the tokenizer's own), bos included, up to
  * where the assistant's answer begins; if the last message is an answer, to its end. Nothing in a message
- * becomes a special token. Returns as tokenizer_encode does.
+ * becomes a special token, but for <think> and </think> in an answer, where the model wrote those. Returns as
+ * tokenizer_encode does.
  *
  * With first > 0 only what comes after the text of message first - 1, an answer: the end of its turn, which
  * the model may or may not have written, then messages first.. . So a conversation is kept in the context of
  * a model and grows by the new ids alone: an answer's ids are those that the model chose, without the one
- * that ended it (tokenizer_is_end, or tokenizer_end_of_turn). */
+ * that ended it (tokenizer_is_end, or tokenizer_end_of_turn). Where tokenizer_chat_grows says 0 that is an error:
+ * later messages change what was there, and first is 0; what the ids share with those in the context is kept. */
 TOKENIZER_API ptrdiff_t tokenizer_encode_chat(const tokenizer *t, int chat_template, const tokenizer_message *messages,
                                               int n, int first, int *ids, size_t capacity, tokenizer_error *err);
+
+/* 1 if a template (0: the tokenizer's own) only adds to what was said. 0 if, say, it leaves out what an earlier answer
+ * thought, or puts the system's text before the last question; or if there is none. */
+TOKENIZER_API int tokenizer_chat_grows(const tokenizer *t, int chat_template);
+
+/* The template as data, for those who write it elsewhere; NULL if there is none. Valid until tokenizer_free. */
+TOKENIZER_API const tokenizer_form *tokenizer_get_form(const tokenizer *t, int chat_template);
 
 /* The id by which a model that follows the template ends its turn, or -1. */
 TOKENIZER_API int tokenizer_end_of_turn(const tokenizer *t, int chat_template);

@@ -40,7 +40,7 @@
 #include <unistd.h>
 
 enum {
-    FUZZ_ROOM = 1 << 16, /* bytes of an input */
+    FUZZ_ROOM = 1 << 17, /* bytes of an input */
     FUZZ_KEPT = 4096,    /* inputs that a target keeps */
     FUZZ_MAP = 1 << 16,  /* edges, by hash */
     FUZZ_TARGETS = 32,

@@ -159,10 +159,12 @@ static tokenizer *fuzz_added_pieces(int prefix) {
     return tokenizer_create(&parts, NULL, NULL);
 }
 
-/* Llama 3's kind: the bytes, some merges, special tokens. With other splits <tool> has flags, and there is NFC. */
+/* Llama 3's kind: the bytes, some merges, special tokens. With other splits <tool> has flags, and there is NFC; with
+ * GPT-2's a chat template of its own. */
 static tokenizer *fuzz_byte_level(int split) {
     static const int merges[][2] = {{'t', 'h'}, {256, 'e'}, {' ', 257}, {'1', '2'}};
     static const int ends[] = {261, 262};
+    const int own = split == TOKENIZER_SPLIT_GPT2;
     /* clang-format off */
     static const char *const more[] = {"th", "the", " the", "12", "<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>",
                                        "<|start_header_id|>", "<|end_header_id|>", "<tool>"};
@@ -175,6 +177,12 @@ static tokenizer *fuzz_byte_level(int split) {
         const int type = i < 260 ? TOKENIZER_NORMAL : i < 265 ? TOKENIZER_CONTROL : TOKENIZER_USER_DEFINED;
         pieces[i] = (tokenizer_piece){more[i - 256], strlen(more[i - 256]), 0, type, 0};
     }
+    static const tokenizer_form form = {{{"<assistant>", "[", "\1<user>", NULL},
+                                         {NULL, NULL, "]<user>", NULL},
+                                         {"\5<|eot_id|>\4", NULL, NULL, "<|eot_id|>"},
+                                         {"\2", "[", "\2\3<user>", NULL}},
+                                        {TOKENIZER_TRIM, 0, TOKENIZER_TRIM_LEFT, TOKENIZER_TRIM | TOKENIZER_TRIM_LINES},
+                                        TOKENIZER_FORM_JOINED | TOKENIZER_FORM_SPOKEN | TOKENIZER_FORM_KEEPS_THOUGHT};
     if (split != TOKENIZER_SPLIT_LLAMA3)
         pieces[265].flags = TOKENIZER_ADDED | TOKENIZER_NORMALIZED | TOKENIZER_LSTRIP << split % 3;
     const tokenizer_parts parts = {.kind = TOKENIZER_BYTE_LEVEL,
@@ -186,7 +194,8 @@ static tokenizer *fuzz_byte_level(int split) {
                                    .add_bos = 1,
                                    .ends = ends,
                                    .n_ends = 2,
-                                   .chat_template = TOKENIZER_LLAMA3,
+                                   .chat_template = own ? TOKENIZER_OWN : TOKENIZER_LLAMA3,
+                                   .form = own ? &form : NULL,
                                    .ignore_merges = 1,
                                    .split = split,
                                    .nfc = split == TOKENIZER_SPLIT_QWEN2 || split == TOKENIZER_SPLIT_QWEN35};
@@ -205,9 +214,10 @@ static void fuzz_model_seeds(fuzz_add *add, void *user) {
 
 static void fuzz_flat_seeds(fuzz_add *add, void *user) {
     static fuzz_bytes b;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         if (i < 2) fuzz_make_model(&b, i, !i);
-        fuzz_make_flat(&b, i < 2 ? tokenizer_load_memory(b.p, b.n, 0, NULL, NULL) : fuzz_byte_level(0));
+        fuzz_make_flat(&b, i < 2 ? tokenizer_load_memory(b.p, b.n, 0, NULL, NULL)
+                                 : fuzz_byte_level(i == 2 ? TOKENIZER_SPLIT_LLAMA3 : TOKENIZER_SPLIT_GPT2));
         add(user, b.p, b.n);
         if (i == 1) { /* and inside a .llama file, of which a tokenizer needs only this much */
             memmove(b.p + 72, b.p, b.n), memset(b.p, 0, 72), memcpy(b.p, "llama.c\n", 8);
@@ -877,7 +887,14 @@ static const char fuzz_jinja_words[] =
     "|replace('a', 'bb')\n|indent\n|trim\n|default('x')\n|int\n|round\n|safe\n|title\n|unique\n|reverse\n.split('a', "
     "1)\n"
     ".strip('x')\n.items()\n.get('a')\n.find('')\n.rfind('a')\n.title()\n.splitlines()\nraise_exception('x')\n"
-    "strftime_now('%d %b')\n* 99999\n";
+    "strftime_now('%d %b')\n* 99999\n recursive %}\nloop(\nloop.depth\n|sum\n|sum(start=[])\n|batch(2, 1)\n"
+    "|slice(3, 1)\n is sameas \n is escaped\n is odd\n is divisibleby 2\n.rsplit('a', 1)\n.rsplit(\n.partition('a')\n"
+    ".rpartition('a')\n.index('a')\n.count(1)\n.rindex('')\n|sort(attribute='a,b')\n|map(attribute='a.b', "
+    "default=1)\n"
+    "|reject('odd')\n|select\n|min\n|max\n|items\n|attr('a')\n|escape\n|float\n|abs\n|string\n|length\n|count\n"
+    "|capitalize\n|lower\n.lstrip()\n.rstrip('a')\n.startswith(\n.endswith(('a', 'b'))\n.replace('a', '', 1)\n"
+    ".removeprefix('a')\n.removesuffix('a')\n.keys()\n.values()\n.copy()\n.append(1)\n.join(\n.isdigit()\n"
+    ".isupper()\n is iterable\n is sequence\n is mapping\n is not none\n is lower\n is in \nnot in \n%}+\n+%}\n{%+ ";
 
 static void fuzz_jinja_seeds(fuzz_add *add, void *user) {
     static const char *const texts[] = {
@@ -896,6 +913,46 @@ static void fuzz_jinja_seeds(fuzz_add *add, void *user) {
         "{{ messages[0].content.split(' ', 1)[::-1] }}{% endcall %}{% set ns = namespace(n=0) %}{% set ns.n = ns.n + 1 "
         "%}",
         "{# c #}\n  {% raw %}{{ }}{% endraw %}\n{% set x | upper %}a{% endset %}{{ x ~ 1 if x is string else none }}"
-        "{{ range(3, 0, -1)|list|sort }}{{ strftime_now('%d %B %Y') }}{{ 7 // 2 ** 2 % 3 }}{{ 1 < 2 in [2] }}"};
+        "{{ range(3, 0, -1)|list|sort }}{{ strftime_now('%d %B %Y') }}{{ 7 // 2 ** 2 % 3 }}{{ 1 < 2 in [2] }}",
+        "{% for i in [1, [2, [3]]] recursive %}{{ loop.depth }}{{ loop(i) if i is iterable else i }}{% else %}-{% "
+        "endfor %}{{ a.b|batch(2, 'x')|list }}{{ a.b|slice(2)|list }}{{ [1, 2]|sum }}{{ [[1], [2]]|sum(start=[]) }}",
+        "{{ messages|sort(attribute='role,content')|map(attribute='role')|unique|join(',', attribute=0) }}{{ "
+        "messages|selectattr('role', 'in', ['user'])|rejectattr('content')|list }}{{ a.b|select('number')|max }}{{ "
+        "a.b|reject('none')|min }}{{ a|items|list }}{{ a|dictsort(by='key') }}{{ a.b|last is sameas none }}{{ 3 is odd "
+        "}}",
+        "{% set t = 'a-b\\n c-d' %}{{ t.rsplit('-', 1) }}{{ t.partition('-') }}{{ t.rpartition('z') }}{{ t.index('b') "
+        "}}{{ t.rindex('d') }}{{ t.find('q') }}{{ t.count('-') }}{{ [1, 1].count(1) }}{{ (1, 2).index(2) }}{{ "
+        "t.splitlines() }}{{ t|indent(2, true) }}{{ t|title|replace('A', 'bb', 1)|reverse }}{{ t.endswith(('d', 'e')) "
+        "}}{{ t.removeprefix('a')|trim('-')|capitalize }}{{ ('<' ~ t)|e ~ ('<'|safe) + '>' }}{{ t.append is defined }}",
+        "{% with x = 1, y = [2.5, none] %}{% filter upper|trim %} {{ x }}{{ y|tojson(indent=1, separators=(',', ':')) "
+        "}}{% endfilter %}{% endwith %}{% generation %}{{ {'a': {1: 2}, 'b': (1,)}|tojson(sort_keys=true) }}{% "
+        "endgeneration %}{% for k, (v, w) in [(1, (2, 3))] if k -%}  {% continue %}{%+ endfor %}{{ '4.7'|int + "
+        "'1e3'|float|round(1, 'ceil') - -2|abs }}{{ a.b[1:]|first|string }}{{ a['b'][-1] is defined and not 1 > 2 }}"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) add(user, texts[i], strlen(texts[i]));
+}
+
+/* A template whose form has each of its flags, and the five with a name. */
+static void fuzz_template_seeds(fuzz_add *add, void *user) {
+#define TURNS "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' %}"
+#define ELSE "{% else %}{{ m.content|trim }}{% endif %}<|im_end|>{% endfor %}"
+#define OPEN "{% if add_generation_prompt %}<assistant>{% endif %}"
+    static const char *const texts[] = {
+        TEMPLATE_LLAMA2,
+        TEMPLATE_LLAMA3,
+        TEMPLATE_CHATML,
+        TEMPLATE_ZEPHYR,
+        TEMPLATE_MISTRAL,
+        TURNS "{{ m.content.split('</think>')[-1].lstrip('\n') }}" ELSE OPEN,
+        TURNS "{{ m.content.split('</think>', 1)[-1] }}" ELSE OPEN "<think>",
+        TURNS "{{ m.content if loop.revindex < 3 else m.content.split('</think>')[-1] }}" ELSE OPEN,
+        TEMPLATE_SPLIT
+        "{% for m in turns %}{{ m.role ~ (system if loop.last and system is defined else '') ~ m.content }}"
+        "{% endfor %}" OPEN,
+        TEMPLATE_SPLIT
+        "{% if system %}[{{ system }}]{% endif %}{% for m in turns %}{{ m.role ~ m.content.strip('\n') }}"
+        "{{ eos_token }}{% endfor %}" OPEN "{{ strftime_now('%d') }}"};
+#undef TURNS
+#undef ELSE
+#undef OPEN
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) add(user, texts[i], strlen(texts[i]));
 }

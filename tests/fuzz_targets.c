@@ -172,7 +172,6 @@ static int fuzz_fclose(FILE *file) {
 #undef _POSIX_C_SOURCE
 #include "../tools/shared/files.c"
 #include "../tools/shared/messages.c"
-#include "../tools/shared/tensors.c"
 
 #include "../tools/formats/gguf.c"
 #include "../tools/formats/gguf_head.c"
@@ -191,7 +190,9 @@ static int fuzz_fclose(FILE *file) {
 #include "../tools/formats/llama2c.c"
 #include "../tools/formats/rope.c"
 #include "../tools/formats/source.c"
+#define template_tokenizer fuzz_template_tokenizer
 #include "../tools/formats/template.c"
+#undef template_tokenizer
 #include "../tools/formats/vocabulary.c"
 #include "../tools/formats/writer.c"
 
@@ -203,6 +204,16 @@ static int fuzz_fclose(FILE *file) {
 #include "checkpoint.c"
 #include "models.c"
 #include "reference.c"
+
+/* What some hundred renderings ask for does not count: each of them has limits of its own. */
+tokenizer *template_tokenizer(const tokenizer_parts *parts, const template_source *source, llama_source *s,
+                              tokenizer_error *err) {
+    const size_t asked = fuzz_memory.asked, limit = fuzz_memory.limit;
+    if (source->jinja) fuzz_memory.limit = SIZE_MAX / 2;
+    tokenizer *t = fuzz_template_tokenizer(parts, source, s, err);
+    if (source->jinja) fuzz_memory.asked = asked, fuzz_memory.limit = limit;
+    return t;
+}
 
 static jmp_buf fuzz_exit_to;
 static int fuzz_status; /* that the program ended with */
@@ -339,9 +350,15 @@ static void fuzz_encode_chat(const tokenizer *t, const unsigned char *text, size
     }
     if (system) messages[0].role = TOKENIZER_SYSTEM;
     const int template = (int)(n / 2 % (TOKENIZER_MISTRAL + 1)); /* 0: the tokenizer's own */
+    const tokenizer_form *form = tokenizer_get_form(t, template);
+    size_t longest = 100;
+    for (int i = 0; i < 16 && form; i++) {
+        const char *text = form->between[i / 4][i % 4];
+        if (text && strlen(text) > longest) longest = strlen(text);
+    }
     for (int first = 0; first < 4; first++) {
         tokenizer_error why = {0, ""};
-        fuzz_allow_encoding(t, n + 400);
+        fuzz_allow_encoding(t, n + 4 * longest);
         const ptrdiff_t count = tokenizer_encode_chat(t, template, messages, 3 + !system, first, ids, 64, &why);
         if (count < 0) fuzz_refused(why.text);
         FUZZ_CHECK(fuzz_are_ids(t, ids, count < 64 ? count : 64));
@@ -550,7 +567,7 @@ static int fuzz_gguf(const unsigned char *data, size_t size) {
     llama_error why = {0, ""};
     fuzz_put_file("model.gguf", data, size);
     fuzz_allow(size, 64, 1 << 21);
-    return fuzz_convert(source_open_gguf("model.gguf", &why), data, size, &why);
+    return fuzz_convert(source_open_gguf("model.gguf", NULL, &why), data, size, &why);
 }
 
 /* ---------------------------------------------------------------------------------------------------
@@ -616,7 +633,7 @@ static int fuzz_hf(const unsigned char *data, size_t size) {
     llama_error why = {0, ""};
     fuzz_open_directory(data, size);
     fuzz_allow(size, 256, FUZZ_HF_CONSTANT);
-    return fuzz_convert(source_open_hf("hf", &why), data, size, &why);
+    return fuzz_convert(source_open_hf("hf", NULL, &why), data, size, &why);
 }
 
 /* The tokenizer alone, for as many rows as config.json says, but no more than a small file's embedding has. */
@@ -785,6 +802,35 @@ static int fuzz_jinja(const unsigned char *data, size_t size) {
     return result == JINJA_DONE ? 1 : fuzz_refused(why.text);
 }
 
+/* What is taken down of a template is a form that a file can hold, and that says something. */
+static int fuzz_template(const unsigned char *data, size_t size) {
+    static const int eos = 257;
+    static char texts[256];
+    static tokenizer_piece pieces[258] = {[256] = {"<s>", 3, 0, TOKENIZER_CONTROL, 0},
+                                          [257] = {"<|im_end|>", 10, 0, TOKENIZER_CONTROL, TOKENIZER_RSTRIP}};
+    const tokenizer_parts parts = {.kind = TOKENIZER_BYTE_LEVEL,
+                                   .pieces = pieces,
+                                   .n_pieces = 258,
+                                   .bos = 256,
+                                   .add_bos = size % 2,
+                                   .ends = &eos,
+                                   .n_ends = 1};
+    const template_source jinja = {(const char *)data, size, {"<s>", 3}, {"<|im_end|>", 10}, {2026, 1, 2}};
+    llama_source s = {.tokenizer = NULL};
+    tokenizer_error why = {0, ""};
+    for (int i = 0; i < 256; i++)
+        texts[i] = (char)i, pieces[i] = (tokenizer_piece){texts + i, 1, 0, TOKENIZER_NORMAL, 0};
+    fuzz_allow(size, 256, 1 << 18);
+    tokenizer *t = template_tokenizer(&parts, &jinja, &s, &why);
+    FUZZ_MUST(t);
+    if (!t) return fuzz_refused(why.text);
+    const int template = tokenizer_template(t);
+    FUZZ_MUST(template || *s.template_error.text);
+    if (template) fuzz_use_tokenizer(t, data, size < 20 ? size : 20);
+    tokenizer_free(t);
+    return template ? 1 : fuzz_refused(s.template_error.text);
+}
+
 /* ---------------------------------------------------------------------------------------------------
  * The targets
  * ------------------------------------------------------------------------------------------------- */
@@ -805,6 +851,7 @@ const fuzz_target fuzz_targets[] = {
     {"gguf", fuzz_gguf, fuzz_gguf_seeds, fuzz_gguf_words},
     {"json", fuzz_json, fuzz_json_seeds, fuzz_json_words},
     {"jinja", fuzz_jinja, fuzz_jinja_seeds, fuzz_jinja_words},
+    {"template", fuzz_template, fuzz_template_seeds, fuzz_jinja_words},
     {"hf", fuzz_hf, fuzz_hf_seeds, fuzz_hf_words},
     {"hf_tokenizer", fuzz_hf_tokenizer, fuzz_hf_tokenizer_seeds, fuzz_hf_words},
     {"options", fuzz_options, fuzz_options_seeds, fuzz_options_words},

@@ -490,7 +490,7 @@ static void test_refused(void) {
         p->ends = many, p->n_ends = 64;
         tokenizer *most = tokenizer_create(p, NULL, NULL);
         CHECK(most != NULL), tokenizer_free(most), *p = good;
-        p->chat_template = 6, refuses("template 6", p), p->chat_template = -1, refuses("template -1", p), *p = good;
+        p->chat_template = 7, refuses("template 7", p), p->chat_template = -1, refuses("template -1", p), *p = good;
         p->split = 8, refuses("split 8", p), p->split = -1, refuses("split -1", p), *p = good;
         p->add_dummy_prefix = 5, refuses("prefix 5", p), p->add_dummy_prefix = -1, refuses("prefix -1", p), *p = good;
         p->n_pieces = 0, refuses("no pieces", p), p->n_pieces = 255, refuses("no piece is the byte 0xAD", p), *p = good;
@@ -666,26 +666,30 @@ static void test_flat(void) {
         CHECK(tokenizer_save(t, p, 3) > 3 && strcmp(p, "abc") == 0);
         tokenizer_free(t);
     }
-    TEST("flat: version 1") { /* is version 2 without its last two fields, if those are 0 */
+    TEST("flat: versions 1 and 2") { /* are version 3 without its last fields, if those are 0 */
         tokenizer *t = create(new_llama3());
         tokenizer_error err = {0, ""};
         size_t size;
-        unsigned char *p = save(t, &size);
-        p[8] = 1;
-        memmove(p + 48, p + 56, size - 56);
-        tokenizer *u = tokenizer_load_memory(p, size - 8, 0, NULL, &err);
-        CHECK_TEXT(err.text, "");
-        if (u) check_llama3(u);
-        tokenizer_free(t), tokenizer_free(u), free(p);
+        for (int version = 1; version <= 2; version++) {
+            unsigned char *p = save(t, &size);
+            const size_t without = version == 1 ? 12 : 4;
+            p[8] = (unsigned char)version;
+            memmove(p + 60 - without, p + 60, size - 60);
+            tokenizer *u = tokenizer_load_memory(p, size - without, 0, NULL, &err);
+            CHECK_TEXT(err.text, "");
+            if (u) check_llama3(u);
+            tokenizer_free(u), free(p);
+        }
+        tokenizer_free(t);
     }
     TEST("flat: another version is refused") {
         tokenizer *t = new_sentencepiece(0);
         tokenizer_error err = {0, ""};
         size_t size;
         unsigned char *p = save(t, &size);
-        p[8] = 3;
+        p[8] = 4;
         CHECK(!tokenizer_load_memory(p, size, 0, NULL, &err));
-        CHECK_TEXT(err.text, "version 3, not 1 or 2");
+        CHECK_TEXT(err.text, "version 4, not 1 to 3");
         free(p), tokenizer_free(t);
     }
     TEST("flat: numbers, and what is said of them") {
@@ -694,22 +698,23 @@ static void test_flat(void) {
             uint32_t value;
             const char *why;
         } bad[] = {
-            {8, 0, "version 0, not 1 or 2"},
-            {8, 0xFFFFFFFF, "version 4294967295, not 1 or 2"},
+            {8, 0, "version 0, not 1 to 3"},
+            {8, 0xFFFFFFFF, "version 4294967295, not 1 to 3"},
             {12, 0, "kind 0, not SENTENCEPIECE or BYTE_LEVEL"},
             {12, 3, "kind 0, not SENTENCEPIECE or BYTE_LEVEL"},
-            {20, 6, "chat template 6 of 5"},
+            {20, 6, "the chat template has no place for what a user says"},
+            {20, 7, "chat template 7 of 6"},
             {24, 8, "bos id 8: the vocabulary has 8 pieces"},
             {24, 0x80000000, "bos id 2147483647: the vocabulary has 8 pieces"},
             {24, 0xFFFFFFFE, "bos id 2147483647: the vocabulary has 8 pieces"},
-            {32, 0xFFFFFFFF, "cut off: 155 bytes, but 1 ends, 4294967295 pieces and 0 merges"},
+            {32, 0xFFFFFFFF, "cut off: 159 bytes, but 1 ends, 4294967295 pieces and 0 merges"},
             {32, 7, "13 bytes too many after the last piece"},
             {48, 8, "split 8, not 0 to 7"},
             {48, 0xFFFFFFFF, "split -1, not 0 to 7"},
             {52, 5, "prefix 5, not 0 to 4"},
-            {56, 8, "end id 8: the vocabulary has 8 pieces"},
-            {56, 0xFFFFFFFF, "end id -1: the vocabulary has 8 pieces"},
-            {63, 9, "piece 0 of type 1 has flags 1"},
+            {60, 8, "end id 8: the vocabulary has 8 pieces"},
+            {60, 0xFFFFFFFF, "end id -1: the vocabulary has 8 pieces"},
+            {67, 9, "piece 0 of type 1 has flags 1"},
         };
         tokenizer *t = new_sentencepiece(0);
         size_t size;
@@ -724,10 +729,10 @@ static void test_flat(void) {
             free(copy);
         }
         tokenizer_error err = {0, ""};
-        CHECK(!tokenizer_load_memory(p, 55, 0, NULL, &err));
-        CHECK_TEXT(err.text, "cut off: 55 bytes");
-        CHECK(!tokenizer_load_memory(p, 56, 0, NULL, &err));
-        CHECK_TEXT(err.text, "cut off: 56 bytes, but 1 ends, 8 pieces and 0 merges");
+        CHECK(!tokenizer_load_memory(p, 59, 0, NULL, &err));
+        CHECK_TEXT(err.text, "cut off: 59 bytes");
+        CHECK(!tokenizer_load_memory(p, 60, 0, NULL, &err));
+        CHECK_TEXT(err.text, "cut off: 60 bytes, but 1 ends, 8 pieces and 0 merges");
         free(p), tokenizer_free(t);
     }
     TEST("flat: the wrong number of pieces") {

@@ -270,6 +270,109 @@ static void test_refused(void) {
     tokenizer_free(t);
 }
 
+/* --- A form of a file's own --- */
+
+/* Everything that a form can say at once. */
+static const tokenizer_form everything = {
+    {{"\3<", "[", "\1U", NULL},
+     {NULL, NULL, "]U", NULL},
+     {"\5<|eot_id|>\4", "[", NULL, "<|eot_id|>A"},
+     {"\2", "[", "\2U", NULL}},
+    {TOKENIZER_TRIM_LEFT, TOKENIZER_TRIM, TOKENIZER_TRIM_RIGHT, TOKENIZER_TRIM | TOKENIZER_TRIM_LINES},
+    TOKENIZER_FORM_NO_EMPTY_SYSTEM | TOKENIZER_FORM_SPOKEN | TOKENIZER_FORM_FIRST_THOUGHT};
+
+static tokenizer *create_own(const tokenizer_form *form, tokenizer_error *err) {
+    tokenizer *t = create(TOKENIZER_BYTE_LEVEL, BOS, 1, EOS), *own;
+    tokenizer_piece pieces[MANY];
+    static const int eos = EOS;
+    tokenizer_parts parts = {.kind = TOKENIZER_BYTE_LEVEL,
+                             .pieces = pieces,
+                             .n_pieces = INST,
+                             .bos = BOS,
+                             .add_bos = 1,
+                             .ends = &eos,
+                             .n_ends = 1,
+                             .chat_template = TOKENIZER_OWN,
+                             .form = form};
+    for (int i = 0; i < INST; i++) tokenizer_get_piece(t, i, &pieces[i]);
+    own = tokenizer_create(&parts, NULL, err);
+    tokenizer_free(t);
+    return own;
+}
+
+static void test_own(void) {
+    const tokenizer_message m[] = {SYS(" s "), USER(" u "), BOT("\nx</think> y</think>\n"), USER("v")};
+    tokenizer_error err = {0, ""};
+    TEST("a form of its own, as it was and from the flat form") {
+        tokenizer *t = create_own(&everything, &err);
+        if (!CHECK(t)) return;
+        for (int pass = 0; pass < 2; pass++) {
+            CHECK(tokenizer_template(t) == TOKENIZER_OWN && !tokenizer_template_name(TOKENIZER_OWN));
+            CHECK(tokenizer_end_of_turn(t, 0) == EOS && !tokenizer_chat_grows(t, 0));
+            CHECK_TEXT(rendered(t, NULL, m, 4, 0), "[s]U u<|eot_id|>Ay</think></s>Uv<|eot_id|> ");
+            CHECK_TEXT(rendered(t, NULL, m, 3, 0), "[s]U u<|eot_id|>Ax</think> y</think></s>");
+            CHECK_TEXT(rendered(t, NULL, m + 1, 1, 0), "<s>U u<|eot_id|> ");
+            const tokenizer_form *form = tokenizer_get_form(t, 0);
+            CHECK(form && !memcmp(form->trim, everything.trim, sizeof form->trim) && form->flags == everything.flags);
+            for (int i = 0; i < 16; i++) {
+                const char *a = form->between[i / 4][i % 4], *b = everything.between[i / 4][i % 4];
+                CHECK(a && b ? !strcmp(a, b) : a == b);
+            }
+            if (pass) break;
+            size_t size = tokenizer_save(t, NULL, 0);
+            char *bytes = malloc(size);
+            CHECK(bytes && tokenizer_save(t, bytes, size) == size);
+            tokenizer_free(t);
+            t = tokenizer_load_memory(bytes, size, 0, NULL, &err);
+            CHECK_TEXT(err.text, "");
+            free(bytes);
+            if (!CHECK(t)) return;
+        }
+        tokenizer_free(t);
+    }
+    TEST("forms that are none") {
+        static const struct {
+            int role, trim, flags;
+            const char *why;
+        } bad[] = {{0, 8, 0, "the chat template trims 8"},
+                   {3, -1, 0, "the chat template trims -1"},
+                   {0, 0, 64, "the chat template has flags 64"},
+                   {0, 0, -1, "the chat template has flags -1"},
+                   {-1, 0, 0, "the chat template has no place for what a user says"}};
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+            tokenizer_form f = everything;
+            f.flags = bad[i].flags;
+            if (bad[i].role >= 0) f.trim[bad[i].role] = bad[i].trim;
+            else f.between[TOKENIZER_USER][0] = NULL;
+            CHECK(!create_own(&f, &err));
+            CHECK_TEXT(err.text, bad[i].why);
+        }
+        CHECK(!create_own(NULL, &err));
+        char *long_text = malloc((1 << 20) + 1);
+        memset(long_text, 'x', 1 << 20), long_text[1 << 20] = 0;
+        tokenizer_form f = everything;
+        f.between[0][TOKENIZER_USER] = long_text;
+        CHECK(!create_own(&f, &err) && strstr(err.text, "a chat template of 1048") && strstr(err.text, "too many"));
+        free(long_text);
+    }
+    TEST("the flat form of a form, damaged") {
+        tokenizer *t = create_own(&everything, &err);
+        const size_t size = tokenizer_save(t, NULL, 0), texts = 8; /* the form stands before the pieces' texts */
+        char *bytes = malloc(size), *copy = malloc(size);
+        tokenizer_save(t, bytes, size);
+        size_t at = 60 + 4 + 8 * INST, form = (unsigned char)bytes[56];
+        CHECK(form > texts && form < 100);
+        static const char *const whys[] = {"is cut off", "too many, texts", "has flags"};
+        memcpy(copy, bytes, size), copy[at + form - 1] = 'x'; /* the last text has no end */
+        CHECK(!tokenizer_load_memory(copy, size, 0, NULL, &err) && strstr(err.text, whys[0]));
+        memcpy(copy, bytes, size), copy[at + 6] = 1; /* a seventeenth text */
+        CHECK(!tokenizer_load_memory(copy, size, 0, NULL, &err) && strstr(err.text, whys[1]));
+        memcpy(copy, bytes, size), copy[at + 3] = 1;
+        CHECK(!tokenizer_load_memory(copy, size, 0, NULL, &err) && strstr(err.text, whys[2]));
+        tokenizer_free(t), free(bytes), free(copy);
+    }
+}
+
 /* --- With Llama 2's own pieces, the ids that its makers' code gives --- */
 
 static void test_llama2_ids(void) {
@@ -300,6 +403,7 @@ int main(void) {
     test_texts();
     test_turns();
     test_refused();
+    test_own();
     test_llama2_ids();
     return test_end();
 }

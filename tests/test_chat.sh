@@ -107,5 +107,25 @@ Lily saw a dog.<|im_end|>
     then ok; else bad "$(cat "$T/err")"; fi
 else skipped=$((skipped + 3)) && echo "skipped: answers of stories260K: no $data"; fi
 
+# Five turns, with templates of the model's own: one that only adds, one that leaves out what earlier answers thought, one
+# that has the system's text before the last question. What is kept in the context must not show.
+if [ -d "$data/hf-stories260K" ]; then
+    turns="{% for m in messages %}{% set text = m.content"
+    ends=" %}{{ m.role ~ ': ' ~ text ~ '\n' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+    mkdir "$T/hf" && cp "$data/hf-stories260K/"* "$T/hf"
+    for template in "$turns$ends" "$turns.split('</think>')[-1]$ends" \
+        "{% set system = '' %}{% if messages[0].role == 'system' %}{% set system = messages[0].content ~ '/' %}{% set messages
+        = messages[1:] %}{% endif %}$turns%}{% set text = (system if loop.last else '') ~ text$ends"; do
+        name="five turns with $(printf '%s' "$template" | tr '\n' ' ' | head -c 90)"
+        printf '%s' "$template" >"$T/hf/chat_template.jinja"
+        "${CONVERT:-tools/convert}" --type f32 "$T/hf" "$T/own.llama" >"$T/report" 2>&1
+        printf 'Lily saw a dog.\nThe dog ran away.\nWho?\nTell me more.\nWhy?\n' >"$T/in"
+        "$BUILD/tests/talk" "$T/own.llama" 12 "Be kind." <"$T/in" 2>&1 | sed 's/ *$//' >"$T/want" # run shows no space there
+        "$RUN" "$T/own.llama" --chat --system "Be kind." -t 0 -n 12 <"$T/in" >"$T/out" 2>"$T/err"
+        if grep -q 'template its own$' "$T/report" && cmp -s "$T/want" "$T/out" && [ "$(wc -l <"$T/out")" -ge 5 ]
+        then ok; else bad "$(cat "$T/report" "$T/err" "$T/want" "$T/out")"; fi
+    done
+else skipped=$((skipped + 3)) && echo "skipped: templates of a model's own: no $data"; fi
+
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

@@ -270,7 +270,7 @@ static llama_error err;
 static llama_source *open_bytes(const bytes *b) {
     err.text[0] = 0;
     remove(path); /* some file systems wait for the disk when a file is overwritten */
-    return write_file(path, b->p, b->n) ? source_open_gguf(path, &err) : NULL;
+    return write_file(path, b->p, b->n) ? source_open_gguf(path, NULL, &err) : NULL;
 }
 
 static llama_source *open_edited(const char *edits) {
@@ -1104,8 +1104,13 @@ static void test_byte_level(void) {
 static void test_templates(void) {
     static const struct {
         const char *jinja, *name;
-    } cases[] = {{TEMPLATE_LLAMA2, "llama2"}, {TEMPLATE_LLAMA3, "llama3"},   {TEMPLATE_CHATML, "chatml"},
-                 {TEMPLATE_ZEPHYR, "zephyr"}, {TEMPLATE_MISTRAL, "mistral"}, {"{{ '<|im_start|>USER: ' }}", ""}};
+    } cases[] = {{TEMPLATE_LLAMA2, "llama2"},
+                 {TEMPLATE_LLAMA3, "llama3"},
+                 {TEMPLATE_CHATML, "own"}, /* it puts no bos */
+                 {"{{ bos_token }}" TEMPLATE_CHATML, "chatml"},
+                 {"{{ bos_token }}" TEMPLATE_ZEPHYR, "zephyr"},
+                 {TEMPLATE_MISTRAL, "own"},
+                 /* it trims answers */ {"{{ '<|im_start|>USER: ' }}", ""}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         TEST("chat template") {
             char edits[1000];
@@ -1113,6 +1118,7 @@ static void test_templates(void) {
             llama_source *s = open_edited(edits);
             tokenizer *t = load_tokenizer(s);
             const char *name = t ? tokenizer_template_name(tokenizer_template(t)) : NULL;
+            if (t && tokenizer_template(t) == TOKENIZER_OWN) name = "own";
             CHECK_TEXT(name ? name : "", cases[i].name);
             if (s) CHECK(!*s->template_error.text == (*cases[i].name != 0));
             tokenizer_free(t);
@@ -1347,9 +1353,10 @@ static void test_refused(void) {
             if (!CHECK(strstr(message, refused[i].message))) printf("  got    %s\n", message);
         }
     TEST("no file, a directory") {
-        CHECK(!source_open_gguf("tests/no such file", &err) && strstr(err.text, "tests/no such file: cannot open"));
-        CHECK(!source_open_gguf("tests", &err));
-        CHECK(!source_open_gguf("tests/no such file", NULL));
+        CHECK(!source_open_gguf("tests/no such file", NULL, &err) &&
+              strstr(err.text, "tests/no such file: cannot open"));
+        CHECK(!source_open_gguf("tests", NULL, &err));
+        CHECK(!source_open_gguf("tests/no such file", NULL, NULL));
     }
 }
 
@@ -1447,7 +1454,7 @@ static void test_stories260K(void) {
         FILE *f = fopen(found, "rb");
         const size_t size = f ? fread(file, 1, 2000000, f) : 0;
         if (f) fclose(f);
-        llama_source *s = source_open_gguf(data_path("gguf/stories260K-f32.gguf"), &err);
+        llama_source *s = source_open_gguf(data_path("gguf/stories260K-f32.gguf"), NULL, &err);
         CHECK_TEXT(s ? "" : err.text, "");
         if (s && CHECK(size == 1056540)) {
             size_t at = 28;
@@ -1475,7 +1482,7 @@ static void test_quantised(void) {
             continue;
         }
         TEST("quantised files are close to the one they come from") {
-            llama_source *s = source_open_gguf(found, &err);
+            llama_source *s = source_open_gguf(found, NULL, &err);
             CHECK_TEXT(s ? "" : err.text, "");
             for (int layer = 0; s && layer < s->config.n_layers; layer++)
                 for (int t = TENSOR_FINAL_NORM; t < TENSORS && layer < 8; t++) {
@@ -1529,7 +1536,7 @@ static void test_families(void) {
         }
         TEST(name) {
             err.text[0] = 0;
-            llama_source *s = source_open_gguf(found, &err);
+            llama_source *s = source_open_gguf(found, NULL, &err);
             CHECK_TEXT(err.text, "");
             if (!CHECK(s)) continue;
             CHECK_TEXT(s->config.architecture, files[i].architecture);

@@ -183,7 +183,7 @@ static void test_weights(void) {
     for (int i = 0; i < 3; i++)
         TEST(types[i]) {
             put_model(types[i]);
-            llama_source *s = source_open_hf(directory, &err);
+            llama_source *s = source_open_hf(directory, NULL, &err);
             if (!CHECK(s != NULL)) exit((puts(err.text), 1));
             const llama_config *f = &s->config;
             CHECK(f->dim == DIM && f->hidden_dim == HIDDEN && f->n_layers == LAYERS && f->n_heads == HEADS &&
@@ -207,7 +207,7 @@ static void test_weights(void) {
         put_text("model.safetensors.index.json",
                  "{\"weight_map\":{\"x\":\"b.safetensors\",\"y\":\"a.safetensors\",\"z\":\"b.safetensors\"}}");
         remove_file("model.safetensors");
-        llama_source *s = source_open_hf(directory, &err);
+        llama_source *s = source_open_hf(directory, NULL, &err);
         if (CHECK(s != NULL)) check_weights(s), s->close(s);
     }
     TEST("an overlay: the index says which of two tensors is meant, whichever comes first") {
@@ -221,7 +221,7 @@ static void test_weights(void) {
         for (int i = 0; i < 3; i++) {
             float row[DIM];
             put_text("model.safetensors.index.json", index[i]);
-            llama_source *s = source_open_hf(directory, &err);
+            llama_source *s = source_open_hf(directory, NULL, &err);
             if (!CHECK(s != NULL)) exit((puts(err.text), 1));
             twist = i < 2;
             CHECK(!s->rows(s, TENSOR_CLASSIFIER, 0, 3, 1, row, &err));
@@ -239,16 +239,16 @@ static void test_weights(void) {
         put_text("config.json", config);
         put_tensors("a.safetensors", 0, 1, "F32", NULL, NULL);
         put_tensors("b.safetensors", 2, MOST, "F32", NULL, NULL);
-        llama_source *s = source_open_hf(directory, &err);
+        llama_source *s = source_open_hf(directory, NULL, &err);
         if (CHECK(s != NULL)) CHECK(s->config.shared_classifier), s->close(s);
         /* There, too: tensor 0, the embedding, under the name of tensor 1. */
         put_text("model.safetensors.index.json",
                  "{\"weight_map\":{\"x\":\"a.safetensors\",\"y\":\"b.safetensors\",\"z\":\"c.safetensors\"}}");
         put_tensors("c.safetensors", 0, 1, "F16", "model.embed_tokens", "lm_head");
-        s = source_open_hf(directory, &err);
+        s = source_open_hf(directory, NULL, &err);
         if (CHECK(s != NULL)) CHECK(s->config.shared_classifier), s->close(s);
         put_tensors("c.safetensors", 1, 2, "F32", NULL, NULL);
-        CHECK(!source_open_hf(directory, &err));
+        CHECK(!source_open_hf(directory, NULL, &err));
         CHECK_TEXT(err.text, "config.json: tie_word_embeddings is true, but lm_head.weight differs from "
                              "model.embed_tokens.weight in row 0");
         free(config);
@@ -264,7 +264,7 @@ static void test_weights(void) {
 static void check_rope(const char *scaling, double (*want)(double frequency)) {
     char *config = replace(config_text, "\"rope_scaling\": null", scaling);
     put_text("config.json", config);
-    llama_source *s = source_open_hf(directory, &err);
+    llama_source *s = source_open_hf(directory, NULL, &err);
     if (!CHECK(s != NULL)) puts(err.text);
     for (int i = 0; s && i < HEAD_DIM / 2; i++) {
         const double frequency = pow(10000, -2.0 * i / HEAD_DIM);
@@ -312,7 +312,7 @@ static void test_rope(void) {
                  "6,\"vocab_size\": 10,"
                  "\"rope_parameters\":{\"rope_theta\":100,\"rope_type\":\"default\"},\"max_position_embeddings\":128,"
                  "\"sliding_window\":32}");
-        llama_source *s = source_open_hf(directory, &err);
+        llama_source *s = source_open_hf(directory, NULL, &err);
         if (!CHECK(s != NULL)) exit((puts(err.text), 1));
         CHECK(s->config.rope_theta == 100 && s->config.seq_len == 128 && s->config.norm_eps == (float)1e-6);
         CHECK(s->config.layers[0].window == 32 && s->config.layers[1].window == 32);
@@ -325,7 +325,7 @@ static void test_rope(void) {
 
 /* The message with which the directory is refused, without the directory's name; "" if it is not. */
 static const char *refusal(void) {
-    llama_source *s = source_open_hf(directory, &err);
+    llama_source *s = source_open_hf(directory, NULL, &err);
     const size_t n = strlen(directory);
     if (s) s->close(s);
     if (s) return "";
@@ -649,7 +649,7 @@ static const char *ids_of(const tokenizer *t, const char *text, int flags) {
 
 static const char *template_of(const tokenizer *t) {
     const char *name = tokenizer_template_name(tokenizer_template(t));
-    return name ? name : "none";
+    return name ? name : tokenizer_template(t) == TOKENIZER_OWN ? "own" : "none";
 }
 
 static void test_byte_level(void) {
@@ -988,7 +988,7 @@ static void test_tokenizer_refusals(void) {
     }
     TEST("a tokenizer that is not understood does not stop who needs none") {
         put_text("tokenizer.json", "{}");
-        llama_source *s = source_open_hf(directory, &err);
+        llama_source *s = source_open_hf(directory, NULL, &err);
         if (!CHECK(s != NULL)) exit((puts(err.text), 1));
         CHECK(!s->tokenizer);
         CHECK_TEXT(s->tokenizer_error.text + strlen(directory), "/tokenizer.json: model's type is missing, not BPE");
@@ -1018,7 +1018,7 @@ static void test_stories(void) {
         return;
     }
     TEST("stories260K, bit for bit as llama2.c's") {
-        llama_source *a = source_open_hf(hf, &err);
+        llama_source *a = source_open_hf(hf, NULL, &err);
         if (!CHECK(a != NULL)) exit((puts(err.text), 1));
         llama_source *b = source_open_llama2c(bin, &err);
         if (!CHECK(b != NULL)) exit((puts(err.text), 1));
@@ -1175,7 +1175,7 @@ static void test_golden(void) {
     }
     TEST("logits of hf-llama3-tiny") {
         snprintf(path, sizeof path, "%s/hf-llama3-tiny", data && *data ? data : "../shared/data");
-        llama_source *s = source_open_hf(path, &err);
+        llama_source *s = source_open_hf(path, NULL, &err);
         if (!CHECK(s != NULL)) exit((puts(err.text), 1));
         writer_input in = {.config = s->config,
                            .rope_frequencies = s->rope_frequencies,

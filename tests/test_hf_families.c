@@ -128,7 +128,7 @@ static llama_source *open_config(const char *format, ...) {
     vsnprintf(config, sizeof config, format, args);
     va_end(args);
     put_text("config.json", config);
-    return source_open_hf(directory, &err);
+    return source_open_hf(directory, NULL, &err);
 }
 
 static llama_source *opened(llama_source *s) {
@@ -869,7 +869,7 @@ static void test_shared(void) {
         TEST(table[i][0])
             for (int form = 0; form < 1 + file_is_in(path, "config.v5.json"); form++) {
                 copy_files(path, form);
-                llama_source *s = opened(source_open_hf(directory, &err));
+                llama_source *s = opened(source_open_hf(directory, NULL, &err));
                 CHECK_TEXT(described(s), table[i][1]);
                 s->close(s);
             }

@@ -160,12 +160,13 @@ static void test_bpe_text(int vocab) {
     enum { ROOM = 20000 };
     static char text[ROOM];
     static int ids[4 * ROOM];
-    tokenizer_error err = {0, ""};
+    llama_error err = {0, ""};
+    tokenizer_error encode_err;
     size_t tokens;
     const size_t size = make_text(text, ROOM);
     tokenizer *t = bpe_learn(text, size, vocab, &tokens, &err);
     if (!CHECK_TEXT(err.text, "")) return;
-    const ptrdiff_t n = tokenizer_encode(t, text, size, 0, ids, 4 * ROOM, &err);
+    const ptrdiff_t n = tokenizer_encode(t, text, size, 0, ids, 4 * ROOM, &encode_err);
     CHECK(tokenizer_vocab_size(t) == vocab && tokenizer_bos(t) == 1 && tokenizer_is_end(t, 2));
     CHECK(spells(t, ids, n, text, size));
     /* Every piece that learning made of the text is one of encoding's; bytes, which learning leaves out, are more. */
@@ -177,7 +178,7 @@ static void test_bpe_text(int vocab) {
 }
 
 static void test_bpe(void) {
-    tokenizer_error err = {0, ""};
+    llama_error err = {0, ""};
     const char *text = "aaab ab ab\n";
     tokenizer *t = bpe_learn(text, strlen(text), BPE_FIRST + 4 + 2, NULL, &err);
     if (CHECK(t)) { /* "ab" stands there three times, " ab" then twice */

@@ -4,8 +4,12 @@
  *
  *     {"text": "a  b", "ids": [1, 261, 30166, 289], "decoded": "a  b"}
  *
- * Prints each text that has other ids, or comes back another; ends with 1 if there is one. A directory may be without
- * a model.
+ * golden.json beside it may have conversations, with the ids that the model's template gives, or null where it refuses:
+ *
+ *     {"chat": [{"messages": [{"role": "user", "content": "a"}], "ids": [1, 261], ..}, ..], ..}
+ *
+ * Prints each text that has other ids, or comes back another, and each such conversation; ends with 1 if there is one. A
+ * directory may be without a model.
  */
 #include "../tokenizer.h"
 #include "../tools/formats/hf_tokenizer.h"
@@ -64,7 +68,7 @@ static tokenizer *open_tokenizer(const char *path) {
     llama_source of_directory = {.tokenizer = NULL}, *s = &of_directory;
     const size_t n = strlen(path);
     if (n > 5 && !strcmp(path + n - 5, ".gguf")) {
-        if (!(s = source_open_gguf(path, &err))) quit(err.text);
+        if (!(s = source_open_gguf(path, NULL, &err))) quit(err.text);
         if (!s->tokenizer) quit(s->tokenizer_error.text);
     } else {
         json_text config;
@@ -119,6 +123,56 @@ static int compare(const tokenizer *t, const char *line, size_t size) {
     return differs;
 }
 
+/* Whether the name of a special token is in what someone says: to the template it is one, to us it is text. */
+static int has_mark(const tokenizer *t, const tokenizer_message *m) {
+    static int ids[2][MOST];
+    const ptrdiff_t n = tokenizer_encode(t, m->text, m->size, 0, ids[0], MOST, NULL),
+                    special = tokenizer_encode(t, m->text, m->size, TOKENIZER_SPECIAL, ids[1], MOST, NULL);
+    return m->role != TOKENIZER_ASSISTANT && (n != special || memcmp(ids[0], ids[1], (size_t)n * sizeof(int)) != 0);
+}
+
+static int compare_chat(const tokenizer *t, const json_node *chat) {
+    static int ids[MOST];
+    tokenizer_message messages[16];
+    const json_node *list = json_get(chat, "messages"), *want = json_get(chat, "ids");
+    int n = 0;
+    JSON_EACH(one, list) {
+        const json_node *role = json_get(one, "role"), *text = json_get(one, "content");
+        messages[n] = (tokenizer_message){json_is_text(role, "system") ? TOKENIZER_SYSTEM
+                                          : json_is_text(role, "user") ? TOKENIZER_USER
+                                                                       : TOKENIZER_ASSISTANT,
+                                          text->text, text->size};
+        if (n == 15 || has_mark(t, &messages[n])) return 0;
+        n++;
+    }
+    const ptrdiff_t count = tokenizer_encode_chat(t, 0, messages, n, 0, ids, MOST, NULL);
+    if (!json_is(want, JSON_ARRAY) ? count < 0 : count >= 0 && same_ids(want, ids, count)) return 0;
+    printf("the conversation that ends with \"%.*s\"\n  is", (int)messages[n - 1].size, messages[n - 1].text);
+    for (ptrdiff_t i = 0; i < count; i++) printf(" %d", ids[i]);
+    printf("\n");
+    return 1;
+}
+
+/* Conversations of golden.json beside the file of texts. */
+static int compare_chats(const tokenizer *t, const char *path) {
+    const char *slash = strrchr(path, '/');
+    char beside[1000];
+    llama_error err;
+    json_text j;
+    int differ = 0, n = 0;
+    snprintf(beside, sizeof beside, "%.*sgolden.json", slash ? (int)(slash - path) + 1 : 0, path);
+    FILE *file = fopen(beside, "rb");
+    if (!file) return 0;
+    fclose(file);
+    if (json_load(&j, beside, &err)) quit(err.text);
+    const json_node *chats = json_get(j.nodes, "chat");
+    if (json_is(chats, JSON_ARRAY))
+        JSON_EACH(chat, chats) differ += compare_chat(t, chat), n++;
+    json_free(&j);
+    printf("%d of %d chats differ\n", differ, n);
+    return differ;
+}
+
 int main(int argc, char **argv) {
     llama_error err;
     size_t size;
@@ -133,8 +187,9 @@ int main(int argc, char **argv) {
         differ += compare(t, p, length);
         p += length + 1;
     }
+    const int chats = compare_chats(t, argv[2]);
     printf("%d of %d differ\n", differ, n);
     tokenizer_free(t);
     free(lines);
-    return differ > 0;
+    return differ + chats > 0;
 }

@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -35,6 +36,7 @@ static const char help[] = "usage: convert INPUT OUTPUT.llama [options]\n"
                            "  --type TYPE           f32, bf16, q8 (default; 8.25 bits a weight) or q4 (4.5)\n"
                            "  -z, --tokenizer FILE  a tokenizer.bin or SentencePiece .model to use instead\n"
                            "      --no-tokenizer    none, if the input's own is not understood, say\n"
+                           "      --date YYYY-MM-DD today, for chat templates that write it (today)\n"
                            "  -j, --threads N       threads; one per core\n"
                            "  -q, --quiet           no report\n"
                            "  -h, --help            print this\n"
@@ -43,11 +45,14 @@ static const char help[] = "usage: convert INPUT OUTPUT.llama [options]\n"
 static struct { /* what the command line asks for */
     const char *input, *output, *type, *tokenizer;
     int threads, quiet, no_tokenizer;
+    source_date today;
+    const char *date;
 } arg;
 
 static const option options[] = {
     {'z', "tokenizer", "FILE", TEXT, &arg.tokenizer, 0, 0, 0, NULL},
     {0, "no-tokenizer", NULL, FLAG, &arg.no_tokenizer, 0, 1, 0, NULL},
+    {0, "date", "YYYY-MM-DD", TEXT, &arg.date, 0, 0, 0, NULL},
     {0, "type", "TYPE", TEXT, &arg.type, 0, 0, 0, NULL},
     {'j', "threads", "N", WHOLE, &arg.threads, 1, 1024, 0, NULL},
     {'q', "quiet", NULL, FLAG, &arg.quiet, 0, 1, 0, NULL},
@@ -76,6 +81,19 @@ static void check_output(void) {
 
 /* ---- Input ---- */
 
+/* --date, or the day that it is. */
+static void choose_date(void) {
+    const time_t now = time(NULL);
+    const struct tm *day = localtime(&now);
+    source_date *d = &arg.today;
+    char rest;
+    if (day) *d = (source_date){day->tm_year + 1900, day->tm_mon + 1, day->tm_mday};
+    if (arg.date && (strlen(arg.date) != 10 || strspn(arg.date, "0123456789-") != 10 ||
+                     sscanf(arg.date, "%4d-%2d-%2d%c", &d->year, &d->month, &d->day, &rest) != 3 || d->year < 1 ||
+                     d->month < 1 || d->month > 12 || d->day < 1 || d->day > 31))
+        misuse("--date %.40s: expected a day as 2024-07-26", arg.date);
+}
+
 /* A file of a Hugging Face directory: it is the directory that makes a model. */
 static void refuse_part(int json, llama_error *err) {
     const char *slash = strrchr(arg.input, '/');
@@ -86,10 +104,10 @@ static void refuse_part(int json, llama_error *err) {
 
 static llama_source *open_source(llama_error *err) {
     char start[9] = "";
-    if (is_directory(arg.input)) return source_open_hf(arg.input, err);
+    if (is_directory(arg.input)) return source_open_hf(arg.input, &arg.today, err);
     const int n = file_start(arg.input, start, sizeof start);
     if (n < 0) return set_error(err, "%.120s: cannot open: %s", arg.input, strerror(errno)), NULL;
-    if (n >= 4 && !memcmp(start, "GGUF", 4)) return source_open_gguf(arg.input, err);
+    if (n >= 4 && !memcmp(start, "GGUF", 4)) return source_open_gguf(arg.input, &arg.today, err);
     if ((n == sizeof start && start[8] == '{') || start[0] == '{') return refuse_part(start[0] == '{', err), NULL;
     return source_open_llama2c(arg.input, err);
 }
@@ -159,6 +177,7 @@ static void print_report(const llama_source *s, const writer_report *r, double e
     tokenizer *t =
         s->tokenizer ? tokenizer_load_memory(s->tokenizer, s->tokenizer_size, f->vocab_size, NULL, NULL) : NULL;
     const char *template = tokenizer_template_name(t ? tokenizer_template(t) : 0);
+    if (t && tokenizer_template(t) == TOKENIZER_OWN) template = "its own";
     /* Only a byte-level vocabulary has a piece for half a character. */
     const char *kind = t && tokenizer_find(t, "\x80", 1) >= 0 ? "byte-level" : "SentencePiece";
     const double mb = (double)r->bytes * 1e-6;
@@ -221,6 +240,7 @@ int main(int argc, char **argv) {
 #ifdef _OPENMP
     if (arg.threads) omp_set_num_threads(arg.threads);
 #endif
+    choose_date();
     check_output();
     catch_interrupts(0); /* a second Ctrl-C must not leave half a file; the first ends this within milliseconds */
     convert(type);

@@ -8,6 +8,7 @@
  */
 #include "../llama.h"
 #include "../tokenizer.h"
+#include "formats/rope.h"
 #include "formats/writer.h"
 #include "shared/clock.h"
 #include "shared/files.h"
@@ -389,8 +390,10 @@ static void open_tokenizer(void) {
     else if (arg.tokenizer) run.tokens = tokenizer_load(arg.tokenizer, vocab, NULL, &err);
     else {
         const double start = clock_seconds();
-        run.tokens = bpe_learn(run.parts.learn, run.parts.learn_size, arg.vocab, NULL, &err);
-        if (run.tokens) print_learned(clock_seconds() - start);
+        llama_error why;
+        run.tokens = bpe_learn(run.parts.learn, run.parts.learn_size, arg.vocab, NULL, &why);
+        if (!run.tokens) fail("%s", why.text);
+        print_learned(clock_seconds() - start);
     }
     if (!run.tokens) fail("%s", err.text);
     if (tokenizer_bos(run.tokens) < 0) fail("this tokenizer has no token that begins a text");
@@ -478,7 +481,11 @@ static void shape_model(void) { /* of the options */
                                 .rope_theta = 10000};
     if (arg.dim % arg.heads) fail("--heads %d does not divide --dim %d", arg.heads, arg.dim);
     *f = shape;
-    run.model.rope = f->head_dim % 2 ? NULL : rope_frequencies(f->head_dim, f->rope_theta);
+    run.model.rope = f->head_dim % 2 ? NULL : malloc((size_t)f->head_dim / 2 * sizeof *run.model.rope);
+    if (run.model.rope) {
+        const rope_rule rule = {.kind = ROPE_PLAIN, .theta = (double)f->rope_theta, .turning = f->head_dim};
+        rope_table(&rule, f->head_dim, run.model.rope, NULL);
+    }
     arg.model_context = arg.context;
 }
 

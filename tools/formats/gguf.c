@@ -908,12 +908,13 @@ static int gguf_open(gguf *g, const char *path) {
     return 1;
 }
 
-llama_source *source_open_gguf(const char *path, llama_error *err) {
+llama_source *source_open_gguf(const char *path, const source_date *today, llama_error *err) {
     gguf *g = calloc(1, sizeof *g);
     if (!g) return set_error(err, "%s: no memory", path), NULL;
     g->head.err = err;
     g->source.rows = gguf_rows;
     g->source.close = gguf_close;
+    if (today) g->source.today = *today;
     if (gguf_open(g, path)) return &g->source;
     gguf_close(&g->source);
     return NULL;

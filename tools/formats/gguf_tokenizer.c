@@ -15,6 +15,8 @@ typedef struct {
     tokenizer_piece *pieces;
     int (*merges)[2];
     int ends[GGUF_MAX_ENDS];
+    const char *jinja; /* the chat template; NULL: none */
+    size_t jinja_size;
 } gguf_vocabulary;
 
 /* Pieces named <0x00>..<0xFF> are bytes whatever their type, if all are there: some converters call them normal. */
@@ -60,6 +62,20 @@ static int gguf_read_pieces(gguf_head *h, gguf_vocabulary *v) {
     }
     if (is_scored) gguf_find_bytes_by_name(v);
     return 1;
+}
+
+/* What a GGUF cannot say of Phi's marks: the line break behind one, which its template writes, is not part of a text. */
+static void gguf_strip_marks(const llama_source *s, gguf_vocabulary *v) {
+    for (int i = 0; i < v->parts.n_pieces && !strcmp(s->config.architecture, "phi3"); i++) {
+        tokenizer_piece *p = &v->pieces[i];
+        const int marks = p->size > 4 && !memcmp(p->text, "<|", 2) && !memcmp(p->text + p->size - 2, "|>", 2);
+        if (!marks || p->type != TOKENIZER_CONTROL) continue;
+        static const char *const not [] = {"<|endoftext|>", "<|tool_", "<|/tool_"};
+        int strips = 1;
+        for (int k = 0; k < 3; k++)
+            strips &= p->size < strlen(not [k]) || memcmp(p->text, not [k], strlen(not [k])) != 0;
+        if (strips) p->flags |= TOKENIZER_RSTRIP;
+    }
 }
 
 /* --- Merges are written as two texts with a space between, and wanted as two ids --- */
@@ -264,20 +280,13 @@ static template_name gguf_token_name(const gguf_vocabulary *v, int id) {
     return id >= 0 ? (template_name){v->pieces[id].text, v->pieces[id].size} : (template_name){NULL, 0};
 }
 
-static int gguf_find_template(const gguf_vocabulary *v, const char *jinja, size_t size, llama_error *why) {
-    const template_tokens tokens = {gguf_token_name(v, v->parts.bos),
-                                    gguf_token_name(v, v->parts.n_ends ? v->ends[0] : -1),
-                                    template_marks_are_tokens(v->pieces, v->parts.n_pieces)};
-    return tokenizer_template_find(template_find(jinja, size, &tokens, why));
-}
-
 /* The template, and the marks of all there are: tokenizer.chat_template and tokenizer.chat_template.NAME. */
-static int gguf_read_templates(gguf_head *h, llama_source *s, gguf_vocabulary *v) {
+static int gguf_read_templates(gguf_head *h, gguf_vocabulary *v) {
     static const char key[] = "tokenizer.chat_template";
     const char *jinja;
     size_t size;
     if (!gguf_text(h, key, &jinja, &size)) return 0;
-    v->parts.chat_template = jinja ? gguf_find_template(v, jinja, size, &s->template_error) : 0;
+    v->jinja = jinja, v->jinja_size = size;
     for (int i = 0; i < h->n_entries; i++) {
         const gguf_entry *e = &h->entries[i];
         size_t at = e->at;
@@ -295,17 +304,21 @@ static int gguf_read_vocabulary(gguf_head *h, llama_source *s, gguf_vocabulary *
     const int is_scored = v->parts.kind == TOKENIZER_SENTENCEPIECE;
     v->parts.add_dummy_prefix = is_scored ? TOKENIZER_PREFIX_EACH : TOKENIZER_PREFIX_NEVER;
     v->parts.add_bos = is_scored;
-    return (is_scored || gguf_read_pre(h, s, &v->parts)) && gguf_read_pieces(h, v) &&
-           (is_scored || gguf_read_merges(h, v)) && gguf_read_special(h, v) &&
-           gguf_bool(h, "tokenizer.ggml.add_space_prefix", &v->parts.add_dummy_prefix) &&
-           gguf_bool(h, "tokenizer.ggml.remove_extra_whitespaces", &v->parts.remove_extra_whitespaces) &&
-           gguf_read_templates(h, s, v);
+    const int ok = (is_scored || gguf_read_pre(h, s, &v->parts)) && gguf_read_pieces(h, v) &&
+                   (is_scored || gguf_read_merges(h, v)) && gguf_read_special(h, v) &&
+                   gguf_bool(h, "tokenizer.ggml.add_space_prefix", &v->parts.add_dummy_prefix) &&
+                   gguf_bool(h, "tokenizer.ggml.remove_extra_whitespaces", &v->parts.remove_extra_whitespaces) &&
+                   gguf_read_templates(h, v);
+    if (ok) gguf_strip_marks(s, v);
+    return ok;
 }
 
 /* The flat form. */
-static int gguf_save_tokenizer(gguf_head *h, const tokenizer_parts *parts, llama_source *s) {
+static int gguf_save_tokenizer(gguf_head *h, const gguf_vocabulary *v, llama_source *s) {
     tokenizer_error why;
-    tokenizer *t = tokenizer_create(parts, NULL, &why);
+    const template_source jinja = {v->jinja, v->jinja_size, gguf_token_name(v, v->parts.bos),
+                                   gguf_token_name(v, v->parts.n_ends ? v->ends[0] : -1), s->today};
+    tokenizer *t = template_tokenizer(&v->parts, &jinja, s, &why);
     if (!t) return gguf_fail(h, "tokenizer.ggml: %.120s", why.text);
     s->tokenizer = vocabulary_save(t, &s->tokenizer_size);
     tokenizer_free(t);
@@ -315,7 +328,7 @@ static int gguf_save_tokenizer(gguf_head *h, const tokenizer_parts *parts, llama
 int gguf_read_tokenizer(gguf_head *h, llama_source *s) {
     gguf_vocabulary v = {.parts.n_pieces = s->config.vocab_size};
     if (!gguf_read_kind(h, &v.parts)) return 0;
-    const int ok = !v.parts.kind || (gguf_read_vocabulary(h, s, &v) && gguf_save_tokenizer(h, &v.parts, s));
+    const int ok = !v.parts.kind || (gguf_read_vocabulary(h, s, &v) && gguf_save_tokenizer(h, &v, s));
     free(v.pieces);
     free(v.merges);
     return ok;

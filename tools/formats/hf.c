@@ -593,13 +593,14 @@ static void hf_try_tokenizer(llama_source *s, const char *directory, const json_
     if (!hf_read_tokenizer(s, directory, config, &s->tokenizer_error)) s->tokenizer_error.text[0] = 0;
 }
 
-llama_source *source_open_hf(const char *directory, llama_error *err) {
+llama_source *source_open_hf(const char *directory, const source_date *today, llama_error *err) {
     json_text config;
     char *path = path_join(directory, "config.json", err);
     hf_source *s = path ? calloc(1, sizeof *s) : NULL;
     if (!s) return free(path), set_error(err, "%.120s: no memory", directory), NULL;
     s->base.rows = hf_rows;
     s->base.close = hf_close;
+    if (today) s->base.today = *today;
     s->open_shard = -1;
     int result = json_load(&config, path, err);
     if (!result) {

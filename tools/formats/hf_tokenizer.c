@@ -55,6 +55,9 @@ typedef struct {
     char *bytes;             /* what the pieces of a byte-level vocabulary point into */
     int (*merges)[2];
     int ends[HF_MAX_ENDS];
+    const char *jinja; /* the chat template, in template_file or a JSON text; NULL: none */
+    size_t jinja_size;
+    char *template_file;
     tokenizer_parts parts;
 } hf_tokens;
 
@@ -710,14 +713,8 @@ static template_name hf_token_name(const hf_tokens *k, const char *key) {
     return json_is(token, JSON_STRING) ? (template_name){token->text, token->size} : (template_name){NULL, 0};
 }
 
-static const char *hf_find_template(hf_tokens *k, const char *jinja, size_t size) {
-    const template_tokens tokens = {hf_token_name(k, "bos_token"), hf_token_name(k, "eos_token"),
-                                    template_marks_are_tokens(k->pieces, k->vocab_size)};
-    return template_find(jinja, size, &tokens, &k->source->template_error);
-}
-
 static int hf_take_template(hf_tokens *k, const char *jinja, size_t size, int is_default) {
-    if (is_default) k->parts.chat_template = tokenizer_template_find(hf_find_template(k, jinja, size));
+    if (is_default) k->jinja = jinja, k->jinja_size = size;
     return vocabulary_protect(k->pieces, k->vocab_size, jinja, size) ? hf_no_memory(k) : 0;
 }
 
@@ -727,11 +724,9 @@ static int hf_read_template(hf_tokens *k) {
     if (file_is_in(k->directory, file)) {
         size_t size;
         char *path = path_join(k->directory, file, k->err);
-        char *jinja = path ? file_read(path, HF_MAX_TEMPLATE, &size, k->err) : NULL;
-        const int result = jinja ? hf_take_template(k, jinja, size, 1) : -1;
+        k->template_file = path ? file_read(path, HF_MAX_TEMPLATE, &size, k->err) : NULL;
         free(path);
-        free(jinja);
-        return result;
+        return k->template_file ? hf_take_template(k, k->template_file, size, 1) : -1;
     }
     if (json_is(text, JSON_STRING)) return hf_take_template(k, text->text, text->size, 1);
     if (!json_is(text, JSON_ARRAY)) return 0;
@@ -751,7 +746,9 @@ static int hf_build(hf_tokens *k, llama_source *s) {
     k->parts.base = k->base;
     k->parts.pieces = k->pieces;
     k->parts.n_pieces = k->vocab_size;
-    tokenizer *t = tokenizer_create(&k->parts, NULL, &why);
+    const template_source jinja = {k->jinja, k->jinja_size, hf_token_name(k, "bos_token"),
+                                   hf_token_name(k, "eos_token"), s->today};
+    tokenizer *t = template_tokenizer(&k->parts, &jinja, s, &why);
     if (!t) return set_error(k->err, "%.120s: tokenizer: %.120s", k->directory, why.text);
     s->tokenizer = vocabulary_save(t, &s->tokenizer_size);
     tokenizer_free(t);
@@ -781,6 +778,6 @@ int hf_read_tokenizer(llama_source *s, const char *directory, const json_node *c
     json_index_free(&k.index);
     json_free(&k.tokenizer), json_free(&k.tokenizer_config), json_free(&k.generation_config);
     json_free(&k.added), json_free(&k.special);
-    free(k.pieces), free(k.bytes), free(k.merges);
+    free(k.pieces), free(k.bytes), free(k.merges), free(k.template_file);
     return result;
 }

@@ -43,11 +43,7 @@ static jn_value jn_f_title(jn_context *c, const jn_arguments *a) {
     return jn_text_value(c, &t);
 }
 
-static jn_value jn_f_safe(jn_context *c, const jn_arguments *a) {
-    jn_value v = jn_input_text(c, a);
-    v.is_safe = 1;
-    return v;
-}
+static jn_value jn_f_safe(jn_context *c, const jn_arguments *a) { return jn_mark(jn_input_text(c, a), 1); }
 
 static jn_value jn_f_replace(jn_context *c, const jn_arguments *a) {
     const int none = !a->args[3] || a->args[3]->type == JN_NONE;
@@ -72,6 +68,7 @@ static jn_value jn_f_indent(jn_context *c, const jn_arguments *a) {
     jn_put_text(c, &t, "\n"); /* a line that it ends with counts, as an empty one */
     const jn_value lines = jn_split_lines(c, jn_text_value(c, &t));
     t = (jn_text){0};
+    if (s.is_safe) jn_fail(c, JINJA_UNSUPPORTED, "indent of a text that is marked as safe is not supported");
     if (jn_flag_argument(a, 2)) jn_put(c, &t, by.u.s, by.size);
     for (size_t i = 0; i < lines.u.list->n; i++) {
         const jn_value line = lines.u.list->items[i];
@@ -108,7 +105,7 @@ static jn_value jn_f_join(jn_context *c, const jn_arguments *a) {
     int n = 0;
     for (jn_iterator it = jn_iterate(c, jn_input(a)); jn_next(c, &it, &item); n = 1) {
         if (n) jn_put(c, &t, by.u.s, by.size);
-        jn_put_str(c, &t, a->args[2] ? jn_get_path(c, item, *a->args[2]) : item);
+        jn_put_str(c, &t, a->args[2] ? jn_get_path(c, item, *a->args[2], NULL) : item);
     }
     return jn_text_value(c, &t);
 }
@@ -213,7 +210,7 @@ static jn_value jn_f_last(jn_context *c, const jn_arguments *a) {
     return list.u.list->n ? list.u.list->items[list.u.list->n - 1] : jn_undefined("last", 4, 0);
 }
 
-static jn_value jn_reversed(jn_context *c, jn_value v, jn_type type) {
+jn_value jn_reversed(jn_context *c, jn_value v, jn_type type) {
     const jn_value list = jn_to_list(c, v);
     const size_t n = list.u.list->n;
     jn_value out = jn_new_list(c, type, n);
@@ -226,7 +223,7 @@ static jn_value jn_f_reverse(jn_context *c, const jn_arguments *a) {
     jn_text t = {0};
     if (jn_input(a).type != JN_STRING) return v;
     for (size_t i = 0; i < v.u.list->n; i++) jn_put(c, &t, v.u.list->items[i].u.s, v.u.list->items[i].size);
-    return jn_text_value(c, &t);
+    return jn_mark(jn_text_value(c, &t), jn_input(a).is_safe);
 }
 
 static jn_value jn_f_items(jn_context *c, const jn_arguments *a) {
@@ -250,12 +247,24 @@ static jn_value jn_f_attr(jn_context *c, const jn_arguments *a) {
 
 /* What is compared: an attribute of the item, texts without regard to capitals unless that is asked for. */
 static jn_value jn_sort_key(jn_context *c, jn_value item, const jn_value *attribute, int exact) {
-    if (attribute && attribute->type != JN_NONE) {
-        if (attribute->type == JN_STRING && attribute->size && memchr(attribute->u.s, ',', attribute->size))
-            jn_fail(c, JINJA_UNSUPPORTED, "several attributes are not supported");
-        item = jn_get_path(c, item, *attribute);
-    }
+    if (attribute && attribute->type != JN_NONE) item = jn_get_path(c, item, *attribute, NULL);
     return item.type == JN_STRING && !exact ? jn_change_case(c, item, 0) : item;
+}
+
+/* What sort compares: a list of keys, for attributes with commas between. */
+static jn_value jn_sort_keys_of(jn_context *c, jn_value item, const jn_value *attribute, int exact) {
+    jn_value keys = jn_new_list(c, JN_LIST, 0);
+    if (!attribute || attribute->type != JN_STRING) {
+        jn_append(c, keys.u.list, jn_sort_key(c, item, attribute, exact));
+        return keys;
+    }
+    for (const char *p = attribute->u.s, *end = p + attribute->size, *comma; p <= end; p = comma + 1) {
+        comma = p < end ? memchr(p, ',', (size_t)(end - p)) : NULL;
+        if (!comma) comma = end;
+        const jn_value part = jn_string(p, (size_t)(comma - p));
+        jn_append(c, keys.u.list, jn_sort_key(c, item, &part, exact));
+    }
+    return keys;
 }
 
 /* Sorts pairs by their keys and keeps the order of those that are alike: runs of 1, 2, 4 ... are merged. */
@@ -279,11 +288,14 @@ static void jn_merge_sort(jn_context *c, jn_pair *pairs, size_t n, int reverse) 
     if (from != pairs) memcpy(pairs, from, n * sizeof *pairs);
 }
 
-static jn_value jn_sort_values(jn_context *c, jn_value list, const jn_value *attribute, int exact, int reverse) {
+typedef jn_value jn_key(jn_context *c, jn_value item, const jn_value *attribute, int exact);
+
+static jn_value jn_sort_values(jn_context *c, jn_value list, jn_key *key, const jn_value *attribute, int exact,
+                               int reverse) {
     const size_t n = list.u.list->n;
     jn_pair *pairs = n ? jn_allocate(c, n * sizeof *pairs) : NULL;
     for (size_t i = 0; i < n; i++)
-        pairs[i] = (jn_pair){jn_sort_key(c, list.u.list->items[i], attribute, exact), list.u.list->items[i]};
+        pairs[i] = (jn_pair){key(c, list.u.list->items[i], attribute, exact), list.u.list->items[i]};
     jn_merge_sort(c, pairs, n, reverse);
     jn_value out = jn_new_list(c, JN_LIST, n);
     for (size_t i = 0; i < n; i++) out.u.list->items[i] = pairs[i].value;
@@ -291,7 +303,8 @@ static jn_value jn_sort_values(jn_context *c, jn_value list, const jn_value *att
 }
 
 static jn_value jn_f_sort(jn_context *c, const jn_arguments *a) {
-    return jn_sort_values(c, jn_to_list(c, jn_input(a)), a->args[3], jn_flag_argument(a, 2), jn_flag_argument(a, 1));
+    return jn_sort_values(c, jn_to_list(c, jn_input(a)), jn_sort_keys_of, a->args[3], jn_flag_argument(a, 2),
+                          jn_flag_argument(a, 1));
 }
 
 static jn_value jn_f_dictsort(jn_context *c, const jn_arguments *a) {
@@ -302,7 +315,7 @@ static jn_value jn_f_dictsort(jn_context *c, const jn_arguments *a) {
         if (!jn_is_text(what, "key") && !jn_is_text(what, "value")) jn_fail(c, JINJA_ERROR, "dictsort: by what?");
         by = jn_int(jn_is_text(what, "value"));
     }
-    return jn_sort_values(c, jn_dict_items(c, jn_input(a), JN_LIST), &by, jn_flag_argument(a, 1),
+    return jn_sort_values(c, jn_dict_items(c, jn_input(a), JN_LIST), jn_sort_key, &by, jn_flag_argument(a, 1),
                           jn_flag_argument(a, 3));
 }
 
@@ -310,6 +323,7 @@ static jn_value jn_f_unique(jn_context *c, const jn_arguments *a) {
     jn_value out = jn_new_list(c, JN_GENERATOR, 0), seen = jn_new_list(c, JN_LIST, 0), item;
     for (jn_iterator it = jn_iterate(c, jn_input(a)); jn_next(c, &it, &item);) {
         const jn_value key = jn_sort_key(c, item, a->args[2], jn_flag_argument(a, 1));
+        jn_check_key(c, key);
         if (jn_contains(c, key, seen)) continue;
         jn_append(c, seen.u.list, key);
         jn_append(c, out.u.list, item);
@@ -331,6 +345,57 @@ static jn_value jn_extreme(jn_context *c, const jn_arguments *a, int sign) {
 
 static jn_value jn_f_min(jn_context *c, const jn_arguments *a) { return jn_extreme(c, a, -1); }
 static jn_value jn_f_max(jn_context *c, const jn_arguments *a) { return jn_extreme(c, a, 1); }
+
+/* Newer Pythons add floats up in another way than older ones. */
+static jn_value jn_f_sum(jn_context *c, const jn_arguments *a) {
+    jn_value sum = a->args[2] ? *a->args[2] : jn_int(0), item;
+    if (sum.type == JN_STRING) jn_fail(c, JINJA_ERROR, "sum of texts");
+    const int by_attribute = a->args[1] && a->args[1]->type != JN_NONE;
+    for (jn_iterator it = jn_iterate(c, jn_input(a)); jn_next(c, &it, &item);) {
+        if (by_attribute) item = jn_get_path(c, item, *a->args[1], NULL);
+        if (item.type == JN_FLOAT) jn_fail(c, JINJA_UNSUPPORTED, "sum of floats is not supported");
+        sum = jn_calculate(c, '+', sum, item);
+    }
+    return sum;
+}
+
+/* Appends items [from, to) of a list, as a list that is filled up to a size. */
+static void jn_append_part(jn_context *c, jn_value out, const jn_list *list, size_t from, size_t to, size_t size,
+                           const jn_value *fill) {
+    jn_value part = jn_new_list(c, JN_LIST, 0);
+    for (size_t i = from; i < to; i++) jn_append(c, part.u.list, list->items[i]);
+    while (fill && fill->type != JN_NONE && part.u.list->n < size) jn_append(c, part.u.list, *fill);
+    jn_append(c, out.u.list, part);
+}
+
+/* Lists of so many items each; 0, as jinja2 has it: an empty one before all of them. */
+static jn_value jn_f_batch(jn_context *c, const jn_arguments *a) {
+    const int64_t count = jn_int_argument(c, a, 1, 0);
+    const jn_list *list = jn_to_list(c, jn_input(a)).u.list;
+    const size_t size = count > 0 ? (size_t)count : 0;
+    jn_value out = jn_new_list(c, JN_GENERATOR, 0);
+    if (!count && list->n) jn_append(c, out.u.list, jn_new_list(c, JN_LIST, 0));
+    for (size_t i = 0, to; i < list->n; i = to) {
+        to = size && size < list->n - i ? i + size : list->n;
+        jn_append_part(c, out, list, i, to, size, a->args[2]);
+    }
+    return out;
+}
+
+/* So many lists, of which the first have one item more. */
+static jn_value jn_f_slice(jn_context *c, const jn_arguments *a) {
+    const int64_t count = jn_int_argument(c, a, 1, 0);
+    const jn_list *list = jn_to_list(c, jn_input(a)).u.list;
+    jn_value out = jn_new_list(c, JN_GENERATOR, 0);
+    if (!count) jn_fail(c, JINJA_ERROR, "a division by zero");
+    if (count < 0) return out;
+    const size_t n = (size_t)count, each = list->n / n, longer = list->n % n;
+    for (size_t i = 0, from = 0, to; i < n; i++, from = to) {
+        to = from + each + (i < longer);
+        jn_append_part(c, out, list, from, to, i < longer ? 0 : each + 1, a->args[2]);
+    }
+    return out;
+}
 
 /* ---- Filters and tests of each item ---- */
 
@@ -363,8 +428,7 @@ static jn_value jn_f_map(jn_context *c, const jn_arguments *a) {
     jn_value out = jn_new_list(c, JN_GENERATOR, 0), item;
     for (jn_iterator it = jn_iterate(c, jn_input(a)); jn_next(c, &it, &item);) {
         if (f) item = jn_apply(c, "filter", f, &item, &rest, &a->named);
-        else item = jn_get_path(c, item, *attribute);
-        if (otherwise && otherwise->type != JN_NONE && item.type == JN_UNDEFINED) item = *otherwise;
+        else item = jn_get_path(c, item, *attribute, otherwise);
         jn_append(c, out.u.list, item);
     }
     return out;
@@ -379,7 +443,7 @@ static jn_value jn_filter_items(jn_context *c, const jn_arguments *a, int wanted
     const jn_list rest = jn_rest(a, first + 1);
     jn_value out = jn_new_list(c, JN_GENERATOR, 0), item;
     for (jn_iterator it = jn_iterate(c, jn_input(a)); jn_next(c, &it, &item);) {
-        jn_value v = by_attribute ? jn_get_path(c, item, a->rest.items[0]) : item;
+        jn_value v = by_attribute ? jn_get_path(c, item, a->rest.items[0], NULL) : item;
         if (f) v = jn_apply(c, "test", f, &v, &rest, &a->named);
         if (jn_truth(v) == wanted) jn_append(c, out.u.list, item);
     }
@@ -393,6 +457,7 @@ static jn_value jn_f_rejectattr(jn_context *c, const jn_arguments *a) { return j
 
 static const jn_function jn_filters[] = {{"abs", jn_f_abs, "", 0},
                                          {"attr", jn_f_attr, "name", 1},
+                                         {"batch", jn_f_batch, "linecount fill_with", 1},
                                          {"capitalize", jn_f_capitalize, "", 0},
                                          {"count", jn_f_length, "", 0},
                                          {"d", jn_f_default, "default_value boolean", 0},
@@ -421,14 +486,15 @@ static const jn_function jn_filters[] = {{"abs", jn_f_abs, "", 0},
                                          {"safe", jn_f_safe, "", 0},
                                          {"select", jn_f_select, "*", 0},
                                          {"selectattr", jn_f_selectattr, "*", 0},
+                                         {"slice", jn_f_slice, "slices fill_with", 1},
                                          {"sort", jn_f_sort, "reverse case_sensitive attribute", 0},
                                          {"string", jn_f_string, "", 0},
+                                         {"sum", jn_f_sum, "attribute start", 0},
                                          {"title", jn_f_title, "", 0},
                                          {"tojson", jn_f_tojson, "ensure_ascii indent separators sort_keys", 0},
                                          {"trim", jn_f_trim, "chars", 0},
                                          {"unique", jn_f_unique, "case_sensitive attribute", 0},
                                          {"upper", jn_f_upper, "", 0},
-                                         {"batch", NULL, "", 0},
                                          {"center", NULL, "", 0},
                                          {"filesizeformat", NULL, "", 0},
                                          {"forceescape", NULL, "", 0},
@@ -436,9 +502,7 @@ static const jn_function jn_filters[] = {{"abs", jn_f_abs, "", 0},
                                          {"groupby", NULL, "", 0},
                                          {"pprint", NULL, "", 0},
                                          {"random", NULL, "", 0},
-                                         {"slice", NULL, "", 0},
                                          {"striptags", NULL, "", 0},
-                                         {"sum", NULL, "", 0},
                                          {"truncate", NULL, "", 0},
                                          {"urlencode", NULL, "", 0},
                                          {"urlize", NULL, "", 0},
@@ -507,20 +571,25 @@ static jn_value jn_t_callable(jn_context *c, const jn_arguments *a) {
     return (void)c, jn_bool(jn_input(a).type == JN_UNDEFINED || jn_input(a).type >= JN_MACRO);
 }
 
-static int64_t jn_whole(jn_context *c, const jn_arguments *a) {
-    jn_use(c, jn_input(a));
-    if (!jn_is_integer(jn_input(a)))
-        jn_fail(c, JINJA_ERROR, "a %s where a whole number is needed", jn_type_name(jn_input(a)));
-    return jn_input(a).u.i;
+/* Whether the rest of a division is that. */
+static jn_value jn_has_rest(jn_context *c, const jn_arguments *a, jn_value by, int64_t rest) {
+    return jn_bool(jn_equal(c, jn_calculate(c, '%', jn_input(a), by), jn_int(rest)));
 }
 
-static jn_value jn_t_odd(jn_context *c, const jn_arguments *a) { return jn_bool(jn_whole(c, a) % 2 != 0); }
-static jn_value jn_t_even(jn_context *c, const jn_arguments *a) { return jn_bool(jn_whole(c, a) % 2 == 0); }
+static jn_value jn_t_odd(jn_context *c, const jn_arguments *a) { return jn_has_rest(c, a, jn_int(2), 1); }
+static jn_value jn_t_even(jn_context *c, const jn_arguments *a) { return jn_has_rest(c, a, jn_int(2), 0); }
+static jn_value jn_t_divisibleby(jn_context *c, const jn_arguments *a) { return jn_has_rest(c, a, *a->args[1], 0); }
 
-static jn_value jn_t_divisibleby(jn_context *c, const jn_arguments *a) {
-    const int64_t by = jn_int_argument(c, a, 1, 1);
-    if (!by) jn_fail(c, JINJA_ERROR, "a division by zero");
-    return jn_bool(by == -1 || jn_whole(c, a) % by == 0);
+/* Of what is one thing wherever it is; whether others are the same Python alone knows. */
+static jn_value jn_t_sameas(jn_context *c, const jn_arguments *a) {
+    const jn_value v = jn_input(a), other = *a->args[1];
+    if (v.type == other.type && v.type != JN_NONE && v.type != JN_BOOL)
+        jn_fail(c, JINJA_UNSUPPORTED, "sameas of two %ss is not supported", jn_type_name(v));
+    return jn_bool(v.type == other.type && (v.type == JN_NONE || v.u.i == other.u.i));
+}
+
+static jn_value jn_t_escaped(jn_context *c, const jn_arguments *a) {
+    return (void)c, jn_bool(jn_input(a).type == JN_STRING && jn_input(a).is_safe);
 }
 
 static jn_value jn_t_equal(jn_context *c, const jn_arguments *a) {
@@ -554,13 +623,15 @@ static jn_value jn_t_lower(jn_context *c, const jn_arguments *a) {
 }
 
 static jn_value jn_t_filter(jn_context *c, const jn_arguments *a) {
-    const jn_value name = jn_text_argument(c, a, 0);
-    return jn_bool(jn_find_filter(name.u.s, name.size) != NULL);
+    const jn_value name = jn_input(a);
+    jn_check_key(c, name);
+    return jn_bool(name.type == JN_STRING && jn_find_filter(name.u.s, name.size) != NULL);
 }
 
 static jn_value jn_t_test(jn_context *c, const jn_arguments *a) {
-    const jn_value name = jn_text_argument(c, a, 0);
-    return jn_bool(jn_find_test(name.u.s, name.size) != NULL);
+    const jn_value name = jn_input(a);
+    jn_check_key(c, name);
+    return jn_bool(name.type == JN_STRING && jn_find_test(name.u.s, name.size) != NULL);
 }
 
 static const jn_function jn_tests[] = {{"defined", jn_t_defined, "", 0},
@@ -600,8 +671,8 @@ static const jn_function jn_tests[] = {{"defined", jn_t_defined, "", 0},
                                        {"lower", jn_t_lower, "", 0},
                                        {"filter", jn_t_filter, "", 0},
                                        {"test", jn_t_test, "", 0},
-                                       {"sameas", NULL, "", 0},
-                                       {"escaped", NULL, "", 0},
+                                       {"sameas", jn_t_sameas, "other", 1},
+                                       {"escaped", jn_t_escaped, "", 0},
                                        {NULL, NULL, NULL, 0}};
 
 const jn_function *jn_find_test(const char *name, size_t size) { return jn_find(jn_tests, name, size); }

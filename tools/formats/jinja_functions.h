@@ -19,6 +19,7 @@ jn_value jn_strip(jn_context *c, jn_value s, const jn_value *chars, int left, in
 jn_value jn_replace(jn_context *c, jn_value s, jn_value old, jn_value by, int64_t most);
 jn_value jn_split_lines(jn_context *c, jn_value s);
 
+jn_value jn_reversed(jn_context *c, jn_value v, jn_type type);      /* a list or generator of that */
 jn_value jn_dict_items(jn_context *c, jn_value dict, jn_type type); /* (key, value) tuples */
 
 #endif

@@ -59,7 +59,7 @@ typedef struct {
 struct jn_value {
     uint8_t type;
     uint8_t is_safe;      /* a string that was marked by "safe", which a sum of strings escapes the other for */
-    uint8_t is_attribute; /* an undefined value: its name is an attribute's */
+    uint8_t is_attribute; /* an undefined value: its name is an attribute's; 2: one that the sandbox takes away */
     uint32_t size;        /* bytes of a string or name */
     union {
         int64_t i; /* and of a JN_BOOL */
@@ -119,7 +119,7 @@ typedef enum {
     JN_TEXT,         /* value */
     JN_PRINT,        /* a */
     JN_IF,           /* if a: body; else what c lists, which for elif is a JN_IF without an end of its own */
-    JN_FOR,          /* for a in b if d: body; else c */
+    JN_FOR,          /* for a in b if d: body; else c; op: it is recursive */
     JN_SET,          /* a = b */
     JN_SET_BLOCK,    /* a = body through the filters b, whose innermost has no a */
     JN_MACRO_DEF,    /* macro value ( list ) : body; list: names, each with a default at a */
@@ -193,10 +193,12 @@ jn_value jn_copy(jn_context *c, const char *s, size_t size);
 static inline jn_value jn_undefined(const char *name, size_t size, int is_attribute) {
     return (jn_value){.is_attribute = is_attribute != 0, .size = (uint32_t)size, .u.s = name};
 }
+static inline jn_value jn_mark(jn_value v, int is_safe) { return v.is_safe = is_safe != 0, v; }
 jn_value jn_new_list(jn_context *c, jn_type type, size_t n); /* of n undefined items */
 void jn_append(jn_context *c, jn_list *list, jn_value v);    /* to one that began empty */
 jn_value jn_new_dict(jn_context *c, jn_type type);
 jn_value *jn_dict_find(jn_context *c, const jn_dict *d, jn_value key); /* NULL: none */
+void jn_check_key(jn_context *c, jn_value key);                        /* fails if it can be none */
 void jn_dict_put(jn_context *c, jn_dict *d, jn_value key, jn_value value);
 jn_value jn_from_json(jn_context *c, const json_node *n);
 
@@ -261,8 +263,8 @@ typedef jn_value jn_code(jn_context *c, const jn_arguments *a);
 typedef struct jn_function {
     const char *name;
     jn_code *code;          /* NULL: known to jinja2 or Python, but not done here */
-    const char *parameters; /* names behind the first, with spaces between, and '-' before one that cannot
-                               be said; "*": any number */
+    const char *parameters; /* names behind the first, with spaces between, '-' before one that cannot be
+                               said and '!' before one that is not done here; "*": any number */
     int required;           /* how many of them */
 } jn_function;
 
@@ -270,6 +272,7 @@ const jn_function *jn_find_filter(const char *name, size_t size);
 const jn_function *jn_find_test(const char *name, size_t size);
 const jn_function *jn_find_global(const char *name, size_t size);
 const jn_function *jn_find_method(jn_value self, const char *name, size_t size);
+jn_code jn_changes_value; /* of the methods that the sandbox takes away */
 /* Calls a filter, test, method (self: what it is applied to) or global (self: NULL). what is for messages: "filter". */
 jn_value jn_apply(jn_context *c, const char *what, const jn_function *f, const jn_value *self,
                   const jn_list *positional, const jn_dict *named);
@@ -278,7 +281,9 @@ NORETURN void jn_refuse(jn_context *c, const char *what, const char *name, size_
 /* In jinja_run.c, for filters */
 jn_value jn_get_attribute(jn_context *c, jn_value of, jn_value name); /* of.name */
 jn_value jn_get_item(jn_context *c, jn_value of, jn_value key);       /* of[key] */
-jn_value jn_get_path(jn_context *c, jn_value of, jn_value path);      /* of["a"]["b"] for "a.b" */
+/* of["a"]["b"] for "a.b"; otherwise, unless NULL or none, stands for what is undefined at any of them. */
+jn_value jn_get_path(jn_context *c, jn_value of, jn_value path, const jn_value *otherwise);
+jn_value jn_calculate(jn_context *c, int op, jn_value a, jn_value b); /* op as in a JN_BINARY */
 jn_value jn_escape_html(jn_context *c, jn_value v);                   /* marked as safe */
 jn_value jn_loop_call(jn_context *c, const jn_arguments *a, int changed);
 

@@ -139,7 +139,7 @@ static jp_token jp_outside(jp_parser *p) {
             jp_skip_comment(p);
             continue;
         }
-        if (tag[1] == '%' && (raw = jp_is_block(p, tag, "raw", &sign))) {
+        if (tag[1] == '%' && (raw = jp_is_block(p, tag, "raw", &sign)) && sign != '+') { /* + has no meaning there */
             t = jp_raw(p, raw, sign);
             if (t.size) return t;
             continue;

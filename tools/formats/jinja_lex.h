@@ -35,8 +35,11 @@ typedef struct {
     int brackets;    /* open in this tag */
     int line_begins; /* what comes next begins a line, so that white space before a tag is its indentation */
     jp_token now, next;
-    int depth, loops, uses;
-    int conditional; /* inside an "if": what jinja2 does not know is an error only when it is reached */
+    int depth, uses;
+    int loops;              /* around what comes, that a break may leave */
+    int fors;               /* around what comes, outside of macros too: "loop" is theirs */
+    int conditional;        /* inside an "if": what jinja2 does not know is an error only when it is reached */
+    const jn_node *unknown; /* a filter or test that there is not, unless an "if" follows in the same expression */
 } jp_parser;
 
 NORETURN void jp_fail(jp_parser *p, const char *what, const char *text, size_t size); /* at now */

@@ -22,18 +22,19 @@ static void jn_take_arguments(jn_context *c, const char *what, const jn_function
                               const jn_dict *named, jn_arguments *a) {
     size_t n = 0, used = 0;
     for (const char *p = f->parameters; *p; n++) {
-        const size_t size = strcspn(p, " "), hidden = *p == '-';
+        const int sign = *p == '-' || *p == '!' ? *p++ : 0;
+        const size_t size = strcspn(p, " ");
         if (n < positional->n) a->args[n + 1] = &positional->items[n];
         for (size_t i = 0; i < named->n; i++)
-            if (named->pairs[i].key.size == size && !memcmp(named->pairs[i].key.u.s, p, size)) {
-                if (a->args[n + 1])
-                    jn_fail(c, JINJA_ERROR, "%s %s: argument %.*s twice", what, f->name, (int)(size - hidden),
-                            p + hidden);
+            if (sign != '-' && named->pairs[i].key.size == size && !memcmp(named->pairs[i].key.u.s, p, size)) {
+                if (a->args[n + 1]) jn_fail(c, JINJA_ERROR, "%s %s: argument %.*s twice", what, f->name, (int)size, p);
                 a->args[n + 1] = &named->pairs[i].value;
                 used++;
             }
         if ((int)n < f->required && !a->args[n + 1])
-            jn_fail(c, JINJA_ERROR, "%s %s: no argument for %.*s", what, f->name, (int)(size - hidden), p + hidden);
+            jn_fail(c, JINJA_ERROR, "%s %s: no argument for %.*s", what, f->name, (int)size, p);
+        if (sign == '!' && a->args[n + 1])
+            jn_fail(c, JINJA_UNSUPPORTED, "%s %s: the argument %.*s is not supported", what, f->name, (int)size, p);
         p += size + (p[size] == ' ');
     }
     if (positional->n > n || used < named->n)
@@ -50,6 +51,8 @@ jn_value jn_apply(jn_context *c, const char *what, const jn_function *f, const j
     } else jn_take_arguments(c, what, f, positional, named, &a);
     jn_enter(c);
     const jn_value v = f->code(c, &a);
+    if (*what == 'm' && self->is_safe && (v.type == JN_STRING || v.type == JN_LIST || v.type == JN_TUPLE))
+        jn_fail(c, JINJA_UNSUPPORTED, "the method %s of a text that is marked as safe is not supported", f->name);
     c->depth--;
     return v;
 }
@@ -116,9 +119,7 @@ jn_value jn_change_case(jn_context *c, jn_value s, int capital) {
         in_word = capital == 2 || (capital == 3 && jn_is_cased(c, u));
         p += size;
     }
-    jn_value v = jn_text_value(c, &t);
-    v.is_safe = s.is_safe;
-    return v;
+    return jn_mark(jn_text_value(c, &t), s.is_safe);
 }
 
 /* ---- Methods of texts ---- */
@@ -152,9 +153,7 @@ jn_value jn_strip(jn_context *c, jn_value s, const jn_value *chars, int left, in
         if (chars ? !jn_has_char(*chars, last, size) : !jn_is_space(u)) break;
         end = last;
     }
-    jn_value v = jn_string(p, (size_t)(end - p));
-    v.is_safe = s.is_safe;
-    return v;
+    return jn_mark(jn_string(p, (size_t)(end - p)), s.is_safe);
 }
 
 static jn_value jn_m_strip(jn_context *c, const jn_arguments *a) { return jn_strip(c, jn_self(a), a->args[1], 1, 1); }
@@ -170,6 +169,20 @@ static const char *jn_search(jn_context *c, const char *at, const char *end, jn_
         at = found;
     }
     return NULL;
+}
+
+/* The last such place. */
+static const char *jn_search_last(jn_context *c, const char *begin, const char *end, jn_value part) {
+    if ((size_t)(end - begin) < part.size) return NULL;
+    for (const char *at = end - part.size;; at--) {
+        if (at == begin || (end - at) % 16 == 0) jn_spend(c, 1);
+        if (!part.size) return at;
+        if (*at == *part.u.s) {
+            jn_spend(c, 1 + part.size / 64);
+            if (!memcmp(at, part.u.s, part.size)) return at;
+        }
+        if (at == begin) return NULL;
+    }
 }
 
 static jn_value jn_split_spaces(jn_context *c, jn_value s, int64_t most) {
@@ -200,6 +213,40 @@ static jn_value jn_m_split(jn_context *c, const jn_arguments *a) {
     jn_append(c, list.u.list, jn_string(at, (size_t)(end - at)));
     return list;
 }
+
+static jn_value jn_m_rsplit(jn_context *c, const jn_arguments *a) {
+    const int64_t most = jn_int_argument(c, a, 2, -1);
+    const jn_value s = jn_self(a);
+    const int at_spaces = !a->args[1] || a->args[1]->type == JN_NONE;
+    if (at_spaces && most < 0) return jn_split_spaces(c, s, most);
+    if (at_spaces) jn_fail(c, JINJA_UNSUPPORTED, "rsplit at white space is not supported");
+    const jn_value by = jn_text_argument(c, a, 1);
+    if (!by.size) jn_fail(c, JINJA_ERROR, "split by an empty text");
+    jn_value list = jn_new_list(c, JN_LIST, 0);
+    const char *end = s.u.s + s.size, *found;
+    while ((most < 0 || (int64_t)list.u.list->n < most) && (found = jn_search_last(c, s.u.s, end, by))) {
+        jn_append(c, list.u.list, jn_string(found + by.size, (size_t)(end - found) - by.size));
+        end = found;
+    }
+    jn_append(c, list.u.list, jn_string(s.u.s, (size_t)(end - s.u.s)));
+    return jn_reversed(c, list, JN_LIST);
+}
+
+/* (what is before, by, what is behind); if it is nowhere, two of them are empty. */
+static jn_value jn_partition(jn_context *c, const jn_arguments *a, int last) {
+    const jn_value s = jn_self(a), by = jn_text_argument(c, a, 1), none = jn_string("", 0);
+    const char *end = s.u.s + s.size;
+    if (!by.size) jn_fail(c, JINJA_ERROR, "partition by an empty text");
+    const char *found = last ? jn_search_last(c, s.u.s, end, by) : jn_search(c, s.u.s, end, by);
+    jn_value v = jn_new_list(c, JN_TUPLE, 3), *part = v.u.list->items;
+    part[0] = found ? jn_string(s.u.s, (size_t)(found - s.u.s)) : last ? none : s;
+    part[1] = found ? by : none;
+    part[2] = found ? jn_string(found + by.size, (size_t)(end - found) - by.size) : last ? s : none;
+    return v;
+}
+
+static jn_value jn_m_partition(jn_context *c, const jn_arguments *a) { return jn_partition(c, a, 0); }
+static jn_value jn_m_rpartition(jn_context *c, const jn_arguments *a) { return jn_partition(c, a, 1); }
 
 jn_value jn_split_lines(jn_context *c, jn_value s) {
     jn_value list = jn_new_list(c, JN_LIST, 0);
@@ -273,23 +320,24 @@ static jn_value jn_m_lower(jn_context *c, const jn_arguments *a) { return jn_cha
 static jn_value jn_m_capitalize(jn_context *c, const jn_arguments *a) { return jn_change_case(c, jn_self(a), 2); }
 static jn_value jn_m_title(jn_context *c, const jn_arguments *a) { return jn_change_case(c, jn_self(a), 3); }
 
-static jn_value jn_m_find(jn_context *c, const jn_arguments *a) {
-    const jn_value s = jn_self(a);
-    const char *found = jn_search(c, s.u.s, s.u.s + s.size, jn_text_argument(c, a, 1));
-    return jn_int(found ? (int64_t)jn_length(c, jn_string(s.u.s, (size_t)(found - s.u.s))) : -1);
+/* Where the argument stands in the text; -1: nowhere. */
+static int64_t jn_place(jn_context *c, const jn_arguments *a, int last) {
+    const jn_value s = jn_self(a), part = jn_text_argument(c, a, 1);
+    const char *end = s.u.s + s.size;
+    const char *found = last ? jn_search_last(c, s.u.s, end, part) : jn_search(c, s.u.s, end, part);
+    return found ? (int64_t)jn_length(c, jn_string(s.u.s, (size_t)(found - s.u.s))) : -1;
 }
 
-static jn_value jn_m_rfind(jn_context *c, const jn_arguments *a) {
-    const jn_value s = jn_self(a), part = jn_text_argument(c, a, 1);
-    int64_t last = -1;
-    for (size_t at = 0; at <= s.size; at++) {
-        const char *found = jn_search(c, s.u.s + at, s.u.s + s.size, part);
-        if (!found) break;
-        at = (size_t)(found - s.u.s);
-        last = (int64_t)at;
-    }
-    return jn_int(last < 0 ? -1 : (int64_t)jn_length(c, jn_string(s.u.s, (size_t)last)));
+static jn_value jn_m_find(jn_context *c, const jn_arguments *a) { return jn_int(jn_place(c, a, 0)); }
+static jn_value jn_m_rfind(jn_context *c, const jn_arguments *a) { return jn_int(jn_place(c, a, 1)); }
+
+static jn_value jn_must_find(jn_context *c, int64_t place) {
+    if (place < 0) jn_fail(c, JINJA_ERROR, "index: it is nowhere");
+    return jn_int(place);
 }
+
+static jn_value jn_m_index(jn_context *c, const jn_arguments *a) { return jn_must_find(c, jn_place(c, a, 0)); }
+static jn_value jn_m_rindex(jn_context *c, const jn_arguments *a) { return jn_must_find(c, jn_place(c, a, 1)); }
 
 static jn_value jn_m_count(jn_context *c, const jn_arguments *a) {
     const jn_value s = jn_self(a), part = jn_text_argument(c, a, 1);
@@ -303,7 +351,6 @@ static jn_value jn_m_join(jn_context *c, const jn_arguments *a) {
     jn_text t = {0};
     jn_value item;
     int n = 0;
-    jn_use(c, *a->args[1]);
     for (jn_iterator it = jn_iterate(c, *a->args[1]); jn_next(c, &it, &item); n = 1) {
         if (item.type != JN_STRING) jn_fail(c, JINJA_ERROR, "join of a %s", jn_type_name(item));
         if (n) jn_put(c, &t, jn_self(a).u.s, jn_self(a).size);
@@ -355,9 +402,12 @@ static const jn_function jn_text_methods[] = {{"strip", jn_m_strip, "-chars", 0}
                                               {"lstrip", jn_m_lstrip, "-chars", 0},
                                               {"rstrip", jn_m_rstrip, "-chars", 0},
                                               {"split", jn_m_split, "sep maxsplit", 0},
-                                              {"splitlines", jn_m_splitlines, "", 0},
-                                              {"startswith", jn_m_startswith, "-prefix", 1},
-                                              {"endswith", jn_m_endswith, "-suffix", 1},
+                                              {"rsplit", jn_m_rsplit, "sep maxsplit", 0},
+                                              {"partition", jn_m_partition, "-sep", 1},
+                                              {"rpartition", jn_m_rpartition, "-sep", 1},
+                                              {"splitlines", jn_m_splitlines, "!keepends", 0},
+                                              {"startswith", jn_m_startswith, "-prefix !start !end", 1},
+                                              {"endswith", jn_m_endswith, "-suffix !start !end", 1},
                                               {"removeprefix", jn_m_removeprefix, "-prefix", 1},
                                               {"removesuffix", jn_m_removesuffix, "-suffix", 1},
                                               {"replace", jn_m_replace, "-old -new -count", 2},
@@ -365,11 +415,15 @@ static const jn_function jn_text_methods[] = {{"strip", jn_m_strip, "-chars", 0}
                                               {"lower", jn_m_lower, "", 0},
                                               {"title", jn_m_title, "", 0},
                                               {"capitalize", jn_m_capitalize, "", 0},
-                                              {"find", jn_m_find, "-sub", 1},
-                                              {"rfind", jn_m_rfind, "-sub", 1},
-                                              {"count", jn_m_count, "-sub", 1},
+                                              {"find", jn_m_find, "-sub !start !end", 1},
+                                              {"rfind", jn_m_rfind, "-sub !start !end", 1},
+                                              {"index", jn_m_index, "-sub !start !end", 1},
+                                              {"rindex", jn_m_rindex, "-sub !start !end", 1},
+                                              {"count", jn_m_count, "-sub !start !end", 1},
                                               {"join", jn_m_join, "-iterable", 1},
                                               {"isdigit", jn_m_isdigit, "", 0},
+                                              {"isdecimal", jn_m_isdigit, "", 0},
+                                              {"isnumeric", jn_m_isdigit, "", 0},
                                               {"isalpha", jn_m_isalpha, "", 0},
                                               {"isalnum", jn_m_isalnum, "", 0},
                                               {"isspace", jn_m_isspace, "", 0},
@@ -381,20 +435,13 @@ static const jn_function jn_text_methods[] = {{"strip", jn_m_strip, "-chars", 0}
                                               {"expandtabs", NULL, "", 0},
                                               {"format", NULL, "", 0},
                                               {"format_map", NULL, "", 0},
-                                              {"index", NULL, "", 0},
                                               {"isascii", NULL, "", 0},
-                                              {"isdecimal", NULL, "", 0},
                                               {"isidentifier", NULL, "", 0},
-                                              {"isnumeric", NULL, "", 0},
                                               {"isprintable", NULL, "", 0},
                                               {"istitle", NULL, "", 0},
                                               {"ljust", NULL, "", 0},
                                               {"maketrans", NULL, "", 0},
-                                              {"partition", NULL, "", 0},
-                                              {"rindex", NULL, "", 0},
                                               {"rjust", NULL, "", 0},
-                                              {"rpartition", NULL, "", 0},
-                                              {"rsplit", NULL, "", 0},
                                               {"swapcase", NULL, "", 0},
                                               {"translate", NULL, "", 0},
                                               {"zfill", NULL, "", 0},
@@ -430,23 +477,70 @@ static jn_value jn_m_keys(jn_context *c, const jn_arguments *a) { return jn_dict
 static jn_value jn_m_values(jn_context *c, const jn_arguments *a) { return jn_dict_column(c, jn_self(a).u.dict, 1); }
 static jn_value jn_m_copy(jn_context *c, const jn_arguments *a) { return (void)c, jn_self(a); } /* none can change */
 
-/* The sandbox lets no template change a value that it was given, or made. */
-static jn_value jn_m_changes(jn_context *c, const jn_arguments *a) {
-    (void)a;
-    jn_fail(c, JINJA_ERROR, "a method that changes a value, which transformers refuses");
+/* The sandbox lets no template change a value that it was given, or made: never called, but undefined. */
+jn_value jn_changes_value(jn_context *c, const jn_arguments *a) { return (void)c, (void)a, jn_none(); }
+
+/* Counts what is equal to the argument; or finds the first of it, or -1. */
+static int64_t jn_count_equal(jn_context *c, const jn_arguments *a, int find) {
+    const jn_list *list = jn_self(a).u.list;
+    int64_t n = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        if (!jn_equal(c, list->items[i], *a->args[1])) continue;
+        if (find) return (int64_t)i;
+        n++;
+    }
+    return find ? -1 : n;
 }
 
-static const jn_function jn_dict_methods[] = {
-    {"get", jn_m_get, "-key -default", 1}, {"items", jn_m_items, "", 0},     {"keys", jn_m_keys, "", 0},
-    {"values", jn_m_values, "", 0},        {"copy", jn_m_copy, "", 0},       {"fromkeys", NULL, "", 0},
-    {"clear", jn_m_changes, "*", 0},       {"pop", jn_m_changes, "*", 0},    {"popitem", jn_m_changes, "*", 0},
-    {"setdefault", jn_m_changes, "*", 0},  {"update", jn_m_changes, "*", 0}, {NULL, NULL, NULL, 0}};
+static jn_value jn_m_list_count(jn_context *c, const jn_arguments *a) { return jn_int(jn_count_equal(c, a, 0)); }
+static jn_value jn_m_list_index(jn_context *c, const jn_arguments *a) {
+    return jn_must_find(c, jn_count_equal(c, a, 1));
+}
 
-static const jn_function jn_list_methods[] = {
-    {"copy", jn_m_copy, "", 0},        {"count", NULL, "", 0},          {"index", NULL, "", 0},
-    {"append", jn_m_changes, "*", 0},  {"clear", jn_m_changes, "*", 0}, {"extend", jn_m_changes, "*", 0},
-    {"insert", jn_m_changes, "*", 0},  {"pop", jn_m_changes, "*", 0},   {"remove", jn_m_changes, "*", 0},
-    {"reverse", jn_m_changes, "*", 0}, {"sort", jn_m_changes, "*", 0},  {NULL, NULL, NULL, 0}};
+static const jn_function jn_dict_methods[] = {{"get", jn_m_get, "-key -default", 1},
+                                              {"items", jn_m_items, "", 0},
+                                              {"keys", jn_m_keys, "", 0},
+                                              {"values", jn_m_values, "", 0},
+                                              {"copy", jn_m_copy, "", 0},
+                                              {"fromkeys", NULL, "", 0},
+                                              {"clear", jn_changes_value, "*", 0},
+                                              {"pop", jn_changes_value, "*", 0},
+                                              {"popitem", jn_changes_value, "*", 0},
+                                              {"setdefault", jn_changes_value, "*", 0},
+                                              {"update", jn_changes_value, "*", 0},
+                                              {NULL, NULL, NULL, 0}};
+
+static const jn_function jn_list_methods[] = {{"copy", jn_m_copy, "", 0},
+                                              {"count", jn_m_list_count, "-value", 1},
+                                              {"index", jn_m_list_index, "-value !start !stop", 1},
+                                              {"append", jn_changes_value, "*", 0},
+                                              {"clear", jn_changes_value, "*", 0},
+                                              {"extend", jn_changes_value, "*", 0},
+                                              {"insert", jn_changes_value, "*", 0},
+                                              {"pop", jn_changes_value, "*", 0},
+                                              {"remove", jn_changes_value, "*", 0},
+                                              {"reverse", jn_changes_value, "*", 0},
+                                              {"sort", jn_changes_value, "*", 0},
+                                              {NULL, NULL, NULL, 0}};
+
+/* The attributes of others, none of which is done here but what tuples share with lists. */
+static const jn_function jn_tuple_methods[] = {{"count", jn_m_list_count, "-value", 1},
+                                               {"index", jn_m_list_index, "-value !start !stop", 1},
+                                               {NULL, NULL, NULL, 0}};
+static const jn_function jn_number_methods[] = {
+    {"as_integer_ratio", NULL, "", 0}, {"bit_count", NULL, "", 0},   {"bit_length", NULL, "", 0},
+    {"conjugate", NULL, "", 0},        {"denominator", NULL, "", 0}, {"from_bytes", NULL, "", 0},
+    {"fromhex", NULL, "", 0},          {"hex", NULL, "", 0},         {"imag", NULL, "", 0},
+    {"is_integer", NULL, "", 0},       {"numerator", NULL, "", 0},   {"real", NULL, "", 0},
+    {"to_bytes", NULL, "", 0},         {NULL, NULL, NULL, 0}};
+static const jn_function jn_range_methods[] = {{"count", NULL, "", 0}, {"index", NULL, "", 0}, {"start", NULL, "", 0},
+                                               {"step", NULL, "", 0},  {"stop", NULL, "", 0},  {NULL, NULL, NULL, 0}};
+static const jn_function jn_view_methods[] = {
+    {"isdisjoint", NULL, "", 0}, {"mapping", NULL, "", 0}, {NULL, NULL, NULL, 0}};
+static const jn_function jn_macro_methods[] = {
+    {"arguments", NULL, "", 0},     {"caller", NULL, "", 0},          {"catch_kwargs", NULL, "", 0},
+    {"catch_varargs", NULL, "", 0}, {"explicit_caller", NULL, "", 0}, {"name", NULL, "", 0},
+    {NULL, NULL, NULL, 0}};
 
 static jn_value jn_m_cycle(jn_context *c, const jn_arguments *a) { return jn_loop_call(c, a, 0); }
 static jn_value jn_m_changed(jn_context *c, const jn_arguments *a) { return jn_loop_call(c, a, 1); }
@@ -459,6 +553,13 @@ const jn_function *jn_find_method(jn_value self, const char *name, size_t size) 
     case JN_STRING: return jn_find(jn_text_methods, name, size);
     case JN_DICT: return jn_find(jn_dict_methods, name, size);
     case JN_LIST: return jn_find(jn_list_methods, name, size);
+    case JN_TUPLE: return jn_find(jn_tuple_methods, name, size);
+    case JN_BOOL:
+    case JN_INT:
+    case JN_FLOAT: return jn_find(jn_number_methods, name, size);
+    case JN_RANGE: return jn_find(jn_range_methods, name, size);
+    case JN_VIEW: return jn_find(jn_view_methods, name, size);
+    case JN_MACRO: return jn_find(jn_macro_methods, name, size);
     case JN_LOOP: return jn_find(jn_loop_methods, name, size);
     default: return NULL;
     }

@@ -157,9 +157,8 @@ static jn_value jp_dotted_name(jp_parser *p) {
     return jn_text_value(p->c, &t);
 }
 
-static void jp_check_function(jp_parser *p, const jn_node *n, const char *what) {
-    p->c->line = n->line;
-    if ((!n->function || !n->function->code) && !p->conditional) jn_refuse(p->c, what, n->value.u.s, n->value.size);
+static void jp_check_function(jp_parser *p, const jn_node *n) {
+    if ((!n->function || !n->function->code) && !p->conditional && !p->unknown) p->unknown = n;
 }
 
 /* The name of a filter, and its arguments, applied to a (NULL: to a block). */
@@ -167,7 +166,7 @@ static jn_node *jp_filter(jp_parser *p, jn_node *a) {
     jn_node *n = jp_unary(p, JN_FILTER, a);
     n->value = jp_dotted_name(p);
     n->function = jn_find_filter(n->value.u.s, n->value.size);
-    jp_check_function(p, n, "filter");
+    jp_check_function(p, n);
     if (jp_is_op(p, '(')) jp_arguments(p, n);
     return n;
 }
@@ -184,7 +183,7 @@ static jn_node *jp_test(jp_parser *p, jn_node *a) {
     jn_node *n = jp_unary(p, JN_TEST, a);
     n->value = jp_dotted_name(p);
     n->function = jn_find_test(n->value.u.s, n->value.size);
-    jp_check_function(p, n, "test");
+    jp_check_function(p, n);
     if (jp_is_op(p, '(')) jp_arguments(p, n);
     else if (jp_begins_argument(p)) {
         if (jp_is(p, "is")) jp_fail(p, "a test of a test", "", 0);
@@ -447,12 +446,14 @@ static jn_node *jp_or(jp_parser *p) {
 }
 
 static jn_node *jp_expression(jp_parser *p) {
+    const jn_node *unknown = p->unknown;
     jp_enter(p);
     jn_node *n = jp_or(p);
     while (jp_take(p, "if")) {
         jn_node *ternary = jp_binary(p, JN_TERNARY, 0, n, jp_or(p));
         if (jp_take(p, "else")) ternary->c = jp_child(p, ternary, jp_expression(p));
         n = ternary;
+        p->unknown = unknown;
     }
     p->depth--;
     return n;
@@ -463,6 +464,15 @@ static jn_node *jp_expression(jp_parser *p) {
 static jn_node *jp_body(jp_parser *p, jn_node *parent, const char *const *ends);
 
 static const char *const jp_end_for[] = {"endfor", NULL}, *const jp_end_if[] = {"endif", NULL};
+
+/* A body with names of its own, for which jinja2 forgets that it is inside an "if". */
+static jn_node *jp_scope(jp_parser *p, jn_node *parent, const char *const *ends) {
+    const int conditional = p->conditional;
+    p->conditional = 0;
+    jn_node *body = jp_body(p, parent, ends);
+    p->conditional = conditional;
+    return body;
+}
 
 /* What is assigned to: a name, an attribute of a namespace if that is allowed, or several with commas between. */
 static jn_node *jp_target(jp_parser *p, int with_attribute) {
@@ -477,6 +487,7 @@ static jn_node *jp_target(jp_parser *p, int with_attribute) {
             jp_expect_op(p, ')');
         } else n = jp_name_or_word(p);
         if (n->kind == JN_CONST) jp_fail(p, "a constant cannot be assigned to", "", 0);
+        if (p->fors && jn_is_text(n->value, "loop")) jp_fail(p, "\"loop\" is assigned to inside of a loop", "", 0);
         if (with_attribute && !list.first && jp_is_op(p, '.')) return p->depth--, jp_attribute(p, n);
         jp_add(p, tuple, &list, n);
     } while (jp_take_op(p, ',') && (is_tuple = 1));
@@ -511,21 +522,25 @@ static jn_node *jp_if(jp_parser *p) {
 
 static jn_node *jp_for(jp_parser *p) {
     static const char *const ends[] = {"endfor", "else", NULL};
+    const int loops = p->loops;
     jn_node *n = jp_node(p, JN_FOR);
     jp_advance(p);
+    p->fors++;
     n->a = jp_child(p, n, jp_target(p, 0));
     if (!jp_take(p, "in")) jp_expected(p, "\"in\"");
     n->b = jp_child(p, n, jp_tuple(p, 0, 0));
     if (jp_take(p, "if")) n->d = jp_child(p, n, jp_expression(p));
-    if (jp_is(p, "recursive")) jn_fail(p->c, JINJA_UNSUPPORTED, "a \"recursive\" loop is not supported");
+    n->op = (uint8_t)jp_take(p, "recursive");
     jp_expect_close(p);
     p->loops++;
-    n->body = jp_body(p, n, ends);
-    p->loops--;
+    n->body = jp_scope(p, n, ends);
+    p->loops = n->op ? 0 : loops; /* a recursive loop is called, as a macro is */
     if (jp_take(p, "else")) {
         jp_expect_close(p);
-        n->c = jp_body(p, n, jp_end_for);
+        n->c = jp_scope(p, n, jp_end_for);
     }
+    p->loops = loops;
+    p->fors--;
     jp_advance(p);
     return n;
 }
@@ -542,7 +557,7 @@ static jn_node *jp_set(jp_parser *p) {
     n->kind = JN_SET_BLOCK;
     if (jp_take_op(p, '|')) n->b = jp_child(p, n, jp_filters(p, jp_filter(p, NULL)));
     jp_expect_close(p);
-    n->body = jp_body(p, n, ends);
+    n->body = jp_scope(p, n, ends);
     jp_advance(p);
     return n;
 }
@@ -569,9 +584,9 @@ static void jp_macro_body(jp_parser *p, jn_node *n, const char *const *ends) {
     const int loops = p->loops, uses = p->uses;
     jp_expect_close(p);
     p->loops = p->uses = 0;
-    n->body = jp_body(p, n, ends);
+    n->body = jp_scope(p, n, ends);
     n->op = (uint8_t)p->uses;
-    p->loops = loops, p->uses = uses;
+    p->loops = loops, p->uses |= uses; /* what a macro in it uses counts for both */
     jp_advance(p);
 }
 
@@ -603,7 +618,7 @@ static jn_node *jp_filter_block(jp_parser *p) {
     jp_advance(p);
     n->b = jp_child(p, n, jp_filters(p, jp_filter(p, NULL)));
     jp_expect_close(p);
-    n->body = jp_body(p, n, ends);
+    n->body = jp_scope(p, n, ends);
     jp_advance(p);
     return n;
 }
@@ -623,7 +638,7 @@ static jn_node *jp_with(jp_parser *p) {
     }
     jp_advance(p);
     n->list = list.first;
-    n->body = jp_body(p, n, ends);
+    n->body = jp_scope(p, n, ends);
     jp_advance(p);
     return n;
 }
@@ -634,7 +649,7 @@ static jn_node *jp_generation(jp_parser *p) {
     jn_node *n = jp_node(p, JN_SCOPE);
     jp_advance(p);
     jp_expect_close(p);
-    n->body = jp_body(p, n, ends);
+    n->body = jp_scope(p, n, ends);
     jp_advance(p);
     return n;
 }
@@ -685,12 +700,19 @@ static jn_node *jp_text_or_print(jp_parser *p) {
     return n;
 }
 
+static void jp_check_unknown(jp_parser *p) {
+    const jn_node *n = p->unknown;
+    if (!n) return;
+    p->c->line = n->line;
+    jn_refuse(p->c, n->kind == JN_FILTER ? "filter" : "test", n->value.u.s, n->value.size);
+}
+
 /* Statements up to a {% with one of the names in ends, at which it stops; ends NULL: up to the end. */
 static jn_node *jp_body(jp_parser *p, jn_node *parent, const char *const *ends) {
     jp_list list = {0};
     const uint32_t line = p->now.line;
     jp_enter(p);
-    while (p->now.type != JP_END) {
+    for (; p->now.type != JP_END; jp_check_unknown(p)) {
         if (p->now.type != JP_BLOCK) {
             jp_add(p, parent, &list, jp_text_or_print(p));
             continue;

@@ -29,6 +29,7 @@ typedef struct jn_loop {
     jn_scope *scope; /* around the loop */
     jn_list ahead;   /* taken but not yet gone through, from n_past on */
     size_t n_past, index;
+    int depth; /* of recursion */
     jn_value previous, current, last_changed;
     int has_previous, has_changed;
 } jn_loop;
@@ -37,6 +38,7 @@ typedef enum { JN_GO_ON, JN_LEAVE, JN_AGAIN } jn_flow;
 
 static jn_value jn_evaluate(jn_context *c, const jn_node *n);
 static jn_flow jn_run(jn_context *c, const jn_node *n);
+static jn_flow jn_for(jn_context *c, const jn_node *n, jn_value items, int depth);
 
 /* ---- Scopes ---- */
 
@@ -81,6 +83,7 @@ static jn_value jn_look_up(jn_context *c, jn_value name) {
 /* ---- Attributes and items ---- */
 
 static jn_value jn_loop_attribute(jn_context *c, jn_loop *loop, jn_value name);
+static jn_value jn_slice_string(jn_context *c, jn_value s, int64_t from, int64_t to, int64_t step);
 
 /* What Python's getattr finds; 0: nothing. */
 static int jn_own_attribute(jn_context *c, jn_value of, jn_value name, jn_value *out) {
@@ -96,6 +99,11 @@ static int jn_own_attribute(jn_context *c, jn_value of, jn_value name, jn_value 
     const jn_function *f = jn_find_method(of, name.u.s, name.size);
     if (!f) return 0;
     if (!f->code) jn_refuse(c, "method", name.u.s, name.size);
+    if (f->code == jn_changes_value) {
+        *out = jn_undefined(name.u.s, name.size, 1);
+        out->is_attribute = 2;
+        return 1;
+    }
     jn_method *method = jn_allocate(c, sizeof *method);
     *method = (jn_method){of, f};
     *out = (jn_value){.type = JN_METHOD, .u.method = method};
@@ -112,11 +120,7 @@ static int jn_own_item(jn_context *c, jn_value of, jn_value key, jn_value *out) 
     if (!has_items || !jn_is_integer(key)) return 0;
     const int64_t n = (int64_t)jn_count(c, of), i = key.u.i < 0 ? key.u.i + n : key.u.i;
     if (i < 0 || i >= n) return 0;
-    *out = of.type != JN_STRING ? jn_item(of, (size_t)i) : jn_string("", 0);
-    if (of.type == JN_STRING) {
-        const size_t at = jn_offset(c, of, i);
-        *out = jn_string(of.u.s + at, jn_char_size(of.u.s + at, of.u.s + of.size));
-    }
+    *out = of.type == JN_STRING ? jn_slice_string(c, of, i, i + 1, 1) : jn_item(of, (size_t)i);
     return 1;
 }
 
@@ -136,15 +140,21 @@ jn_value jn_get_item(jn_context *c, jn_value of, jn_value key) {
     return jn_undefined(key.u.s, key.size, 1);
 }
 
-jn_value jn_get_path(jn_context *c, jn_value of, jn_value path) {
-    if (path.type != JN_STRING) return jn_get_item(c, of, path);
+static jn_value jn_get_or(jn_context *c, jn_value of, jn_value key, const jn_value *otherwise) {
+    const jn_value v = jn_get_item(c, of, key);
+    return v.type == JN_UNDEFINED && otherwise && otherwise->type != JN_NONE ? *otherwise : v;
+}
+
+jn_value jn_get_path(jn_context *c, jn_value of, jn_value path, const jn_value *otherwise) {
+    if (path.type != JN_STRING) return jn_get_or(c, of, path, otherwise);
     for (const char *p = path.u.s, *end = p + path.size, *dot; p <= end; p = dot + 1) {
         int64_t number = 0;
         dot = p < end ? memchr(p, '.', (size_t)(end - p)) : NULL;
         if (!dot) dot = end;
         const char *q = p;
         while (q < dot && *q >= '0' && *q <= '9' && q - p < 18) number = number * 10 + (*q++ - '0');
-        of = jn_get_item(c, of, q == dot && q > p ? jn_int(number) : jn_string(p, (size_t)(dot - p)));
+        const jn_value key = q == dot && q > p ? jn_int(number) : jn_string(p, (size_t)(dot - p));
+        of = jn_get_or(c, of, key, otherwise);
     }
     return of;
 }
@@ -162,7 +172,7 @@ static jn_value jn_slice_string(jn_context *c, jn_value s, int64_t from, int64_t
     jn_text t = {0};
     if (step == 1) {
         const size_t a = jn_offset(c, s, from), b = jn_offset(c, s, to);
-        return from < to ? jn_string(s.u.s + a, b - a) : jn_string("", 0);
+        return jn_mark(from < to ? jn_string(s.u.s + a, b - a) : jn_string("", 0), s.is_safe);
     }
     const jn_value chars = jn_to_list(c, s);
     for (int64_t i = from; step > 0 ? i < to : i > to; i += step) {
@@ -170,7 +180,7 @@ static jn_value jn_slice_string(jn_context *c, jn_value s, int64_t from, int64_t
         jn_put(c, &t, ch.u.s, ch.size);
         jn_spend(c, 1);
     }
-    return jn_text_value(c, &t);
+    return jn_mark(jn_text_value(c, &t), s.is_safe);
 }
 
 static jn_value jn_slice(jn_context *c, const jn_node *node) {
@@ -183,7 +193,7 @@ static jn_value jn_slice(jn_context *c, const jn_node *node) {
     jn_use(c, of);
     if (of.type != JN_STRING && of.type != JN_LIST && of.type != JN_TUPLE) {
         if (of.type == JN_RANGE) jn_fail(c, JINJA_UNSUPPORTED, "a slice of a range is not supported");
-        return jn_undefined("slice", 5, 1);
+        jn_fail(c, JINJA_ERROR, "a slice of a %s", jn_type_name(of));
     }
     const int64_t n = (int64_t)jn_count(c, of);
     int64_t step = part[2].type == JN_NONE ? 1 : jn_is_integer(part[2]) ? part[2].u.i : 0;
@@ -266,9 +276,7 @@ jn_value jn_escape_html(jn_context *c, jn_value v) {
         if (ch == '&' || ch == '<' || ch == '>' || ch == '"' || ch == '\'') jn_put_text(c, &t, as);
         else jn_put(c, &t, &ch, 1);
     }
-    v = jn_text_value(c, &t);
-    v.is_safe = 1;
-    return v;
+    return jn_mark(jn_text_value(c, &t), 1);
 }
 
 static jn_value jn_join(jn_context *c, jn_value a, jn_value b) {
@@ -279,19 +287,18 @@ static jn_value jn_join(jn_context *c, jn_value a, jn_value b) {
     t.p = jn_allocate(c, t.capacity + 1);
     jn_put(c, &t, a.u.s, a.size);
     jn_put(c, &t, b.u.s, b.size);
-    jn_value v = jn_text_value(c, &t);
-    v.is_safe = (uint8_t)is_safe;
-    return v;
+    return jn_mark(jn_text_value(c, &t), is_safe);
 }
 
 static jn_value jn_repeat(jn_context *c, jn_value of, int64_t times) {
     const size_t size = of.type == JN_STRING ? of.size : of.u.list->n;
-    if (times <= 0 || !size) return of.type == JN_STRING ? jn_string("", 0) : jn_new_list(c, (jn_type)of.type, 0);
+    if ((times <= 0 || !size) && of.type == JN_STRING) return jn_mark(jn_string("", 0), of.is_safe);
+    if (times <= 0 || !size) return jn_new_list(c, (jn_type)of.type, 0);
     if ((uint64_t)times > c->max_memory / size) jn_allocate(c, c->max_memory + 1); /* which says so */
     if (of.type == JN_STRING) {
         jn_text t = {0};
         while (times-- > 0) jn_spend(c, 1), jn_put(c, &t, of.u.s, of.size);
-        return jn_text_value(c, &t);
+        return jn_mark(jn_text_value(c, &t), of.is_safe);
     }
     jn_value out = jn_new_list(c, (jn_type)of.type, size * (size_t)times);
     for (size_t i = 0; i < out.u.list->n; i++) out.u.list->items[i] = of.u.list->items[i % size];
@@ -310,19 +317,17 @@ static int jn_repeats(jn_value of, jn_value times) {
     return (of.type == JN_STRING || of.type == JN_LIST || of.type == JN_TUPLE) && jn_is_integer(times);
 }
 
-static jn_value jn_binary(jn_context *c, const jn_node *n) {
-    const jn_value a = jn_evaluate(c, n->a), b = jn_evaluate(c, n->b);
-    const int op = n->op;
+jn_value jn_calculate(jn_context *c, int op, jn_value a, jn_value b) {
     const char name[] = {op == 'p' ? '*' : op == 'f' ? '/' : (char)op, op == 'p' ? '*' : op == 'f' ? '/' : 0, 0};
-    c->line = n->line;
-    jn_use(c, a), jn_use(c, b);
+    jn_use(c, a);
+    if (op == '%' && a.type == JN_STRING) jn_fail(c, JINJA_UNSUPPORTED, "a text %% values is not supported");
+    jn_use(c, b);
     if (jn_is_integer(a) && jn_is_integer(b)) return jn_integers(c, op, a.u.i, b.u.i);
     if (jn_is_number(a) && jn_is_number(b)) return jn_floats(c, op, jn_number(a), jn_number(b));
     if (op == '+' && a.type == JN_STRING && b.type == JN_STRING) return jn_join(c, a, b);
     if (op == '+' && a.type == b.type && (a.type == JN_LIST || a.type == JN_TUPLE)) return jn_join_lists(c, a, b);
     if (op == '*' && jn_repeats(a, b)) return jn_repeat(c, a, b.u.i);
     if (op == '*' && jn_repeats(b, a)) return jn_repeat(c, b, a.u.i);
-    if (op == '%' && a.type == JN_STRING) jn_fail(c, JINJA_UNSUPPORTED, "a text %% values is not supported");
     jn_fail(c, JINJA_ERROR, "%s of a %s and a %s", name, jn_type_name(a), jn_type_name(b));
 }
 
@@ -427,8 +432,23 @@ static jn_value jn_call_macro(jn_context *c, const jn_macro *m, const jn_list *p
     return v;
 }
 
+/* loop(items) in a recursive loop: the text of the same loop over other items. */
+static jn_value jn_call_loop(jn_context *c, const jn_loop *loop, const jn_list *positional, const jn_dict *named) {
+    jn_text t = {0}, *outer = c->output;
+    jn_scope *scope = c->scope;
+    if (!loop->node->op) jn_fail(c, JINJA_ERROR, "loop is called, but is not recursive");
+    if (positional->n != 1 || named->n) jn_fail(c, JINJA_ERROR, "loop is not called with one value");
+    c->output = &t;
+    c->scope = loop->scope;
+    jn_for(c, loop->node, positional->items[0], loop->depth + 1);
+    c->output = outer;
+    c->scope = scope;
+    return jn_text_value(c, &t);
+}
+
 static jn_value jn_call_value(jn_context *c, jn_value callee, const jn_list *positional, jn_dict *named) {
     if (callee.type == JN_MACRO) return jn_call_macro(c, callee.u.macro, positional, named);
+    if (callee.type == JN_LOOP) return jn_call_loop(c, callee.u.loop, positional, named);
     if (callee.type == JN_FUNCTION) return jn_apply(c, "function", callee.u.function, NULL, positional, named);
     if (callee.type == JN_METHOD)
         return jn_apply(c, "method", callee.u.method->function, &callee.u.method->self, positional, named);
@@ -518,7 +538,10 @@ static jn_value jn_evaluate_kind(jn_context *c, const jn_node *n) {
     case JN_POSITIVE: return jn_negative(c, jn_negative(c, jn_evaluate(c, n->a)));
     case JN_AND: return v = jn_evaluate(c, n->a), jn_truth(v) ? jn_evaluate(c, n->b) : v;
     case JN_OR: return v = jn_evaluate(c, n->a), jn_truth(v) ? v : jn_evaluate(c, n->b);
-    case JN_BINARY: return jn_binary(c, n);
+    case JN_BINARY: {
+        const jn_value left = jn_evaluate(c, n->a);
+        return v = jn_evaluate(c, n->b), c->line = n->line, jn_calculate(c, n->op, left, v);
+    }
     case JN_CONCAT: return jn_concat(c, n);
     case JN_COMPARE: return jn_compare(c, n);
     case JN_TERNARY:
@@ -598,8 +621,8 @@ static jn_value jn_loop_attribute(jn_context *c, jn_loop *loop, jn_value name) {
     if (jn_is_text(name, "previtem")) return loop->has_previous ? loop->previous : jn_undefined("previtem", 8, 1);
     if (jn_is_text(name, "nextitem"))
         return jn_loop_peek(c, loop) ? loop->ahead.items[loop->n_past] : jn_undefined("nextitem", 8, 1);
-    if (jn_is_text(name, "depth")) return jn_int(1);
-    if (jn_is_text(name, "depth0")) return jn_int(0);
+    if (jn_is_text(name, "depth")) return jn_int(loop->depth);
+    if (jn_is_text(name, "depth0")) return jn_int(loop->depth - 1);
     const jn_function *f = jn_find_method((jn_value){.type = JN_LOOP}, name.u.s, name.size);
     if (!f) return jn_undefined(name.u.s, name.size, 1);
     jn_method *method = jn_allocate(c, sizeof *method);
@@ -621,15 +644,12 @@ jn_value jn_loop_call(jn_context *c, const jn_arguments *a, int changed) {
     return jn_bool(differs);
 }
 
-static jn_flow jn_for(jn_context *c, const jn_node *n) {
+static jn_flow jn_for(jn_context *c, const jn_node *n, jn_value items, int depth) {
     jn_scope *outer = c->scope;
     jn_loop *loop = jn_allocate(c, sizeof *loop);
-    const jn_value items = jn_evaluate(c, n->b);
     jn_flow flow = JN_GO_ON;
     c->line = n->line;
-    loop->items = jn_iterate(c, items);
-    loop->node = n;
-    loop->scope = outer;
+    *loop = (jn_loop){.items = jn_iterate(c, items), .node = n, .scope = outer, .depth = depth};
     while (flow != JN_LEAVE && jn_loop_next(c, loop)) {
         c->scope = jn_new_scope(c, outer);
         jn_assign_name(c, jn_string("loop", 4), (jn_value){.type = JN_LOOP, .u.loop = loop});
@@ -712,7 +732,7 @@ static jn_flow jn_statement(jn_context *c, const jn_node *n) {
     case JN_TEXT: jn_put(c, c->output, n->value.u.s, n->value.size); break;
     case JN_PRINT: jn_put_str(c, c->output, jn_evaluate(c, n->a)); break;
     case JN_IF: return jn_if(c, n);
-    case JN_FOR: return jn_for(c, n);
+    case JN_FOR: return v = jn_evaluate(c, n->b), jn_for(c, n, v, 1);
     case JN_SET: v = jn_evaluate(c, n->b), jn_assign(c, n->a, v); break;
     case JN_SET_BLOCK:
         flow = jn_run_block(c, n, &v);

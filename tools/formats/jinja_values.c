@@ -151,15 +151,18 @@ jn_value *jn_dict_find(jn_context *c, const jn_dict *d, jn_value key) {
     return NULL;
 }
 
-static int jn_is_hashable(jn_value v) {
-    if (v.type == JN_TUPLE)
-        for (size_t i = 0; i < v.u.list->n; i++)
-            if (v.u.list->items[i].type == JN_TUPLE || !jn_is_hashable(v.u.list->items[i])) return 0;
-    return v.type != JN_LIST && v.type != JN_DICT;
+void jn_check_key(jn_context *c, jn_value key) {
+    if (key.type == JN_VIEW) jn_fail(c, JINJA_UNSUPPORTED, "a dict_view as a key is not supported");
+    if (key.type == JN_LIST || key.type == JN_DICT) jn_fail(c, JINJA_ERROR, "a %s as a key", jn_type_name(key));
+    if (key.type != JN_TUPLE) return;
+    jn_enter(c);
+    jn_spend(c, key.u.list->n);
+    for (size_t i = 0; i < key.u.list->n; i++) jn_check_key(c, key.u.list->items[i]);
+    c->depth--;
 }
 
 void jn_dict_put(jn_context *c, jn_dict *d, jn_value key, jn_value value) {
-    if (!jn_is_hashable(key)) jn_fail(c, JINJA_ERROR, "a %s as a key", jn_type_name(key));
+    jn_check_key(c, key);
     jn_value *old = jn_dict_find(c, d, key);
     if (old) {
         *old = value;
@@ -223,6 +226,8 @@ int jn_is_text(jn_value v, const char *text) {
 }
 
 void jn_use(jn_context *c, jn_value v) {
+    if (v.type == JN_UNDEFINED && v.is_attribute == 2)
+        jn_fail(c, JINJA_ERROR, "the method %.*s changes a value, which transformers refuses", (int)v.size, v.u.s);
     if (v.type == JN_UNDEFINED)
         jn_fail(c, JINJA_ERROR, "%s'%.*s' is undefined", v.is_attribute ? "attribute " : "",
                 (int)(v.size < 60 ? v.size : 60), v.u.s ? v.u.s : "");
@@ -278,8 +283,8 @@ int jn_equal(jn_context *c, jn_value a, jn_value b) {
         break;
     case JN_LIST:
     case JN_TUPLE:
-    case JN_VIEW:
     case JN_RANGE: equal = jn_equal_items(c, a, b); break;
+    case JN_VIEW: jn_fail(c, JINJA_UNSUPPORTED, "comparing dict_views is not supported");
     case JN_DICT: equal = jn_equal_dicts(c, a.u.dict, b.u.dict); break;
     case JN_FUNCTION: equal = a.u.function == b.u.function; break;
     default: equal = a.u.list == b.u.list; break; /* the same thing, whichever pointer it is */
@@ -430,7 +435,7 @@ int jn_contains(jn_context *c, jn_value item, jn_value in) {
         return jn_contains_text(c, in, item);
     }
     if (in.type == JN_DICT) {
-        if (!jn_is_hashable(item)) jn_fail(c, JINJA_ERROR, "a %s as a key", jn_type_name(item));
+        jn_check_key(c, item);
         return jn_dict_find(c, in.u.dict, item) != NULL;
     }
     for (jn_iterator it = jn_iterate(c, in); jn_next(c, &it, &each);)
@@ -448,6 +453,7 @@ static void jn_put_float(jn_context *c, jn_text *t, double f) {
         return;
     }
     int digits = 1;
+    jn_spend(c, 20);
     while (snprintf(s, sizeof s, "%.*e", digits - 1, f), digits < 17 && strtod(s, NULL) != f) digits++;
     const int exponent = atoi(strchr(s, 'e') + 1);
     if (exponent >= -4 && exponent < 16) {

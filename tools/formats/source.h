@@ -13,6 +13,10 @@
 #include "../shared/messages.h"
 #include "../shared/tensors.h"
 
+typedef struct { /* what a chat template takes for today; zeros: 2024-07-26 */
+    int year, month, day;
+} source_date;
+
 typedef struct llama_source llama_source;
 struct llama_source {
     /* All of it that a .llama file says but the hash; format names the input. */
@@ -20,6 +24,7 @@ struct llama_source {
     llama_layer_kind *kinds; /* what config.layers points to; malloc'ed, NULL: all layers are Llama's */
     float *rope_frequencies; /* (tables, head_dim / 2) angle per position of each pair, scaling included; malloc'ed */
     float *rope_amplitudes;  /* as many; malloc'ed, NULL without LLAMA_ROPE_AMPLITUDES */
+    source_date today;       /* for the chat template */
     void *tokenizer;         /* the flat form that tokenizer.h describes; malloc'ed, NULL if the input has none */
     size_t tokenizer_size;
     llama_error tokenizer_error; /* why there is none although the input has one; empty: that is not so */
@@ -41,9 +46,9 @@ void source_skip(llama_source *s, const char *format, ...) PRINTF_LIKE(2, 3);
 void source_note(llama_source *s, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Each opens its kind of input and checks all of it but the weights' values; NULL with a message naming
- * file, field and value if it cannot be had, is damaged, or holds what llama.c cannot run. */
-llama_source *source_open_hf(const char *directory, llama_error *err);
-llama_source *source_open_gguf(const char *path, llama_error *err);
+ * file, field and value if it cannot be had, is damaged, or holds what llama.c cannot run. today may be NULL. */
+llama_source *source_open_hf(const char *directory, const source_date *today, llama_error *err);
+llama_source *source_open_gguf(const char *path, const source_date *today, llama_error *err);
 llama_source *source_open_llama2c(const char *path, llama_error *err);
 
 #endif

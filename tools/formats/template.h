@@ -1,9 +1,14 @@
-/* template.h - which of tokenizer.h's chat templates a Jinja text is. */
+/* template.h - what a chat template, a Jinja program, says of conversations, as a form that tokenizer.h has.
+ *
+ * The program is run here, when a model is converted, and never later. Conversations with texts that can be told apart
+ * show what stands between two of them; others, with texts that are empty, have white space at their ends or thoughts
+ * inside, show what becomes of texts. Then the form is proved: on conversations of one to five turns, with a system's
+ * text and without, it gives what the template gives, as text and as ids, or the template refuses. */
 #ifndef TEMPLATE_H
 #define TEMPLATE_H
 
-#include "../../llama.h"
 #include "../../tokenizer.h"
+#include "source.h"
 
 typedef struct {
     const char *text; /* NULL: the template does not get it */
@@ -11,17 +16,16 @@ typedef struct {
 } template_name;
 
 typedef struct {
+    const char *jinja; /* NULL: there is none */
+    size_t size;
     template_name bos, eos;
-    int marks_are_tokens; /* the vocabulary has [INST] as a token of its own */
-} template_tokens;
+    source_date today; /* what it takes for that */
+} template_source;
 
-/* Whether it has. */
-int template_marks_are_tokens(const tokenizer_piece *pieces, int n);
-
-/* The name of the form that a template has: "llama2", "llama3", "chatml", "zephyr" or "mistral". That is proved: on
- * conversations that end with the user's turn, of one to five turns, with a system message and without, of texts that
- * are plain, empty, or have white space at their ends, it gives the form's text, or refuses. NULL if it has none, with
- * the first difference from the form that it is closest to, or what else is wrong with it. */
-const char *template_find(const char *jinja, size_t size, const template_tokens *tokens, llama_error *why);
+/* A tokenizer of these parts with what the template says, as one of the forms with a name where it is that one. If it
+ * is none that a form can say the tokenizer has none, and s->template_error is the first difference, or what else is
+ * wrong with it. NULL, and err, if the parts make no tokenizer. */
+tokenizer *template_tokenizer(const tokenizer_parts *parts, const template_source *source, llama_source *s,
+                              tokenizer_error *err);
 
 #endif

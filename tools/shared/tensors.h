@@ -2,8 +2,6 @@
 #ifndef TENSORS_H
 #define TENSORS_H
 
-#include "../../llama.h"
-
 /* In the order of ll_tensor_id. */
 enum tensor {
     /* Of the model: layer is 0. The first two are no weights: what the rotary tables hold for each pair of a head. */
@@ -34,9 +32,5 @@ enum tensor {
     TENSORS,
     TENSOR_OF_LAYER = TENSOR_ATTENTION_NORM
 };
-
-/* TENSOR_ROPE of a model without scaling, (head_dim / 2) theta^(-2i / head_dim), computed as Hugging Face and llama.cpp
- * do; malloc'ed, NULL without memory. */
-float *rope_frequencies(int head_dim, float theta);
 
 #endif

@@ -10,7 +10,8 @@
  */
 #include "bpe.h"
 
-#include <stdarg.h>
+#include "../shared/messages.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,14 +62,6 @@ typedef struct {
     int n_pieces;
     int failed; /* no memory */
 } learner;
-
-static tokenizer *fail(tokenizer_error *err, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    if (err) vsnprintf(err->text, sizeof err->text, format, args);
-    va_end(args);
-    return NULL;
-}
 
 /* Room for one more item of an array that doubles; 0 without memory. */
 static int grow(learner *l, void *array, int n, int *room, size_t item) {
@@ -376,7 +369,7 @@ static void add_piece(tokenizer_parts *parts, tokenizer_piece *pieces, char **me
     *memory = end;
 }
 
-static tokenizer *make_tokenizer(const learner *l, const character *characters, int n, tokenizer_error *err) {
+static tokenizer *make_tokenizer(const learner *l, const character *characters, int n, llama_error *err) {
     static const char *const special[] = {"<unk>", "<s>", "</s>"};
     static const int ends[] = {2};
     const size_t count = (size_t)BPE_FIRST + (size_t)l->n_pieces + (size_t)n;
@@ -405,16 +398,18 @@ static tokenizer *make_tokenizer(const learner *l, const character *characters, 
         for (int i = 0; i < n; i++)
             add_piece(&parts, pieces, &end, characters[i].p, characters[i].size, -(float)(l->n_pieces + i),
                       TOKENIZER_NORMAL);
-        t = tokenizer_create(&parts, NULL, err);
+        tokenizer_error why;
+        t = tokenizer_create(&parts, NULL, &why);
+        if (!t) set_error(err, "%s", why.text);
     } else {
-        fail(err, "no memory for a vocabulary of %zu pieces", count);
+        set_error(err, "no memory for a vocabulary of %zu pieces", count);
     }
     free(pieces), free(memory);
     return t;
 }
 
 /* Pieces until the vocabulary is full. characters has room for all of them. */
-static tokenizer *learn(learner *l, int vocab_size, character *characters, tokenizer_error *err) {
+static tokenizer *learn(learner *l, int vocab_size, character *characters, llama_error *err) {
     const int n = rank_characters(l, characters, vocab_size - BPE_FIRST);
     if (!l->failed) find_words(l);
     for (int i = 0; i < l->n_list; i++) l->list[i].count = 0; /* from here on, of neighbours */
@@ -422,12 +417,12 @@ static tokenizer *learn(learner *l, int vocab_size, character *characters, token
     while (BPE_FIRST + n + l->n_pieces < vocab_size && !l->failed) {
         const int found = most_frequent(l);
         if (found == NONE)
-            return fail(err, "a vocabulary of %d is too large: the text has pieces for %d", vocab_size,
-                        BPE_FIRST + n + l->n_pieces);
+            return set_error(err, "a vocabulary of %d is too large: the text has pieces for %d", vocab_size,
+                             BPE_FIRST + n + l->n_pieces),
+                   NULL;
         learn_piece(l, found);
     }
-    return l->failed ? fail(err, "no memory to learn from a text of %zu bytes", l->size)
-                     : make_tokenizer(l, characters, n, err);
+    return l->failed ? NULL : make_tokenizer(l, characters, n, err);
 }
 
 static void release(learner *l) {
@@ -436,17 +431,18 @@ static void release(learner *l) {
     free(l->words), free(l->list), free(l->word_table.slots), free(l->list_table.slots), free(l->heap), free(l->pieces);
 }
 
-tokenizer *bpe_learn(const char *text, size_t size, int vocab_size, size_t *tokens, tokenizer_error *err) {
+tokenizer *bpe_learn(const char *text, size_t size, int vocab_size, size_t *tokens, llama_error *err) {
     learner l = {.text = (const unsigned char *)text, .size = size};
     if (vocab_size <= BPE_FIRST)
-        return fail(err, "a vocabulary of %d is too small: %d pieces are for single bytes and marks", vocab_size,
-                    BPE_FIRST);
+        return set_error(err, "a vocabulary of %d is too small: %d pieces are for single bytes and marks", vocab_size,
+                         BPE_FIRST),
+               NULL;
     l.pieces = malloc((size_t)vocab_size * sizeof *l.pieces);
     character *characters = malloc((size_t)vocab_size * sizeof *characters);
     l.failed = !l.pieces || !characters || !make_room(&l, &l.list_table) || !make_room(&l, &l.word_table);
     if (!l.failed) count_characters(&l);
-    tokenizer *t = l.failed ? fail(err, "no memory to learn from a text of %zu bytes", size)
-                            : learn(&l, vocab_size, characters, err);
+    tokenizer *t = l.failed ? NULL : learn(&l, vocab_size, characters, err);
+    if (l.failed) set_error(err, "no memory to learn from a text of %zu bytes", size);
     if (tokens) *tokens = 0;
     for (int i = 0; tokens && i < l.n_words; i++) *tokens += (size_t)l.words[i].count * (size_t)l.words[i].n;
     release(&l), free(characters);

@@ -2,6 +2,7 @@
 #ifndef BPE_H
 #define BPE_H
 
+#include "../../llama.h"
 #include "../../tokenizer.h"
 
 /* A tokenizer of vocab_size pieces: <unk> <s> </s>, the 256 bytes, the pieces that merging makes, the most frequent
@@ -12,7 +13,7 @@
  *
  * *tokens, if not NULL, becomes how many pieces the text was cut into, without the space before it. NULL with a message
  * if there is no memory, or if the vocabulary is too small or larger than the text can fill. */
-tokenizer *bpe_learn(const char *text, size_t size, int vocab_size, size_t *tokens, tokenizer_error *err);
+tokenizer *bpe_learn(const char *text, size_t size, int vocab_size, size_t *tokens, llama_error *err);
 
 enum { BPE_FIRST = 3 + 256 }; /* pieces of any vocabulary */
 
