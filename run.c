@@ -1027,7 +1027,8 @@ static void converse(void) {
     size_t size;
     char *line;
     chat.template = arg.template ? tokenizer_template_find(arg.template) : tokenizer_template(run.tokens);
-    if (!chat.template) fail("%.200s was not taught to chat; it continues a text: -p TEXT", arg.model);
+    if (!chat.template)
+        fail("%.200s has no chat template: -p TEXT continues a text, --template NAME chats all the same", arg.model);
     chat.end_of_turn = tokenizer_end_of_turn(run.tokens, chat.template);
     chat.changes = !tokenizer_chat_grows(run.tokens, chat.template);
     if (arg.system && !tokenizer_get_form(run.tokens, chat.template)->between[0][TOKENIZER_SYSTEM])

@@ -27,7 +27,7 @@ says() {
     else ok; fi
 }
 
-says "no template" 1 0 "tiny.bin was not taught to chat; it continues a text: -p TEXT" 'a\n' "$tiny" --chat
+says "no template" 1 0 "tiny.bin has no chat template: -p TEXT continues a text, --template NAME" 'a\n' "$tiny" --chat
 says "an unknown template" 2 0 "expected llama2, llama3" 'a\n' "$tiny" --chat --template alpaca
 says "a prompt" 2 0 "takes no --prompt" 'a\n' "$tiny" --chat -p x
 says "a template without a chat" 2 0 "are for --chat" '' "$tiny" --template llama2
