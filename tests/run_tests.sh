@@ -10,7 +10,8 @@ if [ "$1" != --one ]; then
     sums=$(mktemp) || exit 1
     trap 'rm -f "$sums"' EXIT
     export SUMS="$sums"
-    at_once() { xargs -P "${JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}" -I PROGRAM sh "$0" --one PROGRAM; }
+    jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
+    at_once() { xargs -P "$jobs" -I PROGRAM sh "$0" --one PROGRAM; }
     chosen() { # KIND PROGRAM...: the longest scripts, scripts, programs, or what keeps all cores busy itself
         kind=$1
         shift

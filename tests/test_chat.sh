@@ -1,17 +1,8 @@
 #!/bin/sh
 # test_chat.sh - run --chat through a pipe.
-#
-# RUN is the program (./run), BUILD where `make test` puts its helpers (.build), LLAMA_TEST_DATA the
-# development data (../shared/data).
-RUN=${RUN:-./run} BUILD=${BUILD:-.build} data=${LLAMA_TEST_DATA:-../shared/data}
-passed=0 failed=0 skipped=0
-T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT
+. "$(dirname "$0")/lib.sh"
 "$BUILD/tests/make_model" "$T" || exit 1
 tiny=$T/tiny.bin
-
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)) && echo "$name: $1"; }
 
 # says NAME STATUS LINES WORD INPUT ARGUMENTS: so many lines on stdout; WORD on stderr, or nothing there.
 says() {
@@ -50,7 +41,7 @@ if ! grep -q K "$T/out"; then ok; else bad "$(cat "$T/out")"; fi
 says "through a pipe a command is text" 0 3 "" '/help\n/exit\nb\n' "$tiny" --chat --template zephyr -n 3 -t 0 -c 500
 
 # What is typed: a terminal of its own, from util-linux.
-if [ "$(script -qec 'echo yes' /dev/null </dev/null 2>/dev/null | tr -d '\r')" = yes ]; then
+if has_terminal; then
     # typed INPUT ARGUMENTS: what the terminal shows is in $T/out.
     typed() {
         printf -- "$1" >"$T/in"
@@ -81,7 +72,7 @@ if [ "$(script -qec 'echo yes' /dev/null </dev/null 2>/dev/null | tr -d '\r')" =
     name="what JSON has to write in another way"
     if head -n 1 "$T/odd.jsonl" | cmp -s - "$T/want"
     then ok; else bad "$(head -n 1 "$T/odd.jsonl")"; fi
-else skipped=$((skipped + 9)) && echo "skipped: what is typed: no script of util-linux"; fi
+else skip "what is typed: no script of util-linux" 9; fi
 
 # The same conversation as text: stories260K has no special tokens for chatml, so that turns are only text.
 if [ -r "$data/stories260K.bin" ]; then
@@ -105,7 +96,6 @@ Lily saw a dog.<|im_end|>
     echo "Once" | story --chat --template llama2 -c 64 -n 300 >"$T/out" 2>"$T/err"
     if [ $? = 0 ] && [ "$(wc -c <"$T/out")" -gt 50 ] && grep -q "the context is full" "$T/err"
     then ok; else bad "$(cat "$T/err")"; fi
-else skipped=$((skipped + 3)) && echo "skipped: answers of stories260K: no $data"; fi
+else skip "answers of stories260K: no $data" 3; fi
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+finish

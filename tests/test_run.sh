@@ -1,20 +1,12 @@
 #!/bin/sh
 # test_run.sh - the command line as its user sees it, the README's example and the other ways to embed.
 #
-# RUN is the program (./run), BUILD where `make test` puts its helpers (.build), LLAMA_TEST_DATA the
-# development data (../shared/data). The model that make_model.c writes says, greedily and from nothing,
-# the alphabet; digits go round for ever; "A" is followed by BOS, "N" by a zero byte; "X" gives nan.
-RUN=${RUN:-./run} BUILD=${BUILD:-.build} data=${LLAMA_TEST_DATA:-../shared/data}
-passed=0 failed=0 skipped=0
-T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT
+# The model that make_model.c writes says, greedily and from nothing, the alphabet; digits go round for ever; "A" is
+# followed by BOS, "N" by a zero byte; "X" gives nan.
+. "$(dirname "$0")/lib.sh"
 case $RUN in /*) ;; *) RUN=$PWD/$RUN ;; esac
 "$BUILD/tests/make_model" "$T" || exit 1
 tiny=$T/tiny.bin
-
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)) && echo "$name: $1"; }
-skip() { skipped=$((skipped + 1)) && echo "skipped: $1"; }
 
 # run ARGUMENTS: leaves $T/out, $T/err and $status; $input, if set, is what it reads.
 run() { "$RUN" "$@" <"${input:-/dev/null}" >"$T/out" 2>"$T/err" && status=0 || status=$?; }
@@ -156,7 +148,7 @@ name="what it waits for"
 if grep -q "waiting for a prompt on standard input; -p TEXT gives one" "$T/err" && [ "$(cat "$T/out")" = xyz ]; then ok
 else bad "$(cat "$T/out" "$T/err")"; fi
 name="the first Ctrl-D ends what is typed"
-if [ "$(script -qec 'echo yes' /dev/null </dev/null 2>/dev/null | tr -d '\r')" = yes ]; then
+if has_terminal; then
     (sleep 1; printf 'x\n\004'; sleep 4) | timeout 3 script -qec "$RUN $tiny -t 0 -n 2 -f -; echo done" /dev/null >"$T/out"
     if grep -q done "$T/out"; then ok; else bad "$(cat "$T/out")"; fi
 else skip "a terminal: no script of util-linux"; fi
@@ -461,5 +453,4 @@ if [ -x "$BUILD/tests/host" ]; then
     check "a C++ host" test "$("$BUILD/tests/host" "$tiny" "$T/tokenizer.bin")" = $alphabet
 else skip "a C++ host: no C++ compiler"; fi
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+finish
