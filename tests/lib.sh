@@ -2,8 +2,8 @@
 #
 #     . "$(dirname "$0")/lib.sh"
 #
-# and ends with finish. RUN is the program (./run), TOOLS where the others are (./tools), BUILD where `make test` puts its
-# helpers (.build), LLAMA_TEST_DATA the development data (../shared/data). T is a directory that goes when the script
+# and ends with finish. RUN is the program (./run), TOOLS where the others are (./tools), BUILD where `make test` puts
+# its helpers (.build), LLAMA_TEST_DATA the development data (../shared/data). T is a directory that goes when the script
 # ends.
 RUN=${RUN:-./run} TOOLS=${TOOLS:-./tools} BUILD=${BUILD:-.build} data=${LLAMA_TEST_DATA:-../shared/data}
 passed=0 failed=0 skipped=0

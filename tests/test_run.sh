@@ -303,6 +303,18 @@ refuses "the same with a slash" 1 1 "$command" "$T/Some-Model/"
 refuses "its weights" 1 1 "$command" "$T/Some-Model/model.safetensors"
 refuses "its configuration" 1 1 "$command" "$T/Some-Model/config.json"
 refuses "a GGUF file" 1 1 "tools/convert \"$T/some.Q4_K_M.gguf\" \"some.Q4_K_M.llama\"" "$T/some.Q4_K_M.gguf"
+cp "$T/Some-Model/model.safetensors" "$T/alone.safetensors"
+refuses "weights alone" 1 1 "is a safetensors file, part of a directory; get the rest of it, config.json first" "$T/alone.safetensors"
+# not_read NAME BYTES WORDS: a file that begins so.
+not_read() {
+    { printf "$2" && printf %0999d 0; } >"$T/other"
+    refuses "$1" 1 1 "$T/other is $3" "$T/other"
+}
+not_read "a zip archive" 'PK\3\4' "a zip archive, perhaps of PyTorch weights; get the model as safetensors or GGUF"
+not_read "a pickle of PyTorch" '\200\2\212\12l' "old PyTorch weights; get the model as safetensors or GGUF"
+not_read "a gzip file" '\37\213\10' "packed by gzip; unpack it and name what was in it"
+: >"$T/nothing at all"
+for file in /dev/null "$T/nothing at all"; do refuses "$file" 1 1 "$file is empty; get the model again" "$file"; done
 refuses "a tokenizer" 1 1 "is a tokenizer, not a model; it goes after -z: run MODEL -z \"$T/tokenizer.bin\"" "$T/tokenizer.bin"
 refuses "a prompt without -p" 1 1 "a prompt goes after -p: run -p \"Once upon a time\"" "Once upon a time"
 refuses "one word without -p" 1 1 "a prompt goes after -p: run -p \"Once\"" Once
