@@ -1,19 +1,12 @@
 #!/bin/sh
 # test_convert.sh - tools/convert as its user sees it, and what the models that it writes say.
-#
-# TOOLS is where convert is (./tools), RUN the program (./run), BUILD where `make test` puts its helpers (.build),
-# LLAMA_TEST_DATA the development data (../shared/data). What make_model.c's model says is explained there.
-RUN=${RUN:-./run} CONVERT=${TOOLS:-./tools}/convert BUILD=${BUILD:-.build} data=${LLAMA_TEST_DATA:-../shared/data}
-passed=0 failed=0 skipped=0
-T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT
+# What make_model.c's model says is explained there.
+. "$(dirname "$0")/lib.sh"
+CONVERT=$TOOLS/convert
 "$BUILD/tests/make_model" "$T" || exit 1
 mkdir "$T/out"
 out=$T/out/model.llama
 
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)) && echo "$name: $1"; }
-skip() { skipped=$((skipped + 1)) && echo "skipped: $1"; }
 convert() { "$CONVERT" "$@" >"$T/stdout" 2>"$T/stderr" && status=0 || status=$?; }
 
 # converts NAME ARGUMENTS: succeeds, says nothing on stderr, leaves no other file.
@@ -231,5 +224,4 @@ else
     skip "real models: no ../shared/data"
 fi
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+finish
