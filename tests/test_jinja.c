@@ -149,6 +149,13 @@ static const struct {
     {"{% macro f(a) %}[{{ caller() }}]{% endmacro %}{% call f(1) %}body{{ a }}{% endcall %}", "[body1]"},
     {"{% macro f() %}[{{ caller(1, 2) }}]{% endmacro %}{% call(x, y) f() %}{{ x }}{{ y }}{% endcall %}", "[12]"},
     {"{% macro f(n) %}{% if n > 0 %}{{ n }}{{ f(n-1) }}{% endif %}{% endmacro %}{{ f(5) }}", "54321"},
+    {"{% set a = 1 %}{% macro f(a=a, b=b) %}[{{ a }}{{ b }}]{{ kwargs }}{% endmacro %}{{ f() }}{{ f(b=5) }}{{ f(2, "
+     "z=1, "
+     "y=2, b=3, x=4) }}{{ f(1, a=2) }}",
+     "[]{}[5]{}[23]{'z': 1, 'y': 2, 'x': 4}[1]{'a': 2}"},
+    {"{% macro f(a=b, b=2) %}{{ a }}{{ b }}{% endmacro %}{{ f() }}{{ f(b=5) }}{{ f(1) }}", "25512"},
+    {"{% macro f(a, varargs, caller=5) %}{{ varargs }}{{ kwargs }}{{ caller }}{% endmacro %}{{ f(1, 2, z=3) }}",
+     "2{'z': 3}5"},
     {"{% macro m() %}{{ x }}{% endmacro %}{% set x = 5 %}{{ m() }}{% for x in l %}{{ m() }}{% endfor %}", "5555"},
     {"{% macro f() %}{% macro g() %}{{ varargs }}{% endmacro %}{{ g(7) }}{% endmacro %}{{ f(1, 2) }}", "(7,)"},
     {"{% for i in l %}{% macro loop2(loop) %}{{ loop }}{% endmacro %}{{ loop2(i) }}{% endfor %}", "312"},
@@ -346,6 +353,8 @@ static const struct {
     {"{% for x in l %}{{ loop(x) }}{% endfor %}", JINJA_ERROR, "loop is called, but is not recursive"},
     {"{% for x in l recursive %}{{ loop(x, 1) }}{% endfor %}", JINJA_ERROR, "loop is not called with one value"},
     {"{% for x in l recursive %}{{ loop(l) }}{% endfor %}", JINJA_LIMIT, "nested more than 800 deep"},
+    {"{% macro f(a, a) %}{% endmacro %}", JINJA_DONE, "a parameter twice"},
+    {"{% macro f(caller) %}{{ caller }}{% endmacro %}", JINJA_DONE, "a parameter \"caller\" without a default"},
     {"{% for loop in l %}{% endfor %}", JINJA_DONE, "\"loop\" is assigned to inside of a loop"},
     {"{% for x in l %}{% set loop = 1 %}{% endfor %}", JINJA_DONE, "\"loop\" is assigned to inside of a loop"},
     {"{% for x in l recursive %}{% endfor %}{% for x in l %}{% for x in l recursive %}{% else %}{% break %}",
@@ -506,6 +515,7 @@ static const struct {
     {"white space", "{{ (' ' * 9999999)|trim|length }}", "", 1, "", "", "more than"},
     {"brackets of subscripts", "{{ a", "[a", 100000, "", "", "nested more than 250 deep"},
     {"else if", "", "{% if 0 %}{% else %}", 100000, "", "", "nested more than 250 deep"},
+    {"parameters", "{% macro f(a", ",b", 300000, "", ") %}{% endmacro %}", "a parameter twice"},
     {"arguments", "{{ f(", "a,", 300000, "", ") }}", "more than 2000000 steps"},
 };
 

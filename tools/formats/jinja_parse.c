@@ -308,12 +308,16 @@ static jn_node *jp_string_literal(jp_parser *p) {
     return n;
 }
 
+/* What a macro is given besides its parameters, if that is the name of it; else 0. */
+static int jp_use(jn_value name) {
+    return jn_is_text(name, "caller")    ? JN_USES_CALLER
+           : jn_is_text(name, "varargs") ? JN_USES_VARARGS
+           : jn_is_text(name, "kwargs")  ? JN_USES_KWARGS
+                                         : 0;
+}
+
 static jn_node *jp_name_or_word(jp_parser *p) {
     static const char *const words[] = {"none", "None", "false", "False", "true", "True"};
-    static const struct {
-        const char *name;
-        int use;
-    } uses[] = {{"caller", JN_USES_CALLER}, {"varargs", JN_USES_VARARGS}, {"kwargs", JN_USES_KWARGS}};
     jn_node *n = jp_node(p, JN_NAME);
     n->value = jp_name(p);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
@@ -322,8 +326,7 @@ static jn_node *jp_name_or_word(jp_parser *p) {
             n->value = i < 2 ? jn_none() : jn_bool(i > 3);
             return n;
         }
-    for (size_t i = 0; i < sizeof uses / sizeof *uses; i++)
-        if (jn_is_text(n->value, uses[i].name)) p->uses |= uses[i].use;
+    p->uses |= jp_use(n->value);
     return n;
 }
 
@@ -564,13 +567,17 @@ static jn_node *jp_set(jp_parser *p) {
 
 /* (a, b=1): names, with their defaults. */
 static jn_node *jp_parameters(jp_parser *p, jn_node *parent) {
+    enum { MOST = 255 };
     jp_list list = {0};
-    int has_default = 0;
+    int has_default = 0, count = 0;
     jp_expect_op(p, '(');
     while (!jp_is_op(p, ')')) {
         if (list.first) jp_expect_op(p, ',');
+        if (++count > MOST) jn_fail(p->c, JINJA_LIMIT, "more than %d parameters", MOST);
         jn_node *n = jp_node(p, JN_NAME);
         n->value = jp_name(p);
+        for (const jn_node *other = list.first; other; other = other->next)
+            if (jn_equal(p->c, other->value, n->value)) jp_fail(p, "a parameter twice", "", 0);
         if (jp_take_op(p, '=')) n->a = jp_child(p, n, jp_expression(p)), has_default = 1;
         else if (has_default) jp_fail(p, "a parameter without a default after one with a default", "", 0);
         jp_add(p, parent, &list, n);
@@ -579,12 +586,17 @@ static jn_node *jp_parameters(jp_parser *p, jn_node *parent) {
     return list.first;
 }
 
-/* The body of a macro or a call block, with what it uses; no loop around it is its own. */
+/* The body of a macro or a call block, with what it uses and is no parameter; no loop around it is its own. */
 static void jp_macro_body(jp_parser *p, jn_node *n, const char *const *ends) {
     const int loops = p->loops, uses = p->uses;
     jp_expect_close(p);
     p->loops = p->uses = 0;
     n->body = jp_scope(p, n, ends);
+    for (const jn_node *parameter = n->list; parameter; parameter = parameter->next) {
+        const int use = jp_use(parameter->value) & p->uses;
+        if (use == JN_USES_CALLER && !parameter->a) jp_fail(p, "a parameter \"caller\" without a default", "", 0);
+        p->uses &= ~use;
+    }
     n->op = (uint8_t)p->uses;
     p->loops = loops, p->uses |= uses; /* what a macro in it uses counts for both */
     jp_advance(p);
