@@ -38,11 +38,9 @@ static void jp_count_lines(jp_parser *p, const char *from, const char *to) {
 /* text, up to end, without the white space it ends with. */
 static const char *jp_trim_end(const char *text, const char *end) {
     while (end > text) {
-        const char *last = end - 1;
-        size_t size;
-        while (last > text && ((unsigned char)*last & 0xC0) == 0x80 && end - last < 4) last--;
-        if (!jn_is_space(jn_code_point(last, end, &size)) || size != (size_t)(end - last)) break;
-        end = last;
+        size_t size = jn_last_char_size(text, end);
+        if (!jn_is_space(jn_code_point(end - size, end, &size))) break;
+        end -= size;
     }
     return end;
 }

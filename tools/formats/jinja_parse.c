@@ -116,14 +116,18 @@ static jn_node *jp_unary_expression(jp_parser *p, int with_filters);
 static jn_node *jp_postfix(jp_parser *p, jn_node *n);
 static jn_node *jp_primary(jp_parser *p);
 
+/* Whether a list that close ends goes on, with a comma that is taken between its items and may follow the last. */
+static int jp_more(jp_parser *p, const jp_list *list, int close) {
+    if (list->first && !jp_is_op(p, close)) jp_expect_op(p, ',');
+    return !jp_is_op(p, close);
+}
+
 /* Arguments at '(', to n->list. */
 static void jp_arguments(jp_parser *p, jn_node *n) {
     jp_list list = {0};
     int has_keyword = 0;
     jp_expect_op(p, '(');
-    while (!jp_is_op(p, ')')) {
-        if (list.first) jp_expect_op(p, ',');
-        if (list.first && jp_is_op(p, ')')) break;
+    while (jp_more(p, &list, ')')) {
         if (jp_is_op(p, '*') || jp_is_op(p, '*' << 8 | '*'))
             jn_fail(p->c, JINJA_UNSUPPORTED, "* and ** before an argument are not supported");
         jn_node *item;
@@ -269,11 +273,7 @@ static jn_node *jp_list_literal(jp_parser *p) {
     jn_node *n = jp_node(p, JN_MAKE_LIST);
     jp_list list = {0};
     jp_advance(p);
-    while (!jp_is_op(p, ']')) {
-        if (list.first) jp_expect_op(p, ',');
-        if (jp_is_op(p, ']')) break;
-        jp_add(p, n, &list, jp_expression(p));
-    }
+    while (jp_more(p, &list, ']')) jp_add(p, n, &list, jp_expression(p));
     jp_advance(p);
     n->list = list.first;
     return n;
@@ -283,9 +283,7 @@ static jn_node *jp_dict_literal(jp_parser *p) {
     jn_node *n = jp_node(p, JN_MAKE_DICT);
     jp_list list = {0};
     jp_advance(p);
-    while (!jp_is_op(p, '}')) {
-        if (list.first) jp_expect_op(p, ',');
-        if (jp_is_op(p, '}')) break;
+    while (jp_more(p, &list, '}')) {
         jp_add(p, n, &list, jp_expression(p));
         jp_expect_op(p, ':');
         jp_add(p, n, &list, jp_expression(p));

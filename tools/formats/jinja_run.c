@@ -478,10 +478,18 @@ static jn_value jn_call(jn_context *c, const jn_node *n, const jn_value *caller)
     return jn_call_value(c, callee, &positional, &named);
 }
 
-/* n: a chain of filters, whose innermost is applied to what is given if it has nothing itself. */
-static jn_value jn_filter(jn_context *c, const jn_node *n, const jn_value *given) {
+/* Applies the filter or test of n to self. */
+static jn_value jn_apply_node(jn_context *c, const char *what, const jn_node *n, jn_value self) {
     jn_list positional = {0};
     jn_dict named = {0};
+    jn_evaluate_arguments(c, n->list, &positional, &named);
+    c->line = n->line;
+    if (!n->function) jn_refuse(c, what, n->value.u.s, n->value.size);
+    return jn_apply(c, what, n->function, &self, &positional, &named);
+}
+
+/* n: a chain of filters, whose innermost is applied to what is given if it has nothing itself. */
+static jn_value jn_filter(jn_context *c, const jn_node *n, const jn_value *given) {
     jn_value self;
     if (!n->a) self = *given;
     else if (given) { /* of a block: down to the innermost, through filters only */
@@ -491,20 +499,7 @@ static jn_value jn_filter(jn_context *c, const jn_node *n, const jn_value *given
         self = jn_filter(c, n->a, given);
         c->depth--;
     } else self = jn_evaluate(c, n->a);
-    jn_evaluate_arguments(c, n->list, &positional, &named);
-    c->line = n->line;
-    if (!n->function || !n->function->code) jn_refuse(c, "filter", n->value.u.s, n->value.size);
-    return jn_apply(c, "filter", n->function, &self, &positional, &named);
-}
-
-static jn_value jn_test(jn_context *c, const jn_node *n) {
-    jn_list positional = {0};
-    jn_dict named = {0};
-    const jn_value self = jn_evaluate(c, n->a);
-    jn_evaluate_arguments(c, n->list, &positional, &named);
-    c->line = n->line;
-    if (!n->function || !n->function->code) jn_refuse(c, "test", n->value.u.s, n->value.size);
-    return jn_apply(c, "test", n->function, &self, &positional, &named);
+    return jn_apply_node(c, "filter", n, self);
 }
 
 /* ---- Expressions ---- */
@@ -543,7 +538,7 @@ static jn_value jn_evaluate_kind(jn_context *c, const jn_node *n) {
     case JN_SLICE: return jn_slice(c, n);
     case JN_CALL: return jn_call(c, n, NULL);
     case JN_FILTER: return jn_filter(c, n, NULL);
-    case JN_TEST: return jn_test(c, n);
+    case JN_TEST: return v = jn_evaluate(c, n->a), jn_apply_node(c, "test", n, v);
     case JN_NOT: return jn_bool(!jn_truth(jn_evaluate(c, n->a)));
     case JN_NEGATIVE: return jn_negative(c, jn_evaluate(c, n->a));
     case JN_POSITIVE: return jn_negative(c, jn_negative(c, jn_evaluate(c, n->a)));
