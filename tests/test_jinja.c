@@ -106,6 +106,8 @@ static const struct {
     {"{% set ns = namespace(x=0) %}{% for i in l %}{% set ns.x = ns.x + i %}{% endfor %}{{ ns.x }}{{ ns.nope is "
      "defined }}",
      "6False"},
+    {"{% set ns = namespace() %}{% set ns.a, x, ns.b = 1, 2, 3 %}{{ ns.a }}{{ x }}{{ ns.b }}{{ self is defined }}",
+     "123True"},
     {"{% set ns = namespace(d, q=1) %}{{ ns.k }}{{ ns['q'] }}{{ ns is mapping }}", "v1False"},
     {"{% with q = 1, r = 2 %}{{ q }}{{ r }}{% endwith %}{{ q }}", "12"},
     {"{% generation %}x{{ a }}{% set q = 3 %}{% endgeneration %}{{ q }}", "x1"},
@@ -219,6 +221,10 @@ static const struct {
     {"{{ '5'|int + 1 }}{{ 'x'|int }}{{ 'x'|int(7) }}{{ '4.7'|int }}{{ 4.9|int }}{{ -4.9|int }}{{ ' 12 '|int }}{{ "
      "none|int }}",
      "60744-4120"},
+    {"{{ 'inf'|float }}{{ '-Infinity'|float }}{{ ' NaN '|float }}{{ 'inf'|int }}{{ 'nan'|int(3) }}{{ '1e999'|float "
+     "}}{{ "
+     "'in'|float }}",
+     "inf-infnan03inf0.0"},
     {"{{ '1.5'|float }}{{ 'x'|float }}{{ 3|float }}{{ -3|abs }}{{ 2.5|round }}{{ 3.5|round }}{{ 2.567|round(2) }}{{ "
      "5|round }}",
      "1.50.03.032.04.02.575"},
@@ -402,6 +408,10 @@ static const struct {
     {"{# a", JINJA_DONE, "a comment without its end"},
     {"{% raw +%}{% endraw %}", JINJA_DONE, "unknown statement \"raw\""},
     {"{% raw %} {% endra %}", JINJA_DONE, "{% raw %} without {% endraw %}"},
+    {"{% set ns.1 = 1 %}", JINJA_DONE, "an item is assigned to"},
+    {"{{ self }}", JINJA_UNSUPPORTED, "a function as a text is not supported"},
+    {"{{ '1_0'|int }}", JINJA_UNSUPPORTED, "a number with _ or with digits beyond ASCII is not supported"},
+    {"{{ \xC3\xA9 }}", JINJA_DONE, "outside of texts this is not supported: \xC3\xA9"},
     {"{% set true = 1 %}", JINJA_DONE, "a constant cannot be assigned to"},
     {"{% call a %}{% endcall %}", JINJA_DONE, "{% call %} of what is no call"},
 };

@@ -252,6 +252,8 @@ static void jp_operator(jp_parser *p, jp_token *t) {
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         if (p->end - p->at > 1 && ch == pairs[i][0] && p->at[1] == pairs[i][1]) t->op = ch << 8 | pairs[i][1];
     p->now = *t;
+    if ((unsigned char)ch >= 128)
+        jp_fail(p, "outside of texts this is not supported: ", p->at, jn_char_size(p->at, p->end));
     if (!ch || !strchr("+-*/%~<>=()[]{}|,.:!", ch) || t->op == '!')
         jp_fail(p, "nothing begins with ", p->at, jn_char_size(p->at, p->end));
     if (strchr("([{", ch)) p->brackets++;

@@ -656,6 +656,7 @@ static const jn_function jn_globals[] = {{"range", jn_g_range, "start stop step"
                                          {"dict", jn_g_dict, "*", 0},
                                          {"raise_exception", jn_g_raise, "message", 1},
                                          {"strftime_now", jn_g_strftime, "format", 1},
+                                         {"self", NULL, "", 0},
                                          {"cycler", NULL, "", 0},
                                          {"joiner", NULL, "", 0},
                                          {"lipsum", NULL, "", 0},

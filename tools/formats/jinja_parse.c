@@ -489,7 +489,8 @@ static jn_node *jp_target(jp_parser *p, int with_attribute) {
         } else n = jp_name_or_word(p);
         if (n->kind == JN_CONST) jp_fail(p, "a constant cannot be assigned to", "", 0);
         if (p->fors && jn_is_text(n->value, "loop")) jp_fail(p, "\"loop\" is assigned to inside of a loop", "", 0);
-        if (with_attribute && !list.first && jp_is_op(p, '.')) return p->depth--, jp_attribute(p, n);
+        if (with_attribute && jp_is_op(p, '.')) n = jp_attribute(p, n);
+        if (n->kind == JN_SUBSCRIPT) jp_fail(p, "an item is assigned to", "", 0);
         jp_add(p, tuple, &list, n);
     } while (jp_take_op(p, ',') && (is_tuple = 1));
     p->depth--;
