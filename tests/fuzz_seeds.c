@@ -426,19 +426,6 @@ static void fuzz_put_key_array(fuzz_bytes *b, const char *key, int type, size_t 
     fuzz_put_int(b, count, 8);
 }
 
-/* A text in GPT-2's alphabet of bytes: 68 of them are characters from U+0100 on. */
-static size_t fuzz_alphabet(const char *text, size_t size, char *out) {
-    size_t n = 0;
-    for (size_t i = 0; i < size; i++)
-        for (unsigned c = 33; c < 0x144; c++) {
-            if (alphabet_byte(c) != (unsigned char)text[i]) continue;
-            if (c < 0x80) out[n++] = (char)c;
-            else out[n++] = (char)(0xC0 | c >> 6), out[n++] = (char)(0x80 | (c & 63));
-            break;
-        }
-    return n;
-}
-
 static void fuzz_put_gguf_vocabulary(fuzz_bytes *b, const tokenizer *t) {
     const size_t n = (size_t)t->n_pieces;
     const int is_bytes = t->kind == TOKENIZER_BYTE_LEVEL;
@@ -449,7 +436,7 @@ static void fuzz_put_gguf_vocabulary(fuzz_bytes *b, const tokenizer *t) {
     for (size_t i = 0; i < n; i++) {
         const tk_piece *p = &t->pieces[i];
         const int is_text = is_bytes && p->type == TOKENIZER_NORMAL;
-        if (is_text) fuzz_put_string(b, text, fuzz_alphabet(p->text, (size_t)p->size, text));
+        if (is_text) fuzz_put_string(b, text, vocabulary_encode_bytes(p->text, (size_t)p->size, text));
         else fuzz_put_string(b, p->text, (size_t)p->size);
     }
     fuzz_put_key_array(b, "tokenizer.ggml.token_type", GGUF_I32, n);
@@ -508,7 +495,7 @@ static int fuzz_put_gguf_tensor(fuzz_bytes *table, fuzz_bytes *data, const fuzz_
     int rows, cols;
     const int tensor = gguf_names[i].tensor, type = tensor < TENSORS ? s->types[tensor] : 0;
     const int experts = gguf_names[i].experts ? s->config.n_experts : 1;
-    const int wanted = gguf_shape(g, i, layer, &rows, &cols) || tensor == TENSOR_CLASSIFIER;
+    const int wanted = gguf_shape_of(g, i, layer, &rows, &cols) || tensor == TENSOR_CLASSIFIER;
     if (tensor > TENSORS - 1 && tensor != GGUF_QKV ? !s->factors || (tensor == GGUF_FREQS) != (s->factors == GGUF_FREQS)
                                                    : !wanted || !rows)
         return 0;
@@ -727,7 +714,7 @@ static void fuzz_put_byte_level_json(fuzz_bytes *b, int i) {
                      "\"type\":\"BPE\",\"dropout\":null,\"ignore_merges\":true,\"vocab\":{");
     for (int byte = 0; byte < 256; byte++) {
         char text[3] = "";
-        fuzz_alphabet(&(char){(char)byte}, 1, text);
+        vocabulary_encode_bytes(&(char){(char)byte}, 1, text);
         fuzz_put_json_string(b, text);
         fuzz_print(b, ":%d,", byte);
     }

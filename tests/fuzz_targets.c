@@ -175,6 +175,7 @@ static int fuzz_fclose(FILE *file) {
 
 #include "../tools/formats/gguf.c"
 #include "../tools/formats/gguf_head.c"
+#include "../tools/formats/gguf_names.c"
 #include "../tools/formats/gguf_tokenizer.c"
 #include "../tools/formats/gguf_types.c"
 #include "../tools/formats/hf.c"
