@@ -1564,6 +1564,39 @@ TOKENIZER_API int tokenizer_get_piece(const tokenizer *t, int id, tokenizer_piec
     return 1;
 }
 
+TOKENIZER_API void tokenizer_get_parts(const tokenizer *t, tokenizer_parts *parts) {
+    memset(parts, 0, sizeof *parts);
+    parts->kind = t->kind;
+    parts->n_pieces = (int)t->n_pieces, parts->n_merges = (int)t->n_merges;
+    parts->bos = t->bos, parts->add_bos = t->add_bos;
+    parts->ends = t->ends, parts->n_ends = t->n_ends;
+    parts->chat_template = t->chat_template;
+    if (t->chat_template == TOKENIZER_OWN) parts->form = &t->form;
+    parts->add_dummy_prefix = t->prefix, parts->remove_extra_whitespaces = t->remove_extra_spaces;
+    parts->ignore_merges = t->ignore_merges, parts->split = t->split, parts->nfc = t->nfc;
+    if (t->kind == TOKENIZER_SENTENCEPIECE) parts->base = t;
+}
+
+TOKENIZER_API int tokenizer_get_merges(const tokenizer *t, int (*merges)[2]) {
+    if (!t->ranked) return -1;
+    for (int32_t i = 0; i < t->n_merges && merges; i++) {
+        const tk_merge *m = &t->merges[i];
+        merges[m->rank][0] = (int)m->left, merges[m->rank][1] = (int)m->right;
+    }
+    return (int)t->n_merges;
+}
+
+TOKENIZER_API void tokenizer_get_rules(const tokenizer *t, tokenizer_rules *rules) {
+    memset(rules, 0, sizeof *rules);
+    if (t->kind != TOKENIZER_SENTENCEPIECE) return;
+    if (t->map_size) rules->charsmap = t->map, rules->charsmap_size = t->map_size;
+    if (t->unk >= 0) {
+        const tk_piece *p = &t->pieces[t->unk];
+        rules->unknown = p->surface, rules->unknown_size = (size_t)p->surface_size;
+    }
+    rules->escape_spaces = t->escape_spaces, rules->space_is_suffix = t->space_is_suffix;
+}
+
 TOKENIZER_API int tokenizer_find(const tokenizer *t, const char *text, size_t size) {
     int32_t id = tk_find(t, text, size, 1);
     return (int)(id >= 0 ? id : tk_find(t, text, size, 0));

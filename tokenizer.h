@@ -196,6 +196,29 @@ TOKENIZER_API int tokenizer_vocab_size(const tokenizer *t);
  * what is shown of it in a text is tokenizer_decode's to say. */
 TOKENIZER_API int tokenizer_get_piece(const tokenizer *t, int id, tokenizer_piece *piece);
 
+/* The rest of it, for those who write it elsewhere. *parts becomes what tokenizer_create takes for the same tokenizer,
+ * but that pieces and merges are NULL: n_pieces times tokenizer_get_piece, and tokenizer_get_merges, give those. What it
+ * points to stays valid until tokenizer_free. base is t itself in SENTENCEPIECE, whose rules parts alone cannot say:
+ * tokenizer_get_rules does. */
+TOKENIZER_API void tokenizer_get_parts(const tokenizer *t, tokenizer_parts *parts);
+
+/* merges (n_merges of the above) = ids of left and right, the first merged first; NULL only counts. Returns how many
+ * there are; -1 if none say what is merged, but the scores of pieces. */
+TOKENIZER_API int tokenizer_get_merges(const tokenizer *t, int (*merges)[2]);
+
+/* What the .model that a SENTENCEPIECE tokenizer comes from says of text; all 0 but for escape_spaces and unknown if it
+ * comes from elsewhere. Of BYTE_LEVEL all is 0. */
+typedef struct {
+    const char *charsmap; /* (charsmap_size) precompiled_charsmap: which characters become others; NULL: none do */
+    size_t charsmap_size;
+    const char *unknown; /* (unknown_size) what the unknown piece is decoded to; NULL: there is none */
+    size_t unknown_size;
+    int escape_spaces;   /* spaces are written as U+2581, as nearly everywhere */
+    int space_is_suffix; /* what add_dummy_prefix puts in front of a text goes behind it */
+} tokenizer_rules;
+
+TOKENIZER_API void tokenizer_get_rules(const tokenizer *t, tokenizer_rules *rules);
+
 /* The id of the piece with these bytes, special tokens included ("<|eot_id|>"), or -1. */
 TOKENIZER_API int tokenizer_find(const tokenizer *t, const char *text, size_t size);
 

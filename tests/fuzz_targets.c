@@ -403,6 +403,9 @@ static void fuzz_use_tokenizer(const tokenizer *t, const unsigned char *text, si
         FUZZ_CHECK(found == (id >= 0 && id < vocab_size));
         if (found && piece.size) FUZZ_CHECK(tokenizer_find(t, piece.text, piece.size) >= 0);
     }
+    tokenizer_parts parts;
+    tokenizer_get_parts(t, &parts);
+    FUZZ_CHECK(parts.n_pieces == vocab_size && tokenizer_get_merges(t, NULL) <= parts.n_merges);
     fuzz_save_again(t);
 }
 

@@ -8,6 +8,7 @@
 #include "../tokenizer.c"
 
 #include "real_cases.inc"
+#include "rebuilt.h"
 
 #include <time.h>
 
@@ -596,6 +597,60 @@ static void test_sentencepiece(void) {
     }
 }
 
+/* --- Telling its parts --- */
+
+static void test_parts(void) {
+    static const int swapped[2] = {1, 0};
+    tokenizer_parts parts;
+    TEST("a tokenizer tells all that it takes to make it again: byte-level") {
+        vocabulary *v = new_llama3();
+        static const tokenizer_form form = {.between = {{NULL, NULL, "<|eot_id|>", NULL}, {NULL}, {"\1"}}, .flags = 4};
+        v->parts.chat_template = TOKENIZER_OWN, v->parts.form = &form;
+        v->parts.split = TOKENIZER_SPLIT_QWEN2, v->parts.nfc = 1;
+        add_piece(v, "typed", 5, TOKENIZER_USER_DEFINED);
+        v->piece[v->parts.n_pieces - 1].flags = TOKENIZER_LSTRIP | TOKENIZER_ADDED;
+        tokenizer *t = create(v);
+        int(*merges)[2] = malloc(sizeof v->merge);
+        tokenizer_get_parts(t, &parts);
+        CHECK(parts.kind == TOKENIZER_BYTE_LEVEL && parts.n_pieces == v->parts.n_pieces && !parts.base);
+        CHECK(parts.bos == v->parts.bos && parts.n_ends == 2 && !memcmp(parts.ends, v->ends, sizeof v->ends));
+        CHECK(parts.ignore_merges && parts.nfc && parts.split == TOKENIZER_SPLIT_QWEN2 && parts.form->flags == 4);
+        CHECK(parts.n_merges == v->parts.n_merges && tokenizer_get_merges(t, merges) == parts.n_merges);
+        CHECK(!memcmp(merges, v->merge, (size_t)parts.n_merges * sizeof *merges));
+        tokenizer_rules rules;
+        tokenizer_get_rules(t, &rules);
+        CHECK(!rules.charsmap && !rules.unknown && !rules.escape_spaces);
+        CHECK(is_rebuilt(t));
+        tokenizer_free(t);
+        free(merges);
+    }
+    TEST("a tokenizer tells all that it takes to make it again: SentencePiece, by scores and by merges") {
+        for (int all = 0; all < 2; all++) {
+            tokenizer *t = new_sentencepiece(all);
+            CHECK(is_rebuilt(t) && tokenizer_get_merges(t, NULL) == -1);
+            tokenizer_free(t);
+        }
+        static const tokenizer_piece pieces[] = {
+            {"a", 1, 0, 1, 0}, {"b", 1, 0, 1, 0}, {"ba", 2, 0, 1, 0}, {"?", 1, 0, TOKENIZER_UNKNOWN, 0}};
+        for (int n = 0; n < 2; n++) { /* with none of them nothing joins, whatever the scores */
+            const tokenizer_parts of = {.kind = TOKENIZER_SENTENCEPIECE,
+                                        .pieces = pieces,
+                                        .n_pieces = 4,
+                                        .merges = &swapped,
+                                        .n_merges = n,
+                                        .bos = -1,
+                                        .add_dummy_prefix = TOKENIZER_PREFIX_FIRST};
+            tokenizer *t = tokenizer_create(&of, NULL, NULL);
+            if (!CHECK(t != NULL)) continue;
+            tokenizer_get_parts(t, &parts);
+            CHECK(parts.n_merges == n && tokenizer_get_merges(t, NULL) == n);
+            CHECK(parts.add_dummy_prefix == TOKENIZER_PREFIX_FIRST && parts.bos == -1 && !parts.n_ends);
+            CHECK(is_rebuilt(t));
+            tokenizer_free(t);
+        }
+    }
+}
+
 /* --- The flat form --- */
 
 static unsigned char *save(const tokenizer *t, size_t *size) {
@@ -882,6 +937,7 @@ int main(void) {
     test_max_match();
     test_refused();
     test_sentencepiece();
+    test_parts();
     test_flat();
     test_damaged();
     test_allocations();

@@ -10,6 +10,7 @@
 #include "test.h"
 
 #include "../tokenizer.h"
+#include "rebuilt.h"
 
 #include <stdint.h>
 
@@ -1139,6 +1140,32 @@ static buffer *small_file(int model) {
     return b;
 }
 
+static void test_parts(void) {
+    static const char map[] = "\4\0\0\0\0\0\0\0x"; /* a trie that finds nothing, and one rule */
+    TEST("a tokenizer tells all that it takes to make it again") {
+        tokenizer_parts parts;
+        tokenizer_rules rules;
+        buffer *b = small_file(1);
+        spec_bytes(b, NORMALIZER, 2, map, sizeof map), spec_bytes(b, TRAINER, 44, "[?]", 3);
+        ESCAPE(b, 0), SUFFIX(b, 1);
+        tokenizer *t = load(b);
+        tokenizer_get_parts(t, &parts), tokenizer_get_rules(t, &rules);
+        CHECK(parts.kind == TOKENIZER_SENTENCEPIECE && parts.n_pieces == tokenizer_vocab_size(t) && !parts.pieces);
+        CHECK(parts.bos == 1 && parts.add_bos && parts.n_ends == 1 && parts.ends[0] == 2 && parts.base == t);
+        CHECK(parts.n_merges == 0 && !parts.merges && tokenizer_get_merges(t, NULL) == -1);
+        CHECK(rules.charsmap_size == sizeof map && !memcmp(rules.charsmap, map, sizeof map));
+        CHECK(rules.unknown_size == 3 && !memcmp(rules.unknown, "[?]", 3));
+        CHECK(!rules.escape_spaces && rules.space_is_suffix);
+        CHECK(is_rebuilt(t));
+        tokenizer_free(t);
+        t = load(small_file(0));
+        tokenizer_get_rules(t, &rules);
+        CHECK(!rules.charsmap && !rules.charsmap_size && rules.escape_spaces && !rules.space_is_suffix);
+        CHECK(is_rebuilt(t));
+        tokenizer_free(t);
+    }
+}
+
 static void test_hostile(void) {
     for (int model = 0; model < 2; model++) {
         TEST(model ? "every truncation of a model" : "every truncation of a bin") {
@@ -1307,6 +1334,7 @@ int main(void) {
     test_model();
     test_continue();
     test_pieces();
+    test_parts();
     test_whole();
     test_rules();
     test_long_rules();
