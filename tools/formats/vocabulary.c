@@ -163,6 +163,19 @@ ptrdiff_t vocabulary_decode_bytes(const char *text, size_t size, char *out) {
     return n;
 }
 
+size_t vocabulary_encode_bytes(const char *text, size_t size, char *out) {
+    size_t n = 0;
+    for (size_t i = 0; i < size; i++) {
+        const unsigned char byte = (unsigned char)text[i];
+        unsigned c = byte;
+        if (alphabet_byte(c) < 0)
+            for (c = 0x100; alphabet_byte(c) != byte;) c++;
+        if (c < 0x80) out[n++] = (char)c;
+        else out[n++] = (char)(0xC0 | c >> 6), out[n++] = (char)(0x80 | (c & 63));
+    }
+    return n;
+}
+
 void *vocabulary_save(const tokenizer *t, size_t *size) {
     const size_t n = tokenizer_save(t, NULL, 0);
     void *flat = malloc(n);

@@ -20,6 +20,9 @@ int vocabulary_is_byte_name(const char *name, size_t size);
  * of that alphabet. */
 ptrdiff_t vocabulary_decode_bytes(const char *text, size_t size, char *out);
 
+/* The other way: at most 2 * size bytes of out; returns how many. */
+size_t vocabulary_encode_bytes(const char *text, size_t size, char *out);
+
 /* The flat form that tokenizer.h describes, malloc'ed; NULL, and *size 0, without memory. */
 void *vocabulary_save(const tokenizer *t, size_t *size);
 
