@@ -234,8 +234,8 @@ void gguf_pack_q4_0(const signed char *q, uint16_t scale, unsigned char *p);
 /* Sets s->tokenizer to what the metadata say of it; leaves it NULL if they say nothing. */
 int gguf_read_tokenizer(gguf_head *h, llama_source *s);
 
-/* A name for GGUF_PRE by which words are cut so (TOKENIZER_SPLIT_..); *takes_words 0 if those that are pieces are then
- * not taken whole although they should be. */
-const char *gguf_find_pre(int split, int ignore_merges, int nfc, int *takes_words);
+/* A name for GGUF_PRE by which words are cut so (TOKENIZER_SPLIT_..); *same_words 0 if what it says of ignore_merges is
+ * the opposite: there is no better one. */
+const char *gguf_find_pre(int split, int ignore_merges, int nfc, int *same_words);
 
 #endif

@@ -260,7 +260,7 @@ static void gguf_put_ends(gguf_tokens *k) {
 }
 
 /* What a reader will not do as the original does. */
-static void gguf_note_rules(gguf_tokens *k, int takes_words) {
+static void gguf_note_rules(gguf_tokens *k, int same_words) {
     const tokenizer_parts *parts = &k->parts;
     tokenizer_rules rules;
     tokenizer_piece p;
@@ -275,7 +275,7 @@ static void gguf_note_rules(gguf_tokens *k, int takes_words) {
         int is;
         const char *what;
     } all[] = {{parts->nfc, "Unicode's form NFC"},
-               {!takes_words, "words that are pieces"},
+               {!same_words, "whether words are taken whole"},
                {strips, "white space beside tokens"},
                {prefix == TOKENIZER_PREFIX_MISSING || prefix == TOKENIZER_PREFIX_FIRST, "no second space in front"},
                {rules.charsmap != NULL, "replaced characters"},
@@ -302,10 +302,10 @@ static int gguf_put_template(gguf_tokens *k) {
 static int gguf_put_vocabulary(gguf_tokens *k) {
     const tokenizer_parts *parts = &k->parts;
     const int scored = parts->kind == TOKENIZER_SENTENCEPIECE;
-    int takes_words = 1;
+    int same_words = 1;
     gguf_put_text(k->w, GGUF_TOKENIZER, scored ? "llama" : "gpt2");
     gguf_put_text(k->w, GGUF_PRE,
-                  scored ? "default" : gguf_find_pre(parts->split, parts->ignore_merges, parts->nfc, &takes_words));
+                  scored ? "default" : gguf_find_pre(parts->split, parts->ignore_merges, parts->nfc, &same_words));
     gguf_put_tokens(k);
     if (scored && !gguf_put_scores(k)) return 0;
     if (!scored) gguf_put_merges(k);
@@ -322,7 +322,7 @@ static int gguf_put_vocabulary(gguf_tokens *k) {
         gguf_put_bool(k->w, GGUF_ADD_SPACE_PREFIX, prefix && prefix != TOKENIZER_PREFIX_NONE);
         gguf_put_bool(k->w, GGUF_REMOVE_SPACES, parts->remove_extra_whitespaces);
     }
-    gguf_note_rules(k, takes_words);
+    gguf_note_rules(k, same_words);
     return gguf_put_template(k);
 }
 

@@ -245,7 +245,7 @@ static const struct {
 };
 
 /* The first that fits; of those that say what becomes of words that are pieces, and of NFC, if there is one. */
-const char *gguf_find_pre(int split, int ignore_merges, int nfc, int *takes_words) {
+const char *gguf_find_pre(int split, int ignore_merges, int nfc, int *same_words) {
     const char *found = NULL;
     for (int pass = 0; pass < 3 && !found; pass++)
         for (size_t i = sizeof gguf_pres / sizeof *gguf_pres; i--;) {
@@ -253,7 +253,7 @@ const char *gguf_find_pre(int split, int ignore_merges, int nfc, int *takes_word
             const int same = !(flags & GGUF_MERGES_IGNORED) == !ignore_merges, same_nfc = !(flags & GGUF_NFC) == !nfc;
             if (gguf_pres[i].split != split || (pass < 2 && !same) || (pass < 1 && !same_nfc)) continue;
             found = gguf_pres[i].pre;
-            *takes_words = same || !ignore_merges;
+            *same_words = same;
         }
     return found;
 }

@@ -42,10 +42,10 @@ static void gguf_decode_q4_q5(const gguf_type *type, const unsigned char *p, siz
     for (; blocks--; p += type->bytes, out += 32) {
         const unsigned char *high = p + (type->has_min ? 4 : 2), *low = high + (type->has_high ? 4 : 0);
         const float d = gguf_f16(p), m = type->has_min ? gguf_f16(p + 2) : 0;
-        const int zero = type->has_min ? 0 : type->has_high ? 16 : 8;
+        const int zero = type->has_high ? 16 : 8;
         for (int i = 0; i < 32; i++) {
             const int q = gguf_nibble(low, i) | (type->has_high ? (high[i / 8] >> i % 8 & 1) << 4 : 0);
-            out[i] = d * (float)(q - zero) + m;
+            out[i] = type->has_min ? d * (float)q + m : d * (float)(q - zero); /* keeps the sign of 0 */
         }
     }
 }
