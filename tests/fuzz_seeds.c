@@ -657,7 +657,7 @@ static void fuzz_put_hf_tensor(fuzz_bytes *header, fuzz_bytes *data, const hf_so
     const int is_vector = tensor_is_vector(hf_names[i].tensor);
     const int number[] = {layer, expert};
     for (int part = 0; part < hf_names[i].parts; part++) {
-        hf_shape(s, (enum tensor)((int)hf_names[i].tensor + part), layer, &rows, &cols);
+        hf_shape(&s->base.config, (enum tensor)((int)hf_names[i].tensor + part), layer, &rows, &cols);
         all += is_vector ? cols : rows;
     }
     fuzz_put_text(header, s->form.vision ? ",\"language_model." : ",\"");
@@ -679,7 +679,7 @@ static void fuzz_put_safetensors(fuzz_bytes *b, int mark, const hf_source *s, co
         fuzz_put_text(&header, ",\"vision_tower.x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}");
     for (int i = first; i < end; i++)
         for (int layer = 0; layer < (hf_numbers(hf_names[i].name) ? s->base.config.n_layers : 1); layer++)
-            for (int expert = 0; hf_has(s, i, layer, expert); expert++)
+            for (int expert = 0; hf_has(&s->base.config, &s->form, &hf_names[i], layer, expert); expert++)
                 if (hf_names[i].tensor != TENSOR_CLASSIFIER || !s->base.config.shared_classifier)
                     fuzz_put_hf_tensor(&header, &data, s, type, i, layer, expert);
     fuzz_put_text(&header, "} ");

@@ -832,7 +832,7 @@ static int fuzz_template(const unsigned char *data, size_t size) {
     FUZZ_MUST(template || *s.template_error.text);
     if (template) fuzz_use_tokenizer(t, data, size < 20 ? size : 20);
     tokenizer_free(t);
-    return template ? 1 : fuzz_refused(s.template_error.text);
+    return template || fuzz_memory.failed ? 1 : fuzz_refused(s.template_error.text);
 }
 
 /* ---------------------------------------------------------------------------------------------------
