@@ -63,16 +63,30 @@ static void gguf_put_array(gguf_writer *w, const char *key, uint32_t type, int c
 
 /* ---- The model ---- */
 
-/* The output's name without directories and ending. By a name with phi3 in it llama.cpp knows that white space behind a
- * mark is no text. */
+/* llama.cpp knows by phi3 in a name that white space behind a mark is no text; but it then insists on these pieces. */
+static int gguf_is_phi3_vocabulary(const tokenizer *t) {
+    static const char *const names[] = {"</s>", "<unk>", "<s>", "<|endoftext|>"};
+    int n = 0;
+    for (int i = 0; i < 4 && t; i++) n += tokenizer_find(t, names[i], strlen(names[i])) >= 0;
+    return n == 4;
+}
+
+static int gguf_says_phi3(const char *name) {
+    for (; *name; name++)
+        if ((*name == 'p' || *name == 'P') && (name[1] == 'h' || name[1] == 'H') &&
+            (name[2] == 'i' || name[2] == 'I') && name[3 + (name[3] == '-')] == '3')
+            return 1;
+    return 0;
+}
+
+/* The output's name without directories and ending. */
 static void gguf_put_name(gguf_writer *w) {
     const char *slash = strrchr(w->path, '/'), *name = slash ? slash + 1 : w->path, *dot = strrchr(name, '.');
     const int n = dot && dot > name ? (int)(dot - name) : (int)strlen(name);
-    const int phi = !strcmp(w->plan.architecture->name, "phi3");
+    const int may = gguf_is_phi3_vocabulary(w->in->tokenizer), is = !strcmp(w->plan.architecture->name, "phi3");
     char full[160];
-    snprintf(full, sizeof full, "%s%.*s", phi && !strstr(name, "phi3") && !strstr(name, "phi-3") ? "phi3 " : "",
-             n < 120 ? n : 120, name);
-    gguf_put_text(w, "general.name", full);
+    snprintf(full, sizeof full, "%s%.*s", may && is && !gguf_says_phi3(name) ? "phi3 " : "", n < 120 ? n : 120, name);
+    gguf_put_text(w, "general.name", !may && gguf_says_phi3(full) ? "model" : full);
 }
 
 static void gguf_put_general(gguf_writer *w) {

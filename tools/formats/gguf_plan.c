@@ -103,7 +103,7 @@ static int gguf_plan_windows(gguf_planner *g) {
     if (!window && !(g->a->features & GGUF_PATTERN)) return 1;
     if (!(g->a->features & GGUF_WINDOW)) return gguf_cannot(g, "a window");
     if (!(g->a->features & GGUF_PATTERN)) {
-        g->p->ignored_window = 1;
+        g->p->ignored_window = window < g->c->seq_len;
         return layers == n || gguf_cannot(g, "a window in some layers only");
     }
     if (!window) { /* Gemma 2 has always one: in the layers of a period of one, which are none */

@@ -272,7 +272,7 @@ static int gguf_write(gguf_writer *w) {
     if (w->plan.ignored_window)
         gguf_note(w, "llama.cpp does not apply the window of %d tokens to architecture %s", w->plan.window,
                   w->plan.architecture->name);
-    if (w->plan.query_factor != 1)
+    if (w->plan.query_factor != 1 && w->type != GGUF_TYPE_F32)
         gguf_note(w, "queries are multiplied by %g, since no key says so", (double)w->plan.query_factor);
     if (!gguf_count(w, &n_tensors)) return -1;
     if (replacement_open(&out, w->path, w->err)) return -1;
