@@ -14,7 +14,7 @@
  * known to change the arithmetic in a way that llama.c does not compute is refused. A tensor that nothing here asks
  * for is an error, since it would take part.
  *
- * The rooms: architectures; configuration; tensors; layers; rotation; source.
+ * The rooms: metadata; configuration; tensors; layers; rotation; source.
  */
 #include "gguf.h"
 #include "../shared/inside.h"
@@ -31,71 +31,7 @@
 #define GGUF_MAX_SIZE (1 << 28) /* of any dimension, as in llama.c */
 #define GGUF_MAX_LAYERS (1 << 24)
 #define GGUF_MAX_EXPERTS 65535
-#define GGUF_MAX_NAME 64 /* of a tensor, as the format says */
 #define GGUF_SCRATCH ((size_t)1 << 20)
-
-/* ---------------------------------------------------------------------------------------------------
- * Architectures
- * ------------------------------------------------------------------------------------------------- */
-
-enum {
-    GGUF_HALVES = 1,    /* Rows of q and k lie in halves: element i of a head turns with element i + turning / 2.
-                          Elsewhere whoever writes the files has put neighbours together, as llama.c has them. */
-    GGUF_FUSED = 2,     /* attn_qkv holds q, k and v, one below the other, and ffn_up gate and up. */
-    GGUF_EXPERTS = 4,   /* There may be a mixture of experts, in every layer then. */
-    GGUF_FACTORS = 8,   /* There may be divisors of rotary frequencies: rope_freqs, or rope_factors_long and _short. */
-    GGUF_SCALES = 16,   /* The embedding, q . k, and what a layer adds are multiplied by keys, logits divided by one. */
-    GGUF_MINICPM = 32,  /* Older files lack those keys: then 12, 1 / sqrt(head_dim), 1.4 / sqrt(layers), dim / 256. */
-    GGUF_ROOT = 64,     /* The embedding is multiplied by sqrt(dim). */
-    GGUF_CAPS = 128,    /* q . k and logits are capped: caps[], or what keys say. */
-    GGUF_WINDOW = 256,  /* attention.sliding_window holds for every layer, or for those that the pattern says. */
-    GGUF_PATTERN = 512, /* Of each period layers, or of as many as a key says, all but the last have it. */
-    GGUF_LOCAL = 1024   /* Layers with a window have a rotary base of their own, which no scaling concerns. */
-};
-
-typedef struct {
-    const char *name;
-    int extras;    /* LLAMA_* that each model has */
-    int optional;  /* those that it has if the file has their tensors */
-    int features;  /* of the above */
-    float caps[2]; /* of q . k and of logits, where no key says so; 0: none */
-    int window;    /* where no key says so; 0: none */
-    int period;    /* of the pattern */
-    int unturned;  /* the last of each so many layers does not rotate; 0: all do */
-    int large;     /* a model of that many layers divides q . k by sqrt(dim / heads), no key says so */
-} gguf_architecture;
-
-#define GGUF_BIASES (LLAMA_QKV_BIAS | LLAMA_O_BIAS)
-#define GGUF_SANDWICH (LLAMA_POST_NORM | LLAMA_GELU)
-
-static const gguf_architecture gguf_architectures[] = {
-    /* Llama, Mistral, Mixtral, Yi, SmolLM 2, Falcon 3 */
-    {.name = "llama", .optional = GGUF_BIASES, .features = GGUF_EXPERTS | GGUF_FACTORS | GGUF_WINDOW},
-    {.name = "qwen2", .extras = LLAMA_QKV_BIAS, .features = GGUF_HALVES},
-    {.name = "qwen3", .extras = LLAMA_HEAD_NORM, .optional = GGUF_BIASES, .features = GGUF_HALVES},
-    {.name = "qwen3moe", .extras = LLAMA_HEAD_NORM, .optional = GGUF_BIASES, .features = GGUF_HALVES | GGUF_EXPERTS},
-    /* Norms have Gemma's 1 + already. */
-    {.name = "gemma2",
-     .extras = GGUF_SANDWICH,
-     .features = GGUF_HALVES | GGUF_ROOT | GGUF_CAPS | GGUF_WINDOW | GGUF_PATTERN,
-     .caps = {50, 30},
-     .window = 4096,
-     .period = 2,
-     .large = 46},
-    {.name = "gemma3",
-     .extras = GGUF_SANDWICH | LLAMA_HEAD_NORM,
-     .features = GGUF_HALVES | GGUF_ROOT | GGUF_CAPS | GGUF_WINDOW | GGUF_PATTERN | GGUF_LOCAL,
-     .period = 6,
-     .large = 62},
-    /* Phi 3 and 4 */
-    {.name = "phi3", .features = GGUF_HALVES | GGUF_FUSED | GGUF_FACTORS | GGUF_WINDOW},
-    {.name = "granite", .optional = GGUF_BIASES, .features = GGUF_SCALES | GGUF_FACTORS},
-    {.name = "minicpm", .features = GGUF_SCALES | GGUF_MINICPM | GGUF_FACTORS},
-    {.name = "internlm2"},
-    {.name = "olmo2", .extras = LLAMA_WIDE_NORM | LLAMA_POST_NORM | LLAMA_NO_PRE_NORM, .features = GGUF_HALVES},
-    {.name = "smollm3", .optional = GGUF_BIASES, .unturned = 4},
-};
-enum { GGUF_N_ARCHITECTURES = sizeof gguf_architectures / sizeof *gguf_architectures };
 
 typedef struct {
     uint64_t rows, cols, experts;
@@ -118,13 +54,13 @@ typedef struct {
 
 static int gguf_read_architecture(gguf *g) {
     gguf_head *h = &g->head;
-    const char *name, *key = "general.architecture";
+    const char *name, *key = GGUF_ARCHITECTURE;
     size_t size, n = 0;
     char known[160] = "";
+    const gguf_architecture *a;
     if (!gguf_text(h, key, &name, &size)) return 0;
     if (!name) return gguf_fail(h, "%s is missing", key);
-    for (int i = 0; i < GGUF_N_ARCHITECTURES; i++) {
-        const gguf_architecture *a = &gguf_architectures[i];
+    for (int i = 0; (a = gguf_architecture_at(i)); i++) {
         if (gguf_same(name, size, a->name)) g->architecture = a;
         n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "", a->name);
     }
@@ -144,29 +80,29 @@ static const struct {
     {".attention.clamp_kqv", 0, 0, 0},
     {".attention.max_alibi_bias", 0, 0, 0},
     {".attention.output_scale", 1, 1, 0},
-    {".attention.scale", 0, 0, GGUF_SCALES},
+    {GGUF_ATTENTION_SCALE, 0, 0, GGUF_SCALES},
     {".attention.shared_kv_layers", 0, 0, 0},
-    {".attention.sliding_window", 0, 0, GGUF_WINDOW},
-    {".attention.sliding_window_pattern", 0, 0, GGUF_PATTERN},
+    {GGUF_SLIDING_WINDOW, 0, 0, GGUF_WINDOW},
+    {GGUF_SLIDING_WINDOW_PATTERN, 0, 0, GGUF_PATTERN},
     {".attention.temperature_scale", 0, 0, 0},
     {".attention.value_scale", 1, 1, 0},
-    {".attn_logit_softcapping", 0, 0, GGUF_CAPS},
-    {".embedding_scale", 1, 1, GGUF_SCALES},
-    {".expert_count", 0, 0, GGUF_EXPERTS},
+    {GGUF_SCORE_CAP, 0, 0, GGUF_CAPS},
+    {GGUF_EMBEDDING_SCALE, 1, 1, GGUF_SCALES},
+    {GGUF_EXPERT_COUNT, 0, 0, GGUF_EXPERTS},
     {".expert_gating_func", 1, 1, 0}, /* softmax */
     {".expert_group_count", 0, 1, 0},
     {".expert_shared_count", 0, 0, 0},
     {".expert_shared_feed_forward_length", 0, 0, 0},
     {".expert_weights_scale", 1, 1, 0},
-    {".final_logit_softcapping", 0, 0, GGUF_CAPS},
+    {GGUF_LOGIT_CAP, 0, 0, GGUF_CAPS},
     {".interleave_moe_layer_step", 0, 1, 0},
     {".leading_dense_block_count", 0, 0, 0},
-    {".logit_scale", 1, 1, GGUF_SCALES},
+    {GGUF_LOGIT_SCALE, 1, 1, GGUF_SCALES},
     {".moe_every_n_layers", 0, 1, 0},
     {".nextn_predict_layers", 0, 0, 0},
-    {".residual_scale", 1, 1, GGUF_SCALES},
+    {GGUF_RESIDUAL_SCALE, 1, 1, GGUF_SCALES},
     {".rope.dimension_sections", 0, 0, 0},
-    {".rope.freq_base_swa", 0, 0, GGUF_LOCAL},
+    {GGUF_ROPE_BASE_LOCAL, 0, 0, GGUF_LOCAL},
     {".rope.scaling.alpha", 0, 0, 0},
     {".rope.scaling.yarn_attn_factor", 1, 1, 0},
     {".rope.scaling.yarn_ext_factor", 1, 1, 0},
@@ -200,17 +136,17 @@ static int gguf_check_refused(gguf *g) {
 static int gguf_read_sizes(gguf *g) {
     llama_config *c = &g->source.config;
     gguf_head *h = &g->head;
-    if (!gguf_int(h, ".block_count", 1, GGUF_MAX_LAYERS, 1, &c->n_layers) ||
-        !gguf_int(h, ".embedding_length", 1, GGUF_MAX_SIZE, 1, &c->dim) ||
-        !gguf_int(h, ".context_length", 1, GGUF_MAX_SIZE, 1, &c->seq_len) ||
-        !gguf_layers_int(h, ".feed_forward_length", c->n_layers, GGUF_MAX_SIZE, 1, &c->hidden_dim) ||
-        !gguf_layers_int(h, ".attention.head_count", c->n_layers, GGUF_MAX_SIZE, 1, &c->n_heads) ||
-        !gguf_float(h, ".attention.layer_norm_rms_epsilon", 1, &c->norm_eps))
+    if (!gguf_int(h, GGUF_BLOCK_COUNT, 1, GGUF_MAX_LAYERS, 1, &c->n_layers) ||
+        !gguf_int(h, GGUF_EMBEDDING_LENGTH, 1, GGUF_MAX_SIZE, 1, &c->dim) ||
+        !gguf_int(h, GGUF_CONTEXT_LENGTH, 1, GGUF_MAX_SIZE, 1, &c->seq_len) ||
+        !gguf_layers_int(h, GGUF_FEED_FORWARD_LENGTH, c->n_layers, GGUF_MAX_SIZE, 1, &c->hidden_dim) ||
+        !gguf_layers_int(h, GGUF_HEAD_COUNT, c->n_layers, GGUF_MAX_SIZE, 1, &c->n_heads) ||
+        !gguf_float(h, GGUF_NORM_EPSILON, 1, &c->norm_eps))
         return 0;
     c->n_kv_heads = c->n_heads;
     c->rope_theta = 10000;
-    return gguf_layers_int(h, ".attention.head_count_kv", c->n_layers, GGUF_MAX_SIZE, 0, &c->n_kv_heads) &&
-           gguf_float(h, ".rope.freq_base", g->architecture->features & GGUF_LOCAL, &c->rope_theta);
+    return gguf_layers_int(h, GGUF_HEAD_COUNT_KV, c->n_layers, GGUF_MAX_SIZE, 0, &c->n_kv_heads) &&
+           gguf_float(h, GGUF_ROPE_BASE, g->architecture->features & GGUF_LOCAL, &c->rope_theta);
 }
 
 static int gguf_read_heads(gguf *g) {
@@ -220,7 +156,7 @@ static int gguf_read_heads(gguf *g) {
     if (c->n_heads % c->n_kv_heads)
         return gguf_fail(h, "%s.attention.head_count %d is no multiple of head_count_kv %d", a, c->n_heads,
                          c->n_kv_heads);
-    if (!gguf_int(h, ".attention.key_length", 1, GGUF_MAX_SIZE, 0, &c->head_dim)) return 0;
+    if (!gguf_int(h, GGUF_KEY_LENGTH, 1, GGUF_MAX_SIZE, 0, &c->head_dim)) return 0;
     if (!c->head_dim && c->dim % c->n_heads)
         return gguf_fail(h, "%s.embedding_length %d is no multiple of head_count %d, and there is no key_length", a,
                          c->dim, c->n_heads);
@@ -229,8 +165,8 @@ static int gguf_read_heads(gguf *g) {
         return gguf_fail(h, "%s.attention.head_count %d is too much for heads of %d", a, c->n_heads, c->head_dim);
     if (c->head_dim % 2) return gguf_fail(h, "%s.attention.key_length is %d, an odd number", a, c->head_dim);
     int value = g->turning = c->head_dim;
-    if (!gguf_int(h, ".attention.value_length", 1, GGUF_MAX_SIZE, 0, &value) ||
-        !gguf_int(h, ".rope.dimension_count", 1, GGUF_MAX_SIZE, 0, &g->turning))
+    if (!gguf_int(h, GGUF_VALUE_LENGTH, 1, GGUF_MAX_SIZE, 0, &value) ||
+        !gguf_int(h, GGUF_ROPE_DIMENSIONS, 1, GGUF_MAX_SIZE, 0, &g->turning))
         return 0;
     if (value != c->head_dim)
         return gguf_fail(h, "%s.attention.value_length is %d, but heads have %d: they must agree", a, value,
@@ -245,12 +181,12 @@ static int gguf_read_experts(gguf *g) {
     llama_config *c = &g->source.config;
     gguf_head *h = &g->head;
     int renormalise = 1;
-    if (!gguf_int(h, ".expert_count", 0, GGUF_MAX_EXPERTS, 0, &c->n_experts)) return 0;
+    if (!gguf_int(h, GGUF_EXPERT_COUNT, 0, GGUF_MAX_EXPERTS, 0, &c->n_experts)) return 0;
     if (!c->n_experts) return 1;
     c->expert_dim = c->hidden_dim;
-    if (!gguf_int(h, ".expert_used_count", 1, c->n_experts, 1, &c->n_experts_used) ||
-        !gguf_layers_int(h, ".expert_feed_forward_length", c->n_layers, GGUF_MAX_SIZE, 0, &c->expert_dim) ||
-        !gguf_bool(h, ".expert_weights_norm", &renormalise))
+    if (!gguf_int(h, GGUF_EXPERT_USED_COUNT, 1, c->n_experts, 1, &c->n_experts_used) ||
+        !gguf_layers_int(h, GGUF_EXPERT_LENGTH, c->n_layers, GGUF_MAX_SIZE, 0, &c->expert_dim) ||
+        !gguf_bool(h, GGUF_EXPERT_WEIGHTS_NORM, &renormalise))
         return 0;
     if (renormalise) c->extras |= LLAMA_RENORMALISE;
     if ((c->dim > c->expert_dim ? c->dim : c->expert_dim) > GGUF_MAX_SIZE / c->n_experts)
@@ -290,9 +226,9 @@ static int gguf_read_scales(gguf *g) {
         g->logit_scale = (float)c->dim / 256;
     }
     if (!(a->features & GGUF_SCALES)) return 1;
-    return gguf_float(h, ".embedding_scale", 0, &c->embedding_scale) &&
-           gguf_float(h, ".residual_scale", 0, &residual) && gguf_float(h, ".logit_scale", 0, &g->logit_scale) &&
-           gguf_float(h, ".attention.scale", 0, &c->attention_scale) && gguf_divide_stream(g, residual);
+    return gguf_float(h, GGUF_EMBEDDING_SCALE, 0, &c->embedding_scale) &&
+           gguf_float(h, GGUF_RESIDUAL_SCALE, 0, &residual) && gguf_float(h, GGUF_LOGIT_SCALE, 0, &g->logit_scale) &&
+           gguf_float(h, GGUF_ATTENTION_SCALE, 0, &c->attention_scale) && gguf_divide_stream(g, residual);
 }
 
 /* Of a key that may be 0. */
@@ -311,74 +247,13 @@ static int gguf_read_config(gguf *g) {
     c->logit_cap = a->caps[1];
     if (!gguf_read_sizes(g) || !gguf_read_heads(g) || !gguf_read_scales(g)) return 0;
     if (a->features & GGUF_EXPERTS && !gguf_read_experts(g)) return 0;
-    return !(a->features & GGUF_CAPS) || (gguf_read_cap(g, ".attn_logit_softcapping", &c->score_cap) &&
-                                          gguf_read_cap(g, ".final_logit_softcapping", &c->logit_cap));
+    return !(a->features & GGUF_CAPS) ||
+           (gguf_read_cap(g, GGUF_SCORE_CAP, &c->score_cap) && gguf_read_cap(g, GGUF_LOGIT_CAP, &c->logit_cap));
 }
 
 /* ---------------------------------------------------------------------------------------------------
  * Tensors
- *
- * Each that a model of n_layers layers may have has a slot; a name leads to its slot by arithmetic, so that nothing
- * is searched, and a slot that is filled twice is a duplicate.
  * ------------------------------------------------------------------------------------------------- */
-
-enum { GGUF_FREQS = TENSORS, GGUF_LONG, GGUF_SHORT, GGUF_QKV }; /* those that are none of a .llama file */
-
-/* Those of layers stand behind "blk.N.". */
-static const struct {
-    const char *name;
-    int tensor;  /* enum tensor, or of the above */
-    int experts; /* of all experts of a mixture: three dimensions */
-} gguf_names[] = {
-    {"token_embd.weight", TENSOR_EMBEDDING, 0},
-    {"output_norm.weight", TENSOR_FINAL_NORM, 0},
-    {"output.weight", TENSOR_CLASSIFIER, 0},
-    {"rope_freqs.weight", GGUF_FREQS, 0},
-    {"rope_factors_long.weight", GGUF_LONG, 0},
-    {"rope_factors_short.weight", GGUF_SHORT, 0},
-    /* of layers */
-    {"attn_norm.weight", TENSOR_ATTENTION_NORM, 0},
-    {"attn_q.weight", TENSOR_WQ, 0},
-    {"attn_k.weight", TENSOR_WK, 0},
-    {"attn_v.weight", TENSOR_WV, 0},
-    {"attn_qkv.weight", GGUF_QKV, 0},
-    {"attn_q.bias", TENSOR_Q_BIAS, 0},
-    {"attn_k.bias", TENSOR_K_BIAS, 0},
-    {"attn_v.bias", TENSOR_V_BIAS, 0},
-    {"attn_q_norm.weight", TENSOR_Q_NORM, 0},
-    {"attn_k_norm.weight", TENSOR_K_NORM, 0},
-    {"attn_output.weight", TENSOR_WO, 0},
-    {"attn_output.bias", TENSOR_O_BIAS, 0},
-    {"post_attention_norm.weight", TENSOR_ATTENTION_POST_NORM, 0},
-    {"ffn_norm.weight", TENSOR_FFN_NORM, 0},
-    {"ffn_gate.weight", TENSOR_W1, 0},
-    {"ffn_up.weight", TENSOR_W3, 0},
-    {"ffn_down.weight", TENSOR_W2, 0},
-    {"ffn_gate_inp.weight", TENSOR_ROUTER, 0},
-    {"ffn_gate_exps.weight", TENSOR_W1, 1},
-    {"ffn_up_exps.weight", TENSOR_W3, 1},
-    {"ffn_down_exps.weight", TENSOR_W2, 1},
-    {"post_ffw_norm.weight", TENSOR_FFN_POST_NORM, 0},
-};
-enum {
-    GGUF_N_NAMES = sizeof gguf_names / sizeof *gguf_names,
-    GGUF_MODEL_NAMES = 6,
-    GGUF_LAYER_NAMES = GGUF_N_NAMES - GGUF_MODEL_NAMES
-};
-
-static int gguf_slot_name(size_t slot) {
-    return slot < GGUF_MODEL_NAMES ? (int)slot : GGUF_MODEL_NAMES + (int)((slot - GGUF_MODEL_NAMES) % GGUF_LAYER_NAMES);
-}
-
-static int gguf_slot_layer(size_t slot) {
-    return slot < GGUF_MODEL_NAMES ? 0 : (int)((slot - GGUF_MODEL_NAMES) / GGUF_LAYER_NAMES);
-}
-
-static void gguf_spell(size_t slot, char name[GGUF_MAX_NAME + 1]) {
-    const char *last = gguf_names[gguf_slot_name(slot)].name;
-    if (slot < GGUF_MODEL_NAMES) snprintf(name, GGUF_MAX_NAME + 1, "%s", last);
-    else snprintf(name, GGUF_MAX_NAME + 1, "blk.%d.%s", gguf_slot_layer(slot), last);
-}
 
 /* The slot of a name, or n_tensors. */
 static size_t gguf_find_slot(const gguf *g, const char *name) {
@@ -396,38 +271,12 @@ static size_t gguf_find_slot(const gguf *g, const char *name) {
     return g->n_tensors;
 }
 
-/* The slot of one of llama.c's tensors, or one of ours. */
-static size_t gguf_slot(const gguf *g, int tensor, int layer) {
-    const int experts = g->source.config.n_experts > 0 && tensor >= TENSOR_W1 && tensor < TENSORS;
-    int i = 0;
-    while (gguf_names[i].tensor != tensor || gguf_names[i].experts != experts) i++;
-    return (size_t)layer * GGUF_LAYER_NAMES * (i >= GGUF_MODEL_NAMES) + (size_t)i;
-}
-
 static gguf_tensor *gguf_tensor_of(const gguf *g, int tensor, int layer) {
-    return &g->tensors[gguf_slot(g, tensor, layer)];
+    return &g->tensors[gguf_slot(&g->source.config, tensor, layer)];
 }
 
-/* Rows, of one expert if it has several, and columns that the configuration asks for; rows 0: the model has it not.
- * Returns 1 if it must be there. */
-static int gguf_shape(const gguf *g, int name, int layer, int *rows, int *cols) {
-    const llama_config *c = &g->source.config;
-    const int tensor = gguf_names[name].tensor, fused = g->architecture->features & GGUF_FUSED;
-    const int experts = gguf_names[name].experts;
-    if (tensor == GGUF_FREQS || tensor == GGUF_LONG || tensor == GGUF_SHORT) {
-        *rows = !!(g->architecture->features & GGUF_FACTORS), *cols = g->turning / 2;
-        return 0;
-    }
-    if (tensor == GGUF_QKV) {
-        *rows = fused ? (c->n_heads + 2 * c->n_kv_heads) * c->head_dim : 0, *cols = c->dim;
-        return fused;
-    }
-    tensor_shape(c, (enum tensor)tensor, layer, rows, cols);
-    if (fused && (tensor == TENSOR_WQ || tensor == TENSOR_WK || tensor == TENSOR_WV || tensor == TENSOR_W1)) *rows = 0;
-    if (fused && tensor == TENSOR_W3) *rows *= 2;
-    if (tensor >= TENSOR_W1 && experts != (c->n_experts > 0)) *rows = 0;
-    if (experts && *rows) *rows /= c->n_experts;
-    return *rows && tensor != TENSOR_CLASSIFIER;
+static int gguf_shape_of(const gguf *g, int name, int layer, int *rows, int *cols) {
+    return gguf_shape(g->architecture, &g->source.config, g->turning, name, layer, rows, cols);
 }
 
 /* ---- The table ---- */
@@ -500,7 +349,7 @@ static uint64_t gguf_needed(const gguf *g) {
     any.source.config.layers = &kind;
     for (int i = 0; i < GGUF_N_NAMES; i++) {
         int rows, cols;
-        if (gguf_shape(&any, i, 0, &rows, &cols)) ++*(i < GGUF_MODEL_NAMES ? &model : &layer);
+        if (gguf_shape_of(&any, i, 0, &rows, &cols)) ++*(i < GGUF_MODEL_NAMES ? &model : &layer);
     }
     return model + layer * (uint64_t)g->source.config.n_layers;
 }
@@ -515,7 +364,7 @@ static int gguf_take_tensors(gguf *g, uint64_t count) {
     if (count < needed)
         return gguf_fail(h, "number of tensors is %" PRIu64 ", but %s.block_count %d needs %" PRIu64, count,
                          h->architecture, n_layers, needed);
-    g->n_tensors = GGUF_MODEL_NAMES + (size_t)n_layers * GGUF_LAYER_NAMES;
+    g->n_tensors = gguf_slots(n_layers);
     g->tensors = calloc(g->n_tensors, sizeof *g->tensors);
     if (!g->tensors) return gguf_fail(h, "no memory for %zu tensors", g->n_tensors);
     for (uint64_t i = 0; i < count; i++)
@@ -555,7 +404,7 @@ static int gguf_check_tensor(gguf *g, size_t slot, uint64_t start) {
     const int i = gguf_slot_name(slot), experts = gguf_names[i].experts ? g->source.config.n_experts : 1;
     char name[GGUF_MAX_NAME + 1];
     int rows, cols;
-    const int needed = gguf_shape(g, i, gguf_slot_layer(slot), &rows, &cols);
+    const int needed = gguf_shape_of(g, i, gguf_slot_layer(slot), &rows, &cols);
     if (t->size == 0 && !needed) return 1;
     gguf_spell(slot, name);
     if (t->size == 0) return gguf_fail(h, "%s is missing", name);
@@ -618,14 +467,14 @@ static int gguf_check_tensors(gguf *g) {
  * ------------------------------------------------------------------------------------------------- */
 
 static int gguf_read_windows(gguf *g, llama_layer_kind *kinds) {
-    static const char key[] = ".attention.sliding_window_pattern";
+    static const char key[] = GGUF_SLIDING_WINDOW_PATTERN;
     const gguf_architecture *a = g->architecture;
     const int n = g->source.config.n_layers;
     gguf_head *h = &g->head;
     char full[GGUF_KEY];
     const gguf_entry *e = gguf_find(h, key, full), *each = e && e->is_array ? e : NULL;
     int window = a->window, period = a->period;
-    if (!gguf_int(h, ".attention.sliding_window", 0, GGUF_MAX_SIZE, 0, &window)) return 0;
+    if (!gguf_int(h, GGUF_SLIDING_WINDOW, 0, GGUF_MAX_SIZE, 0, &window)) return 0;
     if (each && !gguf_is_integer(each) && each->type != GGUF_BOOL)
         return gguf_wrong_type(h, full, each, "integers or bools");
     if (each && each->count != (uint64_t)n)
@@ -663,9 +512,8 @@ static int gguf_read_yarn(gguf *g, rope_rule *r) {
     gguf_head *h = &g->head;
     int original = g->source.config.seq_len;
     float fast = 32, slow = 1;
-    if (!gguf_int(h, ".rope.scaling.original_context_length", 1, GGUF_MAX_SIZE, 0, &original) ||
-        !gguf_float(h, ".rope.scaling.yarn_beta_fast", 0, &fast) ||
-        !gguf_float(h, ".rope.scaling.yarn_beta_slow", 0, &slow))
+    if (!gguf_int(h, GGUF_ROPE_ORIGINAL, 1, GGUF_MAX_SIZE, 0, &original) || !gguf_float(h, GGUF_YARN_FAST, 0, &fast) ||
+        !gguf_float(h, GGUF_YARN_SLOW, 0, &slow))
         return 0;
     r->kind = ROPE_YARN;
     r->original = original;
@@ -679,7 +527,7 @@ static int gguf_read_yarn(gguf *g, rope_rule *r) {
 /* How all frequencies are scaled. attn_factor is the amplitude, in YaRN a factor of what YaRN itself asks for. */
 static int gguf_read_scaling(gguf *g, rope_rule *r) {
     gguf_head *h = &g->head;
-    const char *type, *key = ".rope.scaling.type";
+    const char *type, *key = GGUF_ROPE_SCALING;
     size_t size;
     float factor = 1, amplitude = 1;
     if (!gguf_text(h, key, &type, &size)) return 0;
@@ -687,9 +535,9 @@ static int gguf_read_scaling(gguf *g, rope_rule *r) {
     if (type && !is_yarn && !is_none && !gguf_same(type, size, "linear") && !gguf_same(type, size, "longrope"))
         return gguf_fail(h, "%s%s is \"%.*s\", not none, linear, yarn or longrope", h->architecture, key,
                          gguf_shown(size), type);
-    if (!gguf_float(h, ".rope.scaling.attn_factor", 0, &amplitude) ||
+    if (!gguf_float(h, GGUF_ROPE_AMPLITUDE, 0, &amplitude) ||
         !gguf_float(h, ".rope.scale_linear", 0, &factor) || /* the newer key wins */
-        !gguf_float(h, ".rope.scaling.factor", is_yarn, &factor))
+        !gguf_float(h, GGUF_ROPE_FACTOR, is_yarn, &factor))
         return 0;
     r->kind = is_none ? ROPE_PLAIN : ROPE_LINEAR;
     r->factor = (double)factor;
@@ -704,7 +552,7 @@ static int gguf_read_scaling(gguf *g, rope_rule *r) {
 static int gguf_divide(gguf *g, int tensor, float *frequency) {
     gguf_head *h = &g->head;
     const gguf_tensor *t = gguf_tensor_of(g, tensor, 0);
-    const char *name = gguf_names[gguf_slot(g, tensor, 0)].name;
+    const char *name = gguf_names[gguf_slot(&g->source.config, tensor, 0)].name;
     if (!t->size) return 1;
     if (t->type != gguf_find_type(GGUF_TYPE_F32))
         return gguf_fail(h, "%s has weight type %s, not F32", name, t->type->name);
@@ -734,7 +582,7 @@ static int gguf_make_table(gguf *g, const rope_rule *r, int is_long, float *freq
 static int gguf_make_second_table(gguf *g, float *frequency, float *amplitude) {
     float base = 10000;
     rope_rule r = {.kind = ROPE_PLAIN, .turning = g->architecture->unturned ? 0 : g->turning};
-    if (!gguf_float(&g->head, ".rope.freq_base_swa", 0, &base)) return 0;
+    if (!gguf_float(&g->head, GGUF_ROPE_BASE_LOCAL, 0, &base)) return 0;
     r.theta = (double)base;
     rope_table(&r, g->source.config.head_dim, frequency, amplitude);
     return 1;
@@ -754,7 +602,7 @@ static int gguf_read_longrope(gguf *g, const rope_rule *r) {
     if (gguf_tensor_of(g, GGUF_FREQS, 0)->size)
         return gguf_fail(h, "rope_freqs.weight beside rope_factors_long.weight is not supported");
     c->rope_short = c->seq_len;
-    return gguf_int(h, ".rope.scaling.original_context_length", 1, GGUF_MAX_SIZE, 0, &c->rope_short);
+    return gguf_int(h, GGUF_ROPE_ORIGINAL, 1, GGUF_MAX_SIZE, 0, &c->rope_short);
 }
 
 static int gguf_read_rope(gguf *g) {
@@ -777,11 +625,8 @@ static int gguf_read_rope(gguf *g) {
  * Source
  * ------------------------------------------------------------------------------------------------- */
 
-/* Which number of a head, as the file has it, is number i as llama.c has it. */
-static int gguf_place(const gguf *g, int i) {
-    const int in_head = i % g->source.config.head_dim, pairs = g->turning / 2;
-    if (!(g->architecture->features & GGUF_HALVES) || in_head >= g->turning) return i;
-    return i - in_head + in_head / 2 + in_head % 2 * pairs;
+static int gguf_place_of(const gguf *g, int i) {
+    return gguf_place(g->architecture, g->source.config.head_dim, g->turning, i);
 }
 
 /* out (count, cols) = rows of a tensor in the order of the file. */
@@ -809,14 +654,14 @@ static void gguf_turn_vector(gguf *g, float *x, int n) {
     float *head = (float *)(void *)g->scratch;
     for (; n > 0; n -= head_dim, x += head_dim) {
         memcpy(head, x, (size_t)head_dim * sizeof *x);
-        for (int i = 0; i < head_dim; i++) x[i] = head[gguf_place(g, i)];
+        for (int i = 0; i < head_dim; i++) x[i] = head[gguf_place_of(g, i)];
     }
 }
 
 /* One by one, since rows that are neighbours here lie far apart in the file. */
 static int gguf_read_turned_rows(gguf *g, const gguf_tensor *t, int first, int count, float *out) {
     for (int i = 0; i < count; i++, out += t->cols)
-        if (!gguf_read_rows(g, t, gguf_place(g, first + i), 1, out)) return 0;
+        if (!gguf_read_rows(g, t, gguf_place_of(g, first + i), 1, out)) return 0;
     return 1;
 }
 
@@ -827,9 +672,7 @@ static int gguf_rows(llama_source *s, enum tensor tensor, int layer, int first, 
     h->err = err;
     if (tensor < TENSOR_FINAL_NORM) return gguf_fail(h, "%s is no tensor of the file", tensor_name(tensor)), -1;
     const gguf_tensor *t = gguf_tensor_of(g, (int)tensor, layer);
-    const int of_heads = tensor == TENSOR_WQ || tensor == TENSOR_WK || tensor == TENSOR_Q_BIAS ||
-                         tensor == TENSOR_K_BIAS || tensor == TENSOR_Q_NORM || tensor == TENSOR_K_NORM;
-    const int turned = of_heads && g->architecture->features & GGUF_HALVES;
+    const int turned = gguf_is_of_heads((int)tensor) && g->architecture->features & GGUF_HALVES;
     char name[GGUF_MAX_NAME + 1];
     gguf_spell((size_t)(t - g->tensors), name);
     if (t->size == 0) return gguf_fail(h, "%s is missing", name), -1;
@@ -871,7 +714,7 @@ static int gguf_read_head(gguf *g) {
         return 0;
     g->alignment = 32;
     if (!gguf_read_architecture(g) || !gguf_check_refused(g) ||
-        !gguf_int(h, "general.alignment", 8, 1 << 20, 0, &g->alignment))
+        !gguf_int(h, GGUF_ALIGNMENT, 8, 1 << 20, 0, &g->alignment))
         return 0;
     if (g->alignment & (g->alignment - 1))
         return gguf_fail(h, "general.alignment is %d, no power of two", g->alignment);

@@ -1,15 +1,136 @@
-/* gguf.h - what the parts of the GGUF reader share: the head of a file with its metadata, and the weight types.
+/* gguf.h - what the parts of the GGUF reader share, and the writer with them: architectures, names and keys, weight types;
+ * and the head of a file with its metadata.
  *
- * Functions that can fail return 0 then, with the message in head->err, and 1 if not.
+ * Functions of the reader that can fail return 0 then, with the message in head->err, and 1 if not.
  */
 #ifndef GGUF_H
 #define GGUF_H
 
 #include "../../llama.h"
 #include "../shared/messages.h"
+#include "../shared/tensors.h"
 #include "source.h"
 
 #include <stdio.h>
+
+/* ---- Architectures: gguf_names.c ---- */
+
+enum {
+    GGUF_HALVES = 1,    /* Rows of q and k lie in halves: element i of a head turns with element i + turning / 2.
+                          Elsewhere whoever writes the files has put neighbours together, as llama.c has them. */
+    GGUF_FUSED = 2,     /* attn_qkv holds q, k and v, one below the other, and ffn_up gate and up. */
+    GGUF_EXPERTS = 4,   /* There may be a mixture of experts, in every layer then. */
+    GGUF_FACTORS = 8,   /* There may be divisors of rotary frequencies: rope_freqs, or rope_factors_long and _short. */
+    GGUF_SCALES = 16,   /* The embedding, q . k, and what a layer adds are multiplied by keys, logits divided by one. */
+    GGUF_MINICPM = 32,  /* Older files lack those keys: then 12, 1 / sqrt(head_dim), 1.4 / sqrt(layers), dim / 256. */
+    GGUF_ROOT = 64,     /* The embedding is multiplied by sqrt(dim). */
+    GGUF_CAPS = 128,    /* q . k and logits are capped: caps[], or what keys say. */
+    GGUF_WINDOW = 256,  /* attention.sliding_window holds for every layer, or for those that the pattern says. */
+    GGUF_PATTERN = 512, /* Of each period layers, or of as many as a key says, all but the last have it. */
+    GGUF_LOCAL = 1024   /* Layers with a window have a rotary base of their own, which no scaling concerns. */
+};
+
+typedef struct {
+    const char *name;
+    int extras;    /* LLAMA_* that each model has */
+    int optional;  /* those that it has if the file has their tensors */
+    int features;  /* of the above */
+    float caps[2]; /* of q . k and of logits, where no key says so; 0: none */
+    int window;    /* where no key says so; 0: none */
+    int period;    /* of the pattern */
+    int unturned;  /* the last of each so many layers does not rotate; 0: all do */
+    int large;     /* a model of that many layers divides q . k by sqrt(dim / heads), no key says so */
+} gguf_architecture;
+
+const gguf_architecture *gguf_architecture_at(int i); /* NULL behind the last */
+
+/* ---- Tensors: gguf_names.c ----
+ *
+ * Each that a model of n_layers layers may have has a slot; a name leads to its slot by arithmetic, so that nothing
+ * is searched, and a slot that is filled twice is a duplicate. */
+
+enum { GGUF_FREQS = TENSORS, GGUF_LONG, GGUF_SHORT, GGUF_QKV }; /* those that are none of a .llama file */
+
+typedef struct {
+    const char *name; /* of layers: what stands behind "blk.N." */
+    int tensor;       /* enum tensor, or of the above */
+    int experts;      /* of all experts of a mixture: three dimensions */
+} gguf_name;
+
+enum { GGUF_N_NAMES = 28, GGUF_MODEL_NAMES = 6, GGUF_LAYER_NAMES = GGUF_N_NAMES - GGUF_MODEL_NAMES };
+extern const gguf_name gguf_names[GGUF_N_NAMES];
+
+enum { GGUF_MAX_NAME = 64 }; /* of a tensor, as the format says */
+
+size_t gguf_slots(int n_layers); /* how many there are */
+int gguf_slot_name(size_t slot); /* index of gguf_names */
+int gguf_slot_layer(size_t slot);
+void gguf_spell(size_t slot, char name[GGUF_MAX_NAME + 1]);
+
+/* The slot of one of llama.c's tensors, or one of ours. */
+size_t gguf_slot(const llama_config *c, int tensor, int layer);
+
+/* Rows, of one expert if it has several, and columns that the configuration asks for, where turning numbers of a head
+ * turn; rows 0: the model has it not. Returns 1 if it must be there. */
+int gguf_shape(const gguf_architecture *a, const llama_config *c, int turning, int name, int layer, int *rows,
+               int *cols);
+
+/* Which number of heads side by side, as the file has them, is number i as llama.c has it; and the other way. Of the
+ * tensors, those whose rows, or numbers, are those of heads that turn. */
+int gguf_place(const gguf_architecture *a, int head_dim, int turning, int i);
+int gguf_unplace(const gguf_architecture *a, int head_dim, int turning, int i);
+int gguf_is_of_heads(int tensor);
+
+/* ---- Keys that are read here and written: of the file; of the architecture, behind its name; of the tokenizer ---- */
+
+#define GGUF_ARCHITECTURE "general.architecture"
+#define GGUF_ALIGNMENT "general.alignment"
+
+#define GGUF_BLOCK_COUNT ".block_count"
+#define GGUF_CONTEXT_LENGTH ".context_length"
+#define GGUF_EMBEDDING_LENGTH ".embedding_length"
+#define GGUF_FEED_FORWARD_LENGTH ".feed_forward_length"
+#define GGUF_HEAD_COUNT ".attention.head_count"
+#define GGUF_HEAD_COUNT_KV ".attention.head_count_kv"
+#define GGUF_KEY_LENGTH ".attention.key_length"
+#define GGUF_VALUE_LENGTH ".attention.value_length"
+#define GGUF_NORM_EPSILON ".attention.layer_norm_rms_epsilon"
+#define GGUF_SLIDING_WINDOW ".attention.sliding_window"
+#define GGUF_SLIDING_WINDOW_PATTERN ".attention.sliding_window_pattern"
+#define GGUF_SCORE_CAP ".attn_logit_softcapping"
+#define GGUF_LOGIT_CAP ".final_logit_softcapping"
+#define GGUF_EXPERT_COUNT ".expert_count"
+#define GGUF_EXPERT_USED_COUNT ".expert_used_count"
+#define GGUF_EXPERT_LENGTH ".expert_feed_forward_length"
+#define GGUF_EXPERT_WEIGHTS_NORM ".expert_weights_norm"
+#define GGUF_EMBEDDING_SCALE ".embedding_scale"
+#define GGUF_RESIDUAL_SCALE ".residual_scale"
+#define GGUF_LOGIT_SCALE ".logit_scale"
+#define GGUF_ATTENTION_SCALE ".attention.scale"
+#define GGUF_ROPE_BASE ".rope.freq_base"
+#define GGUF_ROPE_BASE_LOCAL ".rope.freq_base_swa"
+#define GGUF_ROPE_DIMENSIONS ".rope.dimension_count"
+#define GGUF_ROPE_SCALING ".rope.scaling.type"
+#define GGUF_ROPE_FACTOR ".rope.scaling.factor"
+#define GGUF_ROPE_AMPLITUDE ".rope.scaling.attn_factor"
+#define GGUF_ROPE_ORIGINAL ".rope.scaling.original_context_length"
+#define GGUF_YARN_FAST ".rope.scaling.yarn_beta_fast"
+#define GGUF_YARN_SLOW ".rope.scaling.yarn_beta_slow"
+
+#define GGUF_TOKENIZER "tokenizer.ggml.model"
+#define GGUF_PRE "tokenizer.ggml.pre"
+#define GGUF_TOKENS "tokenizer.ggml.tokens"
+#define GGUF_SCORES "tokenizer.ggml.scores"
+#define GGUF_TOKEN_TYPE "tokenizer.ggml.token_type"
+#define GGUF_MERGES "tokenizer.ggml.merges"
+#define GGUF_BOS_ID "tokenizer.ggml.bos_token_id"
+#define GGUF_EOS_ID "tokenizer.ggml.eos_token_id"
+#define GGUF_EOT_ID "tokenizer.ggml.eot_token_id"
+#define GGUF_EOM_ID "tokenizer.ggml.eom_token_id"
+#define GGUF_ADD_BOS "tokenizer.ggml.add_bos_token"
+#define GGUF_ADD_SPACE_PREFIX "tokenizer.ggml.add_space_prefix"
+#define GGUF_REMOVE_SPACES "tokenizer.ggml.remove_extra_whitespaces"
+#define GGUF_CHAT_TEMPLATE "tokenizer.chat_template"
 
 /* ---- The head: gguf_head.c ---- */
 
@@ -94,16 +215,27 @@ struct gguf_type {
     /* out (block x blocks) = the weights of so many blocks at p; NULL: not supported */
     void (*decode)(const gguf_type *type, const unsigned char *p, size_t blocks, float *out);
     int has_high, has_min; /* which parts a block has, where several types share a decoder */
+    /* The block at p = weights x (block), to the nearest that the type has; NULL: not written here */
+    void (*encode)(const float *x, unsigned char *p);
+    int file_type; /* general.file_type of a file whose matrices are of it */
 };
 
-enum { GGUF_TYPE_F32 = 0 };
+enum { GGUF_TYPE_F32 = 0, GGUF_TYPE_F16 = 1, GGUF_TYPE_Q4_0 = 2, GGUF_TYPE_Q8_0 = 8, GGUF_TYPE_BF16 = 30 };
 
 /* By the number that stands in files; NULL: there is no such type. */
 const gguf_type *gguf_find_type(uint64_t number);
+
+/* The block of 32 that holds these integers times scale, an f16: q8_0 -128..127, q4_0 -8..7. */
+void gguf_pack_q8_0(const signed char *q, uint16_t scale, unsigned char *p);
+void gguf_pack_q4_0(const signed char *q, uint16_t scale, unsigned char *p);
 
 /* ---- The tokenizer: gguf_tokenizer.c ---- */
 
 /* Sets s->tokenizer to what the metadata say of it; leaves it NULL if they say nothing. */
 int gguf_read_tokenizer(gguf_head *h, llama_source *s);
+
+/* A name for GGUF_PRE by which words are cut so (TOKENIZER_SPLIT_..); *same_words 0 if what it says of ignore_merges is
+ * the opposite: there is no better one. */
+const char *gguf_find_pre(int split, int ignore_merges, int nfc, int *same_words);
 
 #endif

@@ -38,9 +38,9 @@ static void gguf_find_bytes_by_name(gguf_vocabulary *v) {
 static int gguf_read_pieces(gguf_head *h, gguf_vocabulary *v) {
     const int n = v->parts.n_pieces, is_scored = v->parts.kind == TOKENIZER_SENTENCEPIECE;
     const gguf_entry *tokens, *types, *scores = NULL;
-    if (!gguf_array(h, "tokenizer.ggml.tokens", GGUF_STRING, (uint64_t)n, &tokens) ||
-        !gguf_array(h, "tokenizer.ggml.token_type", GGUF_I32, (uint64_t)n, &types) ||
-        (is_scored && !gguf_array(h, "tokenizer.ggml.scores", GGUF_F32, (uint64_t)n, &scores)))
+    if (!gguf_array(h, GGUF_TOKENS, GGUF_STRING, (uint64_t)n, &tokens) ||
+        !gguf_array(h, GGUF_TOKEN_TYPE, GGUF_I32, (uint64_t)n, &types) ||
+        (is_scored && !gguf_array(h, GGUF_SCORES, GGUF_F32, (uint64_t)n, &scores)))
         return 0;
     v->parts.pieces = v->pieces = malloc((size_t)n * sizeof *v->pieces);
     if (!v->pieces) return gguf_fail(h, "no memory for %d tokens", n);
@@ -118,7 +118,7 @@ static int gguf_read_merge(gguf_head *h, gguf_vocabulary *v, const tokenizer_pie
 static int gguf_read_merges(gguf_head *h, gguf_vocabulary *v) {
     const gguf_entry *e;
     size_t n;
-    if (!gguf_array(h, "tokenizer.ggml.merges", GGUF_STRING, GGUF_ANY, &e)) return 0;
+    if (!gguf_array(h, GGUF_MERGES, GGUF_STRING, GGUF_ANY, &e)) return 0;
     const int n_merges = (int)e->count; /* fits: the head is limited to GGUF_MAX_HEAD */
     v->merges = malloc((size_t)(e->count + 1) * sizeof *v->merges);
     if (!v->merges) return gguf_fail(h, "no memory for %d merges", n_merges);
@@ -155,12 +155,10 @@ static int gguf_read_special(gguf_head *h, gguf_vocabulary *v) {
     const int n = v->parts.n_pieces;
     int eos = is_scored ? 2 : -1, eot = -1, eom = -1;
     v->parts.bos = is_scored && n > 1 ? 1 : -1;
-    if (!gguf_token_id(h, "tokenizer.ggml.bos_token_id", n, &v->parts.bos) ||
-        !gguf_token_id(h, "tokenizer.ggml.eos_token_id", n, &eos) ||
-        !gguf_token_id(h, "tokenizer.ggml.eot_token_id", n, &eot) ||
-        !gguf_token_id(h, "tokenizer.ggml.eom_token_id", n, &eom) ||
-        !gguf_bool(h, "tokenizer.ggml.add_bos_token", &v->parts.add_bos) || !gguf_add_end(h, v, eos) ||
-        !gguf_add_end(h, v, eot) || !gguf_add_end(h, v, eom))
+    if (!gguf_token_id(h, GGUF_BOS_ID, n, &v->parts.bos) || !gguf_token_id(h, GGUF_EOS_ID, n, &eos) ||
+        !gguf_token_id(h, GGUF_EOT_ID, n, &eot) || !gguf_token_id(h, GGUF_EOM_ID, n, &eom) ||
+        !gguf_bool(h, GGUF_ADD_BOS, &v->parts.add_bos) || !gguf_add_end(h, v, eos) || !gguf_add_end(h, v, eot) ||
+        !gguf_add_end(h, v, eom))
         return 0;
     for (int i = 0; i < n; i++) {
         const tokenizer_piece *p = &v->pieces[i];
@@ -246,10 +244,24 @@ static const struct {
     {"joyai-llm", TOKENIZER_SPLIT_DEEPSEEK3, 0},
 };
 
+/* The first that fits; of those that say what becomes of words that are pieces, and of NFC, if there is one. */
+const char *gguf_find_pre(int split, int ignore_merges, int nfc, int *same_words) {
+    const char *found = NULL;
+    for (int pass = 0; pass < 3 && !found; pass++)
+        for (size_t i = sizeof gguf_pres / sizeof *gguf_pres; i--;) {
+            const int flags = gguf_pres[i].flags;
+            const int same = !(flags & GGUF_MERGES_IGNORED) == !ignore_merges, same_nfc = !(flags & GGUF_NFC) == !nfc;
+            if (gguf_pres[i].split != split || (pass < 2 && !same) || (pass < 1 && !same_nfc)) continue;
+            found = gguf_pres[i].pre;
+            *same_words = same;
+        }
+    return found;
+}
+
 static int gguf_read_pre(gguf_head *h, llama_source *s, tokenizer_parts *parts) {
     const char *pre;
     size_t size;
-    if (!gguf_text(h, "tokenizer.ggml.pre", &pre, &size)) return 0;
+    if (!gguf_text(h, GGUF_PRE, &pre, &size)) return 0;
     for (size_t i = 0; i < sizeof gguf_pres / sizeof *gguf_pres; i++) {
         const int flags = gguf_pres[i].flags;
         if (!pre || !gguf_same(pre, size, gguf_pres[i].pre)) continue;
@@ -268,8 +280,8 @@ static int gguf_read_pre(gguf_head *h, llama_source *s, tokenizer_parts *parts) 
 static int gguf_read_kind(gguf_head *h, tokenizer_parts *parts) {
     const char *model;
     size_t size;
-    if (!gguf_text(h, "tokenizer.ggml.model", &model, &size)) return 0;
-    if (!model) return gguf_has(h, "tokenizer.ggml.tokens") ? gguf_fail(h, "tokenizer.ggml.model is missing") : 1;
+    if (!gguf_text(h, GGUF_TOKENIZER, &model, &size)) return 0;
+    if (!model) return gguf_has(h, GGUF_TOKENS) ? gguf_fail(h, "tokenizer.ggml.model is missing") : 1;
     if (gguf_same(model, size, "none") || gguf_same(model, size, "no_vocab")) return 1;
     if (gguf_same(model, size, "llama")) return parts->kind = TOKENIZER_SENTENCEPIECE, 1;
     if (gguf_same(model, size, "gpt2")) return parts->kind = TOKENIZER_BYTE_LEVEL, 1;
@@ -282,7 +294,7 @@ static template_name gguf_token_name(const gguf_vocabulary *v, int id) {
 
 /* The template, and the marks of all there are: tokenizer.chat_template and tokenizer.chat_template.NAME. */
 static int gguf_read_templates(gguf_head *h, gguf_vocabulary *v) {
-    static const char key[] = "tokenizer.chat_template";
+    static const char key[] = GGUF_CHAT_TEMPLATE;
     const char *jinja;
     size_t size;
     if (!gguf_text(h, key, &jinja, &size)) return 0;
@@ -306,9 +318,8 @@ static int gguf_read_vocabulary(gguf_head *h, llama_source *s, gguf_vocabulary *
     v->parts.add_bos = is_scored;
     const int ok = (is_scored || gguf_read_pre(h, s, &v->parts)) && gguf_read_pieces(h, v) &&
                    (is_scored || gguf_read_merges(h, v)) && gguf_read_special(h, v) &&
-                   gguf_bool(h, "tokenizer.ggml.add_space_prefix", &v->parts.add_dummy_prefix) &&
-                   gguf_bool(h, "tokenizer.ggml.remove_extra_whitespaces", &v->parts.remove_extra_whitespaces) &&
-                   gguf_read_templates(h, v);
+                   gguf_bool(h, GGUF_ADD_SPACE_PREFIX, &v->parts.add_dummy_prefix) &&
+                   gguf_bool(h, GGUF_REMOVE_SPACES, &v->parts.remove_extra_whitespaces) && gguf_read_templates(h, v);
     if (ok) gguf_strip_marks(s, v);
     return ok;
 }

@@ -4,8 +4,12 @@
  * block. All products are exact in float32 (no factor has more than 11, 8 and 7 bits), so that w is the float next to
  * what the formula says, whether or not the compiler fuses multiplications and additions.
  */
-#include "../shared/numbers.h"
 #include "gguf.h"
+#include "../shared/inside.h"
+#include "../shared/numbers.h"
+
+#include <float.h>
+#include <math.h>
 
 static float gguf_f16(const unsigned char *p) { return float_of_f16((uint16_t)(p[0] | p[1] << 8)); }
 
@@ -38,10 +42,10 @@ static void gguf_decode_q4_q5(const gguf_type *type, const unsigned char *p, siz
     for (; blocks--; p += type->bytes, out += 32) {
         const unsigned char *high = p + (type->has_min ? 4 : 2), *low = high + (type->has_high ? 4 : 0);
         const float d = gguf_f16(p), m = type->has_min ? gguf_f16(p + 2) : 0;
-        const int zero = type->has_min ? 0 : type->has_high ? 16 : 8;
+        const int zero = type->has_high ? 16 : 8;
         for (int i = 0; i < 32; i++) {
             const int q = gguf_nibble(low, i) | (type->has_high ? (high[i / 8] >> i % 8 & 1) << 4 : 0);
-            out[i] = d * (float)(q - zero) + m;
+            out[i] = type->has_min ? d * (float)q + m : d * (float)(q - zero); /* keeps the sign of 0 */
         }
     }
 }
@@ -133,23 +137,71 @@ static void gguf_decode_q6_k(const gguf_type *type, const unsigned char *p, size
         }
 }
 
+/* ---- Encoding: the types that are written too, quantised as ggml's reference does ---- */
+
+static void gguf_encode_f32(const float *x, unsigned char *p) { put_f32(p, *x); }
+static void gguf_encode_f16(const float *x, unsigned char *p) { put_uint(p, inside_to_f16(*x), 2); }
+static void gguf_encode_bf16(const float *x, unsigned char *p) { put_uint(p, inside_to_bf16(*x), 2); }
+
+void gguf_pack_q8_0(const signed char *q, uint16_t scale, unsigned char *p) {
+    put_uint(p, scale, 2);
+    memcpy(p + 2, q, 32);
+}
+
+void gguf_pack_q4_0(const signed char *q, uint16_t scale, unsigned char *p) {
+    put_uint(p, scale, 2);
+    for (int i = 0; i < 16; i++) p[2 + i] = (unsigned char)((q[i] + 8) | (q[i + 16] + 8) << 4);
+}
+
+/* The value of the largest magnitude, the first of several; nan if there is one, or an infinity. */
+static float gguf_largest(const float *x) {
+    float max = 0;
+    for (int i = 0; i < 32; i++) {
+        if (!(fabsf(x[i]) <= FLT_MAX)) return NAN;
+        if (fabsf(x[i]) > fabsf(max)) max = x[i];
+    }
+    return max;
+}
+
+/* The largest becomes 127 or -127. A block with a nan is all nan: damage stays visible. */
+static void gguf_encode_q8_0(const float *x, unsigned char *p) {
+    const float max = gguf_largest(x), d = fabsf(max) / 127, inverse = d > 0 ? 1 / d : 0;
+    signed char q[32] = {0};
+    for (int i = 0; i < 32 && max == max; i++) {
+        const float v = x[i] * inverse; /* the inverse of the smallest numbers is infinite */
+        q[i] = (signed char)roundf(v > 127 ? 127 : v < -127 ? -127 : v);
+    }
+    gguf_pack_q8_0(q, inside_to_f16(d), p);
+}
+
+/* The largest becomes -8, with the scale's sign to fit. */
+static void gguf_encode_q4_0(const float *x, unsigned char *p) {
+    const float max = gguf_largest(x), d = max / -8, inverse = d < 0 || d > 0 ? 1 / d : 0;
+    signed char q[32] = {0};
+    for (int i = 0; i < 32 && max == max; i++) {
+        const float v = x[i] * inverse + 8.5f;
+        q[i] = (signed char)((v > 15 ? 15 : v > 0 ? (int)v : 0) - 8);
+    }
+    gguf_pack_q4_0(q, inside_to_f16(d), p);
+}
+
 /* By the number that stands in files; those without a decoder have a name for the message that refuses them. */
 static const gguf_type gguf_types[] = {
-    [GGUF_TYPE_F32] = {"F32", 1, 4, gguf_decode_f32, 0, 0},
-    [1] = {"F16", 1, 2, gguf_decode_f16, 0, 0},
-    [30] = {"BF16", 1, 2, gguf_decode_bf16, 0, 0},
-    [2] = {"Q4_0", 32, 18, gguf_decode_q4_q5, 0, 0},
-    [3] = {"Q4_1", 32, 20, gguf_decode_q4_q5, 0, 1},
-    [6] = {"Q5_0", 32, 22, gguf_decode_q4_q5, 1, 0},
-    [7] = {"Q5_1", 32, 24, gguf_decode_q4_q5, 1, 1},
-    [8] = {"Q8_0", 32, 34, gguf_decode_q8_0, 0, 0},
-    [10] = {"Q2_K", 256, 84, gguf_decode_q2_k, 0, 0},
-    [11] = {"Q3_K", 256, 110, gguf_decode_q3_k, 0, 0},
-    [12] = {"Q4_K", 256, 144, gguf_decode_q4_q5_k, 0, 0},
-    [13] = {"Q5_K", 256, 176, gguf_decode_q4_q5_k, 1, 0},
-    [14] = {"Q6_K", 256, 210, gguf_decode_q6_k, 0, 0},
-    [20] = {"IQ4_NL", 32, 18, gguf_decode_iq4_nl, 0, 0},
-    [23] = {"IQ4_XS", 256, 136, gguf_decode_iq4_xs, 0, 0},
+    [GGUF_TYPE_F32] = {"F32", 1, 4, gguf_decode_f32, 0, 0, gguf_encode_f32, 0},
+    [GGUF_TYPE_F16] = {"F16", 1, 2, gguf_decode_f16, 0, 0, gguf_encode_f16, 1},
+    [GGUF_TYPE_BF16] = {"BF16", 1, 2, gguf_decode_bf16, 0, 0, gguf_encode_bf16, 32},
+    [GGUF_TYPE_Q4_0] = {"Q4_0", 32, 18, gguf_decode_q4_q5, 0, 0, gguf_encode_q4_0, 2},
+    [3] = {"Q4_1", 32, 20, gguf_decode_q4_q5, 0, 1, NULL, 0},
+    [6] = {"Q5_0", 32, 22, gguf_decode_q4_q5, 1, 0, NULL, 0},
+    [7] = {"Q5_1", 32, 24, gguf_decode_q4_q5, 1, 1, NULL, 0},
+    [GGUF_TYPE_Q8_0] = {"Q8_0", 32, 34, gguf_decode_q8_0, 0, 0, gguf_encode_q8_0, 7},
+    [10] = {"Q2_K", 256, 84, gguf_decode_q2_k, 0, 0, NULL, 0},
+    [11] = {"Q3_K", 256, 110, gguf_decode_q3_k, 0, 0, NULL, 0},
+    [12] = {"Q4_K", 256, 144, gguf_decode_q4_q5_k, 0, 0, NULL, 0},
+    [13] = {"Q5_K", 256, 176, gguf_decode_q4_q5_k, 1, 0, NULL, 0},
+    [14] = {"Q6_K", 256, 210, gguf_decode_q6_k, 0, 0, NULL, 0},
+    [20] = {"IQ4_NL", 32, 18, gguf_decode_iq4_nl, 0, 0, NULL, 0},
+    [23] = {"IQ4_XS", 256, 136, gguf_decode_iq4_xs, 0, 0, NULL, 0},
     /* clang-format off */
     [9] = {.name = "Q8_1"},     [15] = {.name = "Q8_K"},  [16] = {.name = "IQ2_XXS"}, [17] = {.name = "IQ2_XS"},
     [18] = {.name = "IQ3_XXS"}, [19] = {.name = "IQ1_S"}, [21] = {.name = "IQ3_S"},   [22] = {.name = "IQ2_S"},

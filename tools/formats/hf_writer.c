@@ -374,7 +374,7 @@ static void hf_drop_output(hf_output *o) {
 static int hf_put(hf_writer *w, FILE *file, const void *data, size_t size) {
     errno = 0;
     if (fwrite(data, 1, size, file) == size) return 0;
-    return hf_fail(w, errno ? strerror(errno) : "cannot write");
+    return set_error(w->err, "%.150s: cannot write: %s", w->directory, errno ? strerror(errno) : "no reason is known");
 }
 
 static void hf_put_entry(const hf_out_tensor *t, json_out *header) {

@@ -80,6 +80,40 @@ void inside_rows(const llama_model *m, enum tensor id, int layer, int first, int
     }
 }
 
+/* The matrix and in *row its own number of a row, as inside_rows has them; NULL: a vector. */
+static const ll_matrix *inside_matrix(const llama_model *m, enum tensor id, int layer, int *row) {
+    llama_model *unchanged = (llama_model *)m; /* as ll_tensor_at is for those who fill in a model */
+    const inside_tensor t = inside_tensor_of(&m->config, id, layer);
+    if (t.vector) return NULL;
+    if (t.experts) *row = *row / t.expert_rows * (int)ll_pad(t.expert_rows) + *row % t.expert_rows;
+    return (const ll_matrix *)ll_tensor_at(unchanged, (int)id, layer);
+}
+
+int inside_type(const llama_model *m, enum tensor id, int layer) {
+    int row = 0;
+    const ll_matrix *w = inside_matrix(m, id, layer, &row);
+    return w && w->type < LL_Q8_ROWS ? (int)w->type : INSIDE_VECTOR;
+}
+
+void inside_codes(const llama_model *m, enum tensor id, int layer, int row, signed char *codes, uint16_t *scales) {
+    const ll_matrix *w = inside_matrix(m, id, layer, &row);
+    const int q8 = w->type == LL_Q8, group = q8 ? LL_Q8_GROUP : LL_Q4_GROUP, bytes = q8 ? 4 : 8; /* columns of a line */
+    const unsigned char *line =
+        (const unsigned char *)w->data + (size_t)(row / LL_TILE) * ll_tile_bytes(w->type, w->cols);
+    for (int k = 0; k < w->cols; k += group) {
+        if (k / group % 2 == 0) {
+            for (int i = 0; i < 2 && k + i * group < w->cols; i++)
+                *scales++ = ll_u16(line + 32 * i + 2 * (row % LL_TILE));
+            line += LL_LINE;
+        }
+        for (int i = 0; i < group; i += bytes, line += LL_LINE)
+            for (int j = 0; j < bytes && k + i + j < w->cols; j++) {
+                const unsigned char q = line[4 * (row % LL_TILE) + j % 4];
+                *codes++ = (signed char)(q8 ? (signed char)q : (q >> j / 4 * 4 & 15) - 8);
+            }
+    }
+}
+
 const void *inside_file(const llama_model *m, size_t *size) {
     *size = m->file_size;
     return m->file;

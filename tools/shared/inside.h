@@ -56,6 +56,13 @@ int inside_check_config(const llama_config *f, const char *name, llama_error *er
  * numbered as tensor_shape counts them. */
 void inside_rows(const llama_model *m, enum tensor id, int layer, int first, int count, float *out);
 
+/* What a matrix is stored as: INSIDE_F32 and so on; INSIDE_VECTOR: as rows, those of llama2.c's files. */
+int inside_type(const llama_model *m, enum tensor id, int layer);
+
+/* A row of a matrix of type INSIDE_Q8 or INSIDE_Q4 as it is stored: codes (cols), integers, -8..7 of the latter; scales,
+ * float16, one for each group of INSIDE_Q8_GROUP or INSIDE_Q4_GROUP columns. Weights are their products. */
+void inside_codes(const llama_model *m, enum tensor id, int layer, int row, signed char *codes, uint16_t *scales);
+
 const void *inside_file(const llama_model *m, size_t *size); /* the bytes that its weights lie in */
 int inside_kv_bytes(const llama_context *c);                 /* of a value of the kv cache */
 
