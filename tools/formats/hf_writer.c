@@ -77,13 +77,15 @@ static float hf_round(hf_type type, float x) {
 /* 1 if x is a number that the type turns into none. */
 static int hf_overflows(hf_type type, float x) { return x - x == 0 && hf_round(type, x) - hf_round(type, x) != 0; }
 
-/* n values to out. Returns how many of them overflow. */
+/* n values to out. Returns how many of them overflow: become the half that stands for infinity. */
 static int hf_encode(hf_type type, const float *x, int n, unsigned char *out) {
+    const unsigned infinite = type == HF_F16 ? 0x7C00 : 0x7F80;
     int overflows = 0;
-    for (int i = 0; i < n; i++) {
-        if (type == HF_F32) put_f32(out + 4 * (size_t)i, x[i]);
-        else put_uint(out + 2 * (size_t)i, type == HF_F16 ? inside_to_f16(x[i]) : inside_to_bf16(x[i]), 2);
-        overflows += hf_overflows(type, x[i]);
+    for (int i = 0; i < n && type == HF_F32; i++) put_f32(out + 4 * (size_t)i, x[i]);
+    for (int i = 0; i < n && type != HF_F32; i++) {
+        const unsigned half = type == HF_F16 ? inside_to_f16(x[i]) : inside_to_bf16(x[i]);
+        put_uint(out + 2 * (size_t)i, half, 2);
+        overflows += (half & 0x7FFF) == infinite && x[i] - x[i] == 0;
     }
     return overflows;
 }
