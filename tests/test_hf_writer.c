@@ -522,6 +522,24 @@ static void test_cancelled(const loaded *l, const char *type) {
     }
 }
 
+/* Somebody makes the directory in the meantime. */
+static int on_late_progress(void *user, uint64_t done, uint64_t total) {
+    (void)user;
+    if (done < total || is_directory(path_of("out"))) return 0;
+    directory_make(path_of("out"), NULL);
+    put_text(path_of("out/mine"), "mine");
+    return 0;
+}
+
+static void test_late(const loaded *l) {
+    TEST("a directory that cannot get its name") {
+        const export_input in = {l->m, NULL, "f32", on_late_progress, NULL};
+        CHECK(hf_write_directory(&in, path_of("out"), 6000, NULL, &err) == -1 && strstr(err.text, "cannot rename"));
+        CHECK(names_in(root) == 1 && names_in(path_of("out")) == 1);
+        remove_directory(path_of("out"));
+    }
+}
+
 static void test_full(const loaded *l) {
     TEST("a disk that fills, at any byte") {
         struct rlimit limit, old;
@@ -582,13 +600,8 @@ static void test_refused(const loaded *l) {
 /* ---- Tokenizers ---- */
 
 static void test_tokenizer(void) {
-    static const char *const texts[] = {"a",
-                                        "Hello, world!  12345",
-                                        "\xC3\xA9\n\n x",
-                                        "It is a truth universally "
-                                        "acknowledged, that a single man",
-                                        "<s>",
-                                        "   "};
+    static const char *const texts[] = {
+        "a", "Hello, world!  12345", "\xC3\xA9\n\n x", "It is a truth, acknowledged", "<s>", "   "};
     TEST("austen.llama, there and back") {
         loaded a = {NULL, 0, NULL, NULL};
         a.data = file_read("tools/model/austen.llama", (size_t)1 << 30, &a.size, &err);
@@ -606,6 +619,76 @@ static void test_tokenizer(void) {
         end(&b), end(&a);
         remove_directory(path_of("out"));
     }
+}
+
+/* Pieces of all types with all flags, at ids that the library would not give them, and one id that is nobody's. */
+static tokenizer *make_tokenizer(int outside) {
+    static char bytes[256];
+    tokenizer_piece pieces[264];
+    const int flags = TOKENIZER_SEGMENT | (outside ? TOKENIZER_ADDED : 0), n = outside ? 262 : 264;
+    for (int i = 0; i < 256; i++) {
+        bytes[i] = (char)i;
+        pieces[i] = (tokenizer_piece){bytes + i, 1, 0, TOKENIZER_NORMAL, 0};
+    }
+    pieces[256] = (tokenizer_piece){"ab", 2, 0, TOKENIZER_NORMAL, 0};
+    pieces[257] = (tokenizer_piece){"<s>", 3, 0, TOKENIZER_CONTROL, TOKENIZER_LSTRIP};
+    pieces[258] = (tokenizer_piece){"</s>", 4, 0, TOKENIZER_CONTROL, TOKENIZER_RSTRIP | TOKENIZER_NORMALIZED};
+    pieces[259] = (tokenizer_piece){"one", 3, 0, TOKENIZER_USER_DEFINED, flags | TOKENIZER_SINGLE_WORD};
+    pieces[260] = (tokenizer_piece){"\xC3\xA9t\"", 4, 0, TOKENIZER_USER_DEFINED, flags | TOKENIZER_NORMALIZED};
+    pieces[261] = (tokenizer_piece){"two", 3, 0, TOKENIZER_USER_DEFINED, flags | TOKENIZER_RSTRIP};
+    pieces[262] = (tokenizer_piece){"", 0, 0, TOKENIZER_UNUSED, 0};
+    pieces[263] = (tokenizer_piece){"abab", 4, 0, TOKENIZER_NORMAL, 0};
+    static const int merges[][2] = {{'a', 'b'}, {256, 256}}, end_ids[] = {258};
+    const tokenizer_parts parts = {.kind = TOKENIZER_BYTE_LEVEL,
+                                   .pieces = pieces,
+                                   .n_pieces = n,
+                                   .merges = merges,
+                                   .n_merges = outside ? 1 : 2,
+                                   .bos = 257,
+                                   .add_bos = 1,
+                                   .ends = end_ids,
+                                   .n_ends = 1,
+                                   .split = TOKENIZER_SPLIT_STARCODER,
+                                   .nfc = 1,
+                                   .ignore_merges = 1};
+    return tokenizer_create(&parts, NULL, NULL);
+}
+
+static void test_flags(void) {
+    llama_config f = {.dim = 16,
+                      .hidden_dim = 16,
+                      .n_layers = 1,
+                      .n_heads = 2,
+                      .n_kv_heads = 2,
+                      .head_dim = 8,
+                      .vocab_size = 264,
+                      .seq_len = 64,
+                      .norm_eps = 1e-6f,
+                      .rope_theta = 50000,
+                      .n_ropes = 1};
+    model *made = model_make(&f, writer_type("f32"), 1);
+    set_tables(made);
+    loaded a = of_model(made);
+    for (int outside = 0; outside < 2; outside++)
+        TEST(outside ? "flags of added tokens, outside of the vocabulary" : "flags of added tokens, inside of it") {
+            a.t = make_tokenizer(outside);
+            if (!CHECK(a.t && !export(&a, "out", "f32", HF_SHARD_BYTES))) exit((puts(err.text), 1));
+            loaded b = of_directory(path_of("out"));
+            for (int id = 0; CHECK(b.t) && id < tokenizer_vocab_size(a.t); id++) {
+                tokenizer_piece x, y;
+                tokenizer_get_piece(a.t, id, &x), tokenizer_get_piece(b.t, id, &y);
+                CHECK(x.size == y.size && !memcmp(x.text, y.text, x.size) && x.type == y.type && x.flags == y.flags);
+            }
+            tokenizer_parts x, y;
+            tokenizer_get_parts(a.t, &x), tokenizer_get_parts(b.t, &y);
+            CHECK(x.n_merges == y.n_merges && x.bos == y.bos && x.add_bos == y.add_bos && y.n_ends == 1 &&
+                  y.ends[0] == 258 && x.split == y.split && y.nfc && y.ignore_merges);
+            end(&b);
+            tokenizer_free(a.t), a.t = NULL;
+            remove_directory(path_of("out"));
+        }
+    end(&a);
+    model_free(made);
 }
 
 /* ---- ../shared/data/families ---- */
@@ -701,11 +784,13 @@ int main(void) {
     loaded l = of_model(made), q = of_model(small);
     test_cancelled(&l, "f32");
     test_cancelled(&q, NULL);
+    test_late(&l);
     test_full(&l);
     test_refused(&l);
     end(&q), end(&l);
     model_free(small), model_free(made);
     test_tokenizer();
+    test_flags();
     test_families();
     rmdir(root);
     return test_end();
