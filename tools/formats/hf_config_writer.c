@@ -561,7 +561,7 @@ static int hf_choose_family(hf_config_writer *w, const char *name, hf_config_cho
         if (!i) snprintf(first, sizeof first, "%s", why);
     }
     json_out_free(w->out);
-    return set_error(err, "%.80s: no class can say this model; %s has not: %.100s", name,
+    return set_error(err, "%.80s: no class can say this model; %s differs in %.100s", name,
                      hf_candidate(w->f, 0)->architecture, first);
 }
 

@@ -23,7 +23,7 @@ typedef struct {
 
 /* Writes config.json: as the family that the model remembers if that can say it, else as the first that can. What is
  * written was read again and is the model's configuration. 0, or -1 with a message that begins with name and says what
- * no family has. */
+ * of the model the family that is nearest has otherwise. */
 int hf_write_config(const hf_config_input *in, const char *name, json_out *out, hf_config_choice *choice,
                     llama_error *err);
 

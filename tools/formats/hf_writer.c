@@ -18,11 +18,14 @@
 #include "json.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { HF_CHUNK = 1 << 20 }; /* values in memory at a time, unless a row has more */
+
+#define HF_F16_END 65520.0f /* from here on F16 has infinity */
 
 typedef enum { HF_F32, HF_F16, HF_BF16 } hf_type;
 
@@ -74,16 +77,15 @@ static float hf_round(hf_type type, float x) {
     return type == HF_F16 ? float_of_f16(inside_to_f16(x)) : type == HF_BF16 ? float_of_bf16(inside_to_bf16(x)) : x;
 }
 
-/* 1 if x is a number that the type turns into none. */
-static int hf_overflows(hf_type type, float x) { return x - x == 0 && hf_round(type, x) - hf_round(type, x) != 0; }
-
-/* n values to out. Returns how many of them overflow. */
+/* n values to out. Returns how many of them overflow: become the half that stands for infinity. */
 static int hf_encode(hf_type type, const float *x, int n, unsigned char *out) {
+    const unsigned infinite = type == HF_F16 ? 0x7C00 : 0x7F80;
     int overflows = 0;
-    for (int i = 0; i < n; i++) {
-        if (type == HF_F32) put_f32(out + 4 * (size_t)i, x[i]);
-        else put_uint(out + 2 * (size_t)i, type == HF_F16 ? inside_to_f16(x[i]) : inside_to_bf16(x[i]), 2);
-        overflows += hf_overflows(type, x[i]);
+    for (int i = 0; i < n && type == HF_F32; i++) put_f32(out + 4 * (size_t)i, x[i]);
+    for (int i = 0; i < n && type != HF_F32; i++) {
+        const unsigned half = type == HF_F16 ? inside_to_f16(x[i]) : inside_to_bf16(x[i]);
+        put_uint(out + 2 * (size_t)i, half, 2);
+        overflows += (half & 0x7FFF) == infinite && x[i] - x[i] == 0;
     }
     return overflows;
 }
@@ -132,7 +134,7 @@ static int hf_fits_f16(hf_writer *w) {
             if (!row) return hf_fail(w, "no memory");
             for (int i = 0; i < rows && fits; i++) {
                 inside_rows(w->in->model, (enum tensor)id, l, i, 1, row);
-                for (int k = 0; k < cols; k++) fits &= !hf_overflows(HF_F16, row[k]);
+                for (int k = 0; k < cols; k++) fits &= fabsf(row[k]) < HF_F16_END || row[k] - row[k] != 0;
             }
             result = hf_report_progress(w);
         }
