@@ -1,8 +1,8 @@
 /* onnx.c - a model as an ONNX graph: contract in export.h.
  *
  * The file is a protocol buffer (onnx.proto of github.com/onnx/onnx): a list of nodes, each an operator with the names
- * of what it reads and what it gives, and of initializers, which are constants and weights. Operators are those of opset
- * 17 (onnx/docs/Operators.md). What goes in and out, named as Hugging Face's optimum does:
+ * of what it reads and what it gives, and of initializers, which are constants and weights. Operators are those of
+ * opset 17 (onnx/docs/Operators.md). What goes in and out, named as Hugging Face's optimum does:
  *
  *     input_ids                     int64 (1, n) tokens
  *     position                      int64 (1) of the first of them
@@ -43,17 +43,10 @@ enum { GRAPH_NODE = 1, GRAPH_NAME, GRAPH_INITIALIZER = 5, GRAPH_INPUT = 11, GRAP
 enum { NODE_INPUT = 1, NODE_OUTPUT, NODE_NAME, NODE_OPERATOR, NODE_ATTRIBUTE };
 enum { ATTRIBUTE_NAME = 1, ATTRIBUTE_INT = 3, ATTRIBUTE_INTS = 8, ATTRIBUTE_TYPE = 20 };
 enum { ATTRIBUTE_IS_INT = 2, ATTRIBUTE_IS_INTS = 7 }; /* of ATTRIBUTE_TYPE */
-enum { INITIALIZER_DIMS = 1, INITIALIZER_TYPE, INITIALIZER_NAME = 8, INITIALIZER_RAW, INITIALIZER_EXTERNAL = 13, INITIALIZER_LOCATION };
-enum {
-    VALUE_NAME = 1,
-    VALUE_TYPE,
-    TYPE_TENSOR = 1,
-    TYPE_ELEMENT = 1,
-    TYPE_SHAPE,
-    SHAPE_DIM = 1,
-    DIM_VALUE = 1,
-    DIM_PARAM
-};
+enum { INITIALIZER_DIMS = 1, INITIALIZER_TYPE, INITIALIZER_NAME = 8, INITIALIZER_RAW };
+enum { INITIALIZER_EXTERNAL = 13, INITIALIZER_LOCATION };
+enum { VALUE_NAME = 1, VALUE_TYPE };
+enum { TYPE_TENSOR = 1, TYPE_ELEMENT = 1, TYPE_SHAPE, SHAPE_DIM = 1, DIM_VALUE = 1, DIM_PARAM };
 
 /* ---- The graph ---- */
 
