@@ -160,7 +160,8 @@ static void hf_try_theta(hf_search *s, double theta, int turning, double seq_len
     }
 }
 
-/* The parameters of a table: those of theta as it is known, or as the table suggests it by its first pairs or by all. */
+/* The parameters of a table: those of theta as it is known, or as the table suggests it by its first pairs or by
+ * all. */
 static int hf_find_rule(const hf_ropes *r, int table, hf_said_rope *out) {
     float *tried = malloc((size_t)r->pairs * sizeof *tried);
     const float *t = hf_table(r, 0, table);

@@ -1,4 +1,5 @@
-/* hf_tokenizer.h - the tokenizer of a Hugging Face directory, for hf.c, which reads the rest, and for what writes one. */
+/* hf_tokenizer.h - the tokenizer of a Hugging Face directory, for hf.c, which reads the rest, and for what writes
+ * one. */
 #ifndef HF_TOKENIZER_H
 #define HF_TOKENIZER_H
 

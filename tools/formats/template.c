@@ -207,8 +207,8 @@ static int template_learn(template_proof *p, const char *roles) {
     return failed ? 1 : 0;
 }
 
-/* What ends an answer: what is behind one that ends a conversation; but if there always another one is opened, or it may
- * not end one, what stands before the next turn's beginning. */
+/* What ends an answer: what is behind one that ends a conversation; but if there always another one is opened, or it
+ * may not end one, what stands before the next turn's beginning. */
 static int template_learn_end(template_proof *p) {
     const template_talk talk = template_make_talk("ua");
     char *text;
@@ -379,9 +379,9 @@ static int template_learn_texts(template_proof *p) {
 
 enum { TEMPLATE_N_TALKS = 120, TEMPLATE_N_PLAIN = 10 };
 
-/* Conversation number i: first plain ones, which make the clearest messages; then of texts that are empty, or have white
- * space, or thoughts unless the ids are to be compared (a mark in a text is no token to us, whatever the template makes
- * of it), in turn; at last of roles in any order. */
+/* Conversation number i: first plain ones, which make the clearest messages; then of texts that are empty, or have
+ * white space, or thoughts unless the ids are to be compared (a mark in a text is no token to us, whatever the
+ * template makes of it), in turn; at last of roles in any order. */
 static template_talk template_probe(int i, int thinks) {
     static const char *const plain[] = {"Hi", "Hello.", "one two", "3", "What?", "Be kind."};
     static const char *const odd[] = {"a",          "",           " b ",           "\nc\n", "d\n\ne",

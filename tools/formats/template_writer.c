@@ -98,7 +98,8 @@ static void template_put_table(template_out *out, const template_vocabulary *v, 
     template_put(out, "} -%}\n");
 }
 
-/* What ends a turn that no answer is asked for: as it ends an answer, if that begins what is between, else all of it. */
+/* What ends a turn that no answer is asked for: as it ends an answer, if that begins what is between, else all of
+ * it. */
 static const char *template_closing(const tokenizer_form *f, int from) {
     const char *end = f->between[TOKENIZER_ASSISTANT][0], *all = f->between[from][0];
     return end && all && !strncmp(all, end, strlen(end)) ? end : all;
