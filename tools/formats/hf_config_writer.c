@@ -539,7 +539,7 @@ static void hf_say(hf_config_writer *w, hf_form *form, char *why, size_t size) {
         else what = hf_differing(&w->ropes, &s);
         json_free(&json);
     }
-    snprintf(why, size, "%s", what ? what : "");
+    snprintf(why, size, "%.*s", (int)size - 1, what ? what : "");
     source_release(&s);
 }
 
