@@ -130,10 +130,14 @@ static void round_matrices(model *m) {
                 }
 }
 
+static int still_table; /* a rotary table that turns nothing; 0: none */
+
 static subject subject_make(const llama_config *f, int halves, uint64_t seed) {
     subject s = {.m = model_make(f, INSIDE_F32, seed)};
     double margins[TOKENS];
     stop_some(s.m, &seed);
+    for (int i = 0; i < f->head_dim / 2 && still_table; i++)
+        s.m->weights[TENSOR_ROPE][0][still_table * f->head_dim / 2 + i] = 0;
     if (halves) round_matrices(s.m);
     s.bytes = model_file(s.m, NULL);
     s.loaded = llama_load_memory(s.bytes.bytes, s.bytes.size, NULL, &err);
@@ -278,6 +282,29 @@ static void test_kinds(void) {
             check_model(&f, i % 2 ? "f32" : "f16", seed);
         }
     }
+}
+
+/* A layer whose heads do not turn has no rotation in the graph, unless that changes their lengths. */
+static void test_no_rotation(void) {
+    for (int amplitudes = 0; amplitudes < 2; amplitudes++)
+        TEST(amplitudes ? "onnx: tables that only change lengths" : "onnx: layers without rotation") {
+            static const llama_layer_kind kinds[] = {{1, 0, 0}, {0, 0, 0}};
+            uint64_t seed = 7;
+            llama_config f = plain();
+            f.layers = kinds, f.n_ropes = 2, f.extras = amplitudes ? LLAMA_ROPE_AMPLITUDES : 0;
+            still_table = 1;
+            subject s = subject_make(&f, 0, 29);
+            still_table = 0;
+            if (write_onnx(&s, "f32", INT32_MAX, NULL)) {
+                run_graph g = run_read(names[OWN]);
+                run_text_of(&g, &s, &f, 3, 0, &seed);
+                if (!CHECK(s.worst <= allowed)) printf("  off by %g\n", s.worst);
+                CHECK((run_find(&g, "rotary.1.cosines") != NULL) == amplitudes && run_find(&g, "rotary.0.cosines"));
+                run_free(&g);
+            }
+            remove(names[OWN]);
+            subject_free(&s);
+        }
 }
 
 /* Where every layer has a window, what no token sees any more may be dropped. */
@@ -479,12 +506,12 @@ static void test_full_disk(void) {
             const int full = i % 2 ? DATA_PART : PART;
             remove_all();
             CHECK(symlink("/dev/full", names[full]) == 0);
-            if (i > 1) CHECK(write_file(names[OWN], "graph", 5) && write_file(names[DATA], "data", 4));
-            CHECK(onnx_write(&in, names[OWN], (uint64_t)large[i % 2], NULL, &err) == -1);
-            if (!CHECK(strstr(err.text, "cannot write") && strstr(err.text, names[i % 2 ? DATA : OWN])))
+            if (i > 2) CHECK(write_file(names[OWN], "graph", 5) && write_file(names[DATA], "data", 4));
+            CHECK(onnx_write(&in, names[OWN], (uint64_t)large[two], NULL, &err) == -1);
+            if (!CHECK(strstr(err.text, "cannot write") && strstr(err.text, names[full == PART ? OWN : DATA])))
                 printf("  %s\n", err.text);
             CHECK(!exists(names[PART]) && !exists(names[DATA_PART]));
-            if (i > 1) CHECK(holds(names[OWN], "graph") && holds(names[DATA], "data"));
+            if (i > 2) CHECK(holds(names[OWN], "graph") && holds(names[DATA], "data"));
             else CHECK(!exists(names[OWN]) && !exists(names[DATA]));
         }
     }
@@ -507,6 +534,7 @@ int main(void) {
     find_names();
     test_protobuf();
     test_kinds();
+    test_no_rotation();
     test_dropping();
     test_second_file();
     test_cancelling();

@@ -1,9 +1,9 @@
 /* protobuf.h - writes protocol buffers, as onnx.c needs them (protobuf.dev/programming-guides/encoding).
  *
  * A message is its fields one behind the other, each a tag, which is its number and how its value is written, and the
- * value: a whole number as a varint, 7 bits to a byte, the lowest first, the top bit of all but the last set; a
- * float as 4 bytes; text, bytes and messages inside as their length, a varint, and what they are. A field that
- * repeats is written as often.
+ * value: a whole number as a varint, 7 bits to a byte, the lowest first, the top bit of all but the last set; a float
+ * as 4 bytes; text, bytes and messages inside as their length, a varint, and what they are. A field that repeats is
+ * written as often.
  */
 #ifndef PROTOBUF_H
 #define PROTOBUF_H
