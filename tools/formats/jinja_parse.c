@@ -475,6 +475,23 @@ static jn_node *jp_scope(jp_parser *p, jn_node *parent, const char *const *ends)
     return body;
 }
 
+/* The same for an expression, or the filters of a block, that belong to such a body. */
+static jn_node *jp_scope_expression(jp_parser *p) {
+    const int conditional = p->conditional;
+    p->conditional = 0;
+    jn_node *n = jp_expression(p);
+    p->conditional = conditional;
+    return n;
+}
+
+static jn_node *jp_block_filters(jp_parser *p) {
+    const int conditional = p->conditional;
+    p->conditional = 0;
+    jn_node *n = jp_filters(p, jp_filter(p, NULL));
+    p->conditional = conditional;
+    return n;
+}
+
 /* What is assigned to: a name, an attribute of a namespace if that is allowed, or several with commas between. */
 static jn_node *jp_target(jp_parser *p, int with_attribute) {
     jn_node *tuple = jp_node(p, JN_MAKE_TUPLE), *n = NULL;
@@ -531,7 +548,7 @@ static jn_node *jp_for(jp_parser *p) {
     n->a = jp_child(p, n, jp_target(p, 0));
     if (!jp_take(p, "in")) jp_expected(p, "\"in\"");
     n->b = jp_child(p, n, jp_tuple(p, 0, 0));
-    if (jp_take(p, "if")) n->d = jp_child(p, n, jp_expression(p));
+    if (jp_take(p, "if")) n->d = jp_child(p, n, jp_scope_expression(p));
     n->op = (uint8_t)jp_take(p, "recursive");
     jp_expect_close(p);
     p->loops++;
@@ -557,7 +574,7 @@ static jn_node *jp_set(jp_parser *p) {
         return n;
     }
     n->kind = JN_SET_BLOCK;
-    if (jp_take_op(p, '|')) n->b = jp_child(p, n, jp_filters(p, jp_filter(p, NULL)));
+    if (jp_take_op(p, '|')) n->b = jp_child(p, n, jp_block_filters(p));
     jp_expect_close(p);
     n->body = jp_scope(p, n, ends);
     jp_advance(p);
@@ -577,7 +594,7 @@ static jn_node *jp_parameters(jp_parser *p, jn_node *parent) {
         n->value = jp_name(p);
         for (const jn_node *other = list.first; other; other = other->next)
             if (jn_equal(p->c, other->value, n->value)) jp_fail(p, "a parameter twice", "", 0);
-        if (jp_take_op(p, '=')) n->a = jp_child(p, n, jp_expression(p)), has_default = 1;
+        if (jp_take_op(p, '=')) n->a = jp_child(p, n, jp_scope_expression(p)), has_default = 1;
         else if (has_default) jp_fail(p, "a parameter without a default after one with a default", "", 0);
         jp_add(p, parent, &list, n);
     }
@@ -627,7 +644,7 @@ static jn_node *jp_filter_block(jp_parser *p) {
     static const char *const ends[] = {"endfilter", NULL};
     jn_node *n = jp_node(p, JN_FILTER_BLOCK);
     jp_advance(p);
-    n->b = jp_child(p, n, jp_filters(p, jp_filter(p, NULL)));
+    n->b = jp_child(p, n, jp_block_filters(p));
     jp_expect_close(p);
     n->body = jp_scope(p, n, ends);
     jp_advance(p);
