@@ -50,6 +50,9 @@ TEST_LIBS := -lpthread
 MAINS := $(wildcard tools/*.c)
 PARTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/*/*.c))
 LIBRARIES := $(BUILD)/tools/parts.a $(BUILD)/libllama.a
+# The object that libllama.a gets. A build that is only for tests takes tools/shared/inside, which contains the same, so
+# that llama.c is compiled once; with sanitizers that takes half a minute.
+LLAMA := llama
 TOOLS := $(patsubst %.c,$(OUT)%,$(MAINS))
 TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
 # Those that load files run a second time without mmap; and with the plain kernels, which compile sooner.
@@ -58,7 +61,7 @@ NO_MMAP_TESTS := $(patsubst tests/%.c,$(BUILD)/no_mmap/%,$(wildcard tests/test_c
 HELPERS := $(patsubst %,$(BUILD)/tests/%,make_model example host golden peer talk tokens)
 
 # What takes longest is begun first.
-all: $(BUILD)/llama.o $(BUILD)/tools/shared/inside.o $(OUT)run $(TOOLS)
+all: $(BUILD)/$(LLAMA).o $(BUILD)/tools/shared/inside.o $(OUT)run $(TOOLS)
 
 demo: $(OUT)run
 	./$(OUT)run tools/model/austen.llama -s 1 -p "It is a truth universally acknowledged, that"
@@ -87,7 +90,7 @@ HOT := llama tokenizer pic/llama pic/tokenizer tools/shared/inside tools/formats
 $(HOT:%=$(BUILD)/%.o): LEVEL = -O3
 
 # Archives, so that a program that includes llama.c itself does not get a second one.
-$(BUILD)/libllama.a: $(BUILD)/llama.o $(BUILD)/tokenizer.o
+$(BUILD)/libllama.a: $(BUILD)/$(LLAMA).o $(BUILD)/tokenizer.o
 $(BUILD)/tools/parts.a: $(PARTS)
 %.a:
 	rm -f $@
@@ -180,15 +183,16 @@ uninstall:
 # ---- Tests ----
 
 SCRIPTS = $(wildcard tests/test_*.sh)
-PROGRAMS := $(TESTS) $(BUILD)/tests/header_only $(BUILD)/tests/header_only_cpp98 $(BUILD)/tests/header_only_cpp20 \
-    $(NO_MMAP_TESTS)
+HEADER_ONLY := $(BUILD)/tests/header_only $(BUILD)/tests/header_only_cpp98 $(BUILD)/tests/header_only_cpp20
+PROGRAMS := $(TESTS) $(HEADER_ONLY) $(NO_MMAP_TESTS)
 test: all $(PROGRAMS) $(HELPERS)
 	@BUILD=$(BUILD) RUN=./$(OUT)run TOOLS=./$(OUT)tools sh tests/run_tests.sh $(PROGRAMS) $(SCRIPTS)
 
+# Without those that contain the implementations once more, which take long to compile: how they compile is all they test.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 asan:
 	@ASAN_OPTIONS="allocator_may_return_null=1:$$ASAN_OPTIONS" UBSAN_OPTIONS="print_stacktrace=1:$$UBSAN_OPTIONS" \
-	    $(MAKE) --no-print-directory BUILD=.build/asan OUT=.build/asan/out/ \
+	    $(MAKE) --no-print-directory BUILD=.build/asan OUT=.build/asan/out/ LLAMA=tools/shared/inside HEADER_ONLY= \
 	    CFLAGS='-O1 -g1 -fno-omit-frame-pointer $(SANITIZE)' LDFLAGS='$(SANITIZE) $(LDFLAGS)' test
 
 # Tests that limit the size of files limit gcov's too, and fail: hence the minus.

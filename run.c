@@ -431,6 +431,14 @@ static void *allocate(size_t count, size_t size) {
     return p;
 }
 
+/* Room for twice as many bytes; at first for some. */
+static char *grow(char *bytes, size_t *capacity, size_t first) {
+    *capacity = *capacity ? 2 * *capacity : first;
+    bytes = realloc(bytes, *capacity);
+    if (!bytes) fail("out of memory for a text of %.0f bytes", (double)*capacity);
+    return bytes;
+}
+
 /* Reads the bytes of a file as they are into run.text, - for standard input. Returns their number. */
 static size_t read_file(const char *path) {
     errno = 0;
@@ -438,12 +446,7 @@ static size_t read_file(const char *path) {
     size_t size = 0, capacity = 0, got = 1;
     if (!file) fail("cannot open %.200s: %s", path, reason());
     for (; got > 0 && !feof(file); size += got) { /* on a terminal more might follow the end, but nobody means that */
-        if (size == capacity) {
-            capacity = capacity ? 2 * capacity : 1 << 16;
-            char *grown = realloc(run.text, capacity);
-            if (!grown) fail("out of memory for %.200s", path);
-            run.text = grown;
-        }
+        if (size == capacity) run.text = grow(run.text, &capacity, 1 << 16);
         got = fread(run.text + size, 1, capacity - size, file);
         if (got > TEXT_LIMIT - size) fail("%.200s is longer than %d bytes", path, (int)TEXT_LIMIT);
     }
@@ -461,10 +464,7 @@ static char *read_line(size_t *size) {
     for (*size = 0; (c = getc(stdin)) != EOF && c != '\n'; line[(*size)++] = (char)c) {
         if (*size < capacity) continue;
         if (capacity > TEXT_LIMIT / 2) fail("a line of standard input is longer than %d bytes", (int)TEXT_LIMIT / 2);
-        capacity = capacity ? 2 * capacity : 256;
-        char *grown = realloc(line, capacity);
-        if (!grown) fail("out of memory for a line of standard input");
-        line = grown;
+        line = grow(line, &capacity, 256);
     }
     if (ferror(stdin)) fail("cannot read standard input: %s", reason());
     if (c == EOF && *size == 0) return free(line), NULL;
@@ -535,6 +535,11 @@ RUN_ENDS static void advise_to_convert(const char *what, const char *from, size_
 
 /* What was named as a model and is none: what it is, if that can be told, and what to do with it. */
 RUN_ENDS static void refuse_model(const char *why) {
+    static const char *const config[] = {"config.json", NULL};
+    static const char *const others[][2] = {
+        {"PK\3\4", "a zip archive, perhaps of PyTorch weights; get the model as safetensors or GGUF for tools/convert"},
+        {"\200\2\212\12", "old PyTorch weights; get the model as safetensors or GGUF for tools/convert"},
+        {"\37\213\10", "packed by gzip; unpack it and name what was in it"}};
     const char *path = arg.model;
     char start[9] = "";
     FILE *file = fopen(path, "rb");
@@ -543,9 +548,16 @@ RUN_ENDS static void refuse_model(const char *why) {
     if (!file && (strchr(path, ' ') || !path[strcspn(path, "./")]))
         fail("no file is named \"%.200s\"; a prompt goes after -p: %s -p \"%.200s\"", path, program, path);
     if (file) fclose(file);
+    if (strstr(why, ": 0 bytes ")) fail("%.200s is empty; get the model again, or name another", path);
     if (n >= 4 && !memcmp(start, "GGUF", 4)) advise_to_convert("a GGUF file", path, strlen(path));
-    if (n == 9 && start[8] == '{')
-        advise_to_convert("a safetensors file, part of a directory", path, directory_of(path));
+    if (n == 9 && start[8] == '{') {
+        char *beside = find_beside(path, directory_of(path), config);
+        const char *what = "a safetensors file, part of a directory";
+        if (beside) free(beside), advise_to_convert(what, path, directory_of(path));
+        fail("%.200s is %s; get the rest of it, config.json first, for tools/convert", path, what);
+    }
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (!strncmp(start, others[i][0], strlen(others[i][0]))) fail("%.200s is %s", path, others[i][1]);
     tokenizer *t = tokenizer_load(path, 0, NULL, NULL);
     tokenizer_free(t);
     if (t) fail("%.200s is a tokenizer, not a model; it goes after -z: %s MODEL -z \"%.200s\"", path, program, path);
@@ -1027,7 +1039,8 @@ static void converse(void) {
     size_t size;
     char *line;
     chat.template = arg.template ? tokenizer_template_find(arg.template) : tokenizer_template(run.tokens);
-    if (!chat.template) fail("%.200s was not taught to chat; it continues a text: -p TEXT", arg.model);
+    if (!chat.template)
+        fail("%.200s has no chat template: -p TEXT continues a text, --template NAME chats all the same", arg.model);
     chat.end_of_turn = tokenizer_end_of_turn(run.tokens, chat.template);
     chat.changes = !tokenizer_chat_grows(run.tokens, chat.template);
     if (arg.system && !tokenizer_get_form(run.tokens, chat.template)->between[0][TOKENIZER_SYSTEM])

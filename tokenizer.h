@@ -143,9 +143,9 @@ enum {
 
 /* What a conversation looks like to a model: what is written between two texts. */
 typedef struct {
-    /* [from][to]: after a text of role from (0: at the beginning) and before one of role to (0: after the last text: what
-     * opens an answer, and behind an answer, what ends it). NULL: the template has no such order. Names of special tokens
-     * become those; \1 stands for bos, \2 for eos, \3 for bos if texts begin with it, \4 for a space unless the
+    /* [from][to]: after a text of role from (0: at the beginning) and before one of role to (0: after the last text:
+     * what opens an answer, and behind an answer, what ends it). NULL: the template has no such order. Names of special
+     * tokens become those; \1 stands for bos, \2 for eos, \3 for bos if texts begin with it, \4 for a space unless the
      * tokenizer puts one there itself, behind a special token; \5 for one that is not put before a special token. */
     const char *between[4][4];
     int trim[4]; /* of each role's texts; [0] of what TOKENIZER_FORM_SPOKEN leaves */
@@ -197,9 +197,9 @@ TOKENIZER_API int tokenizer_vocab_size(const tokenizer *t);
 TOKENIZER_API int tokenizer_get_piece(const tokenizer *t, int id, tokenizer_piece *piece);
 
 /* The rest of it, for those who write it elsewhere. *parts becomes what tokenizer_create takes for the same tokenizer,
- * but that pieces and merges are NULL: n_pieces times tokenizer_get_piece, and tokenizer_get_merges, give those. What it
- * points to stays valid until tokenizer_free. base is t itself in SENTENCEPIECE, whose rules parts alone cannot say:
- * tokenizer_get_rules does. */
+ * but that pieces and merges are NULL: n_pieces times tokenizer_get_piece, and tokenizer_get_merges, give those.
+ * What it points to stays valid until tokenizer_free. base is t itself in SENTENCEPIECE, whose rules parts alone
+ * cannot say: tokenizer_get_rules does. */
 TOKENIZER_API void tokenizer_get_parts(const tokenizer *t, tokenizer_parts *parts);
 
 /* merges (n_merges of the above) = ids of left and right, the first merged first; NULL only counts. Returns how many

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#if defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>
+#endif
 
 uint64_t random_next(uint64_t *state) {
     uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
@@ -43,9 +46,12 @@ int write_file(const char *path, const void *data, size_t size) {
 const char *temporary_path(void) {
     static char path[64];
     static unsigned count;
-    /* The clock and an address, so that the same test built in two ways may run twice at once. */
+    /* The process, the clock and an address, so that the same test built in two ways may run twice at once. */
     unsigned long long unique = (unsigned long long)time(NULL) * 1000003u ^ (unsigned long long)(uintptr_t)&unique ^
                                 (unsigned long long)clock() << 20;
+#if defined(__unix__) || defined(__APPLE__)
+    unique += (unsigned long long)getpid() << 28;
+#endif
     for (int i = 0; i < 2; i++) {
         snprintf(path, sizeof path, "%stest-%llx-%u.tmp", i ? "" : "tests/bin/", unique & 0xffffffffffffu, count++);
         if (write_file(path, "", 0)) {

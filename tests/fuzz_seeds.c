@@ -134,11 +134,37 @@ static void fuzz_make_flat(fuzz_bytes *b, tokenizer *t) {
     tokenizer_free(t);
 }
 
-/* Llama 3's kind: the bytes, some merges, special tokens. */
-/* own: with a chat template of its own. */
-static tokenizer *fuzz_byte_level(int own) {
+/* A text gets spaces by the rule of that number, and is cut at added pieces, with each flag. */
+static tokenizer *fuzz_added_pieces(int prefix) {
+    enum { CUTS = TOKENIZER_SEGMENT | TOKENIZER_ADDED };
+    static const tokenizer_piece added[] = {
+        {"<x>", 3, 0, TOKENIZER_USER_DEFINED, CUTS | TOKENIZER_LSTRIP},
+        {"<y>", 3, 0, TOKENIZER_USER_DEFINED, CUTS | TOKENIZER_RSTRIP},
+        {"c", 1, 0, TOKENIZER_USER_DEFINED, CUTS | TOKENIZER_SINGLE_WORD},
+        {"a b", 3, 0, TOKENIZER_USER_DEFINED, CUTS | TOKENIZER_NORMALIZED},
+        {"<z>", 3, 0, TOKENIZER_CONTROL, TOKENIZER_LSTRIP | TOKENIZER_RSTRIP | TOKENIZER_SINGLE_WORD},
+        {"<think>", 7, 0, TOKENIZER_CONTROL, TOKENIZER_NORMALIZED | TOKENIZER_SHOWN}};
+    enum { ADDED = sizeof added / sizeof *added };
+    static const int merges[][2] = {{4, 5}, {3, 4}}; /* of fuzz_pieces */
+    tokenizer_piece pieces[FUZZ_PIECES + ADDED];
+    memcpy(pieces, fuzz_pieces, sizeof fuzz_pieces);
+    memcpy(pieces + FUZZ_PIECES, added, sizeof added);
+    const tokenizer_parts parts = {.kind = TOKENIZER_SENTENCEPIECE,
+                                   .pieces = pieces,
+                                   .n_pieces = FUZZ_PIECES + ADDED,
+                                   .merges = prefix % 2 ? merges : NULL,
+                                   .n_merges = prefix % 2 ? 2 : 0,
+                                   .bos = 1,
+                                   .add_dummy_prefix = prefix};
+    return tokenizer_create(&parts, NULL, NULL);
+}
+
+/* Llama 3's kind: the bytes, some merges, special tokens. With other splits <tool> has flags, and there is NFC; with
+ * GPT-2's a chat template of its own. */
+static tokenizer *fuzz_byte_level(int split) {
     static const int merges[][2] = {{'t', 'h'}, {256, 'e'}, {' ', 257}, {'1', '2'}};
     static const int ends[] = {261, 262};
+    const int own = split == TOKENIZER_SPLIT_GPT2;
     /* clang-format off */
     static const char *const more[] = {"th", "the", " the", "12", "<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>",
                                        "<|start_header_id|>", "<|end_header_id|>", "<tool>"};
@@ -157,6 +183,8 @@ static tokenizer *fuzz_byte_level(int own) {
                                          {"\2", "[", "\2\3<user>", NULL}},
                                         {TOKENIZER_TRIM, 0, TOKENIZER_TRIM_LEFT, TOKENIZER_TRIM | TOKENIZER_TRIM_LINES},
                                         TOKENIZER_FORM_JOINED | TOKENIZER_FORM_SPOKEN | TOKENIZER_FORM_KEEPS_THOUGHT};
+    if (split != TOKENIZER_SPLIT_LLAMA3)
+        pieces[265].flags = TOKENIZER_ADDED | TOKENIZER_NORMALIZED | TOKENIZER_LSTRIP << split % 3;
     const tokenizer_parts parts = {.kind = TOKENIZER_BYTE_LEVEL,
                                    .pieces = pieces,
                                    .n_pieces = 266,
@@ -168,7 +196,9 @@ static tokenizer *fuzz_byte_level(int own) {
                                    .n_ends = 2,
                                    .chat_template = own ? TOKENIZER_OWN : TOKENIZER_LLAMA3,
                                    .form = own ? &form : NULL,
-                                   .ignore_merges = 1};
+                                   .ignore_merges = 1,
+                                   .split = split,
+                                   .nfc = split == TOKENIZER_SPLIT_QWEN2 || split == TOKENIZER_SPLIT_QWEN35};
     return tokenizer_create(&parts, NULL, NULL);
 }
 
@@ -184,9 +214,9 @@ static void fuzz_model_seeds(fuzz_add *add, void *user) {
 
 static void fuzz_flat_seeds(fuzz_add *add, void *user) {
     static fuzz_bytes b;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 3; i++) {
         if (i < 2) fuzz_make_model(&b, i, !i);
-        fuzz_make_flat(&b, i < 2 ? tokenizer_load_memory(b.p, b.n, 0, NULL, NULL) : fuzz_byte_level(i - 2));
+        fuzz_make_flat(&b, i < 2 ? tokenizer_load_memory(b.p, b.n, 0, NULL, NULL) : fuzz_byte_level(0));
         add(user, b.p, b.n);
         if (i == 1) { /* and inside a .llama file, of which a tokenizer needs only this much */
             memmove(b.p + 72, b.p, b.n), memset(b.p, 0, 72), memcpy(b.p, "llama.c\n", 8);
@@ -194,6 +224,9 @@ static void fuzz_flat_seeds(fuzz_add *add, void *user) {
             add(user, b.p, b.n + 72);
         }
     }
+    for (int prefix = 0; prefix <= TOKENIZER_PREFIX_NONE; prefix++)
+        fuzz_make_flat(&b, fuzz_added_pieces(prefix)), add(user, b.p, b.n);
+    for (int split = 1; split < TK_N_SPLITS; split++) fuzz_make_flat(&b, fuzz_byte_level(split)), add(user, b.p, b.n);
 }
 
 /* ---------------------------------------------------------------------------------------------------
@@ -624,7 +657,7 @@ static void fuzz_put_hf_tensor(fuzz_bytes *header, fuzz_bytes *data, const hf_so
     const int is_vector = tensor_is_vector(hf_names[i].tensor);
     const int number[] = {layer, expert};
     for (int part = 0; part < hf_names[i].parts; part++) {
-        hf_shape(s, (enum tensor)((int)hf_names[i].tensor + part), layer, &rows, &cols);
+        hf_shape(&s->base.config, (enum tensor)((int)hf_names[i].tensor + part), layer, &rows, &cols);
         all += is_vector ? cols : rows;
     }
     fuzz_put_text(header, s->form.vision ? ",\"language_model." : ",\"");
@@ -646,7 +679,7 @@ static void fuzz_put_safetensors(fuzz_bytes *b, int mark, const hf_source *s, co
         fuzz_put_text(&header, ",\"vision_tower.x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}");
     for (int i = first; i < end; i++)
         for (int layer = 0; layer < (hf_numbers(hf_names[i].name) ? s->base.config.n_layers : 1); layer++)
-            for (int expert = 0; hf_has(s, i, layer, expert); expert++)
+            for (int expert = 0; hf_has(&s->base.config, &s->form, &hf_names[i], layer, expert); expert++)
                 if (hf_names[i].tensor != TENSOR_CLASSIFIER || !s->base.config.shared_classifier)
                     fuzz_put_hf_tensor(&header, &data, s, type, i, layer, expert);
     fuzz_put_text(&header, "} ");
@@ -666,7 +699,8 @@ static void fuzz_put_json_string(fuzz_bytes *b, const char *text) {
 static void fuzz_put_byte_level_json(fuzz_bytes *b, int i) {
     fuzz_put_text(b, "\xFF@@5{\"added_tokens\":[{\"id\":259,\"content\":\"<|begin|>\",\"special\":true},"
                      "{\"id\":260,\"content\":\"<|eot_id|>\",\"special\":true,\"rstrip\":true},"
-                     "{\"id\":262,\"content\":\"<tool>\",\"special\":false,\"lstrip\":false}],\"normalizer\":");
+                     "{\"id\":262,\"content\":\"<tool>\",\"special\":false,\"lstrip\":true,\"normalized\":true}],"
+                     "\"normalizer\":");
     fuzz_put_text(b, i % 2 ? "{\"type\":\"NFC\"}" : "null");
     fuzz_put_text(b, ",\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[");
     for (int k = 0; k < 3 && hf_splits[i].patterns[k]; k++) {
@@ -688,12 +722,24 @@ static void fuzz_put_byte_level_json(fuzz_bytes *b, int i) {
                      "\"merges\":[\"t h\",[\"th\",\"e\"],\"\\u0120 the\"]}}");
 }
 
-static void fuzz_put_sentencepiece_json(fuzz_bytes *b) {
+/* With the rule of that number for the space in front of a text. */
+static void fuzz_put_sentencepiece_json(fuzz_bytes *b, int prefix) {
+    static const char replace[] = "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\\u2581\"}",
+                      prepend[] = "{\"type\":\"Prepend\",\"prepend\":\"\\u2581\"},",
+                      *const schemes[] = {"always", "first", "never"};
     fuzz_put_text(b, "\xFF@@5{\"added_tokens\":[{\"id\":1,\"content\":\"<s>\",\"special\":true},{\"id\":2,\"content\":"
-                     "\"</s>\",\"special\":true}],\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":"
-                     "\"Prepend\",\"prepend\":\"\\u2581\"},{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},"
-                     "\"content\":\"\\u2581\"}]},\"pre_tokenizer\":null,\"model\":{\"type\":\"BPE\",\"unk_token\":"
-                     "\"<unk>\",\"byte_fallback\":true,\"vocab\":{\"<unk>\":0,\"<s>\":1,\"</s>\":2");
+                     "\"</s>\",\"special\":true},{\"id\":264,\"content\":\"<x>\",\"lstrip\":true,\"rstrip\":true},"
+                     "{\"id\":265,\"content\":\"c\",\"single_word\":true,\"normalized\":true}],\"normalizer\":");
+    if (prefix <= TOKENIZER_PREFIX_EACH)
+        fuzz_print(b, "{\"type\":\"Sequence\",\"normalizers\":[%s%s]},\"pre_tokenizer\":null", prefix ? prepend : "",
+                   replace);
+    else
+        fuzz_print(b,
+                   "null,\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\\u2581\",\"prepend_scheme\":"
+                   "\"%s\",\"split\":false}",
+                   schemes[prefix - TOKENIZER_PREFIX_MISSING]);
+    fuzz_put_text(b, ",\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\",\"byte_fallback\":true,\"vocab\":{"
+                     "\"<unk>\":0,\"<s>\":1,\"</s>\":2");
     for (int byte = 0; byte < 256; byte++) fuzz_print(b, ",\"<0x%02X>\":%d", (unsigned)byte, 3 + byte);
     fuzz_put_text(b, ",\"\\u2581\":259,\"a\":260,\"b\":261,\"ab\":262,\"\\u2581ab\":263},"
                      "\"merges\":[\"a b\",\"\\u2581 ab\"]}}");
@@ -737,19 +783,20 @@ static void fuzz_hf_seeds(fuzz_add *add, void *user) {
 
 static void fuzz_hf_tokenizer_seeds(fuzz_add *add, void *user) {
     static fuzz_bytes b;
-    for (int i = 0; i < 2 + (int)(sizeof hf_splits / sizeof *hf_splits); i++) {
+    enum { PREFIXES = TOKENIZER_PREFIX_NONE + 1, FIRST = PREFIXES + 1 }; /* rules for spaces, a .model, splits */
+    for (int i = 0; i < FIRST + (int)(sizeof hf_splits / sizeof *hf_splits); i++) {
         b.n = 0;
         fuzz_put_text(&b, "\xFF@@0{\"vocab_size\":270,\"bos_token_id\":1,\"eos_token_id\":[2,3]}");
-        if (i == 0) fuzz_put_sentencepiece_json(&b);
-        if (i == 1) fuzz_put_tokenizer_model(&b);
-        if (i >= 2) fuzz_put_byte_level_json(&b, i - 2);
-        if (i >= 2)
+        if (i < PREFIXES) fuzz_put_sentencepiece_json(&b, i);
+        if (i == PREFIXES) fuzz_put_tokenizer_model(&b);
+        if (i >= FIRST) fuzz_put_byte_level_json(&b, i - FIRST);
+        if (i >= FIRST)
             fuzz_put_text(&b, "\xFF@@6{\"bos_token\":{\"content\":\"<|begin|>\"},\"eos_token\":\"the\","
                               "\"add_bos_token\":true,"
                               "\"chat_template\":[{\"name\":\"default\",\"template\":\"{% for m in messages "
                               "%}<|im_start|>{{ m.role }}{% endfor %}\"}]}"
                               "\xFF@@7{\"bos_token_id\":1,\"eos_token_id\":5}");
-        if (i == 1) fuzz_put_text(&b, "\xFF@@9" TEMPLATE_LLAMA2);
+        if (i == PREFIXES) fuzz_put_text(&b, "\xFF@@9" TEMPLATE_LLAMA2);
         add(user, b.p, b.n);
     }
 }
@@ -769,10 +816,11 @@ static void fuzz_options_seeds(fuzz_add *add, void *user) {
 
 static void fuzz_text_seeds(fuzz_add *add, void *user) {
     static const char *const texts[] = {" a ab  bba [INST] x\n", "<s>A\xE2\x96\x81\xFF\xC3\xA9</s>",
-                                        "the the 12345 it's\r\n  <|eot_id|><tool>\xF0\x9F\x98\x80 \xC2\xA0"};
+                                        "the the 12345 it's\r\n  <|eot_id|><tool>\xF0\x9F\x98\x80 \xC2\xA0",
+                                        " ab <x>\n<y> c_c a b<z> <think>e\xCC\xA3\xCC\x81\xEA\xB0\x80\xE1\x86\xA8"};
     char text[100];
-    for (int i = 0; i < 15; i++) {
-        snprintf(text, sizeof text, "%d%s", i % 5, texts[i / 5]);
+    for (int i = 0; i < 28; i++) {
+        snprintf(text, sizeof text, "%d%s", i % 7, texts[i / 7]);
         add(user, text, strlen(text));
     }
 }
@@ -825,7 +873,14 @@ static const char fuzz_jinja_words[] =
     "|replace('a', 'bb')\n|indent\n|trim\n|default('x')\n|int\n|round\n|safe\n|title\n|unique\n|reverse\n.split('a', "
     "1)\n"
     ".strip('x')\n.items()\n.get('a')\n.find('')\n.rfind('a')\n.title()\n.splitlines()\nraise_exception('x')\n"
-    "strftime_now('%d %b')\n* 99999\n";
+    "strftime_now('%d %b')\n* 99999\n recursive %}\nloop(\nloop.depth\n|sum\n|sum(start=[])\n|batch(2, 1)\n"
+    "|slice(3, 1)\n is sameas \n is escaped\n is odd\n is divisibleby 2\n.rsplit('a', 1)\n.rsplit(\n.partition('a')\n"
+    ".rpartition('a')\n.index('a')\n.count(1)\n.rindex('')\n|sort(attribute='a,b')\n|map(attribute='a.b', "
+    "default=1)\n"
+    "|reject('odd')\n|select\n|min\n|max\n|items\n|attr('a')\n|escape\n|float\n|abs\n|string\n|length\n|count\n"
+    "|capitalize\n|lower\n.lstrip()\n.rstrip('a')\n.startswith(\n.endswith(('a', 'b'))\n.replace('a', '', 1)\n"
+    ".removeprefix('a')\n.removesuffix('a')\n.keys()\n.values()\n.copy()\n.append(1)\n.join(\n.isdigit()\n"
+    ".isupper()\n is iterable\n is sequence\n is mapping\n is not none\n is lower\n is in \nnot in \n%}+\n+%}\n{%+ ";
 
 static void fuzz_jinja_seeds(fuzz_add *add, void *user) {
     static const char *const texts[] = {
@@ -844,7 +899,21 @@ static void fuzz_jinja_seeds(fuzz_add *add, void *user) {
         "{{ messages[0].content.split(' ', 1)[::-1] }}{% endcall %}{% set ns = namespace(n=0) %}{% set ns.n = ns.n + 1 "
         "%}",
         "{# c #}\n  {% raw %}{{ }}{% endraw %}\n{% set x | upper %}a{% endset %}{{ x ~ 1 if x is string else none }}"
-        "{{ range(3, 0, -1)|list|sort }}{{ strftime_now('%d %B %Y') }}{{ 7 // 2 ** 2 % 3 }}{{ 1 < 2 in [2] }}"};
+        "{{ range(3, 0, -1)|list|sort }}{{ strftime_now('%d %B %Y') }}{{ 7 // 2 ** 2 % 3 }}{{ 1 < 2 in [2] }}",
+        "{% for i in [1, [2, [3]]] recursive %}{{ loop.depth }}{{ loop(i) if i is iterable else i }}{% else %}-{% "
+        "endfor %}{{ a.b|batch(2, 'x')|list }}{{ a.b|slice(2)|list }}{{ [1, 2]|sum }}{{ [[1], [2]]|sum(start=[]) }}",
+        "{{ messages|sort(attribute='role,content')|map(attribute='role')|unique|join(',', attribute=0) }}{{ "
+        "messages|selectattr('role', 'in', ['user'])|rejectattr('content')|list }}{{ a.b|select('number')|max }}{{ "
+        "a.b|reject('none')|min }}{{ a|items|list }}{{ a|dictsort(by='key') }}{{ a.b|last is sameas none }}{{ 3 is odd "
+        "}}",
+        "{% set t = 'a-b\\n c-d' %}{{ t.rsplit('-', 1) }}{{ t.partition('-') }}{{ t.rpartition('z') }}{{ t.index('b') "
+        "}}{{ t.rindex('d') }}{{ t.find('q') }}{{ t.count('-') }}{{ [1, 1].count(1) }}{{ (1, 2).index(2) }}{{ "
+        "t.splitlines() }}{{ t|indent(2, true) }}{{ t|title|replace('A', 'bb', 1)|reverse }}{{ t.endswith(('d', 'e')) "
+        "}}{{ t.removeprefix('a')|trim('-')|capitalize }}{{ ('<' ~ t)|e ~ ('<'|safe) + '>' }}{{ t.append is defined }}",
+        "{% with x = 1, y = [2.5, none] %}{% filter upper|trim %} {{ x }}{{ y|tojson(indent=1, separators=(',', ':')) "
+        "}}{% endfilter %}{% endwith %}{% generation %}{{ {'a': {1: 2}, 'b': (1,)}|tojson(sort_keys=true) }}{% "
+        "endgeneration %}{% for k, (v, w) in [(1, (2, 3))] if k -%}  {% continue %}{%+ endfor %}{{ '4.7'|int + "
+        "'1e3'|float|round(1, 'ceil') - -2|abs }}{{ a.b[1:]|first|string }}{{ a['b'][-1] is defined and not 1 > 2 }}"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) add(user, texts[i], strlen(texts[i]));
 }
 

@@ -249,10 +249,17 @@ __attribute__((noreturn)) static void fuzz_exit(int status) {
  * ------------------------------------------------------------------------------------------------- */
 
 /* Whether tokenizer.h promises that decoding gives back what was encoded. A vocabulary without a piece for the
- * space has no way to tell it from the character that stands for one; and where BOS is a piece of text, the space after
- * such a piece looks as if encoding had put it there. */
+ * space has no way to tell it from the character that stands for one; where BOS is a piece of text, the space after
+ * such a piece looks as if encoding had put it there; and what stands behind an added piece gets a space of its own. */
 static int fuzz_is_lossless(const tokenizer *t) {
-    if (t->kind == TOKENIZER_BYTE_LEVEL) return 1;
+    const tk_list *cuts = &t->lists[TK_ADDED];
+    for (int list = 0; list < 2; list++)
+        for (int32_t i = 0; i < cuts[list].n; i++)
+            if (t->pieces[cuts[list].ids[i]].flags & (TOKENIZER_LSTRIP | TOKENIZER_RSTRIP)) return 0;
+    if (t->kind == TOKENIZER_BYTE_LEVEL) return !t->nfc;
+    if (t->prefix == TOKENIZER_PREFIX_MISSING || t->prefix == TOKENIZER_PREFIX_FIRST ||
+        (t->prefix == TOKENIZER_PREFIX_EACH && (cuts[0].n || cuts[1].n)))
+        return 0;
     const tk_piece *bos = t->bos < 0 ? NULL : &t->pieces[t->bos];
     return t->byte_fallback && !t->map_size && !t->remove_extra_spaces && t->escape_spaces && !t->space_is_suffix &&
            tk_find(t, FUZZ_SPACE, 3, 0) >= 0 && (!bos || tk_is_reserved(t, bos) || bos->type == TOKENIZER_UNUSED);
@@ -386,7 +393,8 @@ static void fuzz_save_again(const tokenizer *t) {
 }
 
 static void fuzz_use_tokenizer(const tokenizer *t, const unsigned char *text, size_t n) {
-    static const unsigned char fixed[] = " a ab  abc\n\xE2\x96\x81\xFF\xE2\x96<s>123<|eot_id|> \xF0\x9F\x98\x80'll the";
+    static const unsigned char fixed[] = " a ab  abc\n\xE2\x96\x81\xFF\xE2\x96<s>123<|eot_id|> \xF0\x9F\x98\x80'll the"
+                                         " e\xCC\x81 <x> <y> c_c<tool> a b\xE3\x82\xA0\nAb!";
     size_t size;
     const int vocab_size = tokenizer_vocab_size(t);
     FUZZ_CHECK(vocab_size > 0 && tokenizer_bos(t) >= -1 && tokenizer_bos(t) < vocab_size);
@@ -724,7 +732,7 @@ static int fuzz_train_state(const unsigned char *data, size_t size) {
 
 static struct { /* made once */
     int done;
-    tokenizer *tokenizers[5];
+    tokenizer *tokenizers[7];
     checkpoint checkpoint;
     llama_model *model;
 } fuzz_ready;
@@ -741,9 +749,11 @@ static void fuzz_prepare(void) {
         fuzz_ready.tokenizers[i] = tokenizer_load_memory(b.p, b.n, 0, NULL, NULL);
     }
     fuzz_ready.tokenizers[4] = fuzz_byte_level(0);
+    fuzz_ready.tokenizers[5] = fuzz_byte_level(TOKENIZER_SPLIT_QWEN2);
+    fuzz_ready.tokenizers[6] = fuzz_added_pieces(TOKENIZER_PREFIX_FIRST);
     fuzz_ready.checkpoint = fuzz_make_checkpoint(0, 0);
     fuzz_ready.model = llama_load_memory(fuzz_ready.checkpoint.bytes, fuzz_ready.checkpoint.size, NULL, NULL);
-    for (int i = 0; i < 5; i++) FUZZ_CHECK(fuzz_ready.tokenizers[i]);
+    for (int i = 0; i < 7; i++) FUZZ_CHECK(fuzz_ready.tokenizers[i]);
     FUZZ_CHECK(fuzz_ready.model);
     fuzz_null = (fopen)("/dev/null", "w");
     FUZZ_CHECK(fuzz_null);
@@ -755,7 +765,7 @@ static void fuzz_prepare(void) {
 
 static int fuzz_text(const unsigned char *data, size_t size) {
     if (!size) return 0;
-    const tokenizer *t = fuzz_ready.tokenizers[*data % 5];
+    const tokenizer *t = fuzz_ready.tokenizers[*data % 7];
     for (int flags = 0; flags <= (TOKENIZER_BOS | TOKENIZER_SPECIAL); flags++)
         fuzz_encode(t, data + 1, size - 1, flags);
     fuzz_encode_chat(t, data + 1, size - 1);
@@ -822,7 +832,7 @@ static int fuzz_template(const unsigned char *data, size_t size) {
     FUZZ_MUST(template || *s.template_error.text);
     if (template) fuzz_use_tokenizer(t, data, size < 20 ? size : 20);
     tokenizer_free(t);
-    return template ? 1 : fuzz_refused(s.template_error.text);
+    return template || fuzz_memory.failed ? 1 : fuzz_refused(s.template_error.text);
 }
 
 /* ---------------------------------------------------------------------------------------------------

@@ -224,7 +224,8 @@ async function theirs({ reference, bos }, texts, addSpecialTokens) {
     const list = [];
     for (const some of slices(texts, 1000))
         for (const encoding of await reference.encodeBatch(some, { addSpecialTokens })) list.push(encoding.getIds());
-    if (addSpecialTokens && bos !== null) for (const ids of list) if (ids[0] !== bos) ids.unshift(bos);
+    const [first] = (await reference.encode("a", null, { addSpecialTokens })).getIds();
+    if (addSpecialTokens && bos !== null && first !== bos) for (const ids of list) ids.unshift(bos);
     return list;
 }
 

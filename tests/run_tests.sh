@@ -1,35 +1,63 @@
 #!/bin/sh
-# run_tests.sh PROGRAM... - runs test programs and scripts and adds up what they report.
+# run_tests.sh PROGRAM... - runs test programs and scripts, as many at once as there are cores (JOBS, if it is set), and
+# adds up what they report.
 #
 # Each prints "N passed, N failed, N skipped" as its last line and exits with 0 if and only if none
-# failed. One that ends otherwise, by a crash say, counts as one failure more.
-passed=0 failed=0 skipped=0
-# EMULATOR, if it is set, runs the programs: those for another processor.
+# failed. One that ends otherwise, by a crash say, counts as one failure more. EMULATOR, if it is set, runs the
+# programs: those for another processor.
+
+if [ "$1" != --one ]; then
+    sums=$(mktemp) || exit 1
+    trap 'rm -f "$sums"' EXIT
+    export SUMS="$sums"
+    jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
+    at_once() { xargs -P "$jobs" -I PROGRAM sh "$0" --one PROGRAM; }
+    chosen() { # KIND PROGRAM...: the longest scripts, scripts, programs, or what keeps all cores busy itself
+        kind=$1
+        shift
+        for program; do
+            case $program in
+            */test_train.sh | */test_run.sh) of=longest ;;
+            */test_busy.sh) of=busy ;;
+            *.sh) of=scripts ;;
+            *) of=programs ;;
+            esac
+            [ $of != "$kind" ] || echo "$program"
+        done
+    }
+    for kind in longest scripts programs; do chosen $kind "$@"; done | at_once
+    chosen busy "$@" | at_once
+    # What left no sum behind was itself killed.
+    awk -v n=$# '{ passed += $1; failed += $2; skipped += $3 }
+        END {
+            failed += n - NR
+            printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
+            exit failed > 0
+        }' "$sums"
+    exit
+fi
+
+program=$2
 limit=$(command -v timeout) && limit="$limit 900" # a test that hangs fails
-
-for program; do
-    case $program in
-    *.sh) output=$($limit sh "$program" 2>&1) ;;
-    *) output=$($limit $EMULATOR "./$program" 2>&1) ;;
-    esac
-    status=$?
-    last=$(printf '%s\n' "$output" | tail -n 1)
-    counts=$(printf '%s\n' "$last" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p')
-    details=$(printf '%s\n' "$output" | sed '$d')
-    if [ -z "$counts" ]; then
-        details=$output counts="0 1 0" last="ended with status $status before its last line"
-    fi
-    IFS=' ' read -r p f s <<EOF
+case $program in
+*.sh) output=$($limit sh "$program" 2>&1) ;;
+*) output=$($limit $EMULATOR "./$program" 2>&1) ;;
+esac
+status=$?
+last=$(printf '%s\n' "$output" | tail -n 1)
+counts=$(printf '%s\n' "$last" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p')
+details=$(printf '%s\n' "$output" | sed '$d')
+if [ -z "$counts" ]; then
+    details=$output counts="0 1 0" last="ended with status $status before its last line"
+fi
+IFS=' ' read -r p f s <<END
 $counts
-EOF
-    if [ "$f" -eq 0 ] && [ "$status" -ne 0 ]; then
-        f=1 last="$last, but ended with status $status"
-    fi
-    echo "$program: $last"
-    [ -z "$details" ] || printf '%s\n' "$details" | awk 'NR <= 30 { print "    " $0 }
-        END { if (NR > 30) print "    ... and " NR - 30 " lines more" }'
-    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-done
-
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+END
+if [ "$f" -eq 0 ] && [ "$status" -ne 0 ]; then
+    f=1 last="$last, but ended with status $status"
+fi
+echo "$p $f $s" >>"$SUMS"
+[ -z "$details" ] || details=$(printf '%s\n' "$details" | awk 'NR <= 30 { print "    " $0 }
+    END { if (NR > 30) print "    ... and " NR - 30 " lines more" }')
+printf '%s\n' "$program: $last${details:+
+$details}" # all at once, so that nothing of another comes between

@@ -1,15 +1,8 @@
 #!/bin/sh
 # test_bench.sh - tools/bench as its user sees it: what it prints, not how fast anything is.
-#
-# TOOLS is where bench is (./tools).
-BENCH=${TOOLS:-./tools}/bench
-passed=0 failed=0 skipped=0
-T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT
+. "$(dirname "$0")/lib.sh"
+BENCH=$TOOLS/bench program=$TOOLS/bench
 
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)) && echo "$name: $1"; }
-skip() { skipped=$((skipped + 1)) && echo "skipped: $1"; }
 tiny="--shape stories260k -j 1 -n 8"
 
 succeeds() { # NAME ARGUMENTS: and says nothing on stderr
@@ -20,16 +13,6 @@ succeeds() { # NAME ARGUMENTS: and says nothing on stderr
 }
 says() { # PATTERN: a line of it, and what else stands in the way
     if grep -q -e "$1" "$T/stdout"; then ok; else bad "no $1 in $(cat "$T/stdout")"; fi
-}
-# refuses NAME STATUS WORD ARGUMENTS: one line, two for wrong usage, with WORD, and nothing on stdout.
-refuses() {
-    name=$1 want=$2 word=$3
-    shift 3
-    "$BENCH" "$@" >"$T/stdout" 2>"$T/stderr" </dev/null && status=0 || status=$?
-    if [ "$status" -ne "$want" ] || [ -s "$T/stdout" ]; then bad "status $status: $(cat "$T/stderr" "$T/stdout")"
-    elif [ "$(wc -l <"$T/stderr")" -ne "$want" ] || ! grep "^bench: " "$T/stderr" | grep -qF -e "$word"
-    then bad "said $(head -c 400 "$T/stderr")"
-    else ok; fi
 }
 
 # ---- One build ----
@@ -123,5 +106,4 @@ other "a signal" 'kill -9 $$' && refused "ended with status 137"
 name="no program" && rm "$T/other" && refused "cannot run: No such file or directory"
 refuses "an option that both refuse" 1 "status 1: bench: no shape nonsense" --shape nonsense --compare "$BENCH"
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+finish

@@ -1,11 +1,8 @@
 #!/bin/sh
 # test_busy.sh - threads on a machine that is busy with something else: with a busy loop on each core, two threads must
 # not be much slower than one. A ratio, and a wide margin: it was a thirtieth where threads waited by spinning.
-#
-# TOOLS is where bench is (./tools).
-BENCH=${TOOLS:-./tools}/bench
-passed=0 failed=0 skipped=0
-T=$(mktemp -d) || exit 1
+. "$(dirname "$0")/lib.sh"
+BENCH=$TOOLS/bench
 loops=
 trap 'kill $loops 2>/dev/null; rm -rf "$T"' EXIT
 
@@ -15,7 +12,7 @@ speed() { # THREADS: tokens a second of decode
 }
 cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 if [ "$cores" -lt 2 ] || ! "$BENCH" --shape stories260k -r 1 -n 1 | grep -q " [2-9][0-9]* threads"; then
-    skipped=1 && echo "skipped: threads beside busy loops: one core, or a build without threads"
+    skip "threads beside busy loops: one core, or a build without threads"
 else
     while [ "$cores" -gt 0 ]; do
         (while kill -0 $$ 2>/dev/null; do :; done) & # ends with this script, however that ends
@@ -26,10 +23,10 @@ else
         for i in 1 2 3; do echo "$(speed 1) $(speed 2)"; done >"$T/speeds"
         ratio=$(awk '{ print $2 / $1 }' "$T/speeds" | sort -n | sed -n 2p)
         echo "note: beside busy loops two threads have $ratio of the speed of one"
-        if awk "BEGIN { exit !($ratio > 0.4) }"; then passed=1 && break; fi
+        if awk "BEGIN { exit !($ratio > 0.4) }"; then ok && break; fi
     done
-    if [ $passed = 0 ]; then failed=1 && echo "tokens/s of one and two: $(tr '\n' ',' <"$T/speeds")"; fi
+    name="two threads beside busy loops"
+    [ "$passed" -gt 0 ] || bad "tokens/s of one and two: $(tr '\n' ',' <"$T/speeds")"
 fi
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+finish

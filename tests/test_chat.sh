@@ -1,17 +1,8 @@
 #!/bin/sh
 # test_chat.sh - run --chat through a pipe.
-#
-# RUN is the program (./run), BUILD where `make test` puts its helpers (.build), LLAMA_TEST_DATA the
-# development data (../shared/data).
-RUN=${RUN:-./run} BUILD=${BUILD:-.build} data=${LLAMA_TEST_DATA:-../shared/data}
-passed=0 failed=0 skipped=0
-T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT
+. "$(dirname "$0")/lib.sh"
 "$BUILD/tests/make_model" "$T" || exit 1
 tiny=$T/tiny.bin
-
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)) && echo "$name: $1"; }
 
 # says NAME STATUS LINES WORD INPUT ARGUMENTS: so many lines on stdout; WORD on stderr, or nothing there.
 says() {
@@ -27,7 +18,7 @@ says() {
     else ok; fi
 }
 
-says "no template" 1 0 "tiny.bin was not taught to chat; it continues a text: -p TEXT" 'a\n' "$tiny" --chat
+says "no template" 1 0 "tiny.bin has no chat template: -p TEXT continues a text, --template NAME" 'a\n' "$tiny" --chat
 says "an unknown template" 2 0 "expected llama2, llama3" 'a\n' "$tiny" --chat --template alpaca
 says "a prompt" 2 0 "takes no --prompt" 'a\n' "$tiny" --chat -p x
 says "a template without a chat" 2 0 "are for --chat" '' "$tiny" --template llama2
@@ -50,7 +41,7 @@ if ! grep -q K "$T/out"; then ok; else bad "$(cat "$T/out")"; fi
 says "through a pipe a command is text" 0 3 "" '/help\n/exit\nb\n' "$tiny" --chat --template zephyr -n 3 -t 0 -c 500
 
 # What is typed: a terminal of its own, from util-linux.
-if [ "$(script -qec 'echo yes' /dev/null </dev/null 2>/dev/null | tr -d '\r')" = yes ]; then
+if has_terminal; then
     # typed INPUT ARGUMENTS: what the terminal shows is in $T/out.
     typed() {
         printf -- "$1" >"$T/in"
@@ -81,7 +72,7 @@ if [ "$(script -qec 'echo yes' /dev/null </dev/null 2>/dev/null | tr -d '\r')" =
     name="what JSON has to write in another way"
     if head -n 1 "$T/odd.jsonl" | cmp -s - "$T/want"
     then ok; else bad "$(head -n 1 "$T/odd.jsonl")"; fi
-else skipped=$((skipped + 9)) && echo "skipped: what is typed: no script of util-linux"; fi
+else skip "what is typed: no script of util-linux" 9; fi
 
 # The same conversation as text: stories260K has no special tokens for chatml, so that turns are only text.
 if [ -r "$data/stories260K.bin" ]; then
@@ -105,7 +96,7 @@ Lily saw a dog.<|im_end|>
     echo "Once" | story --chat --template llama2 -c 64 -n 300 >"$T/out" 2>"$T/err"
     if [ $? = 0 ] && [ "$(wc -c <"$T/out")" -gt 50 ] && grep -q "the context is full" "$T/err"
     then ok; else bad "$(cat "$T/err")"; fi
-else skipped=$((skipped + 3)) && echo "skipped: answers of stories260K: no $data"; fi
+else skip "answers of stories260K: no $data" 3; fi
 
 # Five turns, with templates of the model's own: one that only adds, one that leaves out what earlier answers thought, one
 # that has the system's text before the last question. What is kept in the context must not show.
@@ -118,14 +109,13 @@ if [ -d "$data/hf-stories260K" ]; then
         = messages[1:] %}{% endif %}$turns%}{% set text = (system if loop.last else '') ~ text$ends"; do
         name="five turns with $(printf '%s' "$template" | tr '\n' ' ' | head -c 90)"
         printf '%s' "$template" >"$T/hf/chat_template.jinja"
-        "${CONVERT:-tools/convert}" --type f32 "$T/hf" "$T/own.llama" >"$T/report" 2>&1
+        "$TOOLS/convert" --type f32 "$T/hf" "$T/own.llama" >"$T/report" 2>&1
         printf 'Lily saw a dog.\nThe dog ran away.\nWho?\nTell me more.\nWhy?\n' >"$T/in"
         "$BUILD/tests/talk" "$T/own.llama" 12 "Be kind." <"$T/in" 2>&1 | sed 's/ *$//' >"$T/want" # run shows no space there
         "$RUN" "$T/own.llama" --chat --system "Be kind." -t 0 -n 12 <"$T/in" >"$T/out" 2>"$T/err"
         if grep -q 'template its own$' "$T/report" && cmp -s "$T/want" "$T/out" && [ "$(wc -l <"$T/out")" -ge 5 ]
         then ok; else bad "$(cat "$T/report" "$T/err" "$T/want" "$T/out")"; fi
     done
-else skipped=$((skipped + 3)) && echo "skipped: templates of a model's own: no $data"; fi
+else skip "templates of a model's own: no $data" 3; fi
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+finish

@@ -2,17 +2,10 @@
 # test_families.sh - tiny checkpoints of Llama's relatives, converted and compared with values that a reference computed
 # from their formulas: see golden.c, which compares. Without their tokenizers, which have tests of their own.
 #
-# TOOLS is where convert is (./tools), BUILD where `make test` puts its helpers (.build), LLAMA_TEST_DATA the
-# development data (../shared/data). Each folder of its `families` has a checkpoint as Hugging Face writes it,
-# config.json twice, of transformers 4 and 5, and golden.json; families/gguf has the same as GGUF.
-CONVERT=${TOOLS:-./tools}/convert GOLDEN=${BUILD:-.build}/tests/golden data=${LLAMA_TEST_DATA:-../shared/data}/families
-passed=0 failed=0 skipped=0
-T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT
-
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)) && echo "$name: $1"; }
-skip() { skipped=$((skipped + 1)) && echo "skipped: $1"; }
+# Each folder of the data's `families` has a checkpoint as Hugging Face writes it, config.json twice, of transformers 4
+# and 5, and golden.json; families/gguf has the same as GGUF.
+. "$(dirname "$0")/lib.sh"
+CONVERT=$TOOLS/convert GOLDEN=$BUILD/tests/golden data=$data/families
 
 convert() { # INPUT OUTPUT TYPE
     rm -f "$2"
@@ -68,5 +61,4 @@ for golden in "$data"/*/golden.json; do
     fi
 done
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+finish

@@ -1,13 +1,9 @@
 #!/bin/sh
 # test_families_tokens.sh - the tokenizers and chat templates of tiny checkpoints of Llama's relatives, against the ids and
 # the text that Hugging Face's own library gives: see tokens.c, which compares.
-#
-# BUILD is where `make test` puts its helpers (.build), LLAMA_TEST_DATA the development data (../shared/data). Each folder
-# of its `families` has a tokenizer and tokens.jsonl; families/gguf has the same as GGUF.
-TOKENS=${BUILD:-.build}/tests/tokens data=${LLAMA_TEST_DATA:-../shared/data}/families
-passed=0 failed=0 skipped=0
-T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT
+# Each folder of the data's `families` has a tokenizer and tokens.jsonl; families/gguf has the same as GGUF.
+. "$(dirname "$0")/lib.sh"
+TOKENS=$BUILD/tests/tokens data=$data/families
 
 # A text of some GGUF files has other ids by their nature: they cannot say that text is brought into NFC, nor that the
 # space in front goes only where none is; and Gemma's pieces are not told from text that has U+2581.
@@ -21,13 +17,12 @@ by_nature() { # FAMILY
 }
 check() { # NAME INPUT TOKENS.jsonl HOW MANY DIFFER
     "$TOKENS" "$2" "$3" >"$T/out" 2>&1 || true
-    chats="^$( [ "$4" -eq 6 ] && echo 4 || echo 0) of [0-9]* chats differ$" # a space in front is in each of llama-null's
-    if grep -q "^$4 of 61 differ$" "$T/out" && { grep -q "$chats" "$T/out" || ! grep -q chats "$T/out"; }; then
-        passed=$((passed + 1))
-    else failed=$((failed + 1)) && echo "$1: $(tail -n 1 "$T/out"): $(head -c 300 "$T/out")"; fi
+    name=$1 chats="^$( [ "$4" -eq 6 ] && echo 4 || echo 0) of [0-9]* chats differ$" # a space in front is in all of llama-null's
+    if grep -q "^$4 of 61 differ$" "$T/out" && { grep -q "$chats" "$T/out" || ! grep -q chats "$T/out"; }
+    then ok; else bad "$(tail -n 1 "$T/out"): $(head -c 300 "$T/out")"; fi
 }
 
-[ -d "$data" ] || { skipped=1 && echo "skipped: tokens of families: no $data"; }
+[ -d "$data" ] || skip "tokens of families: no $data"
 for tokens in "$data"/*/tokens.jsonl; do
     [ -f "$tokens" ] || continue
     folder=${tokens%/tokens.jsonl}
@@ -37,5 +32,4 @@ for tokens in "$data"/*/tokens.jsonl; do
     [ -f "$gguf" ] && check "$family, GGUF" "$gguf" "$tokens" "$(by_nature "$family")"
 done
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+finish

@@ -1,8 +1,8 @@
-/* test_gguf_writer.c - models of ours as GGUF files, read back: the same weights, by the formulas of each type, the same
- * rotation, tokens and logits; what GGUF cannot say, and all that can go wrong.
+/* test_gguf_writer.c - models of ours as GGUF files, read back: the same weights, by the formulas of each type, the
+ * same rotation, tokens and logits; what GGUF cannot say, and all that can go wrong.
  *
- * The checkpoints of ../shared/data/families (or LLAMA_TEST_DATA's), if they are there, go all the way: from Hugging Face
- * to .llama, to GGUF and back. To see allocations fail, the writer's own files are included. */
+ * The checkpoints of ../shared/data/families (or LLAMA_TEST_DATA's), if they are there, go all the way: from Hugging
+ * Face to .llama, to GGUF and back. To see allocations fail, the writer's own files are included. */
 #define _POSIX_C_SOURCE 200809L
 #include "../tools/formats/json.h"
 #include "../tools/formats/rope.h"
@@ -140,8 +140,8 @@ static void settle(const char *type, int is_matrix, const float *x, int n, float
     }
 }
 
-/* How many rows of a source differ from a model's, as a file of this type has them; exact: from those of the model. What
- * a scale went into may differ by a rounding. */
+/* How many rows of a source differ from a model's, as a file of this type has them; exact: from those of the model.
+ * What a scale went into may differ by a rounding. */
 static int other_rows(const loaded *l, llama_source *s, const char *type, int exact, float query_factor) {
     const llama_config *c = llama_get_config(l->model);
     const int normed = c->extras & (LLAMA_HEAD_NORM | LLAMA_WIDE_NORM);

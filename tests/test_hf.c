@@ -835,6 +835,44 @@ static void test_sentencepiece(void) {
             free(json), free(other), free(unknown);
         }
     }
+    TEST("added tokens, with Prepend, Metaspace first and always: as Hugging Face's library has them") {
+        static const char *const rules[] = {
+            "null,\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\\u2581\","
+            "\"prepend_scheme\":\"first\",\"split\":false},\"x\":",
+            "null,\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\\u2581\","
+            "\"prepend_scheme\":\"always\",\"split\":false},\"x\":"};
+        static const char *const cases[][4] = {
+            {"ab<tool>ab", "263 264 263", "263 264 262", "263 264 263"},
+            {"<tool>", "264", "264", "264"},
+            {"<|user|>\n ab", "265 263", "265 262", "265 263"},
+            {"ab \n<l>ab", "263 266 263", "263 266 262", "263 266 263"},
+            {"c", "267", "267", "267"},
+            {"cb", "259 102 261", "259 102 261", "259 102 261"},
+            {"aab a", "259 260 262 259 260", "259 260 262 259 260", "259 260 262 259 260"},
+            {" ab", "259 263", "263", "263"},
+            {"ab<s> ab", "263 1 259 263", "263 1 263", "263 1 263"}};
+        char *json = replace(sentencepiece_json(), "\"added_tokens\":[",
+                             "\"added_tokens\":[{\"id\":264,\"content\":\"<tool>\",\"special\":false},"
+                             "{\"id\":265,\"content\":\"<|user|>\",\"special\":true,\"rstrip\":true},"
+                             "{\"id\":266,\"content\":\"<l>\",\"special\":true,\"lstrip\":true},"
+                             "{\"id\":267,\"content\":\"c\",\"single_word\":true,\"special\":false},"
+                             "{\"id\":260,\"content\":\"a\",\"single_word\":true,\"special\":false},");
+        char *without = replace(json, "\"pre_tokenizer\":null,", "");
+        for (int form = 0; form < 3; form++) {
+            char *rule = malloc(200);
+            sprintf(rule, "\"normalizer\":%s", form ? rules[form - 1] : "");
+            char *one = replace(without, "\"normalizer\":", rule);
+            put_text("tokenizer.json", one);
+            tokenizer *t = open_tokenizer("{}", TOKENS);
+            if (!CHECK(t != NULL)) printf("  %s\n", err.text);
+            for (size_t i = 0; t && i < sizeof cases / sizeof *cases; i++)
+                if (!CHECK_TEXT(ids_of(t, cases[i][0], TOKENIZER_SPECIAL), cases[i][1 + form]))
+                    printf("  form %d, text %s\n", form, cases[i][0]);
+            tokenizer_free(t);
+            free(rule), free(one);
+        }
+        free(json), free(without);
+    }
     TEST("a piece that no merge makes") {
         char *json = replace(sentencepiece_json(), ",\"\\u2581 ab\"", "");
         put_text("tokenizer.json", json);

@@ -106,6 +106,8 @@ static const struct {
     {"{% set ns = namespace(x=0) %}{% for i in l %}{% set ns.x = ns.x + i %}{% endfor %}{{ ns.x }}{{ ns.nope is "
      "defined }}",
      "6False"},
+    {"{% set ns = namespace() %}{% set ns.a, x, ns.b = 1, 2, 3 %}{{ ns.a }}{{ x }}{{ ns.b }}{{ self is defined }}",
+     "123True"},
     {"{% set ns = namespace(d, q=1) %}{{ ns.k }}{{ ns['q'] }}{{ ns is mapping }}", "v1False"},
     {"{% with q = 1, r = 2 %}{{ q }}{{ r }}{% endwith %}{{ q }}", "12"},
     {"{% generation %}x{{ a }}{% set q = 3 %}{% endgeneration %}{{ q }}", "x1"},
@@ -149,6 +151,13 @@ static const struct {
     {"{% macro f(a) %}[{{ caller() }}]{% endmacro %}{% call f(1) %}body{{ a }}{% endcall %}", "[body1]"},
     {"{% macro f() %}[{{ caller(1, 2) }}]{% endmacro %}{% call(x, y) f() %}{{ x }}{{ y }}{% endcall %}", "[12]"},
     {"{% macro f(n) %}{% if n > 0 %}{{ n }}{{ f(n-1) }}{% endif %}{% endmacro %}{{ f(5) }}", "54321"},
+    {"{% set a = 1 %}{% macro f(a=a, b=b) %}[{{ a }}{{ b }}]{{ kwargs }}{% endmacro %}{{ f() }}{{ f(b=5) }}{{ f(2, "
+     "z=1, "
+     "y=2, b=3, x=4) }}{{ f(1, a=2) }}",
+     "[]{}[5]{}[23]{'z': 1, 'y': 2, 'x': 4}[1]{'a': 2}"},
+    {"{% macro f(a=b, b=2) %}{{ a }}{{ b }}{% endmacro %}{{ f() }}{{ f(b=5) }}{{ f(1) }}", "25512"},
+    {"{% macro f(a, varargs, caller=5) %}{{ varargs }}{{ kwargs }}{{ caller }}{% endmacro %}{{ f(1, 2, z=3) }}",
+     "2{'z': 3}5"},
     {"{% macro m() %}{{ x }}{% endmacro %}{% set x = 5 %}{{ m() }}{% for x in l %}{{ m() }}{% endfor %}", "5555"},
     {"{% macro f() %}{% macro g() %}{{ varargs }}{% endmacro %}{{ g(7) }}{% endmacro %}{{ f(1, 2) }}", "(7,)"},
     {"{% for i in l %}{% macro loop2(loop) %}{{ loop }}{% endmacro %}{{ loop2(i) }}{% endfor %}", "312"},
@@ -212,6 +221,10 @@ static const struct {
     {"{{ '5'|int + 1 }}{{ 'x'|int }}{{ 'x'|int(7) }}{{ '4.7'|int }}{{ 4.9|int }}{{ -4.9|int }}{{ ' 12 '|int }}{{ "
      "none|int }}",
      "60744-4120"},
+    {"{{ 'inf'|float }}{{ '-Infinity'|float }}{{ ' NaN '|float }}{{ 'inf'|int }}{{ 'nan'|int(3) }}{{ '1e999'|float "
+     "}}{{ "
+     "'in'|float }}",
+     "inf-infnan03inf0.0"},
     {"{{ '1.5'|float }}{{ 'x'|float }}{{ 3|float }}{{ -3|abs }}{{ 2.5|round }}{{ 3.5|round }}{{ 2.567|round(2) }}{{ "
      "5|round }}",
      "1.50.03.032.04.02.575"},
@@ -346,6 +359,8 @@ static const struct {
     {"{% for x in l %}{{ loop(x) }}{% endfor %}", JINJA_ERROR, "loop is called, but is not recursive"},
     {"{% for x in l recursive %}{{ loop(x, 1) }}{% endfor %}", JINJA_ERROR, "loop is not called with one value"},
     {"{% for x in l recursive %}{{ loop(l) }}{% endfor %}", JINJA_LIMIT, "nested more than 800 deep"},
+    {"{% macro f(a, a) %}{% endmacro %}", JINJA_DONE, "a parameter twice"},
+    {"{% macro f(caller) %}{{ caller }}{% endmacro %}", JINJA_DONE, "a parameter \"caller\" without a default"},
     {"{% for loop in l %}{% endfor %}", JINJA_DONE, "\"loop\" is assigned to inside of a loop"},
     {"{% for x in l %}{% set loop = 1 %}{% endfor %}", JINJA_DONE, "\"loop\" is assigned to inside of a loop"},
     {"{% for x in l recursive %}{% endfor %}{% for x in l %}{% for x in l recursive %}{% else %}{% break %}",
@@ -391,7 +406,12 @@ static const struct {
     {"{{ a ? b }}", JINJA_DONE, "nothing begins with ?"},
     {"{{ 1234567890123456789 }}", JINJA_DONE, "a number that is not supported: 1234567890123456789 "},
     {"{# a", JINJA_DONE, "a comment without its end"},
+    {"{% raw +%}{% endraw %}", JINJA_DONE, "unknown statement \"raw\""},
     {"{% raw %} {% endra %}", JINJA_DONE, "{% raw %} without {% endraw %}"},
+    {"{% set ns.1 = 1 %}", JINJA_DONE, "an item is assigned to"},
+    {"{{ self }}", JINJA_UNSUPPORTED, "a function as a text is not supported"},
+    {"{{ '1_0'|int }}", JINJA_UNSUPPORTED, "a number with _ or with digits beyond ASCII is not supported"},
+    {"{{ \xC3\xA9 }}", JINJA_DONE, "outside of texts this is not supported: \xC3\xA9"},
     {"{% set true = 1 %}", JINJA_DONE, "a constant cannot be assigned to"},
     {"{% call a %}{% endcall %}", JINJA_DONE, "{% call %} of what is no call"},
 };
@@ -505,6 +525,7 @@ static const struct {
     {"white space", "{{ (' ' * 9999999)|trim|length }}", "", 1, "", "", "more than"},
     {"brackets of subscripts", "{{ a", "[a", 100000, "", "", "nested more than 250 deep"},
     {"else if", "", "{% if 0 %}{% else %}", 100000, "", "", "nested more than 250 deep"},
+    {"parameters", "{% macro f(a", ",b", 300000, "", ") %}{% endmacro %}", "a parameter twice"},
     {"arguments", "{{ f(", "a,", 300000, "", ") }}", "more than 2000000 steps"},
 };
 

@@ -396,6 +396,8 @@ enum { TABLE = INSIDE_HEADER + 2 * INSIDE_KIND, N_SMALL = 4 + 9 * 2, N_RICH = 5 
 enum { TABLE_END = TABLE + INSIDE_ENTRY * N_SMALL, WQ = 6, LAST = N_SMALL - 1 };
 /* Where a field of tensor i lies. */
 enum { NAME = 0, TYPE = 32, ROWS = 36, COLS = 40, OFFSET = 48, SIZE = 56 };
+/* The next size to cut a file to: up to the end of its table each, behind it, where most is filling, every 13th. */
+static size_t next_size(size_t size, size_t table_end) { return size + (size < table_end ? 1 : 13); }
 static size_t entry(int i, int field) { return TABLE + INSIDE_ENTRY * (size_t)i + (size_t)field; }
 
 static void test_header(void) {
@@ -696,10 +698,11 @@ static void test_version_1(void) {
             free(want), free(got), free(two.bytes), free(one.bytes), model_free(m);
         }
     }
-    TEST(".llama version 1: every truncation, and bytes behind the last tensor") {
+    TEST(".llama version 1: truncations, and bytes behind the last tensor") {
         for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
             file two = small_file(type, type % 2), one = model_version_1(&two);
-            for (size_t size = 0; size < one.size; size++) refused(one.bytes, size, NULL, NULL, size % 997 == 0);
+            for (size_t size = 0; size < one.size; size = next_size(size, TABLE_END))
+                refused(one.bytes, size, NULL, NULL, size % 997 == 0);
             refused(one.bytes, 127, "127 bytes", "128-byte header", 1);
             refused(one.bytes, 128, "128 bytes", "cut short", 1);
             refused(one.bytes, one.size - 1, "layers.1.w2", "cut short", 1);
@@ -903,13 +906,14 @@ static void test_no_numbers(void) {
 }
 
 static void test_sizes(void) {
-    TEST(".llama: every truncation") {
+    TEST(".llama: truncations") {
         static const model_shape one = {1, 1, 1, 1, 1, 2, 1, 0};
         for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
             model *m = llama_of(one, type, 72);
             m->in.tokenizer = "tokenizer!", m->in.tokenizer_size = 10;
             file f = model_file(m, NULL);
-            for (size_t size = 0; size < f.size; size++) refused(f.bytes, size, NULL, NULL, size % 997 == 0);
+            for (size_t size = 0; size < f.size; size = next_size(size, TABLE_END))
+                refused(f.bytes, size, NULL, NULL, size % 997 == 0);
             refused(f.bytes, 100, "100 bytes", "128-byte header", 1);
             refused(f.bytes, 200, "200 bytes", "256-byte header", 1);
             refused(f.bytes, 300, "300 bytes", "cut short", 1);
@@ -917,10 +921,11 @@ static void test_sizes(void) {
             free(f.bytes), model_free(m);
         }
     }
-    TEST(".llama: every truncation of a relative") {
+    TEST(".llama: truncations of a relative") {
         for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
             file f = rich_file(type);
-            for (size_t size = 0; size < f.size; size++) refused(f.bytes, size, NULL, NULL, size % 997 == 0);
+            for (size_t size = 0; size < f.size; size = next_size(size, TABLE + INSIDE_ENTRY * N_RICH))
+                refused(f.bytes, size, NULL, NULL, size % 997 == 0);
             refused(f.bytes, 255, "255 bytes", "256-byte header", 1);
             refused(f.bytes, TABLE, "cut short", NULL, 1);
             free(f.bytes);

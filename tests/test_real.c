@@ -2,7 +2,7 @@
  * tokenizers with few of their pieces. real_tokenizers.mjs writes real_cases.inc, and compares the whole ones. To see
  * the words that a text is cut into, it includes tokenizer.c.
  *
- *     test_real SPLIT     the words of texts from stdin, each ended by a zero byte: a line each, for real_tokenizers.mjs
+ *     test_real SPLIT     the words of texts from stdin, each ended by a zero byte, for real_tokenizers.mjs
  */
 #define _POSIX_C_SOURCE 200809L /* mkdtemp */
 

@@ -1,20 +1,12 @@
 #!/bin/sh
 # test_run.sh - the command line as its user sees it, the README's example and the other ways to embed.
 #
-# RUN is the program (./run), BUILD where `make test` puts its helpers (.build), LLAMA_TEST_DATA the
-# development data (../shared/data). The model that make_model.c writes says, greedily and from nothing,
-# the alphabet; digits go round for ever; "A" is followed by BOS, "N" by a zero byte; "X" gives nan.
-RUN=${RUN:-./run} BUILD=${BUILD:-.build} data=${LLAMA_TEST_DATA:-../shared/data}
-passed=0 failed=0 skipped=0
-T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT
+# The model that make_model.c writes says, greedily and from nothing, the alphabet; digits go round for ever; "A" is
+# followed by BOS, "N" by a zero byte; "X" gives nan.
+. "$(dirname "$0")/lib.sh"
 case $RUN in /*) ;; *) RUN=$PWD/$RUN ;; esac
 "$BUILD/tests/make_model" "$T" || exit 1
 tiny=$T/tiny.bin
-
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)) && echo "$name: $1"; }
-skip() { skipped=$((skipped + 1)) && echo "skipped: $1"; }
 
 # run ARGUMENTS: leaves $T/out, $T/err and $status; $input, if set, is what it reads.
 run() { "$RUN" "$@" <"${input:-/dev/null}" >"$T/out" 2>"$T/err" && status=0 || status=$?; }
@@ -156,7 +148,7 @@ name="what it waits for"
 if grep -q "waiting for a prompt on standard input; -p TEXT gives one" "$T/err" && [ "$(cat "$T/out")" = xyz ]; then ok
 else bad "$(cat "$T/out" "$T/err")"; fi
 name="the first Ctrl-D ends what is typed"
-if [ "$(script -qec 'echo yes' /dev/null </dev/null 2>/dev/null | tr -d '\r')" = yes ]; then
+if has_terminal; then
     (sleep 1; printf 'x\n\004'; sleep 4) | timeout 3 script -qec "$RUN $tiny -t 0 -n 2 -f -; echo done" /dev/null >"$T/out"
     if grep -q done "$T/out"; then ok; else bad "$(cat "$T/out")"; fi
 else skip "a terminal: no script of util-linux"; fi
@@ -311,6 +303,18 @@ refuses "the same with a slash" 1 1 "$command" "$T/Some-Model/"
 refuses "its weights" 1 1 "$command" "$T/Some-Model/model.safetensors"
 refuses "its configuration" 1 1 "$command" "$T/Some-Model/config.json"
 refuses "a GGUF file" 1 1 "tools/convert \"$T/some.Q4_K_M.gguf\" \"some.Q4_K_M.llama\"" "$T/some.Q4_K_M.gguf"
+cp "$T/Some-Model/model.safetensors" "$T/alone.safetensors"
+refuses "weights alone" 1 1 "is a safetensors file, part of a directory; get the rest of it, config.json first" "$T/alone.safetensors"
+# not_read NAME BYTES WORDS: a file that begins so.
+not_read() {
+    { printf "$2" && printf %0999d 0; } >"$T/other"
+    refuses "$1" 1 1 "$T/other is $3" "$T/other"
+}
+not_read "a zip archive" 'PK\3\4' "a zip archive, perhaps of PyTorch weights; get the model as safetensors or GGUF"
+not_read "a pickle of PyTorch" '\200\2\212\12l' "old PyTorch weights; get the model as safetensors or GGUF"
+not_read "a gzip file" '\37\213\10' "packed by gzip; unpack it and name what was in it"
+: >"$T/nothing at all"
+for file in /dev/null "$T/nothing at all"; do refuses "$file" 1 1 "$file is empty; get the model again" "$file"; done
 refuses "a tokenizer" 1 1 "is a tokenizer, not a model; it goes after -z: run MODEL -z \"$T/tokenizer.bin\"" "$T/tokenizer.bin"
 refuses "a prompt without -p" 1 1 "a prompt goes after -p: run -p \"Once upon a time\"" "Once upon a time"
 refuses "one word without -p" 1 1 "a prompt goes after -p: run -p \"Once\"" Once
@@ -461,5 +465,4 @@ if [ -x "$BUILD/tests/host" ]; then
     check "a C++ host" test "$("$BUILD/tests/host" "$tiny" "$T/tokenizer.bin")" = $alphabet
 else skip "a C++ host: no C++ compiler"; fi
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+finish

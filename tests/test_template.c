@@ -1,5 +1,6 @@
 /* test_template.c - what the converter makes of chat templates: the form that it takes down, as a tokenizer says it
  * back, against the template's own rendering; and what is said of a template that is none. */
+#include "../tools/formats/export.h"
 #include "../tools/formats/jinja.h"
 #include "../tools/formats/template.h"
 #include "templates.h"
@@ -262,6 +263,57 @@ static void test_turns(void) {
     }
 }
 
+/* A template, written as another program of the same form, is the same tokenizer again. */
+static void goes_round(const char *jinja, int add_bos) {
+    llama_error err = {.text = ""};
+    tokenizer *t = make(jinja, add_bos);
+    char *written = export_template(t, 0, &err);
+    CHECK_TEXT(err.text, "");
+    tokenizer *again = written ? make(written, add_bos) : NULL;
+    CHECK_TEXT(source.template_error.text, "");
+    const size_t size = tokenizer_save(t, NULL, 0);
+    char *a = malloc(size), *b = malloc(size);
+    tokenizer_save(t, a, size);
+    if (!CHECK(again && tokenizer_save(again, b, size) == size && !memcmp(a, b, size)))
+        printf("%s\n%s\n", jinja, written);
+    free(a), free(b), free(written), tokenizer_free(t), tokenizer_free(again);
+}
+
+static void test_written(void) {
+    TEST("written as Jinja, and read again") {
+        static const char *const templates[] = {
+            TEMPLATE_LLAMA2,
+            TEMPLATE_LLAMA3,
+            TEMPLATE_CHATML,
+            TEMPLATE_ZEPHYR,
+            TEMPLATE_MISTRAL,
+            "{{ bos_token }}it's a \\ \"test\" of \t{{ '{{ }} {% %} {#' }}\n" TURNS "{{ m.content }}" END,
+            TEMPLATE_SPLIT "{% for m in turns %}U{{ system + '/' if loop.last and system is defined }}{{ m.content }}"
+                           "{% endfor %}{% if add_generation_prompt %}A{% endif %}",
+            "{% for m in messages if m.content or m.role != 'system' %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+            "{% if add_generation_prompt %}<assistant>{% endif %}",
+            ANSWERS("{{ m.content.strip() }}"),
+            ANSWERS("{{ m.content.lstrip('\\n') }}"),
+            ANSWERS("{{ m.content.split('</think>')[-1].strip() if '</think>' in m.content else m.content }}"),
+            ANSWERS("{{ m.content.split('</think>', 1)[-1] }}"),
+            "{% set last = namespace(at=-1) %}{% for m in messages %}{% if m.role == 'assistant' %}"
+            "{% set last.at = loop.index0 %}{% endif %}{% endfor %}" ANSWERS(
+                "{{ m.content if loop.index0 == last.at else m.content.split('</think>')[-1] }}"),
+            "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('no') }}"
+            "{% endif %}<{{ m.role }}>{{ m.content }}<|end|>{% endfor %}"
+            "{% if add_generation_prompt %}<assistant><think>\n{% endif %}"};
+        for (size_t i = 0; i < sizeof templates / sizeof *templates; i++)
+            for (int add_bos = 0; add_bos < 2; add_bos++) goes_round(templates[i], add_bos);
+    }
+    TEST("none to write") {
+        llama_error err = {.text = ""};
+        tokenizer *t = make("", 0);
+        CHECK(!export_template(t, 0, &err));
+        CHECK_TEXT(err.text, "there is no chat template");
+        tokenizer_free(t);
+    }
+}
+
 static void test_none(void) {
     TEST("what no form says, and where") {
         is_none("{% for m in messages %}<{{ m.role }}{{ loop.index }}>{{ m.content }}{% endfor %}",
@@ -308,6 +360,7 @@ int main(void) {
     test_places();
     test_texts();
     test_turns();
+    test_written();
     test_none();
     return test_end();
 }

@@ -1,20 +1,12 @@
 #!/bin/sh
 # test_tokenize.sh - tools/tokenize as its user sees it, and what all programs of tools/ have in common.
-#
-# TOOLS is where they are (./tools), BUILD where `make test` puts its helpers (.build). What make_model.c's model and
-# tokenizer are is explained there.
-TOOLS=${TOOLS:-./tools} BUILD=${BUILD:-.build}
-passed=0 failed=0 skipped=0
-T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT
+# What make_model.c's model and tokenizer are is explained there.
+. "$(dirname "$0")/lib.sh"
+program=$TOOLS/tokenize
 "$BUILD/tests/make_model" "$T" || exit 1
 mkdir "$T/in" "$T/alone" "$T/Some-Model"
 mv "$T/tokenizer.bin" "$T/in"
 cp "$T/tiny.bin" "$T/in"
-
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)) && echo "$name: $1"; }
-skip() { skipped=$((skipped + 1)) && echo "skipped: $1"; }
 
 # gives NAME WANT ARGUMENTS: of standard input, and says nothing on stderr.
 gives() {
@@ -24,16 +16,6 @@ gives() {
     "$TOOLS/tokenize" "$@" >"$T/stdout" 2>"$T/stderr" && status=0 || status=$?
     if [ "$status" -ne 0 ] || [ -s "$T/stderr" ]; then bad "status $status: $(head -c 300 "$T/stderr")"
     elif cmp -s "$T/stdout" "$T/want"; then ok; else bad "gave $(head -c 300 "$T/stdout")"; fi
-}
-# refuses NAME STATUS WORD ARGUMENTS: one line, two for wrong usage, with WORD, and nothing on stdout.
-refuses() {
-    name=$1 want=$2 word=$3
-    shift 3
-    "$TOOLS/tokenize" "$@" >"$T/stdout" 2>"$T/stderr" </dev/null && status=0 || status=$?
-    if [ "$status" -ne "$want" ] || [ -s "$T/stdout" ]; then bad "status $status: $(head -c 300 "$T/stderr" "$T/stdout")"
-    elif [ "$(wc -l <"$T/stderr")" -ne "$want" ] || ! grep "^tokenize: " "$T/stderr" | grep -qF -e "$word"
-    then bad "said $(head -c 400 "$T/stderr")"
-    else ok; fi
 }
 
 # ---- Text to ids, and back: a space is 259, a is 260 ----
@@ -51,7 +33,7 @@ name="a long text"
 if [ "$("$TOOLS/tokenize" "$t" <"$T/long" | wc -w)" -eq 70001 ]; then ok; else bad "not 70001 ids"; fi
 
 # Typed: at the first end the program is done, and what follows is somebody else's.
-if [ "$(script -qec 'echo yes' /dev/null </dev/null 2>/dev/null | tr -d '\r')" = yes ]; then
+if has_terminal; then
     name="a terminal's first Ctrl-D"
     (printf 'ab\n\004'; sleep 1; printf 'cd\n\004') | script -qec "$TOOLS/tokenize $t; echo then; cat" /dev/null | tr -d '\r' >"$T/out"
     if [ "$(sed -n '/^259 260 261 13$/,$p' "$T/out" | sed 2q | tr '\n' ' ')" = "259 260 261 13 then " ]
@@ -112,5 +94,4 @@ for program in bench convert tokenize train; do
     then ok; else bad "status $status: $(cat "$T/stderr")"; fi
 done
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+finish

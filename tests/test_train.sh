@@ -1,17 +1,9 @@
 #!/bin/sh
 # test_train.sh - tools/train as its user sees it: a model of a text that the test makes, stopped in every way, gone on
 # with, and run.
-#
-# TOOLS is where train is (./tools), RUN the program (./run), BUILD where `make test` puts the other tests (.build),
-# LLAMA_TEST_DATA the development data (../shared/data).
-RUN=${RUN:-./run} BUILD=${BUILD:-.build} TRAIN=${TOOLS:-./tools}/train CONVERT=${TOOLS:-./tools}/convert data=${LLAMA_TEST_DATA:-../shared/data}
-passed=0 failed=0 skipped=0
-T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT
+. "$(dirname "$0")/lib.sh"
+TRAIN=$TOOLS/train CONVERT=$TOOLS/convert
 
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)) && echo "$name: $1"; }
-skip() { skipped=$((skipped + 1)) && echo "skipped: $1"; }
 train() {
     "$TRAIN" "$@" >"$T/stdout" 2>"$T/stderr" && status=0 || status=$?
     if grep -q "WARNING: AddressSanitizer failed to allocate" "$T/stderr"; then # it says so of every refusal
@@ -278,5 +270,4 @@ else
     skip "fine-tuning stories260K: no $data"
 fi
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+finish

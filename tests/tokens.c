@@ -8,8 +8,8 @@
  *
  *     {"chat": [{"messages": [{"role": "user", "content": "a"}], "ids": [1, 261], ..}, ..], ..}
  *
- * Prints each text that has other ids, or comes back another, and each such conversation; ends with 1 if there is one. A
- * directory may be without a model.
+ * Prints each text that has other ids, or comes back another, and each such conversation; ends with 1 if there is
+ * one. A directory may be without a model.
  */
 #include "../tokenizer.h"
 #include "../tools/formats/hf_tokenizer.h"

@@ -1,13 +1,15 @@
-/* convert.c - makes a .llama file of a Hugging Face directory, a GGUF file or a llama2.c checkpoint.
+/* convert.c - makes a .llama file of a Hugging Face directory, a GGUF file or a llama2.c checkpoint, and these of that.
  *
  * Each kind of input is opened by a file of its own (hf.c, gguf.c, llama2c.c), which offers what source.h describes;
- * writer.c encodes and writes it. Here are the arguments, the choice of the input, the progress and the report.
+ * writer.c encodes and writes it. For the way back each kind of output is a file too, behind export.h. Here are the
+ * arguments, the choice of the input and of the direction, the progress and the report.
  *
  * Exit status: 0 done, 1 failed (one line on stderr), 2 wrong usage, 130 interrupted. Unless it is 0, OUTPUT is as it
  * was before.
  */
 #include "../llama.h"
 #include "../tokenizer.h"
+#include "formats/export.h"
 #include "formats/source.h"
 #include "formats/vocabulary.h"
 #include "formats/writer.h"
@@ -26,12 +28,17 @@
 #include <omp.h>
 #endif
 
-static const char help[] = "usage: convert INPUT OUTPUT.llama [options]\n"
+static const char help[] = "usage: convert INPUT OUTPUT [options]\n"
                            "Makes a .llama file, for run, of a Llama model or one of its relatives. INPUT is\n"
                            "  a Hugging Face directory   config.json, *.safetensors, tokenizer.*\n"
                            "  a GGUF file\n"
                            "  a llama2.c checkpoint      with tokenizer.bin or .model beside it\n"
                            "  a .llama file              to make a smaller one\n"
+                           "Or, of a .llama file or a llama2.c checkpoint, what runs elsewhere, if OUTPUT is\n"
+                           "  NAME.gguf   a GGUF file, --type f32, f16, bf16, q8_0 or q4_0\n"
+                           "  NAME/       a Hugging Face directory, f32, f16 or bf16\n"
+                           "  NAME.onnx   an ONNX graph, f32 or f16\n"
+                           "  NAME.bin    a llama2.c checkpoint, f32, and tokenizer.bin beside it\n"
                            "\n"
                            "  --type TYPE           f32, bf16, q8 (default; 8.25 bits a weight) or q4 (4.5)\n"
                            "  -z, --tokenizer FILE  a tokenizer.bin or SentencePiece .model to use instead\n"
@@ -62,16 +69,40 @@ static const option options[] = {
 
 static const command_line line = {
     .program = "convert",
-    .hint = "\nusage: convert INPUT OUTPUT.llama [options], see convert --help",
+    .hint = "\nusage: convert INPUT OUTPUT [options], see convert --help",
     .help = help,
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .names = {&arg.input, &arg.output},
 };
 
+typedef int exporter(const export_input *in, const char *path, export_report *report, llama_error *err);
+
+/* What writes OUTPUT, where that is no .llama file. A GGUF file shows what it is, and may be replaced by another. */
+static exporter *find_exporter(void) {
+    static const struct {
+        const char *ending;
+        exporter *write;
+    } formats[] = {{".gguf", export_gguf}, {".onnx", export_onnx}, {".bin", export_llama2c}, {"/", export_hf}};
+    const size_t n = strlen(arg.output);
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        const size_t m = strlen(formats[i].ending);
+        if (n > m && !strcmp(arg.output + n - m, formats[i].ending)) return formats[i].write;
+    }
+    return is_directory(arg.output) ? export_hf : NULL;
+}
+
 /* What is there is replaced only if it is a model: the input may have the same name, or be a directory with it. */
-static void check_output(void) {
+static void check_output(exporter *write) {
     const char *ending = foreign_ending(arg.output);
+    char start[4];
+    if (write == export_hf) return; /* which looks at what is in the directory */
+    if (write) {
+        const int n = file_start(arg.output, start, sizeof start), is_gguf = n == 4 && !memcmp(start, "GGUF", 4);
+        if (is_directory(arg.output)) fail("%.200s: is a directory", arg.output);
+        if (n > 0 && !(write == export_gguf && is_gguf)) fail("%.200s: exists; not replaced", arg.output);
+        return;
+    }
     if (ending)
         fail("%.200s: what is written is a .llama file, whatever its name: tools/convert \"%.120s\" \"%.*s.llama\"",
              arg.output, arg.input, (int)(ending - arg.output), arg.output);
@@ -203,6 +234,59 @@ static void print_report(const llama_source *s, const writer_report *r, double e
     tokenizer_free(t);
 }
 
+/* The tokenizer that goes with a model: -z, its own, or the one beside it. */
+static tokenizer *exported_tokenizer(const llama_model *m) {
+    const int n = llama_get_config(m)->vocab_size;
+    tokenizer_error why = {0};
+    size_t size;
+    const void *own = llama_get_tokenizer(m, &size);
+    char *beside = own || arg.tokenizer || arg.no_tokenizer ? NULL : find_tokenizer();
+    const char *path = arg.tokenizer ? arg.tokenizer : beside;
+    tokenizer *t = NULL;
+    if (path) t = tokenizer_load(path, n, NULL, &why);
+    else if (own && !arg.no_tokenizer) t = tokenizer_load_memory(own, size, n, NULL, &why);
+    free(beside);
+    if (why.code) fail("%s", why.text);
+    return t;
+}
+
+static void print_export(const llama_model *m, const tokenizer *t, const export_report *r, double elapsed) {
+    const double mb = (double)r->bytes * 1e-6;
+    const llama_config *f = llama_get_config(m);
+    printf("input       %s, %s, %s\n", arg.input, f->format, f->weight_type);
+    printf("output      %s, %s, %.1f MB\n", arg.output, r->format, mb);
+    printf("type        %s%s\n", r->type, arg.type ? "" : " (the default)");
+    if (*r->architecture) printf("as          %s\n", r->architecture);
+    if (!t) printf("tokenizer   none\n");
+    if (*r->note) printf("note        %s\n", r->note);
+    printf("time        %.1f s, %.0f MB/s\n", elapsed, mb / elapsed);
+}
+
+/* The way back: a model of ours in another format. */
+static void export_model(exporter *write) {
+    llama_error err = {0};
+    export_report report;
+    char start[4] = "", output[4096];
+    const int n = is_directory(arg.input) ? 0 : file_start(arg.input, start, sizeof start);
+    if (is_directory(arg.input) || (n == 4 && !memcmp(start, "GGUF", 4)))
+        fail("%.200s: make a .llama file of it first: tools/convert \"%.120s\" NAME.llama", arg.input, arg.input);
+    if (strlen(arg.output) >= sizeof output) fail("%.200s: a name of %zu bytes", arg.output, strlen(arg.output));
+    strcpy(output, arg.output); /* of a directory, without the slash */
+    llama_model *m = llama_load(arg.input, NULL, &err);
+    if (!m) fail("%s", err.text);
+    tokenizer *t = exported_tokenizer(m);
+    const export_input in = {m, t, arg.type, on_progress, NULL};
+    const double begin = clock_seconds();
+    for (char *end = output + strlen(output); write == export_hf && end > output + 1 && end[-1] == '/';) *--end = 0;
+    progress_begin();
+    const int result = write(&in, output, &report, &err);
+    progress_end();
+    if (!result && !arg.quiet) print_export(m, t, &report, clock_seconds() - begin);
+    tokenizer_free(t), llama_free(m);
+    if (result && interrupted) fail_with(STATUS_INTERRUPTED + interrupted, "interrupted, nothing written");
+    if (result) fail("%s", err.text);
+}
+
 static void convert(int type) {
     llama_error err = {0};
     writer_report report;
@@ -235,15 +319,17 @@ int main(int argc, char **argv) {
     options_parse(&line, argc, argv);
     if (!arg.output) misuse(arg.input ? "no OUTPUT" : "no INPUT");
     if (arg.tokenizer && arg.no_tokenizer) misuse("-z and --no-tokenizer");
+    exporter *write = find_exporter();
     const int type = writer_type(arg.type ? arg.type : "q8");
-    if (type < 0) misuse("--type %.40s: expected f32, bf16, q8 or q4", arg.type);
+    if (type < 0 && !write) misuse("--type %.40s: expected f32, bf16, q8 or q4", arg.type);
 #ifdef _OPENMP
     if (arg.threads) omp_set_num_threads(arg.threads);
 #endif
     choose_date();
-    check_output();
+    check_output(write);
     catch_interrupts(0); /* a second Ctrl-C must not leave half a file; the first ends this within milliseconds */
-    convert(type);
+    if (write) export_model(write);
+    else convert(type);
     if (fflush(stdout)) fail("cannot write to standard output: %s", strerror(errno));
     return 0;
 }

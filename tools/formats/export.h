@@ -1,4 +1,5 @@
-/* export.h - a model of ours in the formats of others: what tools/convert does where the name of its output asks for it.
+/* export.h - a model of ours in the formats of others: what tools/convert does where the name of its output asks for
+ * it.
  *
  * What was settled when a model was converted stays settled: rotary tables, norms with their 1, a divided residual
  * stream are written as whatever says the same in that format. What it cannot say is refused by name. Weights stream

@@ -1,5 +1,5 @@
-/* gguf.h - what the parts of the GGUF reader share, and the writer with them: architectures, names and keys, weight types;
- * and the head of a file with its metadata.
+/* gguf.h - what the parts of the GGUF reader share, and the writer with them: architectures, names and keys, weight
+ * types; and the head of a file with its metadata.
  *
  * Functions of the reader that can fail return 0 then, with the message in head->err, and 1 if not.
  */

@@ -1,5 +1,5 @@
-/* gguf_names.c - what GGUF files call things: architectures and what is special in each, tensors, and how their rows lie.
- * Contract in gguf.h. */
+/* gguf_names.c - what GGUF files call things: architectures and what is special in each, tensors, and how their rows
+ * lie. Contract in gguf.h. */
 #include "gguf.h"
 #include "../shared/inside.h"
 

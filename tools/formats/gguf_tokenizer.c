@@ -64,7 +64,8 @@ static int gguf_read_pieces(gguf_head *h, gguf_vocabulary *v) {
     return 1;
 }
 
-/* What a GGUF cannot say of Phi's marks: the line break behind one, which its template writes, is not part of a text. */
+/* What a GGUF cannot say of Phi's marks: the line break behind one, which its template writes, is not part of a
+ * text. */
 static void gguf_strip_marks(const llama_source *s, gguf_vocabulary *v) {
     for (int i = 0; i < v->parts.n_pieces && !strcmp(s->config.architecture, "phi3"); i++) {
         tokenizer_piece *p = &v->pieces[i];

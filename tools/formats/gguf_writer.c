@@ -1,8 +1,8 @@
 /* gguf_writer.c - a model of ours as a GGUF file, version 3. Contract in export.h; gguf.c says how a file is laid out.
  *
- * Tensors come in the order of gguf_names, some rows at a time. A matrix is of the type that is asked for, or F16 if its
- * rows are no whole blocks of that; vectors, biases and routers are F32. What is stored as q8 or q4 goes code by code
- * to Q8_0 and Q4_0, whose blocks of 32 are our groups or halves of them, so that nothing is lost.
+ * Tensors come in the order of gguf_names, some rows at a time. A matrix is of the type that is asked for, or F16 if
+ * its rows are no whole blocks of that; vectors, biases and routers are F32. What is stored as q8 or q4 goes code by
+ * code to Q8_0 and Q4_0, whose blocks of 32 are our groups or halves of them, so that nothing is lost.
  */
 #include "gguf_writer.h"
 #include "../shared/files.h"

@@ -30,7 +30,7 @@ void gguf_put(gguf_writer *w, const void *bytes, size_t size);
 void gguf_put_number(gguf_writer *w, uint64_t x, int bytes);
 void gguf_put_string(gguf_writer *w, const char *text, size_t size);
 
-/* ---- Keys and their values: gguf_metadata.c. As for the reader, one that begins with a dot is the architecture's ---- */
+/* ---- Keys and their values: gguf_metadata.c. As in reading, one that begins with a dot is the architecture's ---- */
 
 int gguf_put_metadata(gguf_writer *w);
 

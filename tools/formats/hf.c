@@ -11,11 +11,11 @@
  *   - several matrices may be one tensor, of which each is a part;
  *   - experts are a tensor each.
  */
+#include "hf.h"
 #include "../shared/inside.h"
 #include "../shared/files.h"
 #include "../shared/messages.h"
 #include "../shared/numbers.h"
-#include "hf_config.h"
 #include "hf_tokenizer.h"
 #include "json.h"
 #include "source.h"
@@ -54,13 +54,7 @@ typedef struct {
 enum { HF_ALL = HF_LLAMA | HF_PHI | HF_INTERNLM };
 #define HF_L "model.layers.#."
 
-/* # is a number: of the layer, then of the expert. A tensor with several parts has those that follow tensor too. */
-static const struct {
-    const char *name;
-    enum tensor tensor;
-    int parts;
-    int names; /* of which models, see hf_config.h */
-} hf_names[] = {
+static const hf_name hf_names[] = {
     /* clang-format off */
     {"model.embed_tokens.weight",                  TENSOR_EMBEDDING,           1, HF_LLAMA | HF_PHI},
     {"model.tok_embeddings.weight",                TENSOR_EMBEDDING,           1, HF_INTERNLM},
@@ -113,16 +107,16 @@ typedef struct { /* what a name stands for */
     int parts, layer, expert;
 } hf_place;
 
-static int hf_is_expert(const hf_source *s, enum tensor tensor, int layer) {
-    return tensor >= TENSOR_W1 && s->base.kinds[layer].experts;
+static int hf_is_expert(const llama_config *f, enum tensor tensor, int layer) {
+    return tensor >= TENSOR_W1 && f->layers && f->layers[layer].experts;
 }
 
-/* The (rows, cols) of a tensor, of one expert. rows 0: this model has it not. */
-static int hf_shape(const hf_source *s, enum tensor tensor, int layer, int *rows, int *cols) {
-    const llama_config *f = &s->base.config;
+const hf_name *hf_name_at(int i) { return i < HF_N_NAMES ? &hf_names[i] : NULL; }
+
+int hf_shape(const llama_config *f, enum tensor tensor, int layer, int *rows, int *cols) {
     tensor_shape(f, tensor, layer, rows, cols);
-    if (tensor == TENSOR_CLASSIFIER) *rows = f->vocab_size; /* it may be there although it is shared */
-    if (hf_is_expert(s, tensor, layer)) *rows /= f->n_experts;
+    if (tensor == TENSOR_CLASSIFIER) *rows = f->vocab_size;
+    if (hf_is_expert(f, tensor, layer)) *rows /= f->n_experts;
     return *rows;
 }
 
@@ -131,7 +125,7 @@ static hf_tensor *hf_find(const hf_source *s, enum tensor tensor, int layer, int
     const size_t of_layer = HF_LAYER_TENSORS + HF_EXPERT_TENSORS * (size_t)s->base.config.n_experts;
     if (tensor < TENSOR_OF_LAYER) return &s->tensors[tensor];
     hf_tensor *first = s->tensors + TENSOR_OF_LAYER + (size_t)layer * of_layer;
-    if (!hf_is_expert(s, tensor, layer)) return &first[tensor - TENSOR_OF_LAYER];
+    if (!hf_is_expert(&s->base.config, tensor, layer)) return &first[tensor - TENSOR_OF_LAYER];
     return &first[HF_LAYER_TENSORS + HF_EXPERT_TENSORS * (size_t)expert + (size_t)(tensor - TENSOR_W1)];
 }
 
@@ -154,14 +148,20 @@ static int hf_starts(const char *text, const char *start) { return !strncmp(text
 
 static int hf_numbers(const char *pattern) { return *pattern ? (*pattern == '#') + hf_numbers(pattern + 1) : 0; }
 
-/* 1 if this model has tensor i of the table in this layer, and so many experts there. */
-static int hf_has(const hf_source *s, int i, int layer, int expert) {
-    const llama_config *f = &s->base.config;
+int hf_has(const llama_config *f, const hf_form *form, const hf_name *name, int layer, int expert) {
     int rows, cols;
-    if (!(hf_names[i].names & s->form.names) || layer >= f->n_layers) return 0;
-    const int is_expert = hf_is_expert(s, hf_names[i].tensor, layer);
-    if (is_expert != (hf_numbers(hf_names[i].name) == 2) || expert >= (is_expert ? f->n_experts : 1)) return 0;
-    return hf_shape(s, hf_names[i].tensor, layer, &rows, &cols) > 0;
+    if (!(name->names & form->names) || layer >= f->n_layers) return 0;
+    const int is_expert = hf_is_expert(f, name->tensor, layer);
+    if (is_expert != (hf_numbers(name->name) == 2) || expert >= (is_expert ? f->n_experts : 1)) return 0;
+    return hf_shape(f, name->tensor, layer, &rows, &cols) > 0;
+}
+
+void hf_write_name(const char *pattern, int layer, int expert, char *name, size_t size) {
+    size_t n = 0;
+    for (int number = 0; *pattern && n + 12 < size; pattern++)
+        if (*pattern != '#') name[n++] = *pattern;
+        else n += (size_t)snprintf(name + n, size - n, "%d", number++ ? expert : layer);
+    name[n] = 0;
 }
 
 /* The name as a model without vision has it; NULL: of the part for images. Two forms are about. */
@@ -183,7 +183,9 @@ static int hf_parse_name(hf_source *s, const json_node *name, hf_place *place) {
     if (!text) return s->n_vision++, 0;
     for (int i = 0; i < HF_N_NAMES; i++) {
         int number[2] = {0, 0};
-        if (!hf_match(hf_names[i].name, text, number) || !hf_has(s, i, number[0], number[1])) continue;
+        if (!hf_match(hf_names[i].name, text, number) ||
+            !hf_has(&s->base.config, &s->form, &hf_names[i], number[0], number[1]))
+            continue;
         *place = (hf_place){hf_names[i].tensor, hf_names[i].parts, number[0], number[1]};
         return 1;
     }
@@ -271,7 +273,7 @@ static int hf_place_parts(const hf_header *h, const hf_entry *e, const hf_place 
     int all_rows = 0, rows, cols = 0;
     char what[120];
     for (int i = 0; i < place->parts; i++) {
-        hf_shape(s, (enum tensor)((int)place->tensor + i), place->layer, &rows, &cols);
+        hf_shape(&s->base.config, (enum tensor)((int)place->tensor + i), place->layer, &rows, &cols);
         all_rows += is_vector ? cols : rows;
     }
     if (is_vector) cols = 1;
@@ -284,7 +286,7 @@ static int hf_place_parts(const hf_header *h, const hf_entry *e, const hf_place 
     for (int i = 0; i < place->parts; i++) {
         const enum tensor tensor = (enum tensor)((int)place->tensor + i);
         *hf_find(s, tensor, place->layer, place->expert) = t;
-        hf_shape(s, tensor, place->layer, &rows, &cols);
+        hf_shape(&s->base.config, tensor, place->layer, &rows, &cols);
         if (!(s->form.names & HF_INTERNLM)) t.offset += (uint64_t)(is_vector ? cols : rows) * row;
     }
     return 0;
@@ -424,11 +426,8 @@ static int hf_list_shards(hf_source *s, const char *directory, llama_error *err)
 }
 
 static int hf_missing(const char *directory, const char *pattern, int layer, int expert, llama_error *err) {
-    char name[100] = "";
-    size_t n = 0;
-    for (int number = 0; *pattern; pattern++)
-        if (*pattern != '#') name[n++] = *pattern;
-        else n += (size_t)snprintf(name + n, sizeof name - n, "%d", number++ ? expert : layer);
+    char name[100];
+    hf_write_name(pattern, layer, expert, name, sizeof name);
     return set_error(err, "%.120s: tensor %s is missing", directory, name);
 }
 
@@ -438,7 +437,7 @@ static int hf_check_complete(const hf_source *s, const char *directory, llama_er
         for (int i = 0; i < HF_N_NAMES; i++) {
             const enum tensor tensor = hf_names[i].tensor;
             if (tensor == TENSOR_CLASSIFIER && f->shared_classifier) continue;
-            for (int expert = 0; hf_has(s, i, layer, expert); expert++)
+            for (int expert = 0; hf_has(f, &s->form, &hf_names[i], layer, expert); expert++)
                 if (hf_find(s, tensor, layer, expert)->shard < 0)
                     return hf_missing(directory, hf_names[i].name, layer, expert, err);
         }
@@ -498,16 +497,23 @@ static int hf_read_rows(hf_source *s, const hf_tensor *t, int first, int rows, i
     return 0;
 }
 
-/* The row of the file's tensor that becomes a row of ours: of queries, keys, values, their biases and norms. */
-static int hf_row(const hf_source *s, enum tensor tensor, int row) {
-    const llama_config *f = &s->base.config;
+int hf_row(const llama_config *f, const hf_form *form, enum tensor tensor, int row) {
     const int is_q = tensor == TENSOR_WQ || tensor == TENSOR_Q_BIAS || tensor == TENSOR_Q_NORM;
     const int is_v = tensor == TENSOR_WV || tensor == TENSOR_V_BIAS, share = f->n_heads / f->n_kv_heads;
     int head = row / f->head_dim, i = row % f->head_dim;
-    if (!is_v && i < s->form.turning) i = i / 2 + i % 2 * (s->form.turning / 2);
-    if (s->form.names & HF_INTERNLM) /* of each head of keys: its heads of queries, it, and its values */
+    if (!is_v && i < form->turning) i = i / 2 + i % 2 * (form->turning / 2);
+    if (form->names & HF_INTERNLM) /* of each head of keys: its heads of queries, it, and its values */
         head = is_q ? head / share * (share + 2) + head % share : head * (share + 2) + share + is_v;
     return head * f->head_dim + i;
+}
+
+int hf_is_of_heads(enum tensor tensor) {
+    return tensor == TENSOR_WQ || tensor == TENSOR_WK || tensor == TENSOR_WV ||
+           (tensor >= TENSOR_Q_BIAS && tensor <= TENSOR_K_NORM && tensor != TENSOR_O_BIAS);
+}
+
+float hf_norm_offset(const hf_form *form, enum tensor tensor) {
+    return tensor >= TENSOR_Q_BIAS && tensor <= TENSOR_O_BIAS ? 0 : (float)form->norm_offset;
 }
 
 /* out (n), which is not in the file's order. A head's numbers lie together. */
@@ -516,9 +522,10 @@ static int hf_read_heads(hf_source *s, const hf_tensor *t, enum tensor tensor, i
     float *head = malloc((size_t)head_dim * sizeof *head);
     int result = head ? 0 : set_error(err, "no memory for %d numbers", head_dim);
     for (int at = 0; at < n && !result; at += head_dim) {
-        const int from = hf_row(s, tensor, at);
+        const int from = hf_row(&s->base.config, &s->form, tensor, at);
         result = hf_read_rows(s, t, from, head_dim, 1, head, err);
-        for (int i = 0; i < head_dim && !result; i++) out[at + i] = head[hf_row(s, tensor, at + i) - from];
+        for (int i = 0; i < head_dim && !result; i++)
+            out[at + i] = head[hf_row(&s->base.config, &s->form, tensor, at + i) - from];
     }
     free(head);
     return result;
@@ -526,11 +533,10 @@ static int hf_read_heads(hf_source *s, const hf_tensor *t, enum tensor tensor, i
 
 static int hf_read_vector(hf_source *s, enum tensor tensor, int layer, int n, float *out, llama_error *err) {
     const hf_tensor *t = hf_find(s, tensor, layer, 0);
-    const int is_bias = tensor >= TENSOR_Q_BIAS && tensor <= TENSOR_O_BIAS;
-    const int of_heads = tensor >= TENSOR_Q_BIAS && tensor <= TENSOR_K_NORM && tensor != TENSOR_O_BIAS;
-    const float offset = is_bias ? 0 : (float)s->form.norm_offset;
+    const float offset = hf_norm_offset(&s->form, tensor);
     const float factor = tensor == TENSOR_FINAL_NORM ? (float)s->form.final_factor : 1;
-    if (of_heads ? hf_read_heads(s, t, tensor, n, out, err) : hf_read_rows(s, t, 0, 1, n, out, err)) return -1;
+    if (hf_is_of_heads(tensor) ? hf_read_heads(s, t, tensor, n, out, err) : hf_read_rows(s, t, 0, 1, n, out, err))
+        return -1;
     for (int i = 0; i < n; i++) out[i] = (out[i] + offset) * factor;
     return 0;
 }
@@ -539,15 +545,16 @@ static int hf_read_vector(hf_source *s, enum tensor tensor, int layer, int n, fl
 static int hf_rows(llama_source *base, enum tensor tensor, int layer, int first, int count, float *out,
                    llama_error *err) {
     hf_source *s = (hf_source *)base;
-    const int of_heads = tensor == TENSOR_WQ || tensor == TENSOR_WK || tensor == TENSOR_WV;
+    const int of_heads = hf_is_of_heads(tensor);
     int rows, cols;
-    hf_shape(s, tensor, layer, &rows, &cols);
+    hf_shape(&s->base.config, tensor, layer, &rows, &cols);
     if (tensor_is_vector(tensor)) return hf_read_vector(s, tensor, layer, cols, out, err);
     for (int n; count; first += n, count -= n, out += (size_t)n * (size_t)cols) {
-        const int expert = first / rows, row = first % rows, from = of_heads ? hf_row(s, tensor, row) : row;
+        const int expert = first / rows, row = first % rows,
+                  from = of_heads ? hf_row(&s->base.config, &s->form, tensor, row) : row;
         n = count < rows - row ? count : rows - row;
         for (int i = 1; of_heads && i < n; i++)
-            if (hf_row(s, tensor, row + i) != from + i) n = i;
+            if (hf_row(&s->base.config, &s->form, tensor, row + i) != from + i) n = i;
         if (hf_read_rows(s, hf_find(s, tensor, layer, expert), from, n, cols, out, err)) return -1;
     }
     return 0;

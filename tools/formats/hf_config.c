@@ -24,36 +24,6 @@
 
 /* ---- Families ---- */
 
-/* What the file of a class may have, or what is there whatever the file says. */
-enum {
-    HF_ATTENTION_BIAS = 1,   /* attention_bias: of queries, keys, values and what attention adds */
-    HF_QKV_BIAS = 2,         /* biases of queries, keys and values, always */
-    HF_BIAS = 4,             /* bias: as attention_bias, true where it is missing */
-    HF_TIED = 8,             /* the classifier is the embedding, unless tie_word_embeddings is false */
-    HF_WINDOW = 16,          /* sliding_window, in all layers */
-    HF_SWITCHED_WINDOW = 32, /* ... if use_sliding_window is true, in layers from max_window_layers on */
-    HF_PATTERN_WINDOW = 64,  /* ... in all layers but each n-th */
-    HF_NOPE = 128,           /* no_rope_layers: layers without rotation, which alone slide unless layer_types says so */
-    HF_GRANITE = 256,        /* its four multipliers */
-    HF_MINICPM = 512,        /* its three */
-    HF_GEMMA = 1024,         /* the embedding times sqrt(dim), norms by 1 + weight, caps, query_pre_attn_scalar */
-    HF_LOCAL_ROPE = 2048,    /* layers with a window rotate by another base */
-    HF_EXPERTS = 4096,       /* all layers are mixtures of num_local_experts */
-    HF_SPARSE_EXPERTS = 8192, /* some are, of num_experts */
-    HF_VISION = 16384,        /* the text's configuration is text_config */
-};
-
-typedef struct {
-    const char *architecture, *model_type; /* in config.json */
-    const char *name;                      /* what llama.cpp calls it */
-    int names;                             /* see hf_config.h */
-    int extras;                            /* of llama_config, always */
-    int traits;                            /* the above */
-    /* What the class takes where a key is missing. 0: it must not be, or follows from others. */
-    int n_heads, n_kv_heads, head_dim, vocab_size, seq_len, window, pattern;
-    double norm_eps, theta;
-} hf_family;
-
 /* llama.cpp takes Mistral and Mixtral for llama: what sets them apart is said layer by layer. Falcon 3, SmolLM 2, Yi
  * and some of DeepSeek-R1's distillates are LlamaForCausalLM, the others and Qwen 2.5 Qwen2ForCausalLM, Phi-4 is
  * Phi3ForCausalLM. */
@@ -101,6 +71,10 @@ static const hf_family hf_families[] = {
      LLAMA_WIDE_NORM | LLAMA_POST_NORM | LLAMA_NO_PRE_NORM, .traits = HF_ATTENTION_BIAS, .seq_len = 2048,
      .norm_eps = 1e-5, .theta = 1e4},
 };
+
+const hf_family *hf_family_at(int i) {
+    return i < (int)(sizeof hf_families / sizeof *hf_families) ? &hf_families[i] : NULL;
+}
 
 #define HF_BOTH_BIASES (LLAMA_QKV_BIAS | LLAMA_O_BIAS)
 #define HF_NEVER NAN /* no number is without effect */

@@ -27,7 +27,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HF_SPACE "\xE2\x96\x81" /* U+2581, SentencePiece's space */
 #define HF_MAX_ENDS 64
 #define HF_MAX_TEMPLATE ((size_t)1 << 20)
 
@@ -160,11 +159,11 @@ static int hf_read_sentencepiece(hf_tokens *k) {
 #define HF_CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 #define HF_BLANKS "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
-static const char hf_gpt2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+const char hf_gpt2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 static const struct {
     int split;
-    const char *patterns[3];
+    const char *patterns[HF_SPLIT_PATTERNS];
 } hf_splits[] = {
     {TOKENIZER_SPLIT_GPT2, {hf_gpt2}},
     {TOKENIZER_SPLIT_STARCODER, {"\\p{N}", hf_gpt2}},
@@ -181,6 +180,12 @@ static const struct {
       "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
       "| ?[\\p{P}\\p{S}]+[\\r\\n]*" HF_BLANKS}},
 };
+
+const char *const *hf_split_patterns(int split) {
+    for (size_t i = 0; i < sizeof hf_splits / sizeof *hf_splits; i++)
+        if (hf_splits[i].split == split) return hf_splits[i].patterns;
+    return NULL;
+}
 
 /* The next character of a pattern: \r, \n and \" may as well be the characters themselves. */
 static char hf_pattern_character(const char **p) {
@@ -234,11 +239,11 @@ static int hf_read_byte_level(hf_tokens *k) {
         if (hf_read_split(k, b->step[i], i == b->n - 1, patterns, &n)) return -1;
     for (size_t i = 0; i < sizeof hf_splits / sizeof *hf_splits; i++) {
         int same = 0;
-        while (same < n && same < 3 && hf_splits[i].patterns[same] &&
+        while (same < n && same < HF_SPLIT_PATTERNS && hf_splits[i].patterns[same] &&
                hf_is_pattern(hf_splits[i].patterns[same], patterns[same]))
             same++;
         k->parts.split = hf_splits[i].split;
-        if (n > 0 && same == n && (n == 3 || !hf_splits[i].patterns[n])) return 0;
+        if (n > 0 && same == n && (n == HF_SPLIT_PATTERNS || !hf_splits[i].patterns[n])) return 0;
     }
     return set_error(k->err, "%.100s/tokenizer.json: pre_tokenizer splits by \"%.80s\"%s, a pattern that is not known",
                      k->directory, n ? patterns[0] : "", n > 1 ? " and more" : "");

@@ -3,7 +3,8 @@
  * That is jinja2's immutable sandbox with trim_blocks, lstrip_blocks, break and continue, the blocks of
  * {% generation %}, and the functions raise_exception and strftime_now; tojson writes what Python's json.dumps does.
  * What a template does with a thing that is not done here (a filter, a test, a method, a statement) ends with a message
- * that names it and its line, never with another text.
+ * that names it and its line, never with another text. Filters that give their items one by one in jinja2 (map, select,
+ * batch ...) give all at once, and so may fail at an item that jinja2 would never have come to.
  *
  *     jinja_program *p = jinja_parse(text, size, "chat_template", &err);
  *     if (p && jinja_render(p, variables, NULL, &out, &out_size, &err) == JINJA_DONE) use(out, out_size), free(out);

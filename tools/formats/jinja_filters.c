@@ -112,10 +112,20 @@ static jn_value jn_f_join(jn_context *c, const jn_arguments *a) {
 
 /* ---- Numbers ---- */
 
+/* The text without white space around it. Python also reads other scripts' digits, and 1_000. */
+static jn_value jn_digits(jn_context *c, jn_value s) {
+    s = jn_strip(c, s, NULL, 1, 1);
+    for (uint32_t i = 0; i < s.size; i++)
+        if ((unsigned char)s.u.s[i] >= 128 || (s.u.s[i] == '_' && s.size < 100))
+            jn_fail(c, JINJA_UNSUPPORTED, "a number with _ or with digits beyond ASCII is not supported");
+    jn_spend(c, s.size / 16);
+    return s;
+}
+
 /* A whole number that is all of a text but for white space; 0 if it is none. */
 static int jn_read_int(jn_context *c, jn_value s, int64_t *out) {
     uint64_t value = 0;
-    s = jn_strip(c, s, NULL, 1, 1);
+    s = jn_digits(c, s);
     const int sign = s.size && (*s.u.s == '-' || *s.u.s == '+');
     const int negative = sign && *s.u.s == '-';
     if (s.size == (uint32_t)sign) return 0;
@@ -131,9 +141,12 @@ static int jn_read_int(jn_context *c, jn_value s, int64_t *out) {
 
 static int jn_read_float(jn_context *c, jn_value s, double *out) {
     char text[400], *end;
-    s = jn_strip(c, s, NULL, 1, 1);
-    if (!s.size || s.size >= sizeof text) return 0;
-    for (uint32_t i = 0; i < s.size; i++)
+    s = jn_digits(c, s);
+    if (s.size >= sizeof text) jn_fail(c, JINJA_UNSUPPORTED, "a number of %u digits is not supported", s.size);
+    if (!s.size) return 0;
+    const jn_value word = jn_change_case(c, *s.u.s == '-' || *s.u.s == '+' ? jn_string(s.u.s + 1, s.size - 1u) : s, 0);
+    const int is_word = jn_is_text(word, "nan") || jn_is_text(word, "inf") || jn_is_text(word, "infinity");
+    for (uint32_t i = 0; i < s.size && !is_word; i++)
         if (!s.u.s[i] || !strchr("0123456789.eE+-", s.u.s[i])) return 0;
     memcpy(text, s.u.s, s.size);
     text[s.size] = 0;
@@ -151,6 +164,7 @@ static jn_value jn_f_int(jn_context *c, const jn_arguments *a) {
     if (v.type == JN_STRING && jn_read_int(c, v, &i)) return jn_int(i);
     if (v.type != JN_FLOAT && !(v.type == JN_STRING && jn_read_float(c, v, &f)))
         return a->args[1] ? *a->args[1] : jn_int(0);
+    if (f - f != 0 && v.type == JN_STRING) return a->args[1] ? *a->args[1] : jn_int(0);
     if (!(fabs(f) < 0x1p63)) jn_fail(c, JINJA_UNSUPPORTED, "a number beyond 64 bits is not supported");
     return jn_int((int64_t)f);
 }

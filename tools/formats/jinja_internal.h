@@ -220,7 +220,10 @@ void jn_put_number(jn_context *c, jn_text *t, jn_value v);
 void jn_use(jn_context *c, jn_value v); /* fails if v is undefined */
 
 /* Texts are counted in characters. */
-size_t jn_char_size(const char *p, const char *end); /* bytes of the one at p; 1 for what is none */
+size_t jn_char_size(const char *p, const char *end);      /* bytes of the one at p; 1 for what is none */
+size_t jn_last_char_size(const char *p, const char *end); /* of the one that ends at end */
+/* The first place from at on where part stands, or NULL. */
+const char *jn_search(jn_context *c, const char *at, const char *end, jn_value part);
 size_t jn_length(jn_context *c, jn_value s);
 unsigned long jn_code_point(const char *p, const char *end, size_t *size);
 int jn_is_space(unsigned long code_point);

@@ -38,11 +38,9 @@ static void jp_count_lines(jp_parser *p, const char *from, const char *to) {
 /* text, up to end, without the white space it ends with. */
 static const char *jp_trim_end(const char *text, const char *end) {
     while (end > text) {
-        const char *last = end - 1;
-        size_t size;
-        while (last > text && ((unsigned char)*last & 0xC0) == 0x80 && end - last < 4) last--;
-        if (!jn_is_space(jn_code_point(last, end, &size)) || size != (size_t)(end - last)) break;
-        end = last;
+        size_t size = jn_last_char_size(text, end);
+        if (!jn_is_space(jn_code_point(end - size, end, &size))) break;
+        end -= size;
     }
     return end;
 }
@@ -139,7 +137,7 @@ static jp_token jp_outside(jp_parser *p) {
             jp_skip_comment(p);
             continue;
         }
-        if (tag[1] == '%' && (raw = jp_is_block(p, tag, "raw", &sign))) {
+        if (tag[1] == '%' && (raw = jp_is_block(p, tag, "raw", &sign)) && sign != '+') { /* + has no meaning there */
             t = jp_raw(p, raw, sign);
             if (t.size) return t;
             continue;
@@ -254,6 +252,8 @@ static void jp_operator(jp_parser *p, jp_token *t) {
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         if (p->end - p->at > 1 && ch == pairs[i][0] && p->at[1] == pairs[i][1]) t->op = ch << 8 | pairs[i][1];
     p->now = *t;
+    if ((unsigned char)ch >= 128)
+        jp_fail(p, "outside of texts this is not supported: ", p->at, jn_char_size(p->at, p->end));
     if (!ch || !strchr("+-*/%~<>=()[]{}|,.:!", ch) || t->op == '!')
         jp_fail(p, "nothing begins with ", p->at, jn_char_size(p->at, p->end));
     if (strchr("([{", ch)) p->brackets++;

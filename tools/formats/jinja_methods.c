@@ -145,9 +145,7 @@ jn_value jn_strip(jn_context *c, jn_value s, const jn_value *chars, int left, in
         if (chars ? !jn_has_char(*chars, p, size) : !jn_is_space(u)) break;
     }
     while (right && p < end) {
-        const char *last = end - 1;
-        while (last > p && ((unsigned char)*last & 0xC0) == 0x80 && end - last < 4) last--;
-        if (jn_char_size(last, end) != (size_t)(end - last)) last = end - 1;
+        const char *last = end - jn_last_char_size(p, end);
         const unsigned long u = jn_code_point(last, end, &size);
         jn_spend(c, cost);
         if (chars ? !jn_has_char(*chars, last, size) : !jn_is_space(u)) break;
@@ -160,18 +158,7 @@ static jn_value jn_m_strip(jn_context *c, const jn_arguments *a) { return jn_str
 static jn_value jn_m_lstrip(jn_context *c, const jn_arguments *a) { return jn_strip(c, jn_self(a), a->args[1], 1, 0); }
 static jn_value jn_m_rstrip(jn_context *c, const jn_arguments *a) { return jn_strip(c, jn_self(a), a->args[1], 0, 1); }
 
-/* The first place from at on where part stands, or NULL. */
-static const char *jn_search(jn_context *c, const char *at, const char *end, jn_value part) {
-    for (; (size_t)(end - at) >= part.size; at++) {
-        const char *found = part.size ? memchr(at, *part.u.s, (size_t)(end - at) - part.size + 1) : at;
-        jn_spend(c, 1 + (size_t)((found ? found : end) - at) / 64 + part.size / 64);
-        if (!found || !memcmp(found, part.u.s, part.size)) return found;
-        at = found;
-    }
-    return NULL;
-}
-
-/* The last such place. */
+/* The last place where part stands, or NULL. */
 static const char *jn_search_last(jn_context *c, const char *begin, const char *end, jn_value part) {
     if ((size_t)(end - begin) < part.size) return NULL;
     for (const char *at = end - part.size;; at--) {
@@ -669,6 +656,7 @@ static const jn_function jn_globals[] = {{"range", jn_g_range, "start stop step"
                                          {"dict", jn_g_dict, "*", 0},
                                          {"raise_exception", jn_g_raise, "message", 1},
                                          {"strftime_now", jn_g_strftime, "format", 1},
+                                         {"self", NULL, "", 0},
                                          {"cycler", NULL, "", 0},
                                          {"joiner", NULL, "", 0},
                                          {"lipsum", NULL, "", 0},

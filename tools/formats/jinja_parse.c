@@ -116,14 +116,18 @@ static jn_node *jp_unary_expression(jp_parser *p, int with_filters);
 static jn_node *jp_postfix(jp_parser *p, jn_node *n);
 static jn_node *jp_primary(jp_parser *p);
 
+/* Whether a list that close ends goes on, with a comma that is taken between its items and may follow the last. */
+static int jp_more(jp_parser *p, const jp_list *list, int close) {
+    if (list->first && !jp_is_op(p, close)) jp_expect_op(p, ',');
+    return !jp_is_op(p, close);
+}
+
 /* Arguments at '(', to n->list. */
 static void jp_arguments(jp_parser *p, jn_node *n) {
     jp_list list = {0};
     int has_keyword = 0;
     jp_expect_op(p, '(');
-    while (!jp_is_op(p, ')')) {
-        if (list.first) jp_expect_op(p, ',');
-        if (list.first && jp_is_op(p, ')')) break;
+    while (jp_more(p, &list, ')')) {
         if (jp_is_op(p, '*') || jp_is_op(p, '*' << 8 | '*'))
             jn_fail(p->c, JINJA_UNSUPPORTED, "* and ** before an argument are not supported");
         jn_node *item;
@@ -269,11 +273,7 @@ static jn_node *jp_list_literal(jp_parser *p) {
     jn_node *n = jp_node(p, JN_MAKE_LIST);
     jp_list list = {0};
     jp_advance(p);
-    while (!jp_is_op(p, ']')) {
-        if (list.first) jp_expect_op(p, ',');
-        if (jp_is_op(p, ']')) break;
-        jp_add(p, n, &list, jp_expression(p));
-    }
+    while (jp_more(p, &list, ']')) jp_add(p, n, &list, jp_expression(p));
     jp_advance(p);
     n->list = list.first;
     return n;
@@ -283,9 +283,7 @@ static jn_node *jp_dict_literal(jp_parser *p) {
     jn_node *n = jp_node(p, JN_MAKE_DICT);
     jp_list list = {0};
     jp_advance(p);
-    while (!jp_is_op(p, '}')) {
-        if (list.first) jp_expect_op(p, ',');
-        if (jp_is_op(p, '}')) break;
+    while (jp_more(p, &list, '}')) {
         jp_add(p, n, &list, jp_expression(p));
         jp_expect_op(p, ':');
         jp_add(p, n, &list, jp_expression(p));
@@ -308,12 +306,16 @@ static jn_node *jp_string_literal(jp_parser *p) {
     return n;
 }
 
+/* What a macro is given besides its parameters, if that is the name of it; else 0. */
+static int jp_use(jn_value name) {
+    return jn_is_text(name, "caller")    ? JN_USES_CALLER
+           : jn_is_text(name, "varargs") ? JN_USES_VARARGS
+           : jn_is_text(name, "kwargs")  ? JN_USES_KWARGS
+                                         : 0;
+}
+
 static jn_node *jp_name_or_word(jp_parser *p) {
     static const char *const words[] = {"none", "None", "false", "False", "true", "True"};
-    static const struct {
-        const char *name;
-        int use;
-    } uses[] = {{"caller", JN_USES_CALLER}, {"varargs", JN_USES_VARARGS}, {"kwargs", JN_USES_KWARGS}};
     jn_node *n = jp_node(p, JN_NAME);
     n->value = jp_name(p);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
@@ -322,8 +324,7 @@ static jn_node *jp_name_or_word(jp_parser *p) {
             n->value = i < 2 ? jn_none() : jn_bool(i > 3);
             return n;
         }
-    for (size_t i = 0; i < sizeof uses / sizeof *uses; i++)
-        if (jn_is_text(n->value, uses[i].name)) p->uses |= uses[i].use;
+    p->uses |= jp_use(n->value);
     return n;
 }
 
@@ -488,7 +489,8 @@ static jn_node *jp_target(jp_parser *p, int with_attribute) {
         } else n = jp_name_or_word(p);
         if (n->kind == JN_CONST) jp_fail(p, "a constant cannot be assigned to", "", 0);
         if (p->fors && jn_is_text(n->value, "loop")) jp_fail(p, "\"loop\" is assigned to inside of a loop", "", 0);
-        if (with_attribute && !list.first && jp_is_op(p, '.')) return p->depth--, jp_attribute(p, n);
+        if (with_attribute && jp_is_op(p, '.')) n = jp_attribute(p, n);
+        if (n->kind == JN_SUBSCRIPT) jp_fail(p, "an item is assigned to", "", 0);
         jp_add(p, tuple, &list, n);
     } while (jp_take_op(p, ',') && (is_tuple = 1));
     p->depth--;
@@ -564,13 +566,17 @@ static jn_node *jp_set(jp_parser *p) {
 
 /* (a, b=1): names, with their defaults. */
 static jn_node *jp_parameters(jp_parser *p, jn_node *parent) {
+    enum { MOST = 255 };
     jp_list list = {0};
-    int has_default = 0;
+    int has_default = 0, count = 0;
     jp_expect_op(p, '(');
     while (!jp_is_op(p, ')')) {
         if (list.first) jp_expect_op(p, ',');
+        if (++count > MOST) jn_fail(p->c, JINJA_LIMIT, "more than %d parameters", MOST);
         jn_node *n = jp_node(p, JN_NAME);
         n->value = jp_name(p);
+        for (const jn_node *other = list.first; other; other = other->next)
+            if (jn_equal(p->c, other->value, n->value)) jp_fail(p, "a parameter twice", "", 0);
         if (jp_take_op(p, '=')) n->a = jp_child(p, n, jp_expression(p)), has_default = 1;
         else if (has_default) jp_fail(p, "a parameter without a default after one with a default", "", 0);
         jp_add(p, parent, &list, n);
@@ -579,12 +585,17 @@ static jn_node *jp_parameters(jp_parser *p, jn_node *parent) {
     return list.first;
 }
 
-/* The body of a macro or a call block, with what it uses; no loop around it is its own. */
+/* The body of a macro or a call block, with what it uses and is no parameter; no loop around it is its own. */
 static void jp_macro_body(jp_parser *p, jn_node *n, const char *const *ends) {
     const int loops = p->loops, uses = p->uses;
     jp_expect_close(p);
     p->loops = p->uses = 0;
     n->body = jp_scope(p, n, ends);
+    for (const jn_node *parameter = n->list; parameter; parameter = parameter->next) {
+        const int use = jp_use(parameter->value) & p->uses;
+        if (use == JN_USES_CALLER && !parameter->a) jp_fail(p, "a parameter \"caller\" without a default", "", 0);
+        p->uses &= ~use;
+    }
     n->op = (uint8_t)p->uses;
     p->loops = loops, p->uses |= uses; /* what a macro in it uses counts for both */
     jp_advance(p);

@@ -371,32 +371,43 @@ static void jn_evaluate_arguments(jn_context *c, const jn_node *list, jn_list *p
     }
 }
 
-/* Takes a macro's parameter from the arguments, or its default. */
-static void jn_bind(jn_context *c, const jn_node *parameter, const jn_list *positional, size_t i, jn_dict *named) {
-    jn_value v = jn_undefined(parameter->value.u.s, parameter->value.size, 0);
-    const jn_value *given = jn_dict_find(c, named, parameter->value);
-    if (i < positional->n && given)
-        jn_fail(c, JINJA_ERROR, "argument %.*s twice", (int)(v.size < 60 ? v.size : 60), v.u.s);
-    if (i < positional->n) v = positional->items[i];
-    else if (given) v = *given;
-    else if (parameter->a) v = jn_evaluate(c, parameter->a);
-    jn_assign_name(c, parameter->value, v);
-    if (given) /* leave those that are of no parameter */
-        for (size_t k = 0; k < named->n; k++)
-            if (jn_same_name(named->pairs[k].key, parameter->value)) named->pairs[k] = named->pairs[--named->n];
+/* Takes an argument out of those with names; 0: there is none of this name. */
+static int jn_take_named(jn_dict *named, jn_value name, jn_value *out) {
+    for (size_t i = 0; i < named->n; i++) {
+        if (!jn_same_name(named->pairs[i].key, name)) continue;
+        *out = named->pairs[i].value;
+        named->n--;
+        memmove(named->pairs + i, named->pairs + i + 1, (named->n - i) * sizeof *named->pairs);
+        return 1;
+    }
+    return 0;
+}
+
+/* Gives a macro's parameters, as names of the scope, their arguments; returns how many there are. A default may name
+ * other parameters, but nothing of their names outside: those that are not given are undefined at first. */
+static size_t jn_bind_parameters(jn_context *c, const jn_node *first, const jn_list *positional, jn_dict *named) {
+    size_t n = 0, i = 0;
+    for (const jn_node *p = first; p; p = p->next) n++;
+    char *given = jn_allocate(c, n + 1);
+    for (const jn_node *p = first; p; p = p->next, i++) {
+        jn_value v = jn_undefined(p->value.u.s, p->value.size, 0);
+        given[i] = i < positional->n || jn_take_named(named, p->value, &v);
+        jn_assign_name(c, p->value, i < positional->n ? positional->items[i] : v);
+    }
+    i = 0;
+    for (const jn_node *p = first; p; p = p->next)
+        if (!given[i++] && p->a) jn_assign_name(c, p->value, jn_evaluate(c, p->a));
+    return n;
 }
 
 static void jn_bind_all(jn_context *c, const jn_node *node, const jn_list *positional, jn_dict *named) {
     static const jn_value caller = {.type = JN_STRING, .size = 6, .u.s = "caller"};
-    size_t n = 0;
     if (node->op & JN_USES_CALLER) {
-        const jn_value *given = jn_dict_find(c, named, caller);
-        jn_assign_name(c, caller, given ? *given : jn_undefined("caller", 6, 0));
-        if (given)
-            for (size_t k = 0; k < named->n; k++)
-                if (jn_same_name(named->pairs[k].key, caller)) named->pairs[k] = named->pairs[--named->n];
+        jn_value v = jn_undefined("caller", 6, 0);
+        jn_take_named(named, caller, &v);
+        jn_assign_name(c, caller, v);
     }
-    for (const jn_node *p = node->list; p; p = p->next) jn_bind(c, p, positional, n++, named);
+    const size_t n = jn_bind_parameters(c, node->list, positional, named);
     const size_t more = positional->n > n ? positional->n - n : 0;
     if ((more && !(node->op & JN_USES_VARARGS)) || (named->n && !(node->op & JN_USES_KWARGS)))
         jn_fail(c, JINJA_ERROR, "macro %.*s has no such argument", (int)(node->value.size < 60 ? node->value.size : 60),
@@ -467,10 +478,18 @@ static jn_value jn_call(jn_context *c, const jn_node *n, const jn_value *caller)
     return jn_call_value(c, callee, &positional, &named);
 }
 
-/* n: a chain of filters, whose innermost is applied to what is given if it has nothing itself. */
-static jn_value jn_filter(jn_context *c, const jn_node *n, const jn_value *given) {
+/* Applies the filter or test of n to self. */
+static jn_value jn_apply_node(jn_context *c, const char *what, const jn_node *n, jn_value self) {
     jn_list positional = {0};
     jn_dict named = {0};
+    jn_evaluate_arguments(c, n->list, &positional, &named);
+    c->line = n->line;
+    if (!n->function) jn_refuse(c, what, n->value.u.s, n->value.size);
+    return jn_apply(c, what, n->function, &self, &positional, &named);
+}
+
+/* n: a chain of filters, whose innermost is applied to what is given if it has nothing itself. */
+static jn_value jn_filter(jn_context *c, const jn_node *n, const jn_value *given) {
     jn_value self;
     if (!n->a) self = *given;
     else if (given) { /* of a block: down to the innermost, through filters only */
@@ -480,20 +499,7 @@ static jn_value jn_filter(jn_context *c, const jn_node *n, const jn_value *given
         self = jn_filter(c, n->a, given);
         c->depth--;
     } else self = jn_evaluate(c, n->a);
-    jn_evaluate_arguments(c, n->list, &positional, &named);
-    c->line = n->line;
-    if (!n->function || !n->function->code) jn_refuse(c, "filter", n->value.u.s, n->value.size);
-    return jn_apply(c, "filter", n->function, &self, &positional, &named);
-}
-
-static jn_value jn_test(jn_context *c, const jn_node *n) {
-    jn_list positional = {0};
-    jn_dict named = {0};
-    const jn_value self = jn_evaluate(c, n->a);
-    jn_evaluate_arguments(c, n->list, &positional, &named);
-    c->line = n->line;
-    if (!n->function || !n->function->code) jn_refuse(c, "test", n->value.u.s, n->value.size);
-    return jn_apply(c, "test", n->function, &self, &positional, &named);
+    return jn_apply_node(c, "filter", n, self);
 }
 
 /* ---- Expressions ---- */
@@ -532,7 +538,7 @@ static jn_value jn_evaluate_kind(jn_context *c, const jn_node *n) {
     case JN_SLICE: return jn_slice(c, n);
     case JN_CALL: return jn_call(c, n, NULL);
     case JN_FILTER: return jn_filter(c, n, NULL);
-    case JN_TEST: return jn_test(c, n);
+    case JN_TEST: return v = jn_evaluate(c, n->a), jn_apply_node(c, "test", n, v);
     case JN_NOT: return jn_bool(!jn_truth(jn_evaluate(c, n->a)));
     case JN_NEGATIVE: return jn_negative(c, jn_evaluate(c, n->a));
     case JN_POSITIVE: return jn_negative(c, jn_negative(c, jn_evaluate(c, n->a)));

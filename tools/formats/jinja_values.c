@@ -332,6 +332,12 @@ size_t jn_char_size(const char *p, const char *end) {
     return n;
 }
 
+size_t jn_last_char_size(const char *p, const char *end) {
+    const char *last = end - 1;
+    while (last > p && ((unsigned char)*last & 0xC0) == 0x80 && end - last < 4) last--;
+    return jn_char_size(last, end) == (size_t)(end - last) ? (size_t)(end - last) : 1;
+}
+
 unsigned long jn_code_point(const char *p, const char *end, size_t *size) {
     const size_t n = *size = jn_char_size(p, end);
     unsigned long u = (unsigned char)*p;
@@ -357,6 +363,16 @@ size_t jn_offset(jn_context *c, jn_value s, int64_t index) {
     for (; index > 0 && p < end; index--) p += jn_char_size(p, end);
     jn_spend(c, (size_t)(p - s.u.s) / 16);
     return (size_t)(p - s.u.s);
+}
+
+const char *jn_search(jn_context *c, const char *at, const char *end, jn_value part) {
+    for (; (size_t)(end - at) >= part.size; at++) {
+        const char *found = part.size ? memchr(at, *part.u.s, (size_t)(end - at) - part.size + 1) : at;
+        jn_spend(c, 1 + (size_t)((found ? found : end) - at) / 64 + part.size / 64);
+        if (!found || !memcmp(found, part.u.s, part.size)) return found;
+        at = found;
+    }
+    return NULL;
 }
 
 /* ---- Going through ---- */
@@ -416,23 +432,12 @@ jn_value jn_item(jn_value v, size_t i) {
     return v.type == JN_RANGE ? jn_int(v.u.range->start + (int64_t)i * v.u.range->step) : v.u.list->items[i];
 }
 
-static int jn_contains_text(jn_context *c, jn_value text, jn_value part) {
-    const char *p = text.u.s, *end = p + text.size;
-    if (!part.size) return 1;
-    jn_spend(c, text.size / 64);
-    for (; (size_t)(end - p) >= part.size && (p = memchr(p, *part.u.s, (size_t)(end - p) - part.size + 1)); p++) {
-        jn_spend(c, 1 + part.size / 64);
-        if (!memcmp(p, part.u.s, part.size)) return 1;
-    }
-    return 0;
-}
-
 int jn_contains(jn_context *c, jn_value item, jn_value in) {
     jn_value each;
     if (in.type == JN_STRING) {
         jn_use(c, item);
         if (item.type != JN_STRING) jn_fail(c, JINJA_ERROR, "a %s in a str", jn_type_name(item));
-        return jn_contains_text(c, in, item);
+        return jn_search(c, in.u.s, in.u.s + in.size, item) != NULL;
     }
     if (in.type == JN_DICT) {
         jn_check_key(c, item);

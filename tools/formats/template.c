@@ -207,8 +207,8 @@ static int template_learn(template_proof *p, const char *roles) {
     return failed ? 1 : 0;
 }
 
-/* What ends an answer: what is behind one that ends a conversation; but if there always another one is opened, or it may
- * not end one, what stands before the next turn's beginning. */
+/* What ends an answer: what is behind one that ends a conversation; but if there always another one is opened, or it
+ * may not end one, what stands before the next turn's beginning. */
 static int template_learn_end(template_proof *p) {
     const template_talk talk = template_make_talk("ua");
     char *text;
@@ -276,19 +276,20 @@ static int template_make_bytes(template_proof *p) {
     return p->bytes ? 0 : set_error(p->why, "chat template: %.200s", why.text);
 }
 
-/* The ids of a conversation in a form, or of a text with the names of special tokens if text is not NULL: malloc'ed; NULL
- * if the form does not know the conversation. */
+/* The ids of a conversation in a form, or of a text with the names of special tokens if text is not NULL: malloc'ed, or
+ * NULL. *n becomes how many they are; -1 if the form does not know the conversation. */
 static int *template_ids(const tokenizer *t, int chat_template, const template_talk *talk, const char *text, int *n) {
+    tokenizer_error why = {0};
     int *ids = NULL;
     ptrdiff_t count = 0;
-    for (int pass = 0; pass < 2; pass++) {
+    for (int pass = 0; pass < 2 && count >= 0; pass++) {
         const size_t room = (size_t)count;
-        if (pass && !(ids = malloc((room + 1) * sizeof *ids))) return NULL;
-        if (text) count = tokenizer_encode(t, text, strlen(text), TOKENIZER_SPECIAL, ids, room, NULL);
-        else count = tokenizer_encode_chat(t, chat_template, talk->messages, talk->n, 0, ids, room, NULL);
-        if (count < 0) return free(ids), (int *)NULL;
+        if (pass && !(ids = malloc((room + 1) * sizeof *ids))) break;
+        if (text) count = tokenizer_encode(t, text, strlen(text), TOKENIZER_SPECIAL, ids, room, &why);
+        else count = tokenizer_encode_chat(t, chat_template, talk->messages, talk->n, 0, ids, room, &why);
     }
-    *n = (int)count;
+    if (count < 0) free(ids), ids = NULL;
+    *n = count >= 0 ? (int)count : why.code == TOKENIZER_BAD_OPTION ? -1 : 0;
     return ids;
 }
 
@@ -305,7 +306,8 @@ static int template_compare(template_proof *p, const tokenizer *t, const templat
     if (result != JINJA_DONE) return template_is_fatal(result) ? -1 : 0;
     int *said = template_ids(t, TOKENIZER_OWN, talk, NULL, &n), *wanted = template_ids(t, 0, NULL, text, &m);
     differs = said && wanted && !template_same_ids(said, n, wanted, m);
-    if (differs && t != p->bytes) set_error(p->why, "chat template: no form says it: its text has other tokens");
+    if ((!said && n >= 0) || !wanted) differs = set_error(p->why, "chat template: no memory for its text");
+    else if (differs && t != p->bytes) set_error(p->why, "chat template: no form says it: its text has other tokens");
     else if (differs) {
         char *want = malloc((size_t)n + 1);
         for (int i = 0; want && i < n; i++) want[i] = (char)said[i];
@@ -377,9 +379,9 @@ static int template_learn_texts(template_proof *p) {
 
 enum { TEMPLATE_N_TALKS = 120, TEMPLATE_N_PLAIN = 10 };
 
-/* Conversation number i: first plain ones, which make the clearest messages; then of texts that are empty, or have white
- * space, or thoughts unless the ids are to be compared (a mark in a text is no token to us, whatever the template makes
- * of it), in turn; at last of roles in any order. */
+/* Conversation number i: first plain ones, which make the clearest messages; then of texts that are empty, or have
+ * white space, or thoughts unless the ids are to be compared (a mark in a text is no token to us, whatever the
+ * template makes of it), in turn; at last of roles in any order. */
 static template_talk template_probe(int i, int thinks) {
     static const char *const plain[] = {"Hi", "Hello.", "one two", "3", "What?", "Be kind."};
     static const char *const odd[] = {"a",          "",           " b ",           "\nc\n", "d\n\ne",
@@ -447,7 +449,7 @@ static int template_name_of(const tokenizer *t) {
             const template_talk talk = template_probe(i, 1);
             int n = 0, m = 0, *own = template_ids(t, TOKENIZER_OWN, &talk, NULL, &n),
                 *other = template_ids(t, name, &talk, NULL, &m);
-            same = !own || (other && template_same_ids(own, n, other, m));
+            same = n < 0 || (own && other && template_same_ids(own, n, other, m));
             free(own), free(other);
         }
         if (same) return name;

@@ -157,9 +157,9 @@ static int writer_put_tensor(writer_sink *s, const void *data, size_t size) {
     return writer_put(s, data, size);
 }
 
-/* Where a tensor begins that has room from `at` on. Processors fetch lines in pairs and blocks: measured on Zen 5, decode
- * of matrices at odd multiples of 64 bytes is 15 to 25% slower, of f32 at any but multiples of 1,024 (the lines of the
- * 16 columns that use one line of activations) 10 to 20%. */
+/* Where a tensor begins that has room from `at` on. Processors fetch lines in pairs and blocks: measured on Zen 5,
+ * decode of matrices at odd multiples of 64 bytes is 15 to 25% slower, of f32 at any but multiples of 1,024 (the
+ * lines of the 16 columns that use one line of activations) 10 to 20%. */
 static uint64_t writer_place(uint64_t at, const inside_tensor *t) {
     const uint64_t step = t->vector ? INSIDE_LINE : 1024;
     return (at + step - 1) / step * step;

@@ -15,8 +15,12 @@
 #include <string.h>
 
 #ifdef FILES_POSIX
+#include <dirent.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#elif defined(__MINGW32__)
+#include <direct.h>
+#include <dirent.h>
 #endif
 
 /* ---- Reading ---- */
@@ -167,10 +171,15 @@ static int flush_to_disk(FILE *file) {
     return 0;
 }
 
-int replacement_end(replacement *r, llama_error *err) {
+int replacement_close(replacement *r, llama_error *err) {
     int result = flush_to_disk(r->file) ? set_error(err, "%.120s: cannot write: %s", r->path, strerror(errno)) : 0;
     if (fclose(r->file) && !result) result = set_error(err, "%.120s: cannot write: %s", r->path, strerror(errno));
     r->file = NULL;
+    return result;
+}
+
+int replacement_end(replacement *r, llama_error *err) {
+    int result = r->file ? replacement_close(r, err) : 0;
 #ifdef _WIN32
     if (!result) remove(r->path); /* there rename does not replace */
 #endif
@@ -179,4 +188,41 @@ int replacement_end(replacement *r, llama_error *err) {
     if (result) return replacement_drop(r), result;
     free(r->part);
     return 0;
+}
+
+/* ---- Directories ---- */
+
+int directory_make(const char *path, llama_error *err) {
+#if defined(FILES_POSIX)
+    const int result = mkdir(path, 0777);
+#elif defined(__MINGW32__)
+    const int result = _mkdir(path);
+#else
+    const int result = (errno = ENOSYS, -1);
+#endif
+    return result ? set_error(err, "%.120s: cannot make this directory: %s", path, strerror(errno)) : 0;
+}
+
+void directory_remove(const char *path) {
+#if defined(FILES_POSIX)
+    rmdir(path);
+#elif defined(__MINGW32__)
+    _rmdir(path);
+#else
+    (void)path;
+#endif
+}
+
+int directory_each(const char *path, int (*visit)(void *user, const char *name), void *user, llama_error *err) {
+    int result = 0;
+#if defined(FILES_POSIX) || defined(__MINGW32__)
+    DIR *d = opendir(path);
+    if (!d) return set_error(err, "%.120s: cannot read this directory: %s", path, strerror(errno));
+    for (struct dirent *e; !result && (e = readdir(d));)
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")) result = visit(user, e->d_name);
+    closedir(d);
+#else
+    result = ((void)visit, (void)user, set_error(err, "%.120s: directories cannot be read here", path));
+#endif
+    return result;
 }

@@ -47,7 +47,19 @@ typedef struct {
 } replacement;
 
 int replacement_open(replacement *r, const char *path, llama_error *err); /* 0, or -1: then there is nothing to end */
-int replacement_end(replacement *r, llama_error *err);                    /* 0, or -1; r is gone either way */
-void replacement_drop(replacement *r);                                    /* instead: the file at path stays */
+/* Puts all of it on the disk, still as path.part, and closes it: for those who write several, to end all of them at
+ * once. 0, or -1; then as after 0 there is replacement_end or replacement_drop to call. */
+int replacement_close(replacement *r, llama_error *err);
+int replacement_end(replacement *r, llama_error *err); /* 0, or -1; r is gone either way */
+void replacement_drop(replacement *r);                 /* instead: the file at path stays */
+
+/* ---- Directories; without POSIX or MinGW there are none to be made ---- */
+
+int directory_make(const char *path, llama_error *err); /* 0, or -1 */
+void directory_remove(const char *path);                /* an empty one */
+
+/* Calls visit for each name in it, without . and .., until that is not 0, which is returned; -1, with a message, if it
+ * cannot be read. */
+int directory_each(const char *path, int (*visit)(void *user, const char *name), void *user, llama_error *err);
 
 #endif

@@ -59,8 +59,8 @@ void inside_rows(const llama_model *m, enum tensor id, int layer, int first, int
 /* What a matrix is stored as: INSIDE_F32 and so on; INSIDE_VECTOR: as rows, those of llama2.c's files. */
 int inside_type(const llama_model *m, enum tensor id, int layer);
 
-/* A row of a matrix of type INSIDE_Q8 or INSIDE_Q4 as it is stored: codes (cols), integers, -8..7 of the latter; scales,
- * float16, one for each group of INSIDE_Q8_GROUP or INSIDE_Q4_GROUP columns. Weights are their products. */
+/* A row of a matrix of type INSIDE_Q8 or INSIDE_Q4 as it is stored: codes (cols), integers, -8..7 of the latter;
+ * scales, float16, one for each group of INSIDE_Q8_GROUP or INSIDE_Q4_GROUP columns. Weights are their products. */
 void inside_codes(const llama_model *m, enum tensor id, int layer, int row, signed char *codes, uint16_t *scales);
 
 const void *inside_file(const llama_model *m, size_t *size); /* the bytes that its weights lie in */
