@@ -215,8 +215,8 @@ struct gguf_type {
     /* out (block x blocks) = the weights of so many blocks at p; NULL: not supported */
     void (*decode)(const gguf_type *type, const unsigned char *p, size_t blocks, float *out);
     int has_high, has_min; /* which parts a block has, where several types share a decoder */
-    /* The block at p = weights x (block), to the nearest that the type has; NULL: not written here */
-    void (*encode)(const float *x, unsigned char *p);
+    /* So many blocks at p = weights x, to the nearest that the type has; NULL: not written here */
+    void (*encode)(const float *x, size_t blocks, unsigned char *p);
     int file_type; /* general.file_type of a file whose matrices are of it */
 };
 

@@ -139,9 +139,17 @@ static void gguf_decode_q6_k(const gguf_type *type, const unsigned char *p, size
 
 /* ---- Encoding: the types that are written too, quantised as ggml's reference does ---- */
 
-static void gguf_encode_f32(const float *x, unsigned char *p) { put_f32(p, *x); }
-static void gguf_encode_f16(const float *x, unsigned char *p) { put_uint(p, inside_to_f16(*x), 2); }
-static void gguf_encode_bf16(const float *x, unsigned char *p) { put_uint(p, inside_to_bf16(*x), 2); }
+static void gguf_encode_f32(const float *x, size_t blocks, unsigned char *p) {
+    for (size_t i = 0; i < blocks; i++) put_f32(p + 4 * i, x[i]);
+}
+
+static void gguf_encode_f16(const float *x, size_t blocks, unsigned char *p) {
+    for (size_t i = 0; i < blocks; i++) put_uint(p + 2 * i, inside_to_f16(x[i]), 2);
+}
+
+static void gguf_encode_bf16(const float *x, size_t blocks, unsigned char *p) {
+    for (size_t i = 0; i < blocks; i++) put_uint(p + 2 * i, inside_to_bf16(x[i]), 2);
+}
 
 void gguf_pack_q8_0(const signed char *q, uint16_t scale, unsigned char *p) {
     put_uint(p, scale, 2);
@@ -164,25 +172,29 @@ static float gguf_largest(const float *x) {
 }
 
 /* The largest becomes 127 or -127. A block with a nan is all nan: damage stays visible. */
-static void gguf_encode_q8_0(const float *x, unsigned char *p) {
-    const float max = gguf_largest(x), d = fabsf(max) / 127, inverse = d > 0 ? 1 / d : 0;
-    signed char q[32] = {0};
-    for (int i = 0; i < 32 && max == max; i++) {
-        const float v = x[i] * inverse; /* the inverse of the smallest numbers is infinite */
-        q[i] = (signed char)roundf(v > 127 ? 127 : v < -127 ? -127 : v);
+static void gguf_encode_q8_0(const float *x, size_t blocks, unsigned char *p) {
+    for (; blocks--; x += 32, p += 34) {
+        const float max = gguf_largest(x), d = fabsf(max) / 127, inverse = d > 0 ? 1 / d : 0;
+        signed char q[32] = {0};
+        for (int i = 0; i < 32 && max == max; i++) {
+            const float v = x[i] * inverse; /* the inverse of the smallest numbers is infinite */
+            q[i] = (signed char)roundf(v > 127 ? 127 : v < -127 ? -127 : v);
+        }
+        gguf_pack_q8_0(q, inside_to_f16(d), p);
     }
-    gguf_pack_q8_0(q, inside_to_f16(d), p);
 }
 
 /* The largest becomes -8, with the scale's sign to fit. */
-static void gguf_encode_q4_0(const float *x, unsigned char *p) {
-    const float max = gguf_largest(x), d = max / -8, inverse = d < 0 || d > 0 ? 1 / d : 0;
-    signed char q[32] = {0};
-    for (int i = 0; i < 32 && max == max; i++) {
-        const float v = x[i] * inverse + 8.5f;
-        q[i] = (signed char)((v > 15 ? 15 : v > 0 ? (int)v : 0) - 8);
+static void gguf_encode_q4_0(const float *x, size_t blocks, unsigned char *p) {
+    for (; blocks--; x += 32, p += 18) {
+        const float max = gguf_largest(x), d = max / -8, inverse = d < 0 || d > 0 ? 1 / d : 0;
+        signed char q[32] = {0};
+        for (int i = 0; i < 32 && max == max; i++) {
+            const float v = x[i] * inverse + 8.5f;
+            q[i] = (signed char)((v > 15 ? 15 : v > 0 ? (int)v : 0) - 8);
+        }
+        gguf_pack_q4_0(q, inside_to_f16(d), p);
     }
-    gguf_pack_q4_0(q, inside_to_f16(d), p);
 }
 
 /* By the number that stands in files; those without a decoder have a name for the message that refuses them. */

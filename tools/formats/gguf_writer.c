@@ -161,10 +161,10 @@ static void gguf_encode_row(const gguf_part *p, int i, float *room, unsigned cha
         inside_rows(p->w->in->model, p->tensor, p->layer, gguf_from(p, i), 1, x);
     }
     for (int k = 0; k < p->cols && p->factor != 1; k++) x[k] *= p->factor;
-    for (int k = 0; k < p->cols; k += type->block, out += type->bytes) type->encode(x + k, out);
+    type->encode(x, (size_t)(p->cols / type->block), out);
 }
 
-/* rows of a tensor from first on, some at a time: about 4 MB of them, so that all threads have work. */
+/* rows of a tensor from first on, some at a time: about 4 MB of them, so that all threads have work; codes are copied as fast by one. */
 static int gguf_put_rows(const gguf_part *p, int first, int rows) {
     gguf_writer *w = p->w;
     const size_t bytes = gguf_row_bytes(p), cols = (size_t)p->cols;
@@ -176,7 +176,7 @@ static int gguf_put_rows(const gguf_part *p, int first, int rows) {
     for (int row = first; row < first + rows && ok; row += step) {
         const int n = first + rows - row < step ? first + rows - row : step;
 #ifdef _OPENMP
-#pragma omp parallel for schedule(static) if (n > 1)
+#pragma omp parallel for schedule(dynamic, INSIDE_TILE) if (n > 1 && !p->exact)
 #endif
         for (int i = 0; i < n; i++) gguf_encode_row(p, row + i, room + (size_t)i * 2 * cols, out + (size_t)i * bytes);
         gguf_put(w, out, (size_t)n * bytes);

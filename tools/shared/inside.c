@@ -97,20 +97,17 @@ int inside_type(const llama_model *m, enum tensor id, int layer) {
 
 void inside_codes(const llama_model *m, enum tensor id, int layer, int row, signed char *codes, uint16_t *scales) {
     const ll_matrix *w = inside_matrix(m, id, layer, &row);
-    const int q8 = w->type == LL_Q8, group = q8 ? LL_Q8_GROUP : LL_Q4_GROUP, bytes = q8 ? 4 : 8; /* columns of a line */
-    const unsigned char *line =
-        (const unsigned char *)w->data + (size_t)(row / LL_TILE) * ll_tile_bytes(w->type, w->cols);
-    for (int k = 0; k < w->cols; k += group) {
-        if (k / group % 2 == 0) {
-            for (int i = 0; i < 2 && k + i * group < w->cols; i++)
-                *scales++ = ll_u16(line + 32 * i + 2 * (row % LL_TILE));
+    const int q8 = w->type == LL_Q8, group = q8 ? LL_Q8_GROUP : LL_Q4_GROUP, step = q8 ? 4 : 8; /* columns of a line */
+    const size_t tile = (size_t)(row / LL_TILE) * ll_tile_bytes(w->type, w->cols), r = (size_t)(row % LL_TILE);
+    const unsigned char *line = (const unsigned char *)w->data + tile;
+    for (int k = 0; k < w->cols; k += step, line += LL_LINE) {
+        if (k % (2 * group) == 0) { /* the scales of two groups, of which the second may not be there */
+            for (int i = 0; i < 2 && k + i * group < w->cols; i++) *scales++ = ll_u16(line + 32 * (size_t)i + 2 * r);
             line += LL_LINE;
         }
-        for (int i = 0; i < group; i += bytes, line += LL_LINE)
-            for (int j = 0; j < bytes && k + i + j < w->cols; j++) {
-                const unsigned char q = line[4 * (row % LL_TILE) + j % 4];
-                *codes++ = (signed char)(q8 ? (signed char)q : (q >> j / 4 * 4 & 15) - 8);
-            }
+        const unsigned char *q = line + 4 * r;
+        for (int j = 0; j < step && k + j < w->cols; j++)
+            *codes++ = (signed char)(q8 ? (signed char)q[j] : (q[j % 4] >> j / 4 * 4 & 15) - 8);
     }
 }
 
