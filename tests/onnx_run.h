@@ -1,6 +1,6 @@
 /* onnx_run.h - reads an ONNX file, checks that it is whole, and runs its graph, with plain loops in double precision:
- * of the operators of opset 17 those that onnx.c uses, each as onnx/docs/Operators.md says it, and nothing else of them.
- * A test compiles it in by  #include "onnx_run.c"  and needs checkpoint.c.
+ * those operators of opset 17 that onnx.c uses, as onnx/docs/Operators.md says them, and nothing else of them. A test
+ * compiles it in by  #include "onnx_run.c"  and needs checkpoint.c.
  */
 #ifndef ONNX_RUN_H
 #define ONNX_RUN_H
