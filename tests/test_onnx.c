@@ -502,8 +502,8 @@ static void test_full_disk(void) {
     const export_input in = {.model = s.loaded};
     if (!exists("/dev/full") || symlink("/dev/full", names[PART]) != 0) SKIP("onnx: a full disk", "no /dev/full");
     else TEST("onnx: a full disk") {
-        for (int i = 0; i < 4; i++) { /* one file or two; before them nothing, or others */
-            const int full = i % 2 ? DATA_PART : PART;
+        for (int i = 0; i < 6; i++) { /* one file, or either of two; before them nothing, or others */
+            const int two = i % 3 > 0, full = i % 3 == 1 ? DATA_PART : PART;
             remove_all();
             CHECK(symlink("/dev/full", names[full]) == 0);
             if (i > 2) CHECK(write_file(names[OWN], "graph", 5) && write_file(names[DATA], "data", 4));
