@@ -1,9 +1,5 @@
 /* onnx_run.h - reads an ONNX file, checks that it is whole, and runs its graph, with plain loops in double precision:
-<<<<<<< HEAD
  * of the operators of opset 17 those that onnx.c uses, each as onnx/docs/Operators.md says it, and nothing else. A test
-=======
- * those operators of opset 17 that onnx.c uses, as onnx/docs/Operators.md says them, and nothing else of them. A test
->>>>>>> dacabc31b6cf68f07ed4b5b86420de0dc5e07c20
  * compiles it in by  #include "onnx_run.c"  and needs checkpoint.c.
  */
 #ifndef ONNX_RUN_H
