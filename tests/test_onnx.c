@@ -507,7 +507,7 @@ static void test_full_disk(void) {
             remove_all();
             CHECK(symlink("/dev/full", names[full]) == 0);
             if (i > 2) CHECK(write_file(names[OWN], "graph", 5) && write_file(names[DATA], "data", 4));
-            CHECK(onnx_write(&in, names[OWN], (uint64_t)large[i % 2], NULL, &err) == -1);
+            CHECK(onnx_write(&in, names[OWN], (uint64_t)large[two], NULL, &err) == -1);
             if (!CHECK(strstr(err.text, "cannot write") && strstr(err.text, names[full == PART ? OWN : DATA])))
                 printf("  %s\n", err.text);
             CHECK(!exists(names[PART]) && !exists(names[DATA_PART]));
