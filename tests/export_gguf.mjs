@@ -4,11 +4,11 @@
 //     make .build/tests/peer
 //     node tests/export_gguf.mjs /tmp/npm [MODEL[:TOKENIZER] ...]
 //
-// Each model (tools/model/austen.llama, and ../shared/data/stories260K.bin if it is there) goes through tests/peer, which
-// writes an F32 GGUF and continues a text with it, greedily. llama.cpp loads the file, makes ids of the same text, and
-// gives the probabilities of each token that follows. Printed is the largest difference of log-probabilities, which may
-// be 1e-3. Its cache of keys and values is F32 here: F16, which release 3.15 always has, makes it 5e-3. Ends
-// with 1 if ids, tokens or log-probabilities differ.
+// Each model (tools/model/austen.llama, and ../shared/data/stories260K.bin if it is there) goes through tests/peer,
+// which writes an F32 GGUF and continues a text with it, greedily. llama.cpp loads the file, makes ids of the same text,
+// and gives the probabilities of each token that follows. Printed is the largest difference of log-probabilities, which
+// may be 1e-3. Its cache of keys and values is F32 here: F16, which release 3.15 always has, makes it 5e-3. Ends with 1
+// if ids, tokens or log-probabilities differ.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -36,8 +36,8 @@ const llama = await getLlama({ gpu: false, build: "never", logLevel: LlamaLogLev
 
 // The log-probability that llama.cpp gives each of the tokens that follow those of the prompt, and its best ones.
 async function evaluate(model, prompt, tokens) {
-    const context = await model.createContext({ contextSize: 1024, batchSize: 1024, flashAttention: false,
-                                                experimentalKvCacheKeyType: "F32", experimentalKvCacheValueType: "F32" });
+    const cache = { experimentalKvCacheKeyType: "F32", experimentalKvCacheValueType: "F32" };
+    const context = await model.createContext({ contextSize: 1024, batchSize: 1024, flashAttention: false, ...cache });
     const generateNext = { probabilities: true, token: true, options: { temperature: 1, topK: 0, topP: 1, minP: 0 } };
     const input = [...prompt, ...tokens].map((id, i) => i + 1 < prompt.length ? id : [id, { generateNext }]);
     const output = (await context.getSequence().controlledEvaluate(input)).slice(prompt.length - 1, -1);
@@ -59,8 +59,9 @@ async function compare(path, text) {
     const worst = Math.max(...ours.logprobs.map((x, i) => Math.abs(x - theirs.logprobs[i])));
     const sameIds = prompt.join() === ours.prompt.join(), sameTokens = theirs.best.join() === ours.tokens.join();
     const failed = !sameIds || !sameTokens || !(worst <= most);
-    console.log(`${failed ? "FAILED" : "ok"} ${file}, "${text}": ids ${sameIds ? "the same" : `${prompt} for ${ours.prompt}`}` +
-        `, ${count} tokens ${sameTokens ? "the same" : "differ"}, log-probabilities within ${worst.toExponential(1)}`);
+    console.log(`${failed ? "FAILED" : "ok"} ${file}, "${text}": ids ` +
+        `${sameIds ? "the same" : `${prompt} for ${ours.prompt}`}, ${count} tokens ${sameTokens ? "the same" : "differ"}, ` +
+        `log-probabilities within ${worst.toExponential(1)}`);
     return failed;
 }
 

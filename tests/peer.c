@@ -100,11 +100,3 @@ int main(int argc, char **argv) {
     llama_free(m);
     return 0;
 }
-
-/* Stands in until there is one. */
-char *export_template(const tokenizer *t, int chat_template, llama_error *err) {
-    static const char jinja[] = "{% for m in messages %}{{ m.content }}{% endfor %}";
-    char *copy = malloc(sizeof jinja);
-    (void)t, (void)chat_template, (void)err;
-    return copy ? strcpy(copy, jinja) : NULL;
-}

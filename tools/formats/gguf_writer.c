@@ -164,8 +164,8 @@ static void gguf_encode_row(const gguf_part *p, int i, float *room, unsigned cha
     type->encode(x, (size_t)(p->cols / type->block), out);
 }
 
-/* rows of a tensor from first on, some at a time: about 4 MB of them, so that all threads have work; codes are
- * copied as fast by one. */
+/* rows of a tensor from first on, some at a time: about 4 MB of them, so that all threads have work. One copies
+ * codes as fast. */
 static int gguf_put_rows(const gguf_part *p, int first, int rows) {
     gguf_writer *w = p->w;
     const size_t bytes = gguf_row_bytes(p), cols = (size_t)p->cols;
