@@ -213,7 +213,7 @@ static size_t gguf_join(const gguf_tokens *k, int i, tokenizer_piece side[2]) {
 /* Where merges say what is joined, scores that say the same: minus the rank of the first merge that makes a piece. */
 static int gguf_put_scores(gguf_tokens *k) {
     const int n = k->parts.n_pieces, by_merges = tokenizer_get_merges(k->t, NULL) >= 0;
-    float *scores = malloc((size_t)n * sizeof *scores);
+    float *scores = calloc((size_t)n, sizeof *scores);
     tokenizer_piece p, side[2];
     if (!scores) return gguf_no_memory(k->w);
     for (int id = 0; id < n && tokenizer_get_piece(k->t, id, &p); id++)

@@ -130,8 +130,9 @@ static int hf_fits_f16(hf_writer *w) {
     for (int id = TENSOR_EMBEDDING; id < TENSORS && fits && !result; id++)
         for (int l = 0, rows, cols; l < (id < TENSOR_OF_LAYER ? 1 : w->f->n_layers) && fits && !result; l++) {
             if (tensor_is_vector((enum tensor)id) || !tensor_shape(w->f, (enum tensor)id, l, &rows, &cols)) continue;
-            row = realloc(row, (size_t)cols * sizeof *row);
-            if (!row) return hf_fail(w, "no memory");
+            float *wider = realloc(row, (size_t)cols * sizeof *row);
+            if (!wider) return free(row), hf_fail(w, "no memory");
+            row = wider;
             for (int i = 0; i < rows && fits; i++) {
                 inside_rows(w->in->model, (enum tensor)id, l, i, 1, row);
                 for (int k = 0; k < cols; k++) fits &= fabsf(row[k]) < HF_F16_END || row[k] - row[k] != 0;
@@ -158,7 +159,7 @@ static int hf_choose_type(hf_writer *w) {
 /* F32 for a vector that would be rounded. */
 static int hf_choose_vector_type(hf_writer *w, hf_out_tensor *t) {
     hf_origin *origins = hf_origins(w, t);
-    float *values = malloc(2 * (size_t)t->cols * sizeof *values);
+    float *values = calloc(2 * (size_t)t->cols, sizeof *values);
     if (origins && values) {
         hf_vector(w, t, origins, values + t->cols, values);
         for (int i = 0; i < t->cols; i++)
@@ -464,7 +465,7 @@ static int hf_put_matrix(hf_writer *w, const hf_out_tensor *t, const hf_room *ro
 static int hf_put_tensor(hf_writer *w, const hf_out_tensor *t, void *file) {
     const int chunk = t->cols < HF_CHUNK ? HF_CHUNK / t->cols : 1;
     const size_t n = (size_t)t->cols * (size_t)(chunk < t->rows ? chunk : t->rows) + (size_t)t->cols;
-    hf_room room = {file, malloc(n * sizeof(float)), malloc(n * sizeof(float)), hf_origins(w, t)};
+    hf_room room = {file, malloc(n * sizeof(float)), malloc(4 * n), hf_origins(w, t)};
     int result = -1;
     if (!room.values || !room.bytes || !room.origins) {
         hf_fail(w, "no memory");

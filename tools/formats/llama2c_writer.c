@@ -133,7 +133,7 @@ static int llama2c_same_tokenizer(const tokenizer *a, const tokenizer *b) {
         tokenizer_piece x, y;
         tokenizer_get_piece(a, id, &x), tokenizer_get_piece(b, id, &y);
         if (x.size != y.size || x.type != y.type || x.flags != y.flags || memcmp(x.text, y.text, x.size) ||
-            memcmp(&x.score, &y.score, sizeof x.score))
+            bits_of_float(x.score) != bits_of_float(y.score))
             return 0;
     }
     return 1;

@@ -604,7 +604,7 @@ static int onnx_put(onnx_sink *s, const void *data, size_t size) {
 static int onnx_put_rows(onnx_sink *s, const onnx_graph *g, const onnx_tensor *t) {
     const int rows = t->n_dims == 1 ? 1 : t->rows, fit = (1 << 20) / t->cols + 1, step = fit < rows ? fit : rows;
     const size_t cols = (size_t)t->cols, bytes = cols * (t->type == ONNX_FLOAT16 ? 2 : 4);
-    float *row = malloc(2 * cols * sizeof *row);
+    float *row = calloc(2 * cols, sizeof *row);
     unsigned char *out = malloc((size_t)step * bytes);
     int result = row && out ? 0 : set_error(s->err, "no memory for %d rows of %s", step, t->value.name);
     for (int first = 0, n; first < rows && !result; first += n) {

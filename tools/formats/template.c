@@ -168,15 +168,14 @@ static int template_find_texts(template_proof *p, const template_talk *talk, con
 
 /* Takes down what stands between two texts; it must be what is known of it. */
 static int template_take(template_proof *p, int from, int to, const char *text, size_t size) {
-    const char **known = &p->form.between[from][to];
-    char *copy = malloc(size + 1);
+    const char *known = p->form.between[from][to];
+    char *copy = known ? NULL : malloc(size + 1);
+    if (known && strlen(known) == size && !memcmp(known, text, size)) return 0;
+    if (known) return template_differs(p, text, known);
     if (!copy) return set_error(p->why, "chat template: no memory");
     memcpy(copy, text, size), copy[size] = 0;
-    const int differs = *known && strcmp(*known, copy);
-    if (differs) template_differs(p, copy, *known);
-    if (*known) free(copy);
-    else *known = copy;
-    return differs ? -1 : 0;
+    p->form.between[from][to] = copy;
+    return 0; /* NOLINT(clang-analyzer-unix.Malloc): template_forget frees it */
 }
 
 static void template_forget(tokenizer_form *form, const tokenizer_form *but) {
@@ -190,7 +189,7 @@ static int template_learn(template_proof *p, const char *roles) {
     const template_talk talk = template_make_talk(roles);
     const tokenizer_form before = p->form;
     const char *place[TEMPLATE_MAX_MESSAGES], *at;
-    int order[TEMPLATE_MAX_MESSAGES], from = 0, failed;
+    int order[TEMPLATE_MAX_MESSAGES] = {0}, from = 0, failed;
     char *text;
     const jinja_result result = template_render(p, &talk, &text);
     if (result != JINJA_DONE) return template_is_fatal(result) ? -1 : 1;
@@ -244,7 +243,7 @@ static int template_open_answers(template_proof *p) {
 /* All orders that a template has: user and answer in turn, which it must, and those that it may. */
 static int template_learn_orders(template_proof *p) {
     static const char *const others[] = {"su", "suau", "uu", "uaau", "au", "sau", "usu", "uasu", "ssu", "s", ""};
-    llama_error ignored, *why = p->why;
+    llama_error ignored = {0}, *why = p->why;
     if (template_learn(p, "u") || template_learn(p, "uau") || template_open_answers(p) || template_learn_end(p))
         return -1;
     p->why = &ignored;
@@ -322,7 +321,7 @@ static int template_compare(template_proof *p, const tokenizer *t, const templat
 
 static int template_agrees(template_proof *p, const char *roles, int at, const char *text) {
     template_talk talk = template_make_talk(roles);
-    llama_error ignored, *why = p->why;
+    llama_error ignored = {0}, *why = p->why;
     talk.messages[at].text = text, talk.messages[at].size = strlen(text);
     if (template_make_bytes(p)) return -1;
     p->why = &ignored;
