@@ -331,10 +331,28 @@ static void test_none(void) {
                 "two<|im_end|>\\n<|im_start\", "
                 "after others like it \"one two<|im_end|>\\n<|im_start\"");
         is_none("", "chat template: no form says it: what the user says is left out");
-        is_none(
-            "{% for m in messages %}{{ m.content }}{% if m.role == 'user' and not m.content %}?{% endif %}|"
-            "{% endfor %}",
-            "chat template: no form says it: after \"{x} & 'y'\\n\\n||\" it has \"?|\", after others like it \"|\"");
+        is_none("{% for m in messages %}{{ m.content }}{% if m.role == 'user' and not m.content %}?{% endif %}|"
+                "{% endfor %}",
+                "chat template: no form says it: after \"\\nc\\n|\xC2\xA0"
+                "\"|\xC2\xA0"
+                "\"| b |?\xCF\x84"
+                "|\" it has \"?|\\n |\xC2\xA0"
+                "\"|\", after others like it \"|\\n |\xC2\xA0"
+                "\"|\"");
+    }
+    TEST("what becomes of white space alone, of its kinds at the end, of line breaks") {
+        static const char *const what[] = {
+            "{% if m.content|trim %}<{{ m.content }}>{% endif %}",
+            "{% if not m.content %}<>{% elif m.content|trim %}<{{ m.content }}>{% endif %}",
+            "{{ m.content.rstrip(' \\n') }}", "{{ m.content.replace('\\r\\n', '\\n') }}"};
+        for (size_t i = 0; i < sizeof what / sizeof *what; i++) {
+            char jinja[400];
+            snprintf(jinja, sizeof jinja, "%s%s%s", TURNS "{% if m.role == 'system' %}", what[i],
+                     "{% else %}{{ m.content }}{% endif %}" END);
+            tokenizer *t = make(jinja, 0);
+            CHECK_TEXT(name_of(t), "none");
+            tokenizer_free(t);
+        }
     }
     TEST("what it refuses, and what is not understood") {
         is_none("{{ raise_exception('nobody') }}", "chat template: line 1: nobody");

@@ -384,7 +384,8 @@ enum { TEMPLATE_N_TALKS = 120, TEMPLATE_N_PLAIN = 10 };
 static template_talk template_probe(int i, int thinks) {
     static const char *const plain[] = {"Hi", "Hello.", "one two", "3", "What?", "Be kind."};
     static const char *const odd[] = {"a",          "",           " b ",           "\nc\n", "d\n\ne",
-                                      "\t\xCF\x84", "\xC2\xA0\"", "{x} & 'y'\n\n", "<b>",   "\xE4\xBD\xA0\xE5\xA5\xBD"};
+                                      "\t\xCF\x84", "\xC2\xA0\"", "{x} & 'y'\n\n", "<b>",   "\xE4\xBD\xA0\xE5\xA5\xBD",
+                                      "\n ",        "e\r\nf\t"};
     static const char *const thought[] = {"<think>\nx\n</think>\n\ny", "</think>z", "<think></think>\n",
                                           "a</think>b</think> c"};
     uint32_t random = (uint32_t)i * 2654435761u + 1;
@@ -397,7 +398,7 @@ static template_talk template_probe(int i, int thinks) {
     for (int k = 0; k < talk.n; k++) {
         tokenizer_message *m = &talk.messages[k];
         random = random * 1664525u + 1013904223u;
-        m->text = i < TEMPLATE_N_PLAIN ? plain[(k + i) % 6] : odd[(random >> 16) % 10];
+        m->text = i < TEMPLATE_N_PLAIN ? plain[(k + i) % 6] : odd[(random >> 16) % (sizeof odd / sizeof *odd)];
         if (free_order) m->role = 1 + (int)(random >> 8) % 3;
         if (thinks && i % 3 == 2 && m->role == TOKENIZER_ASSISTANT) m->text = thought[(random >> 16) % 4];
         m->size = strlen(m->text);
