@@ -115,7 +115,7 @@ extern long syscall(long number, ...); /* which unistd.h hides from strict C99 *
  *                256             for each layer 16 bytes: uint32[4], llama_layer_kind and 0
  *                                for each tensor 64 bytes:
  *                                char[32] name, padded with zeros
- *                                uint32   type: 0 vector of float32; matrix of 1 f32, 2 bf16, 3 q8, 4 q4
+ *                                uint32   type: 0 vector of float32; matrix of 1 f32, 2 bf16, 3 q8, 4 q4_0, 5 q4
  *                                uint32   rows, cols, 0
  *                                uint64   offset, a multiple of 64 (a matrix's better of 1,024); size in bytes
  *             Tensors come in the order of ll_tensor_id, behind the tokenizer, none overlapping, and the last one
@@ -128,7 +128,7 @@ extern long syscall(long number, ...); /* which unistd.h hides from strict C99 *
  */
 
 /* Numbers that stand in files are never given to another type. */
-typedef enum { LL_F32_ROWS, LL_F32, LL_BF16, LL_Q8, LL_Q4, LL_Q8_ROWS, LL_TYPES } ll_type; /* see room 2 */
+typedef enum { LL_F32_ROWS, LL_F32, LL_BF16, LL_Q8, LL_Q4_0, LL_Q4, LL_Q8_ROWS, LL_TYPES } ll_type; /* see room 2 */
 
 typedef struct {                 /* a matrix of weights: out = w . x takes cols numbers to rows numbers */
     const void *data;            /* (rows, cols), laid out as the type says */
@@ -677,7 +677,7 @@ static int ll_parse_llama(llama_model *m, const char *name, llama_error *err) {
 
 /* Fills m from m->file. name is for messages. */
 static int ll_parse(llama_model *m, const char *name, llama_error *err) {
-    static const char *const types[] = {"f32", "f32", "bf16", "q8", "q4", "int8"};
+    static const char *const types[] = {"f32", "f32", "bf16", "q8", "q4_0", "q4", "int8"};
     if (!ll_is_little_endian()) return ll_fail(err, LL_BAD, "%s: checkpoints need a little-endian processor", name);
     const int ours = m->file_size >= 8 && !memcmp(m->file, ll_magic, 8);
     if (ours ? ll_parse_llama(m, name, err) : ll_parse_llama2c(m, name, err)) {
@@ -705,27 +705,40 @@ static int ll_parse(llama_model *m, const char *name, llama_error *err) {
  *          by zero
  *   q8     groups of 64 columns with a scale s for each row, value = s * q, q = -127..127.
  *          A line is 4 columns of int8. The last group is filled up with zeros.
- *   q4     groups of 32 columns with a scale s, value = s * (q - 8), q = 0..15. A line is 8 columns:
+ *   q4_0   groups of 32 columns with a scale s, value = s * (q - 8), q = 0..15. A line is 8 columns:
  *          the low halves of a row's 4 bytes are columns 0 to 3, the high halves 4 to 7.
+ *   q4     the same, value = d k ll_q4_values[q]: float32 d of the row, k = -127..127 of the group. Weights are near a
+ *          normal distribution, so the sixteen values lie closer where there are more of them.
  *
- * Scales are float16 (IEEE 754 binary16). Groups come in pairs, first a line with the 16 scales of the one and
- * the 16 of the other, then their lines; the last pair may have one group only. So q8 takes 8 + 16 / 64 = 8.25 bits a
- * weight, q4 4 + 16 / 32 = 4.5.
+ * The scales of q8 and q4_0 are float16 (IEEE 754 binary16). Groups come in pairs, first a line with the 16 scales of
+ * the one and the 16 of the other, then their lines; the last pair may have one group only. So q8 takes 8 + 16 / 64 =
+ * 8.25 bits a weight, q4_0 4 + 16 / 32 = 4.5. A tile of q4 begins with a line of its 16 d. Then groups come in fours:
+ * a line with the 16 int8 k of each, then theirs, so that it takes 4 + 8 / 32 = 4.25 bits, and 32 a row.
  *
  * llama2.c's files stay as they lie: rows of float32, or int8 rows with scales in an array of their own.
  */
 enum { LL_TILE = 16, LL_LINE = 64, LL_Q8_GROUP = 64, LL_Q4_GROUP = 32 };
 
+/* Those that lose least of normally distributed weights, by Lloyd's method (1982), as whole numbers: none beyond 63, so
+ * that 2 x 127 (63 + 64), two products with bytes that are not negative, fit into 16 bits. */
+static const signed char ll_q4_values[16] = {-63, -49, -38, -30, -22, -16, -10, -4, 1, 6, 12, 18, 24, 31, 40, 52};
+
 static int ll_groups(int cols, int group) { return (cols + group - 1) / group; }
 
-/* Bytes of one tile: its lines, and for q8 and q4 a line of scales for each pair of groups. */
+/* Of a type with groups: columns of one, and the bytes of its lines; how many have their scales in one line. */
+static int ll_group(ll_type type) { return type == LL_Q8 ? LL_Q8_GROUP : LL_Q4_GROUP; }
+static size_t ll_group_bytes(ll_type type) { return type == LL_Q8 ? LL_Q8_GROUP * LL_TILE : LL_Q4_GROUP * LL_TILE / 2; }
+static size_t ll_together(ll_type type) { return type == LL_Q4 ? 4 : 2; }
+
+/* Bytes of one tile: its lines, and those of scales. */
 static size_t ll_tile_bytes(ll_type type, int cols) {
-    const size_t q8 = (size_t)ll_groups(cols, LL_Q8_GROUP), q4 = (size_t)ll_groups(cols, LL_Q4_GROUP);
+    const size_t groups = (size_t)ll_groups(cols, ll_group(type)), together = ll_together(type);
     switch (type) {
     case LL_F32: return (size_t)cols * LL_LINE;
     case LL_BF16: return ((size_t)cols + 1) / 2 * LL_LINE;
-    case LL_Q8: return ((q8 + 1) / 2 + q8 * LL_Q8_GROUP / 4) * LL_LINE;
-    case LL_Q4: return ((q4 + 1) / 2 + q4 * LL_Q4_GROUP / 8) * LL_LINE;
+    case LL_Q8:
+    case LL_Q4_0:
+    case LL_Q4: return ((type == LL_Q4) + (groups + together - 1) / together) * LL_LINE + groups * ll_group_bytes(type);
     default: return 0;
     }
 }
@@ -773,22 +786,38 @@ static uint16_t ll_to_f16(float f) {
 
 static uint16_t ll_u16(const unsigned char *p) { return (uint16_t)(p[0] | p[1] << 8); }
 
+/* The lines of group g of a tile, and the scale of its row r. */
+static const unsigned char *ll_group_at(ll_type type, const unsigned char *tile, int g) {
+    const size_t together = ll_together(type), lines = (type == LL_Q4) + (size_t)g / together + 1;
+    return tile + lines * LL_LINE + (size_t)g * ll_group_bytes(type);
+}
+static float ll_group_scale(ll_type type, const unsigned char *tile, int g, int r) {
+    const int n = (int)ll_together(type),
+              i = g % n; /* of the groups that share a line, which stands before the first */
+    const unsigned char *scales = ll_group_at(type, tile, g - i) - LL_LINE + i * LL_LINE / n;
+    return type == LL_Q4 ? ll_f32(tile + 4 * r) * (float)(signed char)scales[r] : ll_from_f16(ll_u16(scales + 2 * r));
+}
+
+/* What column i of row r in a group's lines is, times the scale. */
+static int ll_code(ll_type type, const unsigned char *lines, int i, int r) {
+    if (type == LL_Q8) return (signed char)lines[i / 4 * LL_LINE + 4 * r + i % 4];
+    const int q = lines[i / 8 * LL_LINE + 4 * r + i % 4] >> (i % 8 / 4 * 4) & 15;
+    return type == LL_Q4 ? ll_q4_values[q] : q - 8;
+}
+
 /* out (cols) = row r of a tile. This function and the picture above are the definition of the formats. */
 static void ll_unpack_tiled(ll_type type, const unsigned char *tile, int r, int cols, float *out) {
     const unsigned char *row = tile + 4 * r;
-    const int group = type == LL_Q8 ? LL_Q8_GROUP : LL_Q4_GROUP;
+    const int group = ll_group(type);
     if (type == LL_F32)
         for (int k = 0; k < cols; k++) out[k] = ll_f32(row + (size_t)k * LL_LINE);
     else if (type == LL_BF16)
         for (int k = 0; k < cols; k++) out[k] = ll_from_bf16(ll_u16(row + (size_t)(k / 2) * LL_LINE + 2 * (k % 2)));
     else
         for (int g = 0, k = 0; k < cols; g++) {
-            const float scale = ll_from_f16(ll_u16(tile + (g % 2) * 32 + 2 * r));
-            const unsigned char *q = row + LL_LINE + (g % 2 ? (type == LL_Q8 ? 64 * 16 : 32 * 8) : 0);
-            for (int i = 0; i < group && k < cols; i++, k++)
-                out[k] = type == LL_Q8 ? scale * (float)(signed char)q[i / 4 * LL_LINE + i % 4]
-                                       : scale * (float)((q[i / 8 * LL_LINE + i % 4] >> (i % 8 / 4 * 4) & 15) - 8);
-            if (g % 2) tile += LL_LINE + 2 * (size_t)group * (type == LL_Q8 ? 16 : 8), row = tile + 4 * r;
+            const unsigned char *lines = ll_group_at(type, tile, g);
+            const float scale = ll_group_scale(type, tile, g, r);
+            for (int i = 0; i < group && k < cols; i++, k++) out[k] = scale * (float)ll_code(type, lines, i, r);
         }
 }
 
@@ -839,10 +868,11 @@ static void ll_unpack_row(const ll_matrix *m, int row, float *out) {
  *
  *   f32      (n, t) float32
  *   bf16     (n / 2, t, 2) bf16; rounded, but as f32, where there are no instructions for it
- *   q8, q4   for each group of columns: (t, group) int8; (t) float32, the scales; (t) int32, the sum of the int8 times
- *            -128 or -8: what must be added where a processor multiplies weights as unsigned bytes, so much too large
+ *   others   for each group of columns: (t, group) int8; (t) float32, the scales; (t) int32, the sum of the int8 times
+ *            -128, of q4_0 -8, of q4 -64: what must be added where a processor multiplies weights as unsigned bytes, so
+ *            much too large
  *
- * Activations are rounded to int8 for q8 and q4, a scale for each group: its largest magnitude / 127. Products of
+ * Activations are rounded to int8 for those, a scale for each group: its largest magnitude / 127. Products of
  * integers are exact, so the rounding of weights and of activations is all that is lost.
  */
 enum {
@@ -1047,13 +1077,14 @@ static void ll_tile_bf16_plain(float *out, size_t out_stride, const void *w, con
     }
 }
 
-/* ---- q8 and q4: w = s q and x = s' q' in groups, so that a group's sum of w x is s s' times a sum of integers ---- */
+/* ---- q8, q4_0, q4: w = s q, x = s' q' in groups, so that a group's sum of w x is s s' times a sum of integers ---- */
 
 /* Bytes that a token takes when packed for weights of a type, in whichever set takes most. */
 static size_t ll_packed_bytes(ll_type type, int n) {
     switch (type) {
     case LL_BF16: return 8 * (((size_t)n + 1) / 2);
     case LL_Q8: return (size_t)ll_groups(n, LL_Q8_GROUP) * (2 * LL_Q8_GROUP + 8);
+    case LL_Q4_0:
     case LL_Q4: return (size_t)ll_groups(n, LL_Q4_GROUP) * (LL_Q4_GROUP + 8);
     default: return 4 * (size_t)n;
     }
@@ -1100,54 +1131,61 @@ static void ll_pack_int8(void *out, const float *x, size_t stride, int n, int to
 static void ll_pack_q8(void *out, const float *x, size_t stride, int n, int tokens) {
     ll_pack_int8(out, x, stride, n, tokens, LL_Q8_GROUP, 128);
 }
-static void ll_pack_q4(void *out, const float *x, size_t stride, int n, int tokens) {
+static void ll_pack_q4_0(void *out, const float *x, size_t stride, int n, int tokens) {
     ll_pack_int8(out, x, stride, n, tokens, LL_Q4_GROUP, 8);
 }
+static void ll_pack_q4(void *out, const float *x, size_t stride, int n, int tokens) {
+    ll_pack_int8(out, x, stride, n, tokens, LL_Q4_GROUP, 64);
+}
 
-/* Sixteen dot products of a q8 or q4 group with one token's int8: no sum can leave 32 bits. */
-static void ll_dot_group(int *sum, const unsigned char *q, const signed char *x, int q4) {
+/* Sixteen dot products of a group with one token's int8: no sum can leave 32 bits. */
+static void ll_dot_group(int *sum, const unsigned char *q, const signed char *x, ll_type type) {
+    const int per_line = type == LL_Q8 ? 4 : 8;
     for (int r = 0; r < LL_TILE; r++) sum[r] = 0;
-    if (q4)
-        for (int line = 0; line < LL_Q4_GROUP / 8; line++, q += LL_LINE, x += 8)
-            for (int r = 0; r < LL_TILE; r++)
-                for (int j = 0; j < 4; j++)
-                    sum[r] += ((q[4 * r + j] & 15) - 8) * x[j] + ((q[4 * r + j] >> 4) - 8) * x[4 + j];
-    else
-        for (int line = 0; line < LL_Q8_GROUP / 4; line++, q += LL_LINE, x += 4)
-            for (int r = 0; r < LL_TILE; r++)
-                for (int j = 0; j < 4; j++) sum[r] += (signed char)q[4 * r + j] * x[j];
+    for (int i = 0; i < ll_group(type); i += per_line, q += LL_LINE, x += per_line)
+        for (int r = 0; r < LL_TILE; r++)
+            for (int j = 0; j < 4; j++) {
+                const int b = q[4 * r + j];
+                if (type == LL_Q8) sum[r] += (signed char)b * x[j];
+                else if (type == LL_Q4_0) sum[r] += ((b & 15) - 8) * x[j] + ((b >> 4) - 8) * x[4 + j];
+                else sum[r] += ll_q4_values[b & 15] * x[j] + ll_q4_values[b >> 4] * x[4 + j];
+            }
 }
 
 /* out[t][r] = sum over groups g of (sum of q q') * (s[r][g] * s'[t][g]) */
 static void ll_tile_groups_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens,
-                                 int add, int q4) {
-    const int group = q4 ? LL_Q4_GROUP : LL_Q8_GROUP, groups = ll_groups(n, group);
-    const size_t group_bytes = q4 ? (size_t)group * 8 : (size_t)group * 16, pair = LL_LINE + 2 * group_bytes;
+                                 int add, ll_type type) {
+    const int group = ll_group(type), groups = ll_groups(n, group);
+    const unsigned char *tile = (const unsigned char *)w;
     for (int t = 0; t < tokens; t++, out += out_stride) {
+        const unsigned char *x = (const unsigned char *)a;
         float sum[LL_TILE] = {0};
-        for (int g = 0; g < groups; g++) {
-            const unsigned char *tile = (const unsigned char *)w + (size_t)(g / 2) * pair, *scales = tile + g % 2 * 32;
-            const unsigned char *x = (const unsigned char *)a + (size_t)g * (size_t)tokens * (size_t)(group + 8);
+        for (int g = 0; g < groups; g++, x += (size_t)tokens * (size_t)(group + 8)) {
             const float scale = ll_f32(x + tokens * group + 4 * t);
             int dot[LL_TILE];
-            ll_dot_group(dot, tile + LL_LINE + (g % 2 ? group_bytes : 0), (const signed char *)x + t * group, q4);
-            for (int r = 0; r < LL_TILE; r++) sum[r] += (float)dot[r] * (ll_from_f16(ll_u16(scales + 2 * r)) * scale);
+            ll_dot_group(dot, ll_group_at(type, tile, g), (const signed char *)x + t * group, type);
+            for (int r = 0; r < LL_TILE; r++) sum[r] += (float)dot[r] * (ll_group_scale(type, tile, g, r) * scale);
         }
         for (int r = 0; r < LL_TILE; r++) out[r] = add ? out[r] + sum[r] : sum[r];
     }
 }
 static void ll_tile_q8_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
-    ll_tile_groups_plain(out, out_stride, w, a, n, tokens, add, 0);
+    ll_tile_groups_plain(out, out_stride, w, a, n, tokens, add, LL_Q8);
+}
+static void ll_tile_q4_0_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens,
+                               int add) {
+    ll_tile_groups_plain(out, out_stride, w, a, n, tokens, add, LL_Q4_0);
 }
 static void ll_tile_q4_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
-    ll_tile_groups_plain(out, out_stride, w, a, n, tokens, add, 1);
+    ll_tile_groups_plain(out, out_stride, w, a, n, tokens, add, LL_Q4);
 }
 
 /* clang-format off */
 static const ll_kernels ll_plain = {"plain",
     {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_plain, NULL, 8, 1},
      {ll_pack_bf16, ll_tile_bf16_plain, NULL, 8, 1},
-     {ll_pack_q8, ll_tile_q8_plain, NULL, 8, 1}, {ll_pack_q4, ll_tile_q4_plain, NULL, 8, 1}},
+     {ll_pack_q8, ll_tile_q8_plain, NULL, 8, 1}, {ll_pack_q4_0, ll_tile_q4_0_plain, NULL, 8, 1},
+     {ll_pack_q4, ll_tile_q4_plain, NULL, 8, 1}},
     {ll_tile_f32_plain, ll_tile_f16_plain}, {ll_rows_f32_plain, ll_rows_f16_plain}, ll_unpack_tile_plain, ll_half_plain,
     ll_rotate_plain, ll_dot_plain, ll_softmax_plain, {ll_swiglu_plain, ll_geglu_plain}};
 /* clang-format on */
@@ -2296,7 +2334,7 @@ static int ll_configure_context(llama_context *c, const llama_model *m, const ll
         if (value[i] < 0 || value[i] > most[i])
             return ll_fail(err, LLAMA_BAD_OPTION, "%s is %d, not between 0 and %d", names[i], value[i], most[i]);
     c->model = m;
-    c->half = m->layers->wq.type == LL_BF16 || m->layers->wq.type == LL_Q8 || m->layers->wq.type == LL_Q4;
+    c->half = m->layers->wq.type >= LL_BF16 && m->layers->wq.type <= LL_Q4;
     c->kernels = ll_find_kernels(o->kernels);
     if (!c->kernels)
         return ll_fail(err, LLAMA_BAD_OPTION, "kernels \"%.20s\" are not to be had on this processor or in this build",
@@ -2677,8 +2715,9 @@ LL_INLINE LL_AVX512_BF16 void ll_bf16_native(float *out, size_t out_stride, cons
     }
 }
 
-/* q8 and q4. vpdpbusd multiplies unsigned bytes by signed ones and adds four neighbours to a 32-bit sum: q8 becomes
- * unsigned by turning its sign bit, q4 is unsigned already, and sums start at what that adds too much.
+/* Groups. vpdpbusd multiplies unsigned bytes by signed ones and adds four neighbours to a 32-bit sum: q8 becomes
+ * unsigned by turning its sign bit, q4_0 is unsigned already, a value of q4 is looked up with 64 added to it, and sums
+ * start at what that adds too much.
  *
  * They start at LL_BIAS more: the bits of 1.5 x 2^23 as float32, so that a sum of less than 2^22 is, read as float32,
  * 1.5 x 2^23 + sum. A group ends with fma(that, scale, -1.5 x 2^23 x scale) = sum x scale, rounded once, as converting
@@ -2689,15 +2728,35 @@ LL_INLINE LL_AVX512_BF16 void ll_bf16_native(float *out, size_t out_stride, cons
  * There is one variable for each token, not an array of them: those stay in registers, of an array compilers keep some
  * in memory. A token beyond TOKENS leaves no code. c and s are the sums of the first tile, d and r of the second, in a
  * group and in all. With one tile and few tokens d sums the odd lines, since a sum can grow only once in some cycles;
- * of q4 those are the high nibbles where they lie, 16 times too large. */
+ * of q4_0 those are the high nibbles where they lie, 16 times too large. */
 enum { LL_BIAS = 0x4b400000 };
 
-LL_INLINE LL_AVX512 __m512i ll_bytes_avx512(const unsigned char *line, const int Q4, const int HIGH,
+/* v & 15, or of each byte its upper half. */
+LL_INLINE LL_AVX512 __m512i ll_nibbles_avx512(__m512i v, const int HIGH) {
+    return _mm512_and_si512(HIGH ? _mm512_srli_epi16(v, 4) : v, _mm512_set1_epi8(15));
+}
+
+LL_INLINE LL_AVX512 __m512i ll_bytes_avx512(const unsigned char *line, const ll_type TYPE, const int HIGH,
                                             const int IN_PLACE) {
     const __m512i v = _mm512_loadu_si512(line);
-    if (!Q4) return _mm512_xor_si512(v, _mm512_set1_epi8(-128));
-    if (HIGH && IN_PLACE) return _mm512_and_si512(v, _mm512_set1_epi8(-16));
-    return _mm512_and_si512(HIGH ? _mm512_srli_epi16(v, 4) : v, _mm512_set1_epi8(15));
+    if (TYPE == LL_Q8) return _mm512_xor_si512(v, _mm512_set1_epi8(-128));
+    if (TYPE == LL_Q4) {
+        const __m128i values = _mm_add_epi8(_mm_loadu_si128((const __m128i *)ll_q4_values), _mm_set1_epi8(64));
+        return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(values), ll_nibbles_avx512(v, HIGH));
+    }
+    return HIGH && IN_PLACE ? _mm512_and_si512(v, _mm512_set1_epi8(-16)) : ll_nibbles_avx512(v, HIGH);
+}
+
+/* The 16 scales of a group. */
+LL_INLINE LL_AVX512 __m512 ll_scales_avx512(const unsigned char *p, const ll_type TYPE) {
+    if (TYPE == LL_Q4) return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+
+/* out (+)= sum, times what all groups of a row have in common. */
+LL_INLINE LL_AVX512 void ll_store_groups_avx512(float *out, __m512 sum, const unsigned char *tile, const ll_type TYPE,
+                                                int add) {
+    ll_store_avx512(out, TYPE == LL_Q4 ? _mm512_mul_ps(sum, _mm512_loadu_ps(tile)) : sum, add);
 }
 
 /* c + the bytes of v times the four at p, broadcast by the instruction itself. Compilers make two of the intrinsics. */
@@ -2722,12 +2781,13 @@ LL_INLINE LL_AVX512 __m512i ll_dot_word_avx512(__m512i c, __m512i v, const unsig
         else c##t = ll_dot_word_avx512(c##t, v, p); }
 #define LL_FOUR_COLUMNS(k) {                                                                              \
         enum { K = k };                                                                                   \
-        const unsigned char *line = q + (Q4 ? K / 2 : K) * LL_LINE;                                       \
-        const __m512i v = ll_bytes_avx512(line, Q4, K % 2, APART);                                        \
-        const __m512i u = TILES == 2 ? ll_bytes_avx512(line + next, Q4, K % 2, 0) : v;                    \
+        const unsigned char *line = q + (TYPE == LL_Q8 ? K : K / 2) * LL_LINE;                                       \
+        const __m512i v = ll_bytes_avx512(line, TYPE, K % 2, APART);                                        \
+        const __m512i u = TILES == 2 ? ll_bytes_avx512(line + next, TYPE, K % 2, 0) : v;                    \
         (void)u;                                                                                          \
         LL_EACH_TOKEN(LL_DOT) }
-#define LL_JOIN(t) if (t < TOKENS && APART) c##t = _mm512_add_epi32(c##t, Q4 ? _mm512_srai_epi32(d##t, 4) : d##t);
+#define LL_JOIN(t) if (t < TOKENS && APART)                                                               \
+        c##t = _mm512_add_epi32(c##t, TYPE == LL_Q4_0 ? _mm512_srai_epi32(d##t, 4) : d##t);
 /* The empty assembler lines keep a group's end here: clang would put it off behind the next group, and run out of
  * registers. */
 #define LL_SUM(t) if (t < TOKENS) {                                                                       \
@@ -2738,22 +2798,24 @@ LL_INLINE LL_AVX512 __m512i ll_dot_word_avx512(__m512i c, __m512i v, const unsig
             r##t = _mm512_fmadd_ps(_mm512_fmadd_ps(_mm512_castsi512_ps(d##t), g, minus_g), x, r##t);      \
             __asm__ volatile("" : "+v"(r##t)); } }
 #define LL_STORE(t) if (t < TOKENS) {                                                                     \
-        ll_store_avx512(out + t * out_stride, s##t, add);                                                 \
-        if (TILES == 2) ll_store_avx512(out + t * out_stride + LL_TILE, r##t, add); }
+        ll_store_groups_avx512(out + t * out_stride, s##t, first, TYPE, add);                             \
+        if (TILES == 2) ll_store_groups_avx512(out + t * out_stride + LL_TILE, r##t, first + next, TYPE, add); }
 /* clang-format on */
 
 LL_INLINE LL_AVX512 void ll_groups_avx512(float *out, size_t out_stride, const void *tile, const void *packed, int n,
-                                          int add, const void *ahead, int lines, const int Q4, const size_t TILES,
+                                          int add, const void *ahead, int lines, const ll_type TYPE, const size_t TILES,
                                           const size_t TOKENS) {
-    const size_t GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP, BYTES = GROUP * LL_TILE / (Q4 ? 2 : 1);
+    const size_t GROUP = (size_t)ll_group(TYPE), BYTES = ll_group_bytes(TYPE), TOGETHER = ll_together(TYPE);
     const int APART = TILES == 1 && TOKENS <= 8;
-    const size_t next = ll_tile_bytes(Q4 ? LL_Q4 : LL_Q8, n), groups = (size_t)ll_groups(n, (int)GROUP);
-    const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;
+    const size_t next = ll_tile_bytes(TYPE, n), groups = (size_t)ll_groups(n, (int)GROUP);
+    const unsigned char *first = (const unsigned char *)tile, *w = first + (TYPE == LL_Q4) * LL_LINE;
+    const unsigned char *a = (const unsigned char *)packed;
     uintptr_t fetched = (uintptr_t)ahead;
     const __m512 bias = _mm512_set1_ps(-12582912.0f);
     LL_EACH_TOKEN(LL_DECLARE)
     LL_ROLLED(size_t i = 0; i < groups; i++, a += TOKENS * (GROUP + 8)) {
-        const unsigned char *scale = w + 32 * (i & 1), *q = w + LL_LINE + (i & 1) * BYTES, *y = a, *end = a + GROUP;
+        const size_t j = i % TOGETHER;
+        const unsigned char *scale = w + LL_LINE / TOGETHER * j, *q = w + LL_LINE + j * BYTES, *y = a, *end = a + GROUP;
         LL_EACH_TOKEN(LL_START)
         LL_ROLLED(; y < end; y += LL_STEP, q += BYTES / (GROUP / LL_STEP)) {
             fetched = ll_fetch(fetched, lines);
@@ -2764,46 +2826,48 @@ LL_INLINE LL_AVX512 void ll_groups_avx512(float *out, size_t out_stride, const v
             LL_FOUR_COLUMNS(2)
             LL_FOUR_COLUMNS(3) LL_FOUR_COLUMNS(4) LL_FOUR_COLUMNS(5) LL_FOUR_COLUMNS(6) LL_FOUR_COLUMNS(7)
         }
-        const __m512 f = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)scale));
-        const __m512 g =
-            TILES == 2 ? _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(scale + next))) : f;
+        const __m512 f = ll_scales_avx512(scale, TYPE), g = TILES == 2 ? ll_scales_avx512(scale + next, TYPE) : f;
         const __m512 minus_f = _mm512_mul_ps(f, bias), minus_g = _mm512_mul_ps(g, bias);
         (void)minus_g;
         LL_EACH_TOKEN(LL_JOIN)
         LL_EACH_TOKEN(LL_SUM)
-        if (i & 1) w += LL_LINE + 2 * BYTES;
+        if (j == TOGETHER - 1) w += LL_LINE + TOGETHER * BYTES;
     }
     LL_EACH_TOKEN(LL_STORE)
 }
 
-/* q4 for a few tokens, which wait for memory: two groups in one straight piece of code ask for it soonest. */
-LL_INLINE LL_AVX512 void ll_few_group_q4_avx512(__m512 *sum, const unsigned char *scale, const unsigned char *q,
-                                                const unsigned char *a, const size_t TOKENS) {
-    const __m512 s = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)scale));
+/* Four bits for a few tokens, which wait for memory: all groups that share a line of scales, in one straight piece of
+ * code, ask for it soonest. */
+LL_INLINE LL_AVX512 void ll_few_group_avx512(__m512 *sum, const unsigned char *scale, const unsigned char *q,
+                                             const unsigned char *a, const ll_type TYPE, const size_t TOKENS) {
+    const __m512 s = ll_scales_avx512(scale, TYPE);
     const __m512 minus_s = _mm512_mul_ps(s, _mm512_set1_ps(-12582912.0f));
     LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
         __m512i c = ll_word_avx512(a + TOKENS * (LL_Q4_GROUP + 4) + 4 * t), d = _mm512_setzero_si512();
         LL_UNROLL(size_t k = 0; k < LL_Q4_GROUP / 8; k++) {
             const unsigned char *line = q + k * LL_LINE, *x = a + t * LL_Q4_GROUP + 8 * k;
-            c = _mm512_dpbusd_epi32(c, ll_bytes_avx512(line, 1, 0, 1), ll_word_avx512(x));
-            d = _mm512_dpbusd_epi32(d, ll_bytes_avx512(line, 1, 1, 1), ll_word_avx512(x + 4));
+            c = _mm512_dpbusd_epi32(c, ll_bytes_avx512(line, TYPE, 0, 1), ll_word_avx512(x));
+            d = _mm512_dpbusd_epi32(d, ll_bytes_avx512(line, TYPE, 1, 1), ll_word_avx512(x + 4));
         }
-        c = _mm512_add_epi32(c, _mm512_srai_epi32(d, 4));
+        c = _mm512_add_epi32(c, TYPE == LL_Q4_0 ? _mm512_srai_epi32(d, 4) : d);
         const __m512 x = _mm512_castsi512_ps(ll_word_avx512(a + TOKENS * LL_Q4_GROUP + 4 * t));
         sum[t] = _mm512_fmadd_ps(_mm512_fmadd_ps(_mm512_castsi512_ps(c), s, minus_s), x, sum[t]);
     }
 }
 
-LL_INLINE LL_AVX512 void ll_few_q4_avx512(float *out, size_t out_stride, const void *tile, const void *packed, int n,
-                                          int add, const size_t TOKENS) {
-    const size_t BYTES = LL_Q4_GROUP * LL_TILE / 2;
-    const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;
+LL_INLINE LL_AVX512 void ll_few_avx512(float *out, size_t out_stride, const void *tile, const void *packed, int n,
+                                       int add, const ll_type TYPE, const size_t TOKENS) {
+    const size_t BYTES = ll_group_bytes(TYPE), TOGETHER = ll_together(TYPE);
+    const unsigned char *w = (const unsigned char *)tile + (TYPE == LL_Q4) * LL_LINE,
+                        *a = (const unsigned char *)packed;
     __m512 sum[3];
     LL_UNROLL(size_t t = 0; t < TOKENS; t++) sum[t] = _mm512_setzero_ps();
-    for (int left = ll_groups(n, LL_Q4_GROUP); left > 0; left -= 2, w += LL_LINE + 2 * BYTES)
-        LL_UNROLL(size_t g = 0; g < 2; g++, a += TOKENS * (LL_Q4_GROUP + 8))
-            if ((int)g < left) ll_few_group_q4_avx512(sum, w + 32 * g, w + LL_LINE + g * BYTES, a, TOKENS);
-    LL_UNROLL(size_t t = 0; t < TOKENS; t++) ll_store_avx512(out + t * out_stride, sum[t], add);
+    for (int left = ll_groups(n, LL_Q4_GROUP); left > 0; left -= (int)TOGETHER, w += LL_LINE + TOGETHER * BYTES)
+        LL_UNROLL(size_t g = 0; g < TOGETHER; g++, a += TOKENS * (LL_Q4_GROUP + 8))
+            if ((int)g < left)
+                ll_few_group_avx512(sum, w + LL_LINE / TOGETHER * g, w + LL_LINE + g * BYTES, a, TYPE, TOKENS);
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++)
+        ll_store_groups_avx512(out + t * out_stride, sum[t], (const unsigned char *)tile, TYPE, add);
 }
 
 /* 16 rows of 16 words become 16 columns: four rounds that each exchange half of a row with its partner's. */
@@ -2909,8 +2973,11 @@ LL_INLINE LL_AVX512 void ll_pack_int8_avx512(void *out, const float *x, size_t s
 LL_AVX512 static void ll_pack_q8_avx512(void *out, const float *x, size_t stride, int n, int tokens) {
     ll_pack_int8_avx512(out, x, stride, n, tokens, LL_Q8_GROUP, 128);
 }
-LL_AVX512 static void ll_pack_q4_avx512(void *out, const float *x, size_t stride, int n, int tokens) {
+LL_AVX512 static void ll_pack_q4_0_avx512(void *out, const float *x, size_t stride, int n, int tokens) {
     ll_pack_int8_avx512(out, x, stride, n, tokens, LL_Q4_GROUP, 8);
+}
+LL_AVX512 static void ll_pack_q4_avx512(void *out, const float *x, size_t stride, int n, int tokens) {
+    ll_pack_int8_avx512(out, x, stride, n, tokens, LL_Q4_GROUP, 64);
 }
 
 /* ---- AVX2 ---- */
@@ -2967,67 +3034,90 @@ LL_INLINE LL_AVX2 __m256i ll_word_avx2(const unsigned char *p) {
     return _mm256_set1_epi32(v);
 }
 
-/* q8 and q4. Eight columns are two steps, in each of which a word of a token's activations, broadcast once, meets both
+/* Groups. Eight columns are two steps, in each of which a word of a token's activations, broadcast once, meets both
  * halves of a line: 2 x 4 sums, in registers throughout a group; those of the row need not be.
  *
  * q8: vpmaddwd multiplies 16-bit numbers and adds two neighbours, so bytes are widened by one shift: those of even
  * columns up, which makes them 256 times too large; those of odd columns down, and these meet activations that are 256
  * times too large. 64 x 256 x 128 x 127 < 2^31; the token's scale is 256 times smaller.
  *
- * q4: vpmaddubsw does so for unsigned bytes times signed ones, and sums of 16 bits are enough for a group: they start
+ * q4_0: vpmaddubsw does so for unsigned bytes times signed ones, and sums of 16 bits are enough for a group: they start
  * at what that adds too much, each at that of its own 16 columns, so that none is ever beyond 16 x 8 x 127 < 2^15.
+ *
+ * q4: values looked up with 64 added to them; of vpmaddubsw's sums one has room in 16 bits, so each is widened.
  *
  * The empty assembler lines keep each addition at its product: gcc would add products to each other first, and keep
  * them in memory until then. */
-LL_INLINE LL_AVX2 __m256i ll_add_dot_avx2(__m256i c, __m256i v, __m256i x, const int Q4) {
-    c = Q4 ? _mm256_add_epi16(c, _mm256_maddubs_epi16(v, x)) : _mm256_add_epi32(c, _mm256_madd_epi16(v, x));
+LL_INLINE LL_AVX2 __m256i ll_add_dot_avx2(__m256i c, __m256i v, __m256i x, const ll_type TYPE) {
+    if (TYPE == LL_Q8) c = _mm256_add_epi32(c, _mm256_madd_epi16(v, x));
+    else if (TYPE == LL_Q4_0) c = _mm256_add_epi16(c, _mm256_maddubs_epi16(v, x));
+    else c = _mm256_add_epi32(c, _mm256_madd_epi16(_mm256_maddubs_epi16(v, x), _mm256_set1_epi16(1)));
     __asm__("" : "+x"(c));
     return c;
 }
 
+/* Half of a line as the products want it: of q8 the even columns, or with ODD the others; of the rest, each byte's
+ * lower half, or with ODD its upper. */
+LL_INLINE LL_AVX2 __m256i ll_bytes_avx2(__m256i v, const ll_type TYPE, const int ODD) {
+    if (TYPE == LL_Q8) return ODD ? _mm256_srai_epi16(v, 8) : _mm256_slli_epi16(v, 8);
+    v = _mm256_and_si256(ODD ? _mm256_srli_epi16(v, 4) : v, _mm256_set1_epi8(15));
+    if (TYPE == LL_Q4_0) return v;
+    const __m128i values = _mm_add_epi8(_mm_loadu_si128((const __m128i *)ll_q4_values), _mm_set1_epi8(64));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), v);
+}
+
+/* The scales of a group's rows 8 h to 8 h + 7. */
+LL_INLINE LL_AVX2 __m256 ll_scales_avx2(const unsigned char *p, const ll_type TYPE, const size_t h) {
+    if (TYPE == LL_Q4) return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8 * h))));
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p + h));
+}
+
+/* out (+)= the sums of half a tile's rows, times what all groups of a row have in common. */
+LL_INLINE LL_AVX2 void ll_store_groups_avx2(float *out, __m256 sum, const void *tile, const ll_type TYPE,
+                                            const size_t h, int add) {
+    if (TYPE == LL_Q4) sum = _mm256_mul_ps(sum, _mm256_loadu_ps((const float *)tile + 8 * h));
+    _mm256_storeu_ps(out + 8 * h, add ? _mm256_add_ps(sum, _mm256_loadu_ps(out + 8 * h)) : sum);
+}
+
 LL_INLINE LL_AVX2 void ll_groups_avx2(float *out, size_t out_stride, const void *tile, const void *packed, int n,
-                                      int add, const int Q4, const int UNUSED, const size_t TOKENS) {
-    const size_t GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP, VALUES = Q4 ? GROUP : 2 * GROUP,
-                 BYTES = Q4 ? GROUP * 8 : GROUP * 16;
-    const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
-    const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;
+                                      int add, const ll_type TYPE, const int UNUSED, const size_t TOKENS) {
+    const size_t GROUP = (size_t)ll_group(TYPE), VALUES = TYPE == LL_Q8 ? 2 * GROUP : GROUP,
+                 BYTES = ll_group_bytes(TYPE), TOGETHER = ll_together(TYPE);
+    const unsigned char *w = (const unsigned char *)tile + (TYPE == LL_Q4) * LL_LINE,
+                        *a = (const unsigned char *)packed;
     __m256 sum[4][2];
     (void)UNUSED;
     LL_UNROLL(size_t t = 0; t < TOKENS; t++) sum[t][0] = sum[t][1] = _mm256_setzero_ps();
-    LL_ROLLED(int g = 0, groups = ll_groups(n, (int)GROUP); g < groups; g++, a += TOKENS * (VALUES + 8)) {
-        const unsigned char *q = w + LL_LINE + (g & 1 ? BYTES : 0), *y = a, *end = a + VALUES;
+    LL_ROLLED(size_t g = 0, groups = (size_t)ll_groups(n, (int)GROUP); g < groups; g++, a += TOKENS * (VALUES + 8)) {
+        const size_t i = g % TOGETHER;
+        const unsigned char *q = w + LL_LINE + i * BYTES, *y = a, *end = a + VALUES;
         __m256i c[4][2];
         LL_UNROLL(size_t t = 0; t < TOKENS; t++)
-            c[t][0] = c[t][1] = Q4 ? ll_word_avx2(a + TOKENS * (VALUES + 4) + 4 * t) : _mm256_setzero_si256();
+            c[t][0] = c[t][1] =
+                TYPE == LL_Q8 ? _mm256_setzero_si256() : ll_word_avx2(a + TOKENS * (VALUES + 4) + 4 * t);
         LL_ROLLED(; y < end; y += 8, q += LL_LINE) {
             const __m256i v = _mm256_loadu_si256((const __m256i *)q), u = _mm256_loadu_si256((const __m256i *)q + 1);
-            const __m256i v0 = Q4 ? _mm256_and_si256(v, low) : _mm256_slli_epi16(v, 8);
-            const __m256i u0 = Q4 ? _mm256_and_si256(u, low) : _mm256_slli_epi16(u, 8);
-            LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
-                const __m256i x = ll_word_avx2(y + t * VALUES);
-                c[t][0] = ll_add_dot_avx2(c[t][0], v0, x, Q4), c[t][1] = ll_add_dot_avx2(c[t][1], u0, x, Q4);
-            }
-            const __m256i v1 = Q4 ? _mm256_and_si256(_mm256_srli_epi16(v, 4), low) : _mm256_srai_epi16(v, 8);
-            const __m256i u1 = Q4 ? _mm256_and_si256(_mm256_srli_epi16(u, 4), low) : _mm256_srai_epi16(u, 8);
-            LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
-                const __m256i x = ll_word_avx2(y + t * VALUES + 4);
-                c[t][0] = ll_add_dot_avx2(c[t][0], v1, x, Q4), c[t][1] = ll_add_dot_avx2(c[t][1], u1, x, Q4);
+            LL_UNROLL(size_t odd = 0; odd < 2; odd++) {
+                const __m256i v0 = ll_bytes_avx2(v, TYPE, (int)odd), u0 = ll_bytes_avx2(u, TYPE, (int)odd);
+                LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
+                    const __m256i x = ll_word_avx2(y + t * VALUES + 4 * odd);
+                    c[t][0] = ll_add_dot_avx2(c[t][0], v0, x, TYPE), c[t][1] = ll_add_dot_avx2(c[t][1], u0, x, TYPE);
+                }
             }
         }
-        const __m128i *s = (const __m128i *)(w + (g & 1) * 32);
-        const __m256 scale[2] = {_mm256_cvtph_ps(_mm_loadu_si128(s)), _mm256_cvtph_ps(_mm_loadu_si128(s + 1))};
+        const unsigned char *s = w + LL_LINE / TOGETHER * i;
+        const __m256 scale[2] = {ll_scales_avx2(s, TYPE, 0), ll_scales_avx2(s, TYPE, 1)};
         LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
             const __m256 x = _mm256_castsi256_ps(ll_word_avx2(a + TOKENS * VALUES + 4 * t));
             LL_UNROLL(size_t h = 0; h < 2; h++) {
-                const __m256 dot = _mm256_cvtepi32_ps(Q4 ? _mm256_madd_epi16(c[t][h], ones) : c[t][h]);
-                sum[t][h] = _mm256_fmadd_ps(_mm256_mul_ps(dot, scale[h]), x, sum[t][h]);
+                const __m256i wide = TYPE == LL_Q4_0 ? _mm256_madd_epi16(c[t][h], _mm256_set1_epi16(1)) : c[t][h];
+                sum[t][h] = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(wide), scale[h]), x, sum[t][h]);
             }
         }
-        if (g & 1) w += LL_LINE + 2 * BYTES;
+        if (i == TOGETHER - 1) w += LL_LINE + TOGETHER * BYTES;
     }
     LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride)
-        LL_UNROLL(size_t h = 0; h < 2; h++)
-            _mm256_storeu_ps(out + 8 * h, add ? _mm256_add_ps(sum[t][h], _mm256_loadu_ps(out + 8 * h)) : sum[t][h]);
+        LL_UNROLL(size_t h = 0; h < 2; h++) ll_store_groups_avx2(out, sum[t][h], tile, TYPE, h, add);
 }
 
 LL_INLINE LL_AVX2 void ll_transpose_avx2(__m256 r[8]) {
@@ -3121,8 +3211,11 @@ LL_INLINE LL_AVX2 void ll_pack_int8_avx2(void *out, const float *x, size_t strid
 LL_AVX2 static void ll_pack_q8_avx2(void *out, const float *x, size_t stride, int n, int tokens) {
     ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q8_GROUP, 1, 0, 128);
 }
-LL_AVX2 static void ll_pack_q4_avx2(void *out, const float *x, size_t stride, int n, int tokens) {
+LL_AVX2 static void ll_pack_q4_0_avx2(void *out, const float *x, size_t stride, int n, int tokens) {
     ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q4_GROUP, 0, 1, 8);
+}
+LL_AVX2 static void ll_pack_q4_avx2(void *out, const float *x, size_t stride, int n, int tokens) {
+    ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q4_GROUP, 0, 0, 64);
 }
 
 #ifdef LL_AVX_VNNI
@@ -3130,23 +3223,25 @@ LL_AVX2 static void ll_pack_q4_avx2(void *out, const float *x, size_t stride, in
  * The instruction that multiplies bytes, for processors without AVX-512; half as wide, so that a line of weights
  * takes two registers, and with half as many registers: 2 x 4 sums of a group stay in them, those of the row do not. */
 LL_INLINE LL_AVX_VNNI void ll_groups_avx_vnni(float *out, size_t out_stride, const void *tile, const void *packed,
-                                              int n, int add, const int Q4, const int UNUSED, const size_t TOKENS) {
-    const size_t GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP, BYTES = GROUP * LL_TILE / (Q4 ? 2 : 1);
-    const __m256i low = _mm256_set1_epi8(15), sign = _mm256_set1_epi8(-128);
-    const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;
+                                              int n, int add, const ll_type TYPE, const int UNUSED,
+                                              const size_t TOKENS) {
+    const size_t GROUP = (size_t)ll_group(TYPE), BYTES = ll_group_bytes(TYPE), TOGETHER = ll_together(TYPE);
+    const __m256i sign = _mm256_set1_epi8(-128);
+    const unsigned char *w = (const unsigned char *)tile + (TYPE == LL_Q4) * LL_LINE,
+                        *a = (const unsigned char *)packed;
     __m256 sum[2][4];
     (void)UNUSED;
     LL_UNROLL(size_t t = 0; t < TOKENS; t++) sum[0][t] = sum[1][t] = _mm256_setzero_ps();
-    for (int g = 0, groups = ll_groups(n, (int)GROUP); g < groups; g++, a += TOKENS * (GROUP + 8)) {
-        const unsigned char *q = w + LL_LINE + (g & 1 ? BYTES : 0);
+    for (size_t g = 0, groups = (size_t)ll_groups(n, (int)GROUP); g < groups; g++, a += TOKENS * (GROUP + 8)) {
+        const size_t i = g % TOGETHER;
+        const unsigned char *q = w + LL_LINE + i * BYTES;
         __m256i c[2][4];
         LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[0][t] = c[1][t] = ll_word_avx2(a + TOKENS * (GROUP + 4) + 4 * t);
         LL_UNROLL(size_t k = 0; k < GROUP / 4; k++) {
             __m256i v[2];
             LL_UNROLL(size_t h = 0; h < 2; h++) {
-                v[h] = _mm256_loadu_si256((const __m256i *)(q + (Q4 ? k / 2 : k) * LL_LINE) + h);
-                v[h] = !Q4 ? _mm256_xor_si256(v[h], sign)
-                           : _mm256_and_si256(k % 2 ? _mm256_srli_epi16(v[h], 4) : v[h], low);
+                v[h] = _mm256_loadu_si256((const __m256i *)(q + (TYPE == LL_Q8 ? k : k / 2) * LL_LINE) + h);
+                v[h] = TYPE == LL_Q8 ? _mm256_xor_si256(v[h], sign) : ll_bytes_avx2(v[h], TYPE, k % 2);
             }
             LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
                 const __m256i x = ll_word_avx2(a + t * GROUP + 4 * k);
@@ -3154,22 +3249,21 @@ LL_INLINE LL_AVX_VNNI void ll_groups_avx_vnni(float *out, size_t out_stride, con
             }
         }
         LL_UNROLL(size_t h = 0; h < 2; h++) {
-            const __m256 s = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(w + (g & 1) * 32) + h));
+            const __m256 s = ll_scales_avx2(w + LL_LINE / TOGETHER * i, TYPE, h);
             LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
                 const __m256 x = _mm256_castsi256_ps(ll_word_avx2(a + TOKENS * GROUP + 4 * t));
                 sum[h][t] = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(c[h][t]), s), x, sum[h][t]);
             }
         }
-        if (g & 1) w += LL_LINE + 2 * BYTES;
+        if (i == TOGETHER - 1) w += LL_LINE + TOGETHER * BYTES;
     }
     LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride)
-        LL_UNROLL(size_t h = 0; h < 2; h++)
-            _mm256_storeu_ps(out + 8 * h, add ? _mm256_add_ps(sum[h][t], _mm256_loadu_ps(out + 8 * h)) : sum[h][t]);
+        LL_UNROLL(size_t h = 0; h < 2; h++) ll_store_groups_avx2(out, sum[h][t], tile, TYPE, h, add);
 }
 LL_AVX2 static void ll_pack_q8_avx_vnni(void *out, const float *x, size_t stride, int n, int tokens) {
     ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q8_GROUP, 0, 0, 128);
 }
-LL_AVX2 static void ll_pack_q4_avx_vnni(void *out, const float *x, size_t stride, int n, int tokens) {
+LL_AVX2 static void ll_pack_q4_0_avx_vnni(void *out, const float *x, size_t stride, int n, int tokens) {
     ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q4_GROUP, 0, 0, 8);
 }
 #endif
@@ -3183,32 +3277,39 @@ LL_TILE_FN(ll_tile_bf16_avx512, LL_AVX512, LL_CASES_12, ll_bf16_avx512, 0, 0)
 LL_TILE_FN(ll_tile_bf16_native, LL_AVX512_BF16, LL_CASES_12, ll_bf16_native, NULL, 0, 1)
 LL_PROMPT_FN(ll_pair_f32_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, ahead, lines, 0, 0, 2)
 LL_PROMPT_FN(ll_pair_bf16_native, LL_AVX512_BF16, LL_CASES_12, ll_bf16_native, ahead, lines, 2)
-LL_PROMPT_FN(ll_pair_q8_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, ahead, lines, 0, 2)
-LL_PROMPT_FN(ll_pair_q4_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, ahead, lines, 1, 2)
-LL_PROMPT_FN(ll_wide_q8_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, ahead, lines, 0, 1)
-LL_PROMPT_FN(ll_wide_q4_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, ahead, lines, 1, 1)
+LL_PROMPT_FN(ll_pair_q8_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, ahead, lines, LL_Q8, 2)
+LL_PROMPT_FN(ll_pair_q4_0_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, ahead, lines, LL_Q4_0, 2)
+LL_PROMPT_FN(ll_pair_q4_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, ahead, lines, LL_Q4, 2)
+LL_PROMPT_FN(ll_wide_q8_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, ahead, lines, LL_Q8, 1)
+LL_PROMPT_FN(ll_wide_q4_0_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, ahead, lines, LL_Q4_0, 1)
+LL_PROMPT_FN(ll_wide_q4_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, ahead, lines, LL_Q4, 1)
 static void ll_tile_q8_avx512(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
     ll_wide_q8_avx512(out, out_stride, w, a, n, tokens, add, NULL, 0);
 }
-LL_AVX512 static void ll_tile_q4_avx512(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens,
-                                        int add) {
-    switch (tokens) {
-    case 1: ll_few_q4_avx512(out, out_stride, w, a, n, add, 1); break;
-    case 2: ll_few_q4_avx512(out, out_stride, w, a, n, add, 2); break;
-    case 3: ll_few_q4_avx512(out, out_stride, w, a, n, add, 3); break;
-    default: ll_wide_q4_avx512(out, out_stride, w, a, n, tokens, add, NULL, 0);
+#define LL_FEW_FN(name, wide, TYPE)                                                                                    \
+    LL_AVX512 static void name(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens,         \
+                               int add) {                                                                              \
+        switch (tokens) {                                                                                              \
+        case 1: ll_few_avx512(out, out_stride, w, a, n, add, TYPE, 1); break;                                          \
+        case 2: ll_few_avx512(out, out_stride, w, a, n, add, TYPE, 2); break;                                          \
+        case 3: ll_few_avx512(out, out_stride, w, a, n, add, TYPE, 3); break;                                          \
+        default: wide(out, out_stride, w, a, n, tokens, add, NULL, 0);                                                 \
+        }                                                                                                              \
     }
-}
+LL_FEW_FN(ll_tile_q4_0_avx512, ll_wide_q4_0_avx512, LL_Q4_0)
+LL_FEW_FN(ll_tile_q4_avx512, ll_wide_q4_avx512, LL_Q4)
 LL_TILE_FN(ll_tile_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0, 0)
 LL_TILE_FN(ll_rows_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0, 1)
 LL_TILE_FN(ll_tile_f16_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 1, 0)
 LL_TILE_FN(ll_rows_f16_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 1, 1)
-LL_TILE_FN(ll_tile_q8_avx2, LL_AVX2, LL_CASES_4, ll_groups_avx2, 0, 0)
-LL_TILE_FN(ll_tile_q4_avx2, LL_AVX2, LL_CASES_4, ll_groups_avx2, 1, 0)
+LL_TILE_FN(ll_tile_q8_avx2, LL_AVX2, LL_CASES_4, ll_groups_avx2, LL_Q8, 0)
+LL_TILE_FN(ll_tile_q4_0_avx2, LL_AVX2, LL_CASES_4, ll_groups_avx2, LL_Q4_0, 0)
+LL_TILE_FN(ll_tile_q4_avx2, LL_AVX2, LL_CASES_4, ll_groups_avx2, LL_Q4, 0)
 LL_TILE_FN(ll_tile_bf16_avx2, LL_AVX2, LL_CASES_6, ll_bf16_avx2, 0, 0)
 #ifdef LL_AVX_VNNI
-LL_TILE_FN(ll_tile_q8_avx_vnni, LL_AVX_VNNI, LL_CASES_4, ll_groups_avx_vnni, 0, 0)
-LL_TILE_FN(ll_tile_q4_avx_vnni, LL_AVX_VNNI, LL_CASES_4, ll_groups_avx_vnni, 1, 0)
+LL_TILE_FN(ll_tile_q8_avx_vnni, LL_AVX_VNNI, LL_CASES_4, ll_groups_avx_vnni, LL_Q8, 0)
+LL_TILE_FN(ll_tile_q4_0_avx_vnni, LL_AVX_VNNI, LL_CASES_4, ll_groups_avx_vnni, LL_Q4_0, 0)
+LL_TILE_FN(ll_tile_q4_avx_vnni, LL_AVX_VNNI, LL_CASES_4, ll_groups_avx_vnni, LL_Q4, 0)
 #endif
 
 /* The sums of the lanes of a, b, c and d, side by side. */
@@ -3379,14 +3480,16 @@ LL_AVX2 static void ll_half_avx2(uint16_t *out, const float *x, int n) {
 static const ll_kernels ll_avx2 = {"avx2",
     {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_avx2, NULL, 6, 1},
      {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6, 1},
-     {ll_pack_q8_avx2, ll_tile_q8_avx2, NULL, 4, 1}, {ll_pack_q4_avx2, ll_tile_q4_avx2, NULL, 4, 1}},
+     {ll_pack_q8_avx2, ll_tile_q8_avx2, NULL, 4, 1}, {ll_pack_q4_0_avx2, ll_tile_q4_0_avx2, NULL, 4, 1},
+     {ll_pack_q4_avx2, ll_tile_q4_avx2, NULL, 4, 1}},
     {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_rows_f32_avx2, ll_rows_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
     ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, {ll_swiglu_avx2, ll_geglu_avx2}};
 #ifdef LL_AVX_VNNI
 static const ll_kernels ll_avx_vnni = {"avxvnni",
     {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_avx2, NULL, 6, 1},
      {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6, 1},
-     {ll_pack_q8_avx_vnni, ll_tile_q8_avx_vnni, NULL, 4, 1}, {ll_pack_q4_avx_vnni, ll_tile_q4_avx_vnni, NULL, 4, 1}},
+     {ll_pack_q8_avx_vnni, ll_tile_q8_avx_vnni, NULL, 4, 1}, {ll_pack_q4_0_avx_vnni, ll_tile_q4_0_avx_vnni, NULL, 4, 1},
+     {ll_pack_q4_avx2, ll_tile_q4_avx_vnni, NULL, 4, 1}},
     {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_rows_f32_avx2, ll_rows_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
     ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, {ll_swiglu_avx2, ll_geglu_avx2}};
 #endif
@@ -3395,6 +3498,7 @@ static const ll_kernels ll_avx_vnni = {"avxvnni",
     static const ll_kernels name = {text, {{NULL, NULL, NULL, 0, 0},                                                  \
         {ll_pack_f32_avx512, ll_tile_f32_avx512, ll_pair_f32_avx512, 12, 2}, {PACK, TILE, PROMPT, 12, TILES},         \
         {ll_pack_q8_avx512, ll_tile_q8_avx512, ll_##WAY##_q8_avx512, BLOCK, INT8_TILES},                              \
+        {ll_pack_q4_0_avx512, ll_tile_q4_0_avx512, ll_##WAY##_q4_0_avx512, BLOCK, INT8_TILES},                        \
         {ll_pack_q4_avx512, ll_tile_q4_avx512, ll_##WAY##_q4_avx512, BLOCK, INT8_TILES}},                             \
         {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_rows_f32_avx512, ll_rows_f16_avx512}, ll_unpack_tile_avx512,    \
         ll_half_avx2, ll_rotate_avx512, ll_dot_avx2, ll_softmax_avx512, {ll_swiglu_avx512, ll_geglu_avx512}};
@@ -3477,12 +3581,25 @@ LL_INLINE int8x16_t ll_word_neon(const unsigned char *p) {
     return vreinterpretq_s8_s32(vdupq_n_s32(v));
 }
 
+/* Codes as signed bytes: with HIGH the upper halves. */
+LL_INLINE int8x16_t ll_bytes_neon(uint8x16_t v, const ll_type TYPE, const int HIGH) {
+    if (TYPE == LL_Q8) return vreinterpretq_s8_u8(v);
+    v = HIGH ? vshrq_n_u8(v, 4) : vandq_u8(v, vdupq_n_u8(15));
+    return TYPE == LL_Q4 ? vqtbl1q_s8(vld1q_s8(ll_q4_values), v) : vsubq_s8(vreinterpretq_s8_u8(v), vdupq_n_s8(8));
+}
+
 /* One definition of a group's end for both of the loops below: sums to float32, times both scales. */
 LL_INLINE void ll_end_group_neon(float32x4_t sum[][2], int32x4_t c[][2], const unsigned char *scales,
-                                 const unsigned char *activation_scale, const size_t TOKENS) {
-    const uint16x8_t half = vld1q_u16((const uint16_t *)(const void *)scales);
-    const float32x4_t s[2] = {vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(half))),
-                              vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(half)))};
+                                 const unsigned char *activation_scale, const ll_type TYPE, const size_t TOKENS) {
+    float32x4_t s[2];
+    if (TYPE == LL_Q4) {
+        const int16x8_t k = vmovl_s8(vld1_s8((const signed char *)scales));
+        s[0] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(k))), s[1] = vcvtq_f32_s32(vmovl_s16(vget_high_s16(k)));
+    } else {
+        const uint16x8_t half = vld1q_u16((const uint16_t *)(const void *)scales);
+        s[0] = vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(half)));
+        s[1] = vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(half)));
+    }
     LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
         const float scale = ll_f32(activation_scale + 4 * t);
         LL_UNROLL(size_t i = 0; i < 2; i++)
@@ -3490,41 +3607,50 @@ LL_INLINE void ll_end_group_neon(float32x4_t sum[][2], int32x4_t c[][2], const u
     }
 }
 
+/* Eight rows' sums, times what all groups of a row have in common. */
+LL_INLINE void ll_store_groups_neon(float *out, float32x4_t sum[2], const void *tile, size_t h, const ll_type TYPE,
+                                    int add) {
+    LL_UNROLL(size_t i = 0; i < 2; i++) {
+        float *o = out + 8 * h + 4 * i;
+        if (TYPE == LL_Q4) sum[i] = vmulq_f32(sum[i], vld1q_f32((const float *)tile + 8 * h + 4 * i));
+        vst1q_f32(o, add ? vaddq_f32(sum[i], vld1q_f32(o)) : sum[i]);
+    }
+}
+
 /* The two kernels for groups differ only in DOT4: an instruction that needs its own target attribute. */
 #define LL_GROUPS_NEON(name, target, DOT4)                                                                             \
     LL_INLINE target void name(float *out, size_t out_stride, const void *tile, const void *packed, int n, int add,    \
-                               const int Q4, const int UNUSED, const size_t TOKENS) {                                  \
-        const size_t LINES = Q4 ? LL_Q4_GROUP / 8 : LL_Q8_GROUP / 4, GROUP = Q4 ? LL_Q4_GROUP : LL_Q8_GROUP;           \
+                               const ll_type TYPE, const int UNUSED, const size_t TOKENS) {                            \
+        const size_t GROUP = (size_t)ll_group(TYPE), BYTES = ll_group_bytes(TYPE), TOGETHER = ll_together(TYPE);       \
+        const size_t LINES = BYTES / LL_LINE, COLS = GROUP / LINES;                                                    \
         (void)UNUSED;                                                                                                  \
         for (size_t h = 0; h < 2; h++) {                                                                               \
-            const unsigned char *w = (const unsigned char *)tile, *a = (const unsigned char *)packed;                  \
+            const unsigned char *w = (const unsigned char *)tile + (TYPE == LL_Q4) * LL_LINE;                          \
+            const unsigned char *a = (const unsigned char *)packed;                                                    \
             float32x4_t sum[6][2];                                                                                     \
             LL_UNROLL(size_t t = 0; t < TOKENS; t++) sum[t][0] = sum[t][1] = vdupq_n_f32(0);                           \
-            for (int g = 0, groups = ll_groups(n, (int)GROUP); g < groups; g++, a += TOKENS * (GROUP + 8)) {           \
-                const unsigned char *q = w + LL_LINE + (g & 1 ? LINES * LL_LINE : 0) + 32 * h;                         \
+            for (size_t g = 0, groups = (size_t)ll_groups(n, (int)GROUP); g < groups;                                  \
+                 g++, a += TOKENS * (GROUP + 8)) {                                                                     \
+                const size_t part = g % TOGETHER;                                                                      \
+                const unsigned char *q = w + LL_LINE + part * BYTES + 32 * h;                                          \
                 int32x4_t c[6][2];                                                                                     \
                 LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t][0] = c[t][1] = vdupq_n_s32(0);                           \
                 for (size_t k = 0; k < LINES; k++)                                                                     \
                     LL_UNROLL(size_t i = 0; i < 2; i++) {                                                              \
                         const uint8x16_t v = vld1q_u8(q + k * LL_LINE + 16 * i);                                       \
-                        const int8x16_t eight = vdupq_n_s8(8);                                                         \
-                        const int8x16_t lo = Q4 ? vsubq_s8(vreinterpretq_s8_u8(vandq_u8(v, vdupq_n_u8(15))), eight)    \
-                                                : vreinterpretq_s8_u8(v);                                              \
-                        const int8x16_t hi = vsubq_s8(vreinterpretq_s8_u8(vshrq_n_u8(v, 4)), eight);                   \
+                        const int8x16_t lo = ll_bytes_neon(v, TYPE, 0), hi = ll_bytes_neon(v, TYPE, 1);                \
                         LL_UNROLL(size_t t = 0; t < TOKENS; t++) {                                                     \
-                            const unsigned char *x = a + t * GROUP + (Q4 ? 8 : 4) * k;                                 \
+                            const unsigned char *x = a + t * GROUP + COLS * k;                                         \
                             c[t][i] = DOT4(c[t][i], lo, ll_word_neon(x));                                              \
-                            if (Q4) c[t][i] = DOT4(c[t][i], hi, ll_word_neon(x + 4));                                  \
+                            if (TYPE != LL_Q8) c[t][i] = DOT4(c[t][i], hi, ll_word_neon(x + 4));                       \
                         }                                                                                              \
                     }                                                                                                  \
-                ll_end_group_neon(sum, c, w + (g & 1) * 32 + 16 * h, a + TOKENS * GROUP, TOKENS);                      \
-                if (g & 1) w += LL_LINE + 2 * LINES * LL_LINE;                                                         \
+                ll_end_group_neon(sum, c, w + LL_LINE / TOGETHER * part + LL_LINE / TOGETHER / 2 * h,                  \
+                                  a + TOKENS * GROUP, TYPE, TOKENS);                                                   \
+                if (part == TOGETHER - 1) w += LL_LINE + TOGETHER * BYTES;                                             \
             }                                                                                                          \
             LL_UNROLL(size_t t = 0; t < TOKENS; t++)                                                                   \
-                LL_UNROLL(size_t i = 0; i < 2; i++) {                                                                  \
-                    float *o = out + t * out_stride + 8 * h + 4 * i;                                                   \
-                    vst1q_f32(o, add ? vaddq_f32(sum[t][i], vld1q_f32(o)) : sum[t][i]);                                \
-                }                                                                                                      \
+                ll_store_groups_neon(out + t * out_stride, sum[t], tile, h, TYPE, add);                                \
         }                                                                                                              \
     }
 LL_GROUPS_NEON(ll_groups_neon, , ll_dot4_neon)
@@ -3608,22 +3734,26 @@ LL_TILE_FN(ll_rows_f32_neon, , LL_CASES_6, ll_tile_neon, 0, 1)
 LL_TILE_FN(ll_tile_f16_neon, , LL_CASES_6, ll_tile_neon, 1, 0)
 LL_TILE_FN(ll_rows_f16_neon, , LL_CASES_6, ll_tile_neon, 1, 1)
 LL_TILE_FN(ll_tile_bf16_neon, , LL_CASES_6, ll_bf16_neon, 0, 0)
-LL_TILE_FN(ll_tile_q8_neon, , LL_CASES_6, ll_groups_neon, 0, 0)
-LL_TILE_FN(ll_tile_q4_neon, , LL_CASES_6, ll_groups_neon, 1, 0)
-LL_TILE_FN(ll_tile_q8_neon_dot, LL_DOTPROD, LL_CASES_6, ll_groups_neon_dot, 0, 0)
-LL_TILE_FN(ll_tile_q4_neon_dot, LL_DOTPROD, LL_CASES_6, ll_groups_neon_dot, 1, 0)
+LL_TILE_FN(ll_tile_q8_neon, , LL_CASES_6, ll_groups_neon, LL_Q8, 0)
+LL_TILE_FN(ll_tile_q4_0_neon, , LL_CASES_6, ll_groups_neon, LL_Q4_0, 0)
+LL_TILE_FN(ll_tile_q4_neon, , LL_CASES_6, ll_groups_neon, LL_Q4, 0)
+LL_TILE_FN(ll_tile_q8_neon_dot, LL_DOTPROD, LL_CASES_6, ll_groups_neon_dot, LL_Q8, 0)
+LL_TILE_FN(ll_tile_q4_0_neon_dot, LL_DOTPROD, LL_CASES_6, ll_groups_neon_dot, LL_Q4_0, 0)
+LL_TILE_FN(ll_tile_q4_neon_dot, LL_DOTPROD, LL_CASES_6, ll_groups_neon_dot, LL_Q4, 0)
 
 /* clang-format off */
 static const ll_kernels ll_neon = {"neon",
     {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6, 1},
      {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6, 1},
-     {ll_pack_q8, ll_tile_q8_neon, NULL, 6, 1}, {ll_pack_q4, ll_tile_q4_neon, NULL, 6, 1}},
+     {ll_pack_q8, ll_tile_q8_neon, NULL, 6, 1}, {ll_pack_q4_0, ll_tile_q4_0_neon, NULL, 6, 1},
+     {ll_pack_q4, ll_tile_q4_neon, NULL, 6, 1}},
     {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_rows_f32_neon, ll_rows_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
     ll_rotate_neon, ll_dot_neon, ll_softmax_neon, {ll_swiglu_neon, ll_geglu_neon}};
 static const ll_kernels ll_neon_dot = {"neondot",
     {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6, 1},
      {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6, 1},
-     {ll_pack_q8, ll_tile_q8_neon_dot, NULL, 6, 1}, {ll_pack_q4, ll_tile_q4_neon_dot, NULL, 6, 1}},
+     {ll_pack_q8, ll_tile_q8_neon_dot, NULL, 6, 1}, {ll_pack_q4_0, ll_tile_q4_0_neon_dot, NULL, 6, 1},
+     {ll_pack_q4, ll_tile_q4_neon_dot, NULL, 6, 1}},
     {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_rows_f32_neon, ll_rows_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
     ll_rotate_neon, ll_dot_neon, ll_softmax_neon, {ll_swiglu_neon, ll_geglu_neon}};
 /* clang-format on */

@@ -344,6 +344,7 @@ static void fuzz_relative_seeds(fuzz_add *add, void *user) {
 static void fuzz_f32_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(INSIDE_F32, add, user); }
 static void fuzz_bf16_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(INSIDE_BF16, add, user); }
 static void fuzz_q8_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(INSIDE_Q8, add, user); }
+static void fuzz_q4_0_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(INSIDE_Q4_0, add, user); }
 static void fuzz_q4_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(INSIDE_Q4, add, user); }
 
 /* ---------------------------------------------------------------------------------------------------

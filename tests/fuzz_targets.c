@@ -846,6 +846,7 @@ const fuzz_target fuzz_targets[] = {
     {"f32", fuzz_checkpoint, fuzz_f32_seeds, ""},
     {"bf16", fuzz_checkpoint, fuzz_bf16_seeds, ""},
     {"q8", fuzz_checkpoint, fuzz_q8_seeds, ""},
+    {"q4_0", fuzz_checkpoint, fuzz_q4_0_seeds, ""},
     {"q4", fuzz_checkpoint, fuzz_q4_seeds, ""},
     {"relative", fuzz_relative, fuzz_relative_seeds, ""},
     {"bin", fuzz_tokenizer, fuzz_bin_seeds, "<0x41>\n<s>\n</s>\n \nab"},

@@ -380,14 +380,14 @@ static model *make(const shape *s, int type, int dim, int hidden, uint64_t seed)
 
 static void check_made(const shape *s, int stored, int dim, int hidden) {
     static const char *const types[] = {NULL, "f32", "f16", "bf16", "q8_0", "q4_0"};
-    static const char *const own[] = {"f32", "bf16", "q8_0", "q4_0"};
+    static const char *const own[] = {"f32", "bf16", "q8_0", "q4_0", "f16"};
     model *m = make(s, INSIDE_F32 + stored, dim, hidden, (uint64_t)(3 * stored + dim));
     loaded l = load_made(m);
     export_report report;
     for (int i = 0; i < 6; i++) {
         const char *type = types[i] ? types[i] : own[stored];
         const float factor = s->query_factor > 0 ? s->query_factor : 1;
-        /* q4's integers fit Q8_0's blocks too; of what is not quantised only the own type and f32 lose nothing */
+        /* q4_0's integers fit Q8_0's blocks too; of what is not quantised only the own type and f32 lose nothing */
         const int exact = (stored == 2 && !strcmp(type, "q8_0")) || (stored == 3 && i != 2 && i != 3 && i != 1);
         llama_source *back = write_and_open(&l, types[i], &report);
         CHECK_TEXT(report.architecture, s->written);
@@ -416,7 +416,7 @@ static void check_made(const shape *s, int stored, int dim, int hidden) {
 static void test_shapes(void) {
     for (int i = 0; i < N_SHAPES; i++)
         TEST(shapes[i].name) {
-            for (int stored = 0; stored < 4; stored++) check_made(&shapes[i], stored, 64, 96);
+            for (int stored = 0; stored < 5; stored++) check_made(&shapes[i], stored, 64, 96);
             check_made(&shapes[i], 2, 48, 80); /* no whole blocks */
         }
 }

@@ -18,8 +18,8 @@ static int n_sets;
 static const int columns[] = {1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 100, 127, 128, 129, 172, 257, 1030};
 enum { N_COLUMNS = sizeof columns / sizeof *columns, MOST_COLUMNS = 1030 };
 
-static const ll_type types[] = {LL_F32, LL_BF16, LL_Q8, LL_Q4};
-static const char *const type_names[] = {"f32 rows", "f32", "bf16", "q8", "q4"};
+static const ll_type types[] = {LL_F32, LL_BF16, LL_Q8, LL_Q4_0, LL_Q4};
+static const char *const type_names[] = {"f32 rows", "f32", "bf16", "q8", "q4_0", "q4"};
 
 /* ---- Helpers ---- */
 
@@ -165,8 +165,17 @@ static void test_half(void) {
     }
 }
 
+/* Column k of row r of a tile of q4, read as the comment in llama.c describes it, and not rounded. */
+static double q4_value(const unsigned char *tile, int r, int k) {
+    static const int values[] = {-63, -49, -38, -30, -22, -16, -10, -4, 1, 6, 12, 18, 24, 31, 40, 52};
+    const unsigned char *four = tile + 64 + (size_t)(k / 128) * 17 * 64;
+    const int g = k / 32 % 4, both = four[64 + g * 256 + k % 32 / 8 * 64 + 4 * r + k % 4];
+    return (double)ll_f32(tile + 4 * r) * (signed char)four[g * 16 + r] * values[k % 8 < 4 ? both & 15 : both >> 4];
+}
+
 /* Column k of row r, read as the comment in llama.c describes a tile. */
 static double tile_value(ll_type type, const unsigned char *tile, int r, int k) {
+    if (type == LL_Q4) return q4_value(tile, r, k);
     if (type == LL_F32) return ll_f32(tile + k * 64 + 4 * r);
     if (type == LL_BF16) return ll_from_bf16(ll_u16(tile + k / 2 * 64 + 4 * r + k % 2 * 2));
     int group = type == LL_Q8 ? 64 : 32, g = k / group, i = k % group, lines = type == LL_Q8 ? 16 : 4;
@@ -179,9 +188,10 @@ static double tile_value(ll_type type, const unsigned char *tile, int r, int k) 
 }
 
 static void test_tiles(void) {
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         static const char *const names[] = {"f32 tiles lie as described", "bf16 tiles lie as described",
-                                            "q8 tiles lie as described", "q4 tiles lie as described"};
+                                            "q8 tiles lie as described", "q4_0 tiles lie as described",
+                                            "q4 tiles lie as described"};
         const ll_type type = types[i];
         TEST(names[i]) {
             uint64_t seed = 3;
@@ -195,11 +205,12 @@ static void test_tiles(void) {
                     ll_unpack_tiled(type, tile, r, n, row);
                     for (int k = 0; k < n; k++) {
                         double got = row[k], want = r < count ? x[r * n + k] : 0, tolerance = 0;
-                        bad += got != tile_value(type, tile, r, k);
+                        const double said = tile_value(type, tile, r, k); /* which float32 holds, but for q4 */
+                        bad += !(fabs(got - said) <= (type == LL_Q4 ? fabs(said) * FLT_EPSILON : 0));
                         if (type == LL_BF16) want = exactly_bf16(want);
                         /* A step is at most 1/127 of the largest value, or 1/5: see writer.c. */
                         if (type == LL_Q8 && r < count) tolerance = 0.51 / 127 * 5;
-                        if (type == LL_Q4 && r < count) tolerance = 5;
+                        if (type >= LL_Q4_0 && r < count) tolerance = 5;
                         bad += !(fabs(got - want) <= tolerance);
                     }
                 }
@@ -262,7 +273,7 @@ static double plain_error(const float *x, int n, int top, int low, int high) {
 
 static void check_q4(const float *x, size_t n, double sum[3]) {
     for (size_t i = 0; i + LL_Q4_GROUP <= n; i += LL_Q4_GROUP) {
-        sum[0] += encoding_error(LL_Q4, x + i, LL_Q4_GROUP);
+        sum[0] += encoding_error(LL_Q4_0, x + i, LL_Q4_GROUP);
         sum[1] += plain_error(x + i, LL_Q4_GROUP, -8, -8, 7);
         sum[2] += plain_error(x + i, LL_Q4_GROUP, 7, -7, 7);
     }
@@ -356,11 +367,11 @@ static void test_quantisation(void) {
         CHECK(writer_quantize_q4(x, 32, q) == 0 && q[0] == 0 && q[31] == 0);
         for (int sign = -1; sign <= 1; sign += 2) {
             for (int i = 0; i < 64; i++) x[i] = (float)sign * 0.75f;
-            CHECK(encoding_error(LL_Q8, x, 64) <= 64 * 1e-7 && encoding_error(LL_Q4, x, 32) <= 32 * 1e-7);
-            CHECK(encoding_error(LL_Q8, x, 1) <= 1e-7 && encoding_error(LL_Q4, x, 1) <= 1e-7);
+            CHECK(encoding_error(LL_Q8, x, 64) <= 64 * 1e-7 && encoding_error(LL_Q4_0, x, 32) <= 32 * 1e-7);
+            CHECK(encoding_error(LL_Q8, x, 1) <= 1e-7 && encoding_error(LL_Q4_0, x, 1) <= 1e-7);
         }
         for (int i = 0; i < 32; i++) x[i] = (float)(i % 16 - 8) / 64; /* what q4 holds exactly */
-        CHECK(encoding_error(LL_Q4, x, 32) == 0);
+        CHECK(encoding_error(LL_Q4_0, x, 32) == 0);
     }
 }
 
@@ -370,10 +381,10 @@ static void test_quantisation(void) {
  * where the products themselves are exact. x (LL_BLOCK, n). */
 static void define_products(ll_type type, const unsigned char *tile, const float *x, size_t stride, int n,
                             double want[LL_BLOCK][LL_TILE], double size[LL_BLOCK][LL_TILE]) {
-    static float w[MOST_COLUMNS];
-    const int group = type == LL_Q8 ? LL_Q8_GROUP : type == LL_Q4 ? LL_Q4_GROUP : 1;
+    static double w[MOST_COLUMNS];
+    const int group = type == LL_Q8 ? LL_Q8_GROUP : type >= LL_Q4_0 ? LL_Q4_GROUP : 1;
     for (int r = 0; r < LL_TILE; r++) {
-        ll_unpack_tiled(type, tile, r, n, w);
+        for (int k = 0; k < n; k++) w[k] = tile_value(type, tile, r, k);
         for (int t = 0; t < LL_BLOCK; t++) {
             const float *a = x + (size_t)t * stride;
             want[t][r] = size[t][r] = 0;
@@ -384,9 +395,9 @@ static void define_products(ll_type type, const unsigned char *tile, const float
                     float max = 0;
                     for (int i = k; i < end; i++) max = fabsf(a[i]) > max ? fabsf(a[i]) : max;
                     const float inverse = max > 0 ? 127.0f / max : 0;
-                    for (int i = k; i < end; i++) part += rint((double)(a[i] * inverse)) * (double)w[i];
+                    for (int i = k; i < end; i++) part += rint((double)(a[i] * inverse)) * w[i];
                     part *= (double)(max / 127.0f);
-                } else part = (type == LL_BF16 ? exactly_bf16(a[k]) : (double)a[k]) * (double)w[k];
+                } else part = (type == LL_BF16 ? exactly_bf16(a[k]) : (double)a[k]) * w[k];
                 want[t][r] += part;
                 size[t][r] += fabs(part);
             }
@@ -492,8 +503,8 @@ static void check_prompts(ll_type type, int n, uint64_t *seed) {
 
 static void test_products(void) {
     static const char *const names[] = {"f32 tiles times tokens", "bf16 tiles times tokens", "q8 tiles times tokens",
-                                        "q4 tiles times tokens"};
-    for (int i = 0; i < 4; i++) {
+                                        "q4_0 tiles times tokens", "q4 tiles times tokens"};
+    for (int i = 0; i < 5; i++) {
         TEST(names[i]) {
             uint64_t seed = 8;
             for (int c = 0; c < N_COLUMNS; c++) check_tiles(types[i], columns[c], &seed);
@@ -502,17 +513,21 @@ static void test_products(void) {
         }
     }
     TEST("q8 and q4: extreme integers do not overflow") {
-        /* All of one sign, largest magnitudes: 64 x 127 x 127, and for q4 what fills 16 bits. */
+        /* All of one sign, largest magnitudes: 64 x 127 x 127, and for q4_0 and q4 what fills 16 bits. */
         enum { N = 128 };
         static double want[LL_BLOCK][LL_TILE], size[LL_BLOCK][LL_TILE];
         static float x[LL_BLOCK * N];
-        for (int i = 2; i < 4; i++)
+        for (int i = 2; i < 5; i++)
             for (int way = 0; way < 4; way++) {
                 const size_t bytes = ll_tile_bytes(types[i], N), pair = 64 + (i == 2 ? 2048 : 512);
                 unsigned char *tile = unaligned(bytes);
-                for (size_t b = 0; b < bytes; b++) {
+                for (size_t b = 0; i < 4 && b < bytes; b++) {
                     if (b % pair < 64) tile[b] = b % 2 ? 0x3c : 0; /* the scale 1 */
                     else tile[b] = i == 2 ? (way & 1 ? 128 : 127) : way & 1 ? 0 : 255;
+                }
+                for (size_t b = 0; i == 4 && b < bytes; b++) {
+                    if (b < 64) tile[b] = b % 4 == 3 ? 0x3f : b % 4 == 2 ? 0x80 : 0; /* d is 1 */
+                    else tile[b] = b < 128 ? 129 : way & 1 ? 0 : 255;                /* k is -127 */
                 }
                 for (int k = 0; k < LL_BLOCK * N; k++) x[k] = way & 2 ? -127 : 127;
                 define_products(types[i], tile, x, N, N, want, size);
@@ -535,7 +550,7 @@ static void test_ties(void) {
         uint64_t seed = 17;
         fill_floats(w, LL_TILE * N, 1, &seed);
         for (int k = 0; k < LL_BLOCK * N; k++) x[k] = k % 32 ? (float)random_int(&seed, -127, 126) + 0.5f : 127;
-        for (int i = 2; i < 4; i++) {
+        for (int i = 2; i < 5; i++) {
             unsigned char *tile = unaligned(ll_tile_bytes(types[i], N));
             float want[LL_TILE], out[LL_TILE];
             writer_encode_tile(types[i], w, LL_TILE, N, tile);

@@ -321,7 +321,7 @@ int main(int argc, char **argv) {
     if (arg.tokenizer && arg.no_tokenizer) misuse("-z and --no-tokenizer");
     exporter *write = find_exporter();
     const int type = writer_type(arg.type ? arg.type : "q8");
-    if (type < 0 && !write) misuse("--type %.40s: expected f32, bf16, q8 or q4", arg.type);
+    if (type < 0 && !write) misuse("--type %.40s: expected f32, bf16, q8, q4 or q4_0", arg.type);
 #ifdef _OPENMP
     if (arg.threads) omp_set_num_threads(arg.threads);
 #endif

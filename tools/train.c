@@ -170,7 +170,7 @@ static void check_arguments(void) {
     if (option_was_given(&arg.epochs) && option_was_given(&arg.steps))
         misuse("--epochs and --steps exclude each other");
     arg.type = writer_type(arg.type_name ? arg.type_name : "f32");
-    if (arg.type < 0) misuse("--type %.40s: expected f32, bf16, q8 or q4", arg.type_name);
+    if (arg.type < 0) misuse("--type %.40s: expected f32, bf16, q8, q4 or q4_0", arg.type_name);
 }
 
 /* ---- Files ---- */

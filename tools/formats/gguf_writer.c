@@ -118,7 +118,7 @@ static gguf_part gguf_part_of(gguf_writer *w, enum tensor tensor, int layer, int
     p.turned = gguf_is_of_heads((int)tensor);
     p.factor = queries ? w->plan.query_factor : 1;
     p.exact = p.factor == 1 && ((stored == INSIDE_Q8 && type == GGUF_TYPE_Q8_0) ||
-                                (stored == INSIDE_Q4 && (type == GGUF_TYPE_Q8_0 || type == GGUF_TYPE_Q4_0)));
+                                (stored == INSIDE_Q4_0 && (type == GGUF_TYPE_Q8_0 || type == GGUF_TYPE_Q4_0)));
     return p;
 }
 
@@ -249,8 +249,8 @@ static int gguf_choose_type(gguf_writer *w) {
     static const struct {
         const char *own, *name;
         int type;
-    } types[] = {{"f32", "f32", GGUF_TYPE_F32},  {"bf16", "bf16", GGUF_TYPE_BF16}, {"q8", "q8_0", GGUF_TYPE_Q8_0},
-                 {"q4", "q4_0", GGUF_TYPE_Q4_0}, {"int8", "q8_0", GGUF_TYPE_Q8_0}, {"", "f16", GGUF_TYPE_F16}};
+    } types[] = {{"f32", "f32", GGUF_TYPE_F32},    {"bf16", "bf16", GGUF_TYPE_BF16}, {"q8", "q8_0", GGUF_TYPE_Q8_0},
+                 {"q4_0", "q4_0", GGUF_TYPE_Q4_0}, {"int8", "q8_0", GGUF_TYPE_Q8_0}, {"q4", "f16", GGUF_TYPE_F16}};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!strcmp(w->in->type ? w->in->type : w->config->weight_type, w->in->type ? types[i].name : types[i].own))
             return w->type = types[i].type, 1;

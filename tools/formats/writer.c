@@ -13,8 +13,8 @@
 #include <string.h>
 
 int writer_type(const char *name) {
-    static const char *const names[] = {"f32", "bf16", "q8", "q4"};
-    for (int i = 0; i < 4; i++)
+    static const char *const names[] = {"f32", "bf16", "q8", "q4_0", "q4"};
+    for (int i = 0; i < 5; i++)
         if (!strcmp(name, names[i])) return INSIDE_F32 + i;
     return -1;
 }
@@ -86,7 +86,33 @@ static uint16_t writer_quantize_q4(const float *from, int n, signed char *q) {
     return half;
 }
 
-/* One row of a q8 or q4 tile. */
+/* One row of a q4 tile: not searched yet. */
+static void writer_encode_q4(const float *x, int cols, int r, unsigned char *tile) {
+    float max = writer_largest(x, cols);
+    const float d = max / 63 / 127;
+    put_f32(tile + 4 * r, d);
+    tile += INSIDE_LINE;
+    if (!(max <= FLT_MAX) || !(d > 0)) return;
+    for (int k = 0, g = 0; k < cols; k += INSIDE_Q4_GROUP, g++) {
+        const int n = cols - k < INSIDE_Q4_GROUP ? cols - k : INSIDE_Q4_GROUP;
+        unsigned char *bundle = tile + (size_t)(g / 4) * 17 * INSIDE_LINE;
+        unsigned char *out = bundle + INSIDE_LINE + g % 4 * 4 * INSIDE_LINE + 4 * r;
+        float top = 0;
+        for (int i = 0; i < n; i++) top = fabsf(x[k + i]) > fabsf(top) ? x[k + i] : top;
+        const int scale = writer_round(-top / 63 / d, -127, 127);
+        bundle[g % 4 * 16 + r] = (unsigned char)scale;
+        for (int i = 0; i < INSIDE_Q4_GROUP; i++) {
+            int code = 0;
+            for (int c = 1; c < 16; c++)
+                if (fabsf((i < n ? x[k + i] : 0) - d * (float)scale * (float)inside_q4_values()[c]) <
+                    fabsf((i < n ? x[k + i] : 0) - d * (float)scale * (float)inside_q4_values()[code]))
+                    code = c;
+            out[i / 8 * INSIDE_LINE + i % 4] |= (unsigned char)(code << (i % 8 / 4 * 4));
+        }
+    }
+}
+
+/* One row of a q8 or q4_0 tile. */
 static void writer_encode_groups(int type, const float *x, int cols, int r, unsigned char *tile) {
     const int group = type == INSIDE_Q8 ? INSIDE_Q8_GROUP : INSIDE_Q4_GROUP;
     const size_t group_bytes = (size_t)group * (type == INSIDE_Q8 ? 16 : 8);
@@ -112,7 +138,8 @@ static void writer_encode_tile(int type, const float *rows, int count, int cols,
         for (int k = 0; type == INSIDE_F32 && k < cols; k++) put_f32(tile + (size_t)k * INSIDE_LINE + 4 * r, x[k]);
         for (int k = 0; type == INSIDE_BF16 && k < cols; k++)
             put_uint(tile + (size_t)(k / 2) * INSIDE_LINE + 4 * r + 2 * (k % 2), inside_to_bf16(x[k]), 2);
-        if (type == INSIDE_Q8 || type == INSIDE_Q4) writer_encode_groups(type, x, cols, r, tile);
+        if (type == INSIDE_Q8 || type == INSIDE_Q4_0) writer_encode_groups(type, x, cols, r, tile);
+        if (type == INSIDE_Q4) writer_encode_q4(x, cols, r, tile);
     }
 }
 

@@ -29,7 +29,7 @@ typedef struct {
     double mse, signal;     /* mean squared error of the weights in matrices; their mean square */
 } writer_report;
 
-/* "f32", "bf16", "q8" or "q4" to a type; -1: none of them. */
+/* "f32", "bf16", "q8", "q4_0" or "q4" to a type; -1: none of them. */
 int writer_type(const char *name);
 
 /* Writes to a temporary name beside path, and renames it once all is on the disk: whatever fails, what was at

@@ -12,6 +12,7 @@ SAME(VECTOR, LL_F32_ROWS);
 SAME(F32, LL_F32);
 SAME(BF16, LL_BF16);
 SAME(Q8, LL_Q8);
+SAME(Q4_0, LL_Q4_0);
 SAME(Q4, LL_Q4);
 SAME(TILE, LL_TILE);
 SAME(LINE, LL_LINE);
@@ -56,6 +57,8 @@ int tensor_is_vector(enum tensor id) { return id != TENSOR_EMBEDDING && id != TE
 
 size_t inside_tile_bytes(int type, int cols) { return ll_tile_bytes((ll_type)type, cols); }
 size_t inside_matrix_bytes(int type, int rows, int cols) { return ll_matrix_bytes((ll_type)type, rows, cols); }
+
+const signed char *inside_q4_values(void) { return ll_q4_values; }
 
 uint16_t inside_to_f16(float f) { return ll_to_f16(f); }
 uint16_t inside_to_bf16(float f) { return ll_to_bf16(f); }

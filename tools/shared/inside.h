@@ -11,7 +11,7 @@
 /* ---- The layout of a .llama file: llama.c, rooms 1 and 2 ---- */
 
 enum { INSIDE_HEADER = 256, INSIDE_KIND = 16, INSIDE_ENTRY = 64 }; /* bytes: header, of a layer, of a tensor's entry */
-enum { INSIDE_VECTOR, INSIDE_F32, INSIDE_BF16, INSIDE_Q8, INSIDE_Q4 }; /* types, as in the file */
+enum { INSIDE_VECTOR, INSIDE_F32, INSIDE_BF16, INSIDE_Q8, INSIDE_Q4_0, INSIDE_Q4 }; /* types, as in the file */
 enum { INSIDE_TILE = 16, INSIDE_LINE = 64 };         /* rows of a tile; bytes of all its rows' next few columns */
 enum { INSIDE_Q8_GROUP = 64, INSIDE_Q4_GROUP = 32 }; /* columns that share a scale */
 
@@ -41,6 +41,8 @@ int tensor_is_vector(enum tensor id);
 size_t inside_tile_bytes(int type, int cols);
 size_t inside_matrix_bytes(int type, int rows, int cols);
 
+const signed char *inside_q4_values(void); /* the 16 that q4 counts in */
+
 uint16_t inside_to_f16(float f); /* to nearest, ties to even */
 uint16_t inside_to_bf16(float f);
 
@@ -59,7 +61,7 @@ void inside_rows(const llama_model *m, enum tensor id, int layer, int first, int
 /* What a matrix is stored as: INSIDE_F32 and so on; INSIDE_VECTOR: as rows, those of llama2.c's files. */
 int inside_type(const llama_model *m, enum tensor id, int layer);
 
-/* A row of a matrix of type INSIDE_Q8 or INSIDE_Q4 as it is stored: codes (cols), integers, -8..7 of the latter;
+/* A row of a matrix of type INSIDE_Q8 or INSIDE_Q4_0 as it is stored: codes (cols), integers, -8..7 of the latter;
  * scales, float16, one for each group of INSIDE_Q8_GROUP or INSIDE_Q4_GROUP columns. Weights are their products. */
 void inside_codes(const llama_model *m, enum tensor id, int layer, int row, signed char *codes, uint16_t *scales);
 
