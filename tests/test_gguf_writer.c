@@ -400,7 +400,7 @@ static void check_made(const shape *s, int stored, int dim, int hidden) {
         CHECK(strstr(report.note, "no tokenizer") != NULL);
         CHECK((strstr(report.note, "window") != NULL) == (s->window && !s->pattern));
         CHECK((strstr(report.note, "queries") != NULL) == (factor != 1 && strcmp(type, "f32") != 0));
-        if (i == 0 && !strstr(report.note, "F16") && (factor == 1 || !stored)) {
+        if (i == 0 && stored < 4 && !strstr(report.note, "F16") && (factor == 1 || !stored)) {
             const int tokens[] = {1, 5, 9, 2, 36, 0, 7, 7, 12, 30, 4, 19, 3, 3, 25, 11, 8, 16, 21, 33};
             loaded again = load_source(back, INSIDE_F32 + stored);
             const double worst = other_logits(l.model, again.model, tokens, 20);
