@@ -856,7 +856,8 @@ static void ll_unpack_row(const ll_matrix *m, int row, float *out) {
  *   prompt    the same for many tokens, with `tiles` tiles that follow each other; every LL_STEP columns it fetches the
  *             next `lines` lines from `ahead` on; NULL where tile is as good
  *   scores    tile over the key cache: w is 16 positions' keys, f32 or f16 (n, 16), a packed f32
- *   mix       tile over the value cache, rows of a as they lie, LL_KEYS apart
+ *   mix       tile over the value cache, whose positions lie in a list of pages; rows of a as they lie, LL_KEYS apart.
+ *             Its sums go on from page to page, so that they do not depend on where one ends
  *   unpack    makes an f32 tile of up to 16 rows as they lie, stride apart; those that lack are zero
  *   half      float32 to float16
  *   rotate    turns each pair of neighbours by its angle; rope is (n / 2, 2), cosines and sines
@@ -876,16 +877,23 @@ static void ll_unpack_row(const ll_matrix *m, int row, float *out) {
  * integers are exact, so the rounding of weights and of activations is all that is lost.
  */
 enum {
-    LL_BLOCK = 12, /* most tokens of any set's block */
-    LL_KEYS = 256, /* positions that attention takes at once */
-    LL_STEP = 32,  /* columns after which a prompt's kernel fetches some of what comes next */
-    LL_ADD = 1     /* an operation's result is added to out */
+    LL_BLOCK = 12,  /* most tokens of any set's block */
+    LL_KEYS = 256,  /* positions that attention takes at once */
+    LL_LOGITS = 64, /* most rows of logits at once */
+    LL_STEP = 32,   /* columns after which a prompt's kernel fetches some of what comes next */
+    LL_ADD = 1      /* an operation's result is added to out */
 };
 
 typedef void ll_pack_fn(void *out, const float *x, size_t stride, int n, int tokens);
 typedef void ll_tile_fn(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add);
 typedef void ll_prompt_fn(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add,
                           const void *ahead, int lines);
+typedef struct { /* 16 numbers each of n values: LLAMA_PAGE of them in a page, `offset` bytes behind its begin */
+    const unsigned char *const *page;
+    size_t offset;
+} ll_values;
+
+typedef void ll_mix_fn(float *out, size_t out_stride, const ll_values *w, const float *a, int n, int tokens, int add);
 typedef void ll_dot_fn(float *out, const float *w, const float *x, int n, int rows, int add);
 typedef void ll_unpack_fn(float *tile, const float *w, size_t stride, int n, int rows);
 typedef void ll_half_fn(uint16_t *out, const float *x, int n);
@@ -905,7 +913,8 @@ typedef struct {
 typedef struct {
     const char *name;
     ll_product_kernels type[LL_Q4 + 1]; /* from LL_F32 on */
-    ll_tile_fn *scores[2], *mix[2];     /* over a cache of float32, of float16 */
+    ll_tile_fn *scores[2];              /* over a cache of float32, of float16 */
+    ll_mix_fn *mix[2];
     ll_unpack_fn *unpack;
     ll_half_fn *half;
     ll_rotate_fn *rotate;
@@ -984,45 +993,55 @@ static void ll_pack_f32(void *out, const float *x, size_t stride, int n, int tok
         for (size_t t = 0; t < (size_t)tokens; t++) *a++ = x[t * stride + k];
 }
 
-/* The tile product; a[t][k] is at a + t * stride + k * step. Eight rows at a time: so many sums a compiler keeps at
- * hand. */
-static void ll_tile_plain(float *out, size_t out_stride, const float *w, const float *a, size_t step, size_t stride,
-                          int n, int tokens, int add) {
-    for (int t = 0; t < tokens; t++, out += out_stride, a += stride)
+/* The tile product; a is packed. Eight rows at a time: so many sums a compiler keeps at hand. */
+static void ll_tile_plain(float *out, size_t out_stride, const float *w, const float *a, int n, int tokens, int add) {
+    for (int t = 0; t < tokens; t++, out += out_stride)
         for (int half = 0; half < LL_TILE; half += 8) {
-            const float *x = a, *line = w + half;
+            const float *x = a + t, *line = w + half;
             float sum[8] = {0};
-            for (int k = 0; k < n; k++, x += step, line += LL_TILE)
+            for (int k = 0; k < n; k++, x += tokens, line += LL_TILE)
                 for (int r = 0; r < 8; r++) sum[r] += *x * line[r];
             for (int r = 0; r < 8; r++) out[half + r] = add ? out[half + r] + sum[r] : sum[r];
         }
 }
-
-/* Packed activations, and rows as they lie: for a product with weights or keys, and for one with values. */
 static void ll_tile_f32_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
-    ll_tile_plain(out, out_stride, (const float *)w, (const float *)a, (size_t)tokens, 1, n, tokens, add);
-}
-static void ll_rows_f32_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
-    ll_tile_plain(out, out_stride, (const float *)w, (const float *)a, 1, LL_KEYS, n, tokens, add);
+    ll_tile_plain(out, out_stride, (const float *)w, (const float *)a, n, tokens, add);
 }
 
-/* Over a float16 cache: some lines become float32, then the same again. */
-static void ll_tile_half_plain(float *out, size_t out_stride, const void *w, const float *a, size_t step, size_t stride,
-                               int n, int tokens, int add) {
+/* Over float16 keys: some lines become float32, then the same again. */
+static void ll_tile_f16_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
     float lines[16 * LL_TILE];
     const uint16_t *h = (const uint16_t *)w;
-    for (int k = 0; k < n; k += 16, h += 16 * LL_TILE, a += 16 * step) {
+    const float *x = (const float *)a;
+    for (int k = 0; k < n; k += 16, h += 16 * LL_TILE, x += 16 * tokens) {
         const int some = n - k < 16 ? n - k : 16;
         for (int i = 0; i < some * LL_TILE; i++) lines[i] = ll_from_f16(h[i]);
-        ll_tile_plain(out, out_stride, lines, a, step, stride, some, tokens, k ? 1 : add);
+        ll_tile_plain(out, out_stride, lines, x, some, tokens, k ? 1 : add);
     }
 }
 
-static void ll_tile_f16_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
-    ll_tile_half_plain(out, out_stride, w, (const float *)a, (size_t)tokens, 1, n, tokens, add);
+/* The product with values; those of float16 are summed in sixteens too. */
+static void ll_mix_plain(float *out, size_t out_stride, const ll_values *w, const float *a, int n, int tokens, int add,
+                         int half) {
+    for (int t = 0; t < tokens; t++, out += out_stride, a += LL_KEYS)
+        for (int k = 0, end, sum_up = add; k < n; sum_up = 1) {
+            float sum[LL_TILE] = {0};
+            for (end = half && n - k > 16 ? k + 16 : n; k < end; k++) {
+                const unsigned char *at = w->page[k / LLAMA_PAGE] + w->offset;
+                const float *line = (const float *)(const void *)at + k % LLAMA_PAGE * LL_TILE;
+                const uint16_t *halves = (const uint16_t *)(const void *)at + k % LLAMA_PAGE * LL_TILE;
+                for (int r = 0; r < LL_TILE; r++) sum[r] += a[k] * (half ? ll_from_f16(halves[r]) : line[r]);
+            }
+            for (int r = 0; r < LL_TILE; r++) out[r] = sum_up ? out[r] + sum[r] : sum[r];
+        }
 }
-static void ll_rows_f16_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
-    ll_tile_half_plain(out, out_stride, w, (const float *)a, 1, LL_KEYS, n, tokens, add);
+static void ll_mix_f32_plain(float *out, size_t out_stride, const ll_values *w, const float *a, int n, int tokens,
+                             int add) {
+    ll_mix_plain(out, out_stride, w, a, n, tokens, add, 0);
+}
+static void ll_mix_f16_plain(float *out, size_t out_stride, const ll_values *w, const float *a, int n, int tokens,
+                             int add) {
+    ll_mix_plain(out, out_stride, w, a, n, tokens, add, 1);
 }
 
 /* Keys and values become half as many bytes: the cache is read once a token, as the weights are. */
@@ -1186,7 +1205,7 @@ static const ll_kernels ll_plain = {"plain",
      {ll_pack_bf16, ll_tile_bf16_plain, NULL, 8, 1},
      {ll_pack_q8, ll_tile_q8_plain, NULL, 8, 1}, {ll_pack_q4_0, ll_tile_q4_0_plain, NULL, 8, 1},
      {ll_pack_q4, ll_tile_q4_plain, NULL, 8, 1}},
-    {ll_tile_f32_plain, ll_tile_f16_plain}, {ll_rows_f32_plain, ll_rows_f16_plain}, ll_unpack_tile_plain, ll_half_plain,
+    {ll_tile_f32_plain, ll_tile_f16_plain}, {ll_mix_f32_plain, ll_mix_f16_plain}, ll_unpack_tile_plain, ll_half_plain,
     ll_rotate_plain, ll_dot_plain, ll_softmax_plain, {ll_swiglu_plain, ll_geglu_plain}};
 /* clang-format on */
 
@@ -1204,6 +1223,10 @@ static const ll_kernels ll_plain = {"plain",
  * A call's tokens go through in chunks of n_batch, all of them in one parallel region: every thread runs ll_evaluate,
  * takes its part of each step, and waits at the step's end until all parts are done. Parts are cut so that no value
  * depends on how many threads there are.
+ *
+ * Tokens of several sequences can be in a chunk, each sequence's in a segment: to products they are rows like any
+ * others, which is why many sequences cost little more than one; only rotation and the kv cache ask which position a
+ * row has, and attention never looks into another sequence.
  *
  * The kv cache holds the keys of 16 positions, and 16 values of a head, as tiles: attention is then the same two tile
  * products as everything else.
@@ -1228,14 +1251,32 @@ typedef struct {   /* which of n tokens goes to which k of the experts; rows are
     ll_product *gate_up, *down; /* (2 * n_experts), (n_experts) */
 } ll_mixture;
 
+typedef struct { /* what a context remembers of a text */
+    int length;
+    int *page;   /* (longest / LLAMA_PAGE) numbers of pages */
+    int before;  /* during a call: 1 + the shared page that the unfinished one is a copy of; 0: none */
+    int called;  /* 1: an item of the call */
+    size_t rows; /* of the item's logits, that are wanted so far */
+} ll_sequence;
+
+typedef struct { /* consecutive rows of a chunk of tokens: n of one sequence */
+    const llama_item *item;
+    const int *page; /* of the sequence */
+    int first, n;    /* rows */
+    int from;        /* the item's token in the first of them */
+    int position;    /* and its position in the sequence */
+    int blocks;      /* of queries, in attention */
+} ll_segment;
+
 struct llama_context {
     const llama_model *model;
     const ll_kernels *kernels;
     ll_allocator allocator;
     int (*progress)(void *user, float done);
     void *user;
-    int n_ctx, n_batch, n_threads, position;
-    int logits_at;                /* the position that logits belong to; 0: none */
+    int n_ctx, n_batch, n_threads;
+    int n_sequences, longest, n_pages, n_logits; /* longest: positions of a sequence; n_logits: rows of logits */
+    int logits_at;                               /* the length of sequence 0 that logits belong to; 0: none */
     double alone_until, patience; /* when a team is tried again, and in how many times what the last try cost */
     int rope_ready;               /* positions whose rotations are computed */
     volatile int cancelled;       /* written by thread 0 before a barrier, read by all after it */
@@ -1248,11 +1289,19 @@ struct llama_context {
     float *gate, *up;      /* (n_batch, hidden_dim) w1 . x and w3 . x; with experts a row for each one that is used */
     float *branch;         /* (n_batch, dim) what will be added to x, where more happens to it before; rows as gate */
     unsigned char *packed; /* the input of the next product, as its kernel reads it */
-    float *logits;         /* (LL_BLOCK, vocab_size) */
-    float *rope;           /* (n_ropes, n_ctx, head_dim / 2, 2) cosine and sine */
+    float *logits;         /* (n_logits, vocab_size) */
+    float *rope;           /* (n_ropes, longest, head_dim / 2, 2) cosine and sine */
     int half;              /* 1: the kv cache is float16; with f32 weights it is float32 */
-    unsigned char *keys;   /* (n_layers, n_kv_heads, n_ctx / 16, head_dim, 16) */
-    unsigned char *values; /* (n_layers, n_kv_heads, head_dim / 16, n_ctx, 16) */
+    unsigned char *cache;  /* (n_pages, page_bytes) */
+    size_t head_bytes, page_bytes; /* of a page: a head's keys and values in a layer; all */
+    ll_sequence *sequences;        /* (n_sequences) */
+    int *shared;                   /* (n_pages) sequences that a page belongs to */
+    int *unused, n_unused;         /* (n_pages) the pages that belong to none */
+    ll_segment *segments;          /* (n_sequences) of the chunk that is being evaluated */
+    int n_segments, at, done;      /* where the next chunk begins: an item, and tokens of it that are done */
+    int *wanted, n_wanted;         /* (n_batch) rows of the chunk whose logits are wanted */
+    float **wanted_at;             /* (n_batch) and where */
+    int n_hidden;                  /* items of the chunk that want hidden states */
     ll_mixture mixture;
     float *scratch; /* (n_threads, scratch_stride) */
     size_t scratch_stride;
@@ -1579,12 +1628,12 @@ static void ll_add_branch(ll_team team, llama_context *c, const float *norm, int
 static void ll_prepare_rope(llama_context *c, int end) {
     const llama_config *f = &c->model->config;
     const size_t half = (size_t)f->head_dim / 2, n = half * (size_t)(f->n_ropes ? f->n_ropes : 1);
-    const size_t from = f->rope_short && c->n_ctx > f->rope_short ? n : 0;
+    const size_t from = f->rope_short && c->longest > f->rope_short ? n : 0;
     for (; c->rope_ready < end; c->rope_ready++)
         for (size_t i = 0; i < n; i++) {
             const double angle = (double)c->rope_ready * c->model->rope_frequencies[from + i];
             const double amplitude = c->model->rope_amplitudes ? c->model->rope_amplitudes[from + i] : 1;
-            const size_t row = i / half * (size_t)c->n_ctx + (size_t)c->rope_ready;
+            const size_t row = i / half * (size_t)c->longest + (size_t)c->rope_ready;
             float *out = c->rope + (row * half + i % half) * 2;
             out[0] = (float)(cos(angle) * amplitude), out[1] = (float)(sin(angle) * amplitude);
         }
@@ -1601,43 +1650,54 @@ static void ll_turn_heads(const llama_context *c, float *x, int heads, const flo
     }
 }
 
+/* Those of a segment's rows that are in a range. */
+static ll_range ll_rows_in(const ll_segment *s, ll_range own) {
+    const int end = s->first + s->n;
+    const ll_range r = {s->first > own.begin ? s->first : own.begin, end < own.end ? end : own.end};
+    return r;
+}
+
 /* q and k of this thread's tokens. No barrier: the same thread stores them. */
-static void ll_rotate(ll_team team, llama_context *c, int layer, int position, int n) {
+static void ll_rotate(ll_team team, llama_context *c, int layer, int n) {
     const llama_config *f = &c->model->config;
     const ll_layer *w = &c->model->layers[layer];
     const ll_range own = ll_own_part(team, n);
-    for (int t = own.begin; t < own.end; t++) {
-        const size_t row = (size_t)f->layers[layer].rope * (size_t)c->n_ctx + (size_t)position + (size_t)t;
-        const float *rope = c->rope + row * (size_t)f->head_dim;
-        ll_turn_heads(c, c->q + (size_t)t * c->q_stride, f->n_heads, w->q_norm, rope);
-        ll_turn_heads(c, c->k + (size_t)t * c->kv_stride, f->n_kv_heads, w->k_norm, rope);
+    for (const ll_segment *s = c->segments; s < c->segments + c->n_segments; s++) {
+        const ll_range rows = ll_rows_in(s, own);
+        for (int t = rows.begin; t < rows.end; t++) {
+            const size_t p = (size_t)(s->position + t - s->first);
+            const float *rope =
+                c->rope + ((size_t)f->layers[layer].rope * (size_t)c->longest + p) * (size_t)f->head_dim;
+            ll_turn_heads(c, c->q + (size_t)t * c->q_stride, f->n_heads, w->q_norm, rope);
+            ll_turn_heads(c, c->k + (size_t)t * c->kv_stride, f->n_kv_heads, w->k_norm, rope);
+        }
     }
 }
 
 /* ---- The kv cache ----
- * A token's keys and values depend on it and on those before it only, so they are computed once and kept. For each
- * layer and kv head, with positions across and the head's numbers down:
+ * A token's keys and values depend on it and on those before it only, so they are computed once and kept, in pages of
+ * LLAMA_PAGE positions (arXiv:2309.06180): a sequence is a list of pages, and what two sequences have in common they
+ * can share. In a page lie, for each layer and kv head, with positions across and the head's numbers down:
  *
  *     keys      tiles of 16 positions, (head_dim, 16) each:    q . k for 16 positions is a tile product over head_dim
- *     values    tiles of 16 numbers, (n_ctx, 16) each:         a . v for 16 numbers is one over the positions
+ *     values    tiles of 16 numbers, (LLAMA_PAGE, 16) each:    a . v for 16 numbers is one over the positions
+ *
+ * Going back in a text needs no more than a smaller length: what stands behind it is written over before it is seen.
  */
 
 /* Of one number in the cache. */
 static size_t ll_kv_bytes(const llama_context *c) { return c->half ? sizeof(uint16_t) : sizeof(float); }
 
-/* Where the cache keeps the keys and values of one head. Going back in a text needs no more than a smaller position:
- * what stands behind it is written over before it is seen. */
-static unsigned char *ll_head_keys(const llama_context *c, int layer, int head) {
-    const llama_config *f = &c->model->config;
-    return c->keys + ((size_t)layer * (size_t)f->n_kv_heads + (size_t)head) * ll_pad(c->n_ctx) * (size_t)f->head_dim *
-                         ll_kv_bytes(c);
+/* Where a page keeps a head's keys, and its values. */
+static unsigned char *ll_head_keys(const llama_context *c, int page, int layer, int head) {
+    const size_t i = (size_t)layer * (size_t)c->model->config.n_kv_heads + (size_t)head;
+    return c->cache + (size_t)page * c->page_bytes + i * c->head_bytes;
 }
-static unsigned char *ll_head_values(const llama_context *c, int layer, int head) {
-    return c->values + ((size_t)layer * (size_t)c->model->config.n_kv_heads + (size_t)head) * (size_t)c->n_ctx *
-                           c->head_stride * ll_kv_bytes(c);
+static unsigned char *ll_head_values(const llama_context *c, int page, int layer, int head) {
+    return ll_head_keys(c, page, layer, head) + LLAMA_PAGE * (size_t)c->model->config.head_dim * ll_kv_bytes(c);
 }
 
-/* Keys of a head for `count` positions from p on, all in one tile, whose other columns may be another thread's. */
+/* Keys of a head for `count` positions from p of a page on, all in one tile, whose other columns may be another thread's. */
 static void ll_store_keys(const llama_context *c, unsigned char *keys, const float *k, size_t p, int count,
                           float *scratch) {
     const int head_dim = c->model->config.head_dim;
@@ -1657,10 +1717,10 @@ static void ll_store_keys(const llama_context *c, unsigned char *keys, const flo
     }
 }
 
-/* A head's value at position p. */
+/* A head's value at position p of a page. */
 static void ll_store_value(const llama_context *c, unsigned char *values, const float *v, size_t p) {
     const int head_dim = c->model->config.head_dim;
-    for (int d = 0; d < head_dim; d += LL_TILE, p += (size_t)c->n_ctx) {
+    for (int d = 0; d < head_dim; d += LL_TILE, p += LLAMA_PAGE) {
         const int n = head_dim - d < LL_TILE ? head_dim - d : LL_TILE;
         if (c->half) c->kernels->half((uint16_t *)(void *)values + p * LL_TILE, v + d, n);
         else memcpy((float *)(void *)values + p * LL_TILE, v + d, (size_t)n * sizeof *v);
@@ -1669,18 +1729,22 @@ static void ll_store_value(const llama_context *c, unsigned char *values, const 
 
 /* k, which is turned already, and v, which needs no position, of this thread's tokens, to their positions: as many at a
  * time as stand in one tile of keys. */
-static void ll_remember(ll_team team, llama_context *c, int layer, int position, int n) {
+static void ll_remember(ll_team team, llama_context *c, int layer, int n) {
     const llama_config *f = &c->model->config;
     const ll_range own = ll_own_part(team, n);
-    for (int t = own.begin, count; t < own.end; t += count) {
-        const size_t p = (size_t)position + (size_t)t;
-        count = LL_TILE - (int)(p % LL_TILE);
-        if (count > own.end - t) count = own.end - t;
-        for (int h = 0; h < f->n_kv_heads; h++) {
-            const size_t from = (size_t)t * c->kv_stride + (size_t)h * (size_t)f->head_dim;
-            ll_store_keys(c, ll_head_keys(c, layer, h), c->k + from, p, count, ll_scratch(team, c));
-            for (size_t i = 0; i < (size_t)count; i++)
-                ll_store_value(c, ll_head_values(c, layer, h), c->v + from + i * c->kv_stride, p + i);
+    for (const ll_segment *s = c->segments; s < c->segments + c->n_segments; s++) {
+        const ll_range rows = ll_rows_in(s, own);
+        for (int t = rows.begin, count; t < rows.end; t += count) {
+            const int at = s->position + t - s->first, page = s->page[at / LLAMA_PAGE];
+            const size_t p = (size_t)(at % LLAMA_PAGE);
+            count = LL_TILE - (int)(p % LL_TILE);
+            if (count > rows.end - t) count = rows.end - t;
+            for (int h = 0; h < f->n_kv_heads; h++) {
+                const size_t from = (size_t)t * c->kv_stride + (size_t)h * (size_t)f->head_dim;
+                ll_store_keys(c, ll_head_keys(c, page, layer, h), c->k + from, p, count, ll_scratch(team, c));
+                for (size_t i = 0; i < (size_t)count; i++)
+                    ll_store_value(c, ll_head_values(c, page, layer, h), c->v + from + i * c->kv_stride, p + i);
+            }
         }
     }
     ll_barrier(team);
@@ -1729,12 +1793,12 @@ static void ll_online_softmax(const ll_kernels *kernels, float *score, ll_range 
 }
 
 /* Attention of at most LL_BLOCK queries of one kv head. */
-static void ll_attend(llama_context *c, int layer, int head, int position, ll_range queries, float *scratch) {
+static void ll_attend(llama_context *c, int layer, int head, const ll_segment *s, ll_range queries, float *scratch) {
     const llama_config *f = &c->model->config;
     const int group = f->n_heads / f->n_kv_heads, begin = queries.begin, count = queries.end - begin;
-    const int last = position + (queries.end - 1) / group + 1; /* the last query sees the most */
+    const int position = s->position, last = position + (queries.end - 1) / group + 1; /* the last sees the most */
     const size_t head_dim = (size_t)f->head_dim, stride = c->head_stride, line = LL_TILE * ll_kv_bytes(c);
-    const unsigned char *keys = ll_head_keys(c, layer, head), *values = ll_head_values(c, layer, head);
+    const size_t first = (size_t)s->first * c->q_stride;
     float *q = scratch;                      /* (head_dim, count), packed */
     float *score = q + head_dim * LL_BLOCK;  /* (count, LL_KEYS) */
     float *out = score + LL_KEYS * LL_BLOCK; /* (count, head_stride) */
@@ -1743,44 +1807,53 @@ static void ll_attend(llama_context *c, int layer, int head, int position, ll_ra
     const int window = f->layers[layer].window;
     const int seen = window ? ll_visible(position, group, begin, window, 0, INT_MAX).begin : 0; /* by the first query */
     for (int i = 0; i < count; i++) {
-        const float *from = c->q + ll_query_at(c, head, group, begin + i);
+        const float *from = c->q + first + ll_query_at(c, head, group, begin + i);
         for (size_t d = 0; d < head_dim; d++) q[d * (size_t)count + (size_t)i] = from[d] * scale;
         max[i] = -FLT_MAX, sum[i] = 0;
     }
     memset(out, 0, (size_t)count * stride * sizeof *out);
     for (int p = seen / LL_KEYS * LL_KEYS; p < last; p += LL_KEYS) { /* a result must not depend on where p begins */
-        const int n = last - p < LL_KEYS ? last - p : LL_KEYS;
-        for (int i = 0; i < n; i += LL_TILE) /* scores = q . k */
-            c->kernels->scores[c->half](score + i, LL_KEYS, keys + (size_t)(p + i) / LL_TILE * head_dim * line, q,
-                                        f->head_dim, count, 0);
+        const int n = last - p < LL_KEYS ? last - p : LL_KEYS, *page = s->page + p / LLAMA_PAGE;
+        const unsigned char *list[LL_KEYS / LLAMA_PAGE];
+        ll_values values = {list, 0};
+        for (int i = 0; i < n; i += LL_TILE) { /* scores = q . k */
+            const size_t tile = (size_t)(i % LLAMA_PAGE / LL_TILE) * head_dim * line;
+            c->kernels->scores[c->half](score + i, LL_KEYS, ll_head_keys(c, page[i / LLAMA_PAGE], layer, head) + tile,
+                                        q, f->head_dim, count, 0);
+        }
         for (int i = 0; i < count; i++) { /* a = e^(score - max), 0 for what is not to be seen */
             const ll_range visible = ll_visible(position, group, begin + i, window, p, n);
             float *row = score + i * LL_KEYS;
             if (f->score_cap > 0) ll_cap(row + visible.begin, visible.end - visible.begin, f->score_cap);
             ll_online_softmax(c->kernels, row, visible, n, &max[i], &sum[i], out + (size_t)i * stride, stride);
         }
-        for (size_t d = 0; d < stride; d += LL_TILE) /* out += a . v */
-            c->kernels->mix[c->half](out + d, stride, values + (d / LL_TILE * (size_t)c->n_ctx + (size_t)p) * line,
-                                     score, n, count, LL_ADD);
+        for (int i = 0; i < n; i += LLAMA_PAGE)
+            list[i / LLAMA_PAGE] = ll_head_values(c, page[i / LLAMA_PAGE], layer, head);
+        for (size_t d = 0; d < stride; d += LL_TILE, values.offset += LLAMA_PAGE * line) /* out += a . v */
+            c->kernels->mix[c->half](out + d, stride, &values, score, n, count, LL_ADD);
     }
     for (int i = 0; i < count; i++) {
-        float *to = c->heads + ll_query_at(c, head, group, begin + i);
+        float *to = c->heads + first + ll_query_at(c, head, group, begin + i);
         for (size_t d = 0; d < head_dim; d++) to[d] = out[(size_t)i * stride + d] / sum[i];
     }
 }
 
 /* All heads and tokens, block by block of queries. A later block sees more positions and takes longer, so threads take
  * what comes next rather than an even part. */
-static void ll_attention(ll_team team, llama_context *c, int layer, int position, int n) {
+static void ll_attention(ll_team team, llama_context *c, int layer) {
     const llama_config *f = &c->model->config;
-    const int queries = n * (f->n_heads / f->n_kv_heads), block = c->kernels->type[LL_F32].block;
-    const int blocks = (queries + block - 1) / block, parts = blocks * f->n_kv_heads;
-    float *scratch = ll_scratch(team, c);
-    for (ll_range r = ll_next_part(team, parts, 1); r.begin < parts; r = ll_next_part(team, parts, 1))
-        for (int i = r.begin; i < r.end; i++) {
-            const int b = i / f->n_kv_heads, head = i % f->n_kv_heads;
-            ll_attend(c, layer, head, position, ll_block(queries, blocks, b), scratch);
+    const int group = f->n_heads / f->n_kv_heads, heads = f->n_kv_heads;
+    const ll_segment *last = c->segments + c->n_segments - 1;
+    int parts = 0;
+    for (const ll_segment *s = c->segments; s <= last; s++) parts += s->blocks * heads;
+    for (ll_range r = ll_next_part(team, parts, 1); r.begin < parts; r = ll_next_part(team, parts, 1)) {
+        const ll_segment *s = c->segments;
+        for (int i = r.begin, before = 0; i < r.end; i++) {
+            while (i - before >= s->blocks * heads) before += s++->blocks * heads;
+            const int b = (i - before) / heads, head = (i - before) % heads;
+            ll_attend(c, layer, head, s, ll_block(s->n * group, s->blocks, b), ll_scratch(team, c));
         }
+    }
     ll_barrier(team);
 }
 
@@ -1874,7 +1947,7 @@ static void ll_mix_experts(ll_team team, llama_context *c, const ll_layer *w, in
 /* ---- The forward pass ---- */
 
 /* One layer, x (n, dim) to x. Every thread of the team runs it. Products have their input from the step before. */
-static void ll_forward_layer(ll_team team, llama_context *c, int layer, int position, int n) {
+static void ll_forward_layer(ll_team team, llama_context *c, int layer, int n) {
     const ll_layer *w = &c->model->layers[layer];
     const ll_product qkv[] = {{w->wq, c->q, c->q_stride, 0, w->q_bias, c->packed, n},
                               {w->wk, c->k, c->kv_stride, 0, w->k_bias, c->packed, n},
@@ -1888,9 +1961,9 @@ static void ll_forward_layer(ll_team team, llama_context *c, int layer, int posi
 
     ll_norm(team, c, c->x, w->attention_norm, &w->wq, n); /* norm(x) */
     ll_multiply(team, c, qkv, 3);                         /* q, k, v = wq, wk, wv . norm(x) */
-    ll_rotate(team, c, layer, position, n);               /* q, k turn by their positions */
-    ll_remember(team, c, layer, position, n);             /* k, v are there for this and all later tokens */
-    ll_attention(team, c, layer, position, n);            /* softmax(q . k / sqrt(head_dim)) . v, of each head */
+    ll_rotate(team, c, layer, n);                         /* q, k turn by their positions */
+    ll_remember(team, c, layer, n);                       /* k, v are there for this and all later tokens */
+    ll_attention(team, c, layer);                         /* softmax(q . k / sqrt(head_dim)) . v, of each head */
     ll_join_heads(team, c, &w->wo, n);
     ll_multiply(team, c, &o, 1); /* x += wo . heads */
     if (post) ll_add_branch(team, c, w->attention_post_norm, 0, n);
@@ -1906,12 +1979,13 @@ static void ll_forward_layer(ll_team team, llama_context *c, int layer, int posi
     }
 }
 
-/* logits (n, vocab_size) = classifier . norm(x), of the n <= LL_BLOCK rows of x that begin at row first: how well each
- * token of the vocabulary would follow. Of a prompt only the last row's are wanted. */
-static void ll_classify(ll_team team, llama_context *c, int first, int n) {
+/* logits (n, vocab_size) = classifier . norm(x), of the n <= n_logits rows of x that are listed: how well each token of
+ * the vocabulary would follow. Of a prompt only the last row's are wanted. */
+static void ll_classify(ll_team team, llama_context *c, const int *rows, int n) {
     const llama_config *f = &c->model->config;
     const ll_product p = {c->model->classifier, c->logits, c->vocab_stride, 0, NULL, c->packed, n};
-    ll_norm(team, c, c->x + (size_t)first * c->dim_stride, c->model->final_norm, &c->model->classifier, n);
+    const ll_input in = {c->x, c->dim_stride, c->model->final_norm, NULL, rows};
+    ll_pack_input(team, c, &c->model->classifier, &in, n);
     ll_multiply(team, c, &p, 1);
     if (!(f->logit_cap > 0)) return;
     const ll_range own = ll_own_part(team, f->vocab_size);
@@ -1920,12 +1994,51 @@ static void ll_classify(ll_team team, llama_context *c, int first, int n) {
     ll_barrier(team);
 }
 
+/* A segment of the next chunk for each item that has tokens in it, and the rows whose logits are wanted. */
+static void ll_begin_chunk(llama_context *c, const llama_item *items, int chunk) {
+    const int group = c->model->config.n_heads / c->model->config.n_kv_heads, block = c->kernels->type[LL_F32].block;
+    const size_t vocab_size = (size_t)c->model->config.vocab_size;
+    c->n_segments = c->n_wanted = c->n_hidden = 0;
+    for (int first = 0, n; first < chunk; first += n) {
+        const llama_item *it = &items[c->at];
+        ll_sequence *q = &c->sequences[it->sequence];
+        n = it->n - c->done < chunk - first ? it->n - c->done : chunk - first;
+        const ll_segment s = {it, q->page, first, n, c->done, q->length + c->done, (n * group + block - 1) / block};
+        for (int i = 0; it->logits && i < n; i++)
+            if (it->wanted ? it->wanted[s.from + i] : s.from + i == it->n - 1) {
+                c->wanted_at[c->n_wanted] = it->logits + q->rows++ * vocab_size;
+                c->wanted[c->n_wanted++] = first + i;
+            }
+        c->n_hidden += it->hidden != NULL;
+        ll_prepare_rope(c, s.position + n);
+        c->segments[c->n_segments++] = s;
+        c->done += n;
+        if (c->done == it->n) c->at++, c->done = 0;
+    }
+}
+
+/* x = the embedding's row of each token. */
+static void ll_embed(ll_team team, llama_context *c, int n) {
+    const llama_config *f = &c->model->config;
+    const ll_range own = ll_own_part(team, n);
+    for (const ll_segment *s = c->segments; s < c->segments + c->n_segments; s++) {
+        const ll_range rows = ll_rows_in(s, own);
+        for (int t = rows.begin; t < rows.end; t++) {
+            float *x = c->x + (size_t)t * c->dim_stride;
+            ll_unpack_row(&c->model->embedding, s->item->tokens[s->from + t - s->first], x);
+            for (int d = 0; f->embedding_scale > 0 && d < f->dim; d++) x[d] *= f->embedding_scale;
+        }
+    }
+}
+
 /* logprobs[i] of the token that follows row i of x, for count rows. */
 static void ll_score_rows(ll_team team, llama_context *c, const int *next, int count, float *logprobs) {
     const int block = c->kernels->type[ll_packed_type(&c->model->classifier)].block;
     for (int first = 0; first < count; first += block) {
         const int n = count - first < block ? count - first : block;
-        ll_classify(team, c, first, n);
+        int rows[LL_BLOCK];
+        for (int i = 0; i < n; i++) rows[i] = first + i;
+        ll_classify(team, c, rows, n);
         const ll_range own = ll_own_part(team, n);
         for (int t = own.begin; t < own.end; t++)
             logprobs[first + t] =
@@ -1934,19 +2047,48 @@ static void ll_score_rows(ll_team team, llama_context *c, const int *next, int c
     }
 }
 
-/* The whole of a call: n tokens in chunks; then the last one's logits, or with logprobs the probability of
- * each token's successor. Every thread of the team runs it. */
-static void ll_evaluate(ll_team team, llama_context *c, const int *tokens, int n, float *logprobs) {
+/* The wanted rows' logits, to where their items want them. */
+static void ll_deliver_logits(ll_team team, llama_context *c) {
+    const size_t bytes = (size_t)c->model->config.vocab_size * sizeof(float);
+    for (int first = 0, n; first < c->n_wanted; first += n) {
+        n = c->n_wanted - first < c->n_logits ? c->n_wanted - first : c->n_logits;
+        ll_classify(team, c, c->wanted + first, n);
+        for (int i = team.id; i < n; i += team.count) {
+            const float *from = c->logits + (size_t)i * c->vocab_stride;
+            if (c->wanted_at[first + i] != from) memcpy(c->wanted_at[first + i], from, bytes);
+        }
+        ll_barrier(team);
+    }
+}
+
+/* The rows' final norm, to where their items want it: of the last token, or the mean over all. */
+static void ll_deliver_hidden(ll_team team, llama_context *c) {
+    const llama_config *f = &c->model->config;
+    float *norm = ll_scratch(team, c);
+    for (int i = team.id; i < c->n_segments; i += team.count) {
+        const ll_segment *s = &c->segments[i];
+        const int n = s->item->n, all = s->item->mean;
+        float *out = s->item->hidden;
+        for (int t = 0; out && t < s->n; t++) {
+            const int at = s->from + t;
+            if (!all && at < n - 1) continue;
+            ll_rms_norm(norm, c->x + (size_t)(s->first + t) * c->dim_stride, c->model->final_norm, f->dim, f->norm_eps);
+            for (int d = 0; d < f->dim; d++) out[d] = (all && at ? out[d] : 0) + norm[d];
+            for (int d = 0; all && at == n - 1 && d < f->dim; d++) out[d] /= (float)n;
+        }
+    }
+    ll_barrier(team);
+}
+
+/* The whole of a call: n tokens of all items, in chunks; or, with logprobs, the probability of each token's successor
+ * in the one item there is. Every thread of the team runs it. */
+static void ll_evaluate(ll_team team, llama_context *c, const llama_item *items, int n, float *logprobs) {
     const llama_config *f = &c->model->config;
     for (int done = 0; done < n; done += c->n_batch) {
-        const int chunk = n - done < c->n_batch ? n - done : c->n_batch, position = c->position + done;
-        const ll_range own = ll_own_part(team, chunk);
-        for (int t = own.begin; t < own.end; t++) { /* x = the embedding's row of each token */
-            float *x = c->x + (size_t)t * c->dim_stride;
-            ll_unpack_row(&c->model->embedding, tokens[done + t], x);
-            for (int d = 0; f->embedding_scale > 0 && d < f->dim; d++) x[d] *= f->embedding_scale;
-        }
-        if (team.id == 0) ll_prepare_rope(c, position + chunk);
+        const int chunk = n - done < c->n_batch ? n - done : c->n_batch;
+        if (team.id == 0) ll_begin_chunk(c, items, chunk);
+        ll_barrier(team);
+        ll_embed(team, c, chunk);
         for (int l = 0; l < f->n_layers; l++) {
             if (team.id == 0 && c->progress) { /* the caller may watch, and stop it */
                 const double share = (double)chunk * l / f->n_layers;
@@ -1954,13 +2096,12 @@ static void ll_evaluate(ll_team team, llama_context *c, const int *tokens, int n
             }
             ll_barrier(team);
             if (c->cancelled) return;
-            ll_forward_layer(team, c, l, position, chunk);
+            ll_forward_layer(team, c, l, chunk);
         }
-        if (logprobs) {
-            const int scored = done + chunk < n ? chunk : chunk - 1;
-            ll_score_rows(team, c, tokens + done + 1, scored, logprobs + done);
-        }
-        if (done + chunk == n) ll_classify(team, c, chunk - 1, 1);
+        if (logprobs)
+            ll_score_rows(team, c, items->tokens + done + 1, done + chunk < n ? chunk : chunk - 1, logprobs + done);
+        ll_deliver_logits(team, c);
+        if (c->n_hidden) ll_deliver_hidden(team, c);
     }
 }
 
@@ -1979,21 +2120,102 @@ static void ll_judge_team(llama_context *c, const ll_sync *s, double seconds) {
 /* Bytes of weights times tokens below which a second thread costs more in barriers than it brings. */
 enum { LL_SMALL = 8 << 20 };
 
-/* Checks the call, runs it on all threads, and moves the position. What fails leaves the position, and so all that the
- * context holds, as it was. */
-static int ll_run(llama_context *c, const int *tokens, int n, float *logprobs, llama_error *err) {
+/* ---- Pages: which positions of which sequence lie where ---- */
+
+static int ll_pages(int positions) { return (positions + LLAMA_PAGE - 1) / LLAMA_PAGE; }
+
+static int ll_take_page(llama_context *c) {
+    const int page = c->unused[--c->n_unused];
+    c->shared[page] = 1;
+    return page;
+}
+static void ll_drop_page(llama_context *c, int page) {
+    if (!--c->shared[page]) c->unused[c->n_unused++] = page;
+}
+
+/* Cuts a sequence to its first n positions. */
+static void ll_cut(llama_context *c, ll_sequence *q, int n) {
+    for (int i = ll_pages(n); i < ll_pages(q->length); i++) ll_drop_page(c, q->page[i]);
+    q->length = n;
+}
+
+/* The unfinished page of a sequence that other sequences have too, and so must be copied before it is written to; -1:
+ * there is none. */
+static int ll_page_to_copy(const llama_context *c, const ll_sequence *q) {
+    const int page = q->length % LLAMA_PAGE ? q->page[q->length / LLAMA_PAGE] : -1;
+    return page >= 0 && c->shared[page] > 1 ? page : -1;
+}
+
+/* Whether there are pages for all items. Of those who have an unfinished page in common all but one need a copy. */
+static int ll_check_room(llama_context *c, const llama_item *items, int count, llama_error *err) {
+    int64_t missing = 0;
+    for (int i = 0; i < count; i++) {
+        ll_sequence *q = &c->sequences[items[i].sequence];
+        const int copied = ll_page_to_copy(c, q);
+        missing += ll_pages(q->length + items[i].n) - ll_pages(q->length) + (copied >= 0);
+        if (copied >= 0) c->shared[copied]--;
+        q->before = copied + 1;
+    }
+    for (int i = 0; i < count; i++) {
+        ll_sequence *q = &c->sequences[items[i].sequence];
+        if (q->before) c->shared[q->before - 1]++;
+        q->before = 0;
+    }
+    if (missing <= c->n_unused) return 0;
+    return ll_fail(err, LLAMA_NO_ROOM, "%" PRId64 " pages of %d tokens are needed, %d of %d are free", missing,
+                   LLAMA_PAGE, c->n_unused, c->n_pages);
+}
+
+/* Takes the pages that an item needs. */
+static void ll_make_room(llama_context *c, const llama_item *it) {
+    ll_sequence *q = &c->sequences[it->sequence];
+    const int from = ll_page_to_copy(c, q);
+    q->rows = 0;
+    if (from >= 0) {
+        const int copy = q->page[q->length / LLAMA_PAGE] = ll_take_page(c);
+        memcpy(c->cache + (size_t)copy * c->page_bytes, c->cache + (size_t)from * c->page_bytes, c->page_bytes);
+        c->shared[from]--;
+        q->before = from + 1;
+    }
+    for (int i = ll_pages(q->length); i < ll_pages(q->length + it->n); i++) q->page[i] = ll_take_page(c);
+}
+
+/* At the end of a call: they are the sequence's, or, if the call was cancelled, all is as it was. */
+static void ll_end_item(llama_context *c, const llama_item *it) {
+    ll_sequence *q = &c->sequences[it->sequence];
+    const int length = q->length, from = q->before - 1;
+    q->length += it->n, q->before = 0;
+    if (!c->cancelled) return;
+    ll_cut(c, q, length);
+    if (from < 0) return;
+    ll_drop_page(c, q->page[length / LLAMA_PAGE]);
+    c->shared[q->page[length / LLAMA_PAGE] = from]++;
+}
+
+/* What is wrong with an item; which names it in messages. */
+static int ll_check_item(const llama_context *c, const llama_item *it, const char *which, llama_error *err) {
     const int vocab_size = c->model->config.vocab_size;
-    if (n < 1) return ll_fail(err, LLAMA_BAD_TOKEN, "%d tokens given, at least 1 needed", n);
-    if (n > c->n_ctx - c->position)
-        return ll_fail(err, LLAMA_NO_ROOM, "%d tokens do not fit: the context holds %d and %d are taken", n, c->n_ctx,
-                       c->position);
-    for (int i = 0; i < n; i++)
-        if (tokens[i] < 0 || tokens[i] >= vocab_size)
-            return ll_fail(err, LLAMA_BAD_TOKEN, "token %d of %d is %d, not between 0 and %d", i, n, tokens[i],
-                           vocab_size - 1);
+    if (it->n < 1) return ll_fail(err, LLAMA_BAD_TOKEN, "%s%d tokens given, at least 1 needed", which, it->n);
+    const int length = c->sequences[it->sequence].length;
+    if (it->n > c->longest - length)
+        return ll_fail(err, LLAMA_NO_ROOM, "%s%d tokens do not fit: the context holds %d and %d are taken", which,
+                       it->n, c->longest, length);
+    for (int i = 0; i < it->n; i++)
+        if (it->tokens[i] < 0 || it->tokens[i] >= vocab_size)
+            return ll_fail(err, LLAMA_BAD_TOKEN, "%stoken %d of %d is %d, not between 0 and %d", which, i, it->n,
+                           it->tokens[i], vocab_size - 1);
+    return 0;
+}
+
+/* Runs checked items on all threads, and moves the lengths of their sequences. What fails leaves the context as it
+ * was. */
+static int ll_run(llama_context *c, const llama_item *items, int count, float *logprobs, llama_error *err) {
+    int n = 0;
+    if (ll_check_room(c, items, count, err)) return -1;
+    for (int i = 0; i < count; i++) ll_make_room(c, &items[i]), n += items[i].n;
     ll_sync sync = {0, 0, 0, 0, 0, 0, 0, 0};
     const ll_team alone = {0, 1, &sync};
-    c->cancelled = c->logits_at = 0;
+    c->cancelled = c->logits_at = c->at = c->done = 0;
 #ifdef LL_THREADS
     if (c->n_threads > 1 && (uint64_t)n * c->model->config.weight_bytes > LL_SMALL &&
         omp_get_wtime() >= c->alone_until) {
@@ -2005,15 +2227,22 @@ static int ll_run(llama_context *c, const int *tokens, int n, float *logprobs, l
         {
             const ll_team team = {omp_get_thread_num(), omp_get_num_threads(), &sync};
             const double entered = omp_get_wtime();
-            ll_evaluate(team, c, tokens, n, logprobs);
+            ll_evaluate(team, c, items, n, logprobs);
             if (!team.id) sync.busy = omp_get_wtime() - entered - sync.waited;
         }
         ll_judge_team(c, &sync, omp_get_wtime() - begin);
     } else
 #endif
-        ll_evaluate(alone, c, tokens, n, logprobs);
-    if (c->cancelled) return ll_fail(err, LLAMA_CANCELLED, "cancelled");
-    c->logits_at = c->position += n;
+        ll_evaluate(alone, c, items, n, logprobs);
+    for (int i = 0; i < count; i++) ll_end_item(c, &items[i]);
+    return c->cancelled ? ll_fail(err, LLAMA_CANCELLED, "cancelled") : 0;
+}
+
+/* A call of the one sequence of those who have no other. */
+static int ll_run_alone(llama_context *c, const int *tokens, int n, float *logprobs, llama_error *err) {
+    const llama_item item = {0, n, tokens, NULL, c->logits, NULL, 0};
+    if (ll_check_item(c, &item, "", err) || ll_run(c, &item, 1, logprobs, err)) return -1;
+    c->logits_at = c->sequences->length;
     return 0;
 }
 
@@ -2244,7 +2473,7 @@ const void *llama_get_tokenizer(const llama_model *m, size_t *size) {
 
 /* ---- Contexts ----
  * All memory that a context will ever need is one block: 2 * n_layers * n_kv_heads * head_dim numbers of cache for each
- * position, and activations for n_batch tokens. Nothing is allocated later, so nothing can fail later.
+ * position of each page, and activations for n_batch tokens. Nothing is allocated later, so nothing can fail later.
  */
 
 /* Takes room for a x b floats at a cache line's boundary. With base NULL it only counts. */
@@ -2260,8 +2489,7 @@ static size_t ll_max(size_t a, size_t b) { return a > b ? a : b; }
 /* Lays out all buffers of a context whose numbers are set; returns the bytes that they take. */
 static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     const llama_config *f = &c->model->config;
-    const size_t n = (size_t)c->n_batch, context = (size_t)c->n_ctx,
-                 layers = ll_mul((size_t)f->n_layers, (size_t)f->n_kv_heads);
+    const size_t n = (size_t)c->n_batch, sequences = (size_t)c->n_sequences, pages = (size_t)c->n_pages;
     size_t at = 0;
     c->dim_stride = ll_pad(f->dim), c->vocab_stride = ll_pad(f->vocab_size);
     c->q_stride = ll_pad(f->n_heads * f->head_dim), c->kv_stride = ll_pad(f->n_kv_heads * f->head_dim);
@@ -2291,11 +2519,21 @@ static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     m->gate_up = (ll_product *)(void *)ll_carve(base, &at, 2 * experts, sizeof(ll_product) / sizeof(float));
     m->down = (ll_product *)(void *)ll_carve(base, &at, experts, sizeof(ll_product) / sizeof(float));
     c->packed = (unsigned char *)ll_carve(base, &at, rows, widest); /* no type takes more than f32 */
-    c->logits = ll_carve(base, &at, LL_BLOCK, c->vocab_stride);
-    c->rope = ll_carve(base, &at, context, (size_t)(f->n_ropes ? f->n_ropes : 1) * (size_t)f->head_dim);
-    const size_t half = c->half ? 2 : 1; /* numbers to a float's place; keys and values come in sixteens */
-    c->keys = (unsigned char *)ll_carve(base, &at, ll_mul(layers, (size_t)f->head_dim), ll_pad(c->n_ctx) / half);
-    c->values = (unsigned char *)ll_carve(base, &at, ll_mul(layers, c->head_stride / half), context);
+    c->logits = ll_carve(base, &at, (size_t)c->n_logits, c->vocab_stride);
+    c->rope = ll_carve(base, &at, (size_t)c->longest, (size_t)(f->n_ropes ? f->n_ropes : 1) * (size_t)f->head_dim);
+    c->head_bytes = ll_mul(LLAMA_PAGE * ll_kv_bytes(c), (size_t)f->head_dim + c->head_stride); /* keys, values */
+    c->page_bytes = ll_mul(c->head_bytes, ll_mul((size_t)f->n_layers, (size_t)f->n_kv_heads));
+    c->cache = (unsigned char *)ll_carve(base, &at, pages, c->page_bytes / sizeof(float));
+    const size_t pointers = sizeof(void *) / sizeof(float);
+    c->sequences = (ll_sequence *)(void *)ll_carve(base, &at, sequences, sizeof(ll_sequence) / sizeof(float));
+    int *numbers = (int *)(void *)ll_carve(base, &at, sequences, (size_t)ll_pages(c->longest));
+    for (size_t i = 0; base && i < sequences; i++) c->sequences[i].page = numbers + i * (size_t)ll_pages(c->longest);
+    c->shared = (int *)(void *)ll_carve(base, &at, pages, 1);
+    c->unused = (int *)(void *)ll_carve(base, &at, pages, 1);
+    for (int i = 0; base && i < c->n_pages; i++) c->unused[c->n_unused++] = c->n_pages - 1 - i; /* the first on top */
+    c->segments = (ll_segment *)(void *)ll_carve(base, &at, sequences, sizeof(ll_segment) / sizeof(float));
+    c->wanted = (int *)(void *)ll_carve(base, &at, n, 1);
+    c->wanted_at = (float **)(void *)ll_carve(base, &at, n, pointers);
     c->scratch = ll_carve(base, &at, (size_t)c->n_threads, c->scratch_stride);
     return at;
 }
@@ -2328,9 +2566,10 @@ static int ll_configure_context(llama_context *c, const llama_model *m, const ll
     if (!o) o = &none;
     c->allocator = ll_allocator_of(o);
     /* A runtime that cannot start its threads ends the process: no number of them that no machine has. */
-    static const char *const names[] = {"n_ctx", "n_threads", "n_batch"};
-    const int value[] = {o->n_ctx, o->n_threads, o->n_batch}, most[] = {1 << 28, 1024, 1 << 28};
-    for (int i = 0; i < 3; i++)
+    static const char *const names[] = {"n_ctx", "n_threads", "n_batch", "n_sequences", "n_ctx_sequence"};
+    const int value[] = {o->n_ctx, o->n_threads, o->n_batch, o->n_sequences, o->n_ctx_sequence};
+    const int most[] = {1 << 28, 1024, 1 << 28, 1 << 16, 1 << 28};
+    for (int i = 0; i < 5; i++)
         if (value[i] < 0 || value[i] > most[i])
             return ll_fail(err, LLAMA_BAD_OPTION, "%s is %d, not between 0 and %d", names[i], value[i], most[i]);
     c->model = m;
@@ -2341,6 +2580,10 @@ static int ll_configure_context(llama_context *c, const llama_model *m, const ll
                        o->kernels);
     c->progress = o->progress, c->user = o->user;
     c->n_ctx = o->n_ctx ? o->n_ctx : m->config.seq_len;
+    c->n_pages = ll_pages(c->n_ctx);
+    c->n_sequences = o->n_sequences ? o->n_sequences : 1;
+    c->longest = o->n_ctx_sequence && o->n_ctx_sequence < c->n_ctx ? o->n_ctx_sequence : c->n_ctx;
+    c->n_logits = c->n_sequences < LL_BLOCK ? LL_BLOCK : c->n_sequences < LL_LOGITS ? c->n_sequences : LL_LOGITS;
     c->n_batch = o->n_batch ? o->n_batch : 256;
     if (c->n_batch > c->n_ctx) c->n_batch = c->n_ctx;
     const int heads = m->config.n_heads, used = m->config.n_experts_used, most_rows = heads > used ? heads : used;
@@ -2378,26 +2621,76 @@ void llama_context_free(llama_context *c) {
 }
 
 const float *llama_forward(llama_context *c, const int *tokens, int n, llama_error *err) {
-    return ll_run(c, tokens, n, NULL, err) ? NULL : c->logits;
+    return ll_run_alone(c, tokens, n, NULL, err) ? NULL : c->logits;
 }
 
 const float *llama_logits(const llama_context *c) {
-    return c->logits_at && c->logits_at == c->position ? c->logits : NULL;
+    return c->logits_at && c->logits_at == c->sequences->length ? c->logits : NULL;
 }
 
 int llama_score(llama_context *c, const int *tokens, int n, float *logprobs, llama_error *err) {
-    return ll_run(c, tokens, n, logprobs, err);
+    return ll_run_alone(c, tokens, n, logprobs, err);
 }
 
-int llama_position(const llama_context *c) { return c->position; }
+int llama_position(const llama_context *c) { return c->sequences->length; }
 int llama_context_length(const llama_context *c) { return c->n_ctx; }
 int llama_context_threads(const llama_context *c) { return c->n_threads; }
 const char *llama_context_kernels(const llama_context *c) { return c->kernels->name; }
 
-/* Nothing is moved or cleared: attention looks at positions below c->position only. */
 void llama_rewind(llama_context *c, int position) {
-    c->position = position < 0 ? 0 : position < c->position ? position : c->position;
+    if (position < c->sequences->length) ll_cut(c, c->sequences, position < 0 ? 0 : position);
 }
+
+/* ---- Sequences ---- */
+
+static int ll_check_sequence(const llama_context *c, int sequence, llama_error *err) {
+    if (sequence >= 0 && sequence < c->n_sequences) return 0;
+    return ll_fail(err, LLAMA_BAD_OPTION, "sequence is %d, not between 0 and %d", sequence, c->n_sequences - 1);
+}
+
+/* Every item, before anything is done about any of them. */
+static int ll_check_items(llama_context *c, const llama_item *items, int count, llama_error *err) {
+    if (count < 1) return ll_fail(err, LLAMA_BAD_OPTION, "%d items given, at least 1 needed", count);
+    int result = 0, checked = 0;
+    for (; checked < count && !result; checked++) {
+        const llama_item *it = &items[checked];
+        char which[64];
+        snprintf(which, sizeof which, "item %d, sequence %d: ", checked, it->sequence);
+        if (ll_check_sequence(c, it->sequence, err)) break;
+        if (c->sequences[it->sequence].called)
+            result = ll_fail(err, LLAMA_BAD_OPTION, "%sit is in the list already", which);
+        else result = ll_check_item(c, it, which, err);
+        c->sequences[it->sequence].called = 1;
+    }
+    for (int i = 0; i < checked; i++) c->sequences[items[i].sequence].called = 0;
+    return result || checked < count ? -1 : 0;
+}
+
+int llama_evaluate(llama_context *c, const llama_item *items, int count, llama_error *err) {
+    if (ll_check_items(c, items, count, err)) return -1;
+    return ll_run(c, items, count, NULL, err);
+}
+
+int llama_fork(llama_context *c, int to, int from, int n, llama_error *err) {
+    if (ll_check_sequence(c, to, err) || ll_check_sequence(c, from, err)) return -1;
+    const ll_sequence *source = &c->sequences[from];
+    ll_sequence *copy = &c->sequences[to];
+    if (n < 0 || n > source->length)
+        return ll_fail(err, LLAMA_BAD_OPTION, "sequence %d has %d tokens, the first %d of them cannot be had", from,
+                       source->length, n);
+    if (to == from) return ll_cut(c, copy, n), 0;
+    ll_cut(c, copy, 0);
+    for (int i = 0; i < ll_pages(n); i++) c->shared[copy->page[i] = source->page[i]]++;
+    copy->length = n;
+    if (!to) c->logits_at = 0;
+    return 0;
+}
+
+int llama_length(const llama_context *c, int sequence) {
+    return sequence >= 0 && sequence < c->n_sequences ? c->sequences[sequence].length : -1;
+}
+
+int llama_free_pages(const llama_context *c) { return c->n_unused; }
 
 /* ---- Samplers: a random generator and the last tokens ---- */
 
@@ -2601,6 +2894,11 @@ static void ll_pack_bf16_as_f32(void *out, const float *x, size_t stride, int n,
     target static void name(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) { \
         switch (tokens) { cases(__VA_ARGS__) }                                                  \
     }
+#define LL_MIX_FN(name, target, cases, ...)                                                     \
+    target static void name(float *out, size_t out_stride, const ll_values *w, const float *a, int n, int tokens,      \
+                            int add) {                                                          \
+        switch (tokens) { cases(__VA_ARGS__) }                                                  \
+    }
 #define LL_PROMPT_FN(name, target, cases, ...)                                                  \
     target static void name(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add,   \
                             const void *ahead, int lines) {                                     \
@@ -2643,19 +2941,19 @@ LL_INLINE uintptr_t ll_fetch(uintptr_t ahead, int lines) {
 LL_INLINE void ll_fetch_line(const void *line) { _mm_prefetch((const char *)((uintptr_t)line + 8192), _MM_HINT_T0); }
 
 LL_INLINE LL_AVX512 void ll_floats_avx512(float *out, size_t out_stride, const void *w, const void *packed, int n,
-                                          int add, const void *ahead, int lines, const int HALF, const int ROWS,
-                                          const size_t TILES, const size_t TOKENS) {
-    const size_t step = ROWS ? 1 : TOKENS, stride = ROWS ? LL_KEYS : 1, columns = (size_t)n;
+                                          int add, const void *ahead, int lines, const int HALF, const size_t TILES,
+                                          const size_t TOKENS) {
+    const size_t columns = (size_t)n;
     const float *a = (const float *)packed, *second = (const float *)w + columns * LL_TILE;
     uintptr_t next = (uintptr_t)ahead;
     __m512 c[LL_BLOCK], d[LL_BLOCK];
     LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t] = d[t] = _mm512_setzero_ps();
-    for (size_t k = 0; k < columns; k++, a += step) {
+    for (size_t k = 0; k < columns; k++, a += TOKENS) {
         const __m512 v = ll_line_avx512(w, k, HALF), u = TILES == 2 ? _mm512_loadu_ps(second + k * LL_TILE) : v;
         if (TILES == 2 && k % LL_STEP == 0) next = ll_fetch(next, lines);
         if (TILES == 1 && TOKENS < LL_FEW && !HALF) ll_fetch_line((const float *)w + k * LL_TILE);
         LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
-            const __m512 x = _mm512_set1_ps(a[t * stride]);
+            const __m512 x = _mm512_set1_ps(a[t]);
             c[t] = _mm512_fmadd_ps(v, x, c[t]);
             if (TILES == 2) d[t] = _mm512_fmadd_ps(u, x, d[t]);
         }
@@ -2664,6 +2962,19 @@ LL_INLINE LL_AVX512 void ll_floats_avx512(float *out, size_t out_stride, const v
         ll_store_avx512(out, c[t], add);
         if (TILES == 2) ll_store_avx512(out + LL_TILE, d[t], add);
     }
+}
+
+LL_INLINE LL_AVX512 void ll_mix_avx512(float *out, size_t out_stride, const ll_values *w, const float *a, int n,
+                                       int add, const int HALF, const size_t TOKENS) {
+    const unsigned char *const *page = w->page;
+    __m512 c[LL_BLOCK];
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t] = _mm512_setzero_ps();
+    for (; n > 0; n -= LLAMA_PAGE, page++)
+        for (size_t k = 0; k < (size_t)(n < LLAMA_PAGE ? n : LLAMA_PAGE); k++, a++) {
+            const __m512 v = ll_line_avx512(*page + w->offset, k, HALF);
+            LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t] = _mm512_fmadd_ps(v, _mm512_set1_ps(a[t * LL_KEYS]), c[t]);
+        }
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) ll_store_avx512(out + t * out_stride, c[t], add);
 }
 
 /* bf16 without instructions for it: two columns of a line become float32 by a shift and a mask. */
@@ -2987,23 +3298,44 @@ LL_INLINE LL_AVX2 __m256 ll_half_line_avx2(const void *w, size_t k, const int HA
 }
 
 /* The same with two registers of 8 rows to a line. */
+LL_INLINE LL_AVX2 void ll_store_avx2(float *out, const __m256 v[2], int add) {
+    LL_UNROLL(int h = 0; h < 2; h++)
+        _mm256_storeu_ps(out + 8 * h, add ? _mm256_add_ps(v[h], _mm256_loadu_ps(out + 8 * h)) : v[h]);
+}
+
 LL_INLINE LL_AVX2 void ll_tile_avx2(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
-                                    const int HALF, const int ROWS, const size_t TOKENS) {
-    const size_t step = ROWS ? 1 : TOKENS, stride = ROWS ? LL_KEYS : 1;
+                                    const int HALF, const int UNUSED, const size_t TOKENS) {
     const float *a = (const float *)packed;
     __m256 c[LL_BLOCK][2];
+    (void)UNUSED;
     LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t][0] = c[t][1] = _mm256_setzero_ps();
-    for (size_t k = 0; k < (size_t)n; k++, a += step) {
+    for (size_t k = 0; k < (size_t)n; k++, a += TOKENS) {
         const __m256 lo = ll_half_line_avx2(w, 2 * k, HALF), hi = ll_half_line_avx2(w, 2 * k + 1, HALF);
         LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
-            const __m256 b = _mm256_broadcast_ss(a + t * stride);
+            const __m256 b = _mm256_broadcast_ss(a + t);
             c[t][0] = _mm256_fmadd_ps(lo, b, c[t][0]);
             c[t][1] = _mm256_fmadd_ps(hi, b, c[t][1]);
         }
     }
-    LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride)
-        LL_UNROLL(int h = 0; h < 2; h++)
-            _mm256_storeu_ps(out + 8 * h, add ? _mm256_add_ps(c[t][h], _mm256_loadu_ps(out + 8 * h)) : c[t][h]);
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) ll_store_avx2(out + t * out_stride, c[t], add);
+}
+
+LL_INLINE LL_AVX2 void ll_mix_avx2(float *out, size_t out_stride, const ll_values *w, const float *a, int n, int add,
+                                   const int HALF, const size_t TOKENS) {
+    const unsigned char *const *page = w->page;
+    __m256 c[LL_BLOCK][2];
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t][0] = c[t][1] = _mm256_setzero_ps();
+    for (; n > 0; n -= LLAMA_PAGE, page++)
+        for (size_t k = 0; k < (size_t)(n < LLAMA_PAGE ? n : LLAMA_PAGE); k++, a++) {
+            const unsigned char *v = *page + w->offset;
+            const __m256 lo = ll_half_line_avx2(v, 2 * k, HALF), hi = ll_half_line_avx2(v, 2 * k + 1, HALF);
+            LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
+                const __m256 b = _mm256_broadcast_ss(a + t * LL_KEYS);
+                c[t][0] = _mm256_fmadd_ps(lo, b, c[t][0]);
+                c[t][1] = _mm256_fmadd_ps(hi, b, c[t][1]);
+            }
+        }
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) ll_store_avx2(out + t * out_stride, c[t], add);
 }
 
 LL_INLINE LL_AVX2 void ll_bf16_avx2(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
@@ -3269,13 +3601,13 @@ LL_AVX2 static void ll_pack_q4_0_avx_vnni(void *out, const float *x, size_t stri
 #endif
 
 /* ---- Instances ---- */
-LL_TILE_FN(ll_tile_f32_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, NULL, 0, 0, 0, 1)
-LL_TILE_FN(ll_rows_f32_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, NULL, 0, 0, 1, 1)
-LL_TILE_FN(ll_tile_f16_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, NULL, 0, 1, 0, 1)
-LL_TILE_FN(ll_rows_f16_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, NULL, 0, 1, 1, 1)
+LL_TILE_FN(ll_tile_f32_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, NULL, 0, 0, 1)
+LL_TILE_FN(ll_tile_f16_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, NULL, 0, 1, 1)
+LL_MIX_FN(ll_mix_f32_avx512, LL_AVX512, LL_CASES_12, ll_mix_avx512, 0)
+LL_MIX_FN(ll_mix_f16_avx512, LL_AVX512, LL_CASES_12, ll_mix_avx512, 1)
 LL_TILE_FN(ll_tile_bf16_avx512, LL_AVX512, LL_CASES_12, ll_bf16_avx512, 0, 0)
 LL_TILE_FN(ll_tile_bf16_native, LL_AVX512_BF16, LL_CASES_12, ll_bf16_native, NULL, 0, 1)
-LL_PROMPT_FN(ll_pair_f32_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, ahead, lines, 0, 0, 2)
+LL_PROMPT_FN(ll_pair_f32_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, ahead, lines, 0, 2)
 LL_PROMPT_FN(ll_pair_bf16_native, LL_AVX512_BF16, LL_CASES_12, ll_bf16_native, ahead, lines, 2)
 LL_PROMPT_FN(ll_pair_q8_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, ahead, lines, LL_Q8, 2)
 LL_PROMPT_FN(ll_pair_q4_0_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, ahead, lines, LL_Q4_0, 2)
@@ -3299,9 +3631,9 @@ static void ll_tile_q8_avx512(float *out, size_t out_stride, const void *w, cons
 LL_FEW_FN(ll_tile_q4_0_avx512, ll_wide_q4_0_avx512, LL_Q4_0)
 LL_FEW_FN(ll_tile_q4_avx512, ll_wide_q4_avx512, LL_Q4)
 LL_TILE_FN(ll_tile_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0, 0)
-LL_TILE_FN(ll_rows_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0, 1)
 LL_TILE_FN(ll_tile_f16_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 1, 0)
-LL_TILE_FN(ll_rows_f16_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 1, 1)
+LL_MIX_FN(ll_mix_f32_avx2, LL_AVX2, LL_CASES_6, ll_mix_avx2, 0)
+LL_MIX_FN(ll_mix_f16_avx2, LL_AVX2, LL_CASES_6, ll_mix_avx2, 1)
 LL_TILE_FN(ll_tile_q8_avx2, LL_AVX2, LL_CASES_4, ll_groups_avx2, LL_Q8, 0)
 LL_TILE_FN(ll_tile_q4_0_avx2, LL_AVX2, LL_CASES_4, ll_groups_avx2, LL_Q4_0, 0)
 LL_TILE_FN(ll_tile_q4_avx2, LL_AVX2, LL_CASES_4, ll_groups_avx2, LL_Q4, 0)
@@ -3482,7 +3814,7 @@ static const ll_kernels ll_avx2 = {"avx2",
      {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6, 1},
      {ll_pack_q8_avx2, ll_tile_q8_avx2, NULL, 4, 1}, {ll_pack_q4_0_avx2, ll_tile_q4_0_avx2, NULL, 4, 1},
      {ll_pack_q4_avx2, ll_tile_q4_avx2, NULL, 4, 1}},
-    {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_rows_f32_avx2, ll_rows_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
+    {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_mix_f32_avx2, ll_mix_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
     ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, {ll_swiglu_avx2, ll_geglu_avx2}};
 #ifdef LL_AVX_VNNI
 static const ll_kernels ll_avx_vnni = {"avxvnni",
@@ -3490,7 +3822,7 @@ static const ll_kernels ll_avx_vnni = {"avxvnni",
      {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6, 1},
      {ll_pack_q8_avx_vnni, ll_tile_q8_avx_vnni, NULL, 4, 1}, {ll_pack_q4_0_avx_vnni, ll_tile_q4_0_avx_vnni, NULL, 4, 1},
      {ll_pack_q4_avx2, ll_tile_q4_avx_vnni, NULL, 4, 1}},
-    {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_rows_f32_avx2, ll_rows_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
+    {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_mix_f32_avx2, ll_mix_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
     ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, {ll_swiglu_avx2, ll_geglu_avx2}};
 #endif
 /* For each of two ways to multiply bf16, and two ways that suit processors: see above. */
@@ -3500,7 +3832,7 @@ static const ll_kernels ll_avx_vnni = {"avxvnni",
         {ll_pack_q8_avx512, ll_tile_q8_avx512, ll_##WAY##_q8_avx512, BLOCK, INT8_TILES},                              \
         {ll_pack_q4_0_avx512, ll_tile_q4_0_avx512, ll_##WAY##_q4_0_avx512, BLOCK, INT8_TILES},                        \
         {ll_pack_q4_avx512, ll_tile_q4_avx512, ll_##WAY##_q4_avx512, BLOCK, INT8_TILES}},                             \
-        {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_rows_f32_avx512, ll_rows_f16_avx512}, ll_unpack_tile_avx512,    \
+        {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_mix_f32_avx512, ll_mix_f16_avx512}, ll_unpack_tile_avx512,    \
         ll_half_avx2, ll_rotate_avx512, ll_dot_avx2, ll_softmax_avx512, {ll_swiglu_avx512, ll_geglu_avx512}};
 #define LL_NO_BF16 ll_pack_bf16_as_f32, ll_tile_bf16_avx512, NULL, 1
 #define LL_HAS_BF16 ll_pack_bf16_native, ll_tile_bf16_native, ll_pair_bf16_native, 2
@@ -3528,22 +3860,40 @@ LL_INLINE float32x4_t ll_quarter_neon(const void *w, size_t k, const int HALF) {
                 : vld1q_f32((const float *)w + 4 * k);
 }
 
+LL_INLINE void ll_store_neon(float *out, const float32x4_t v[4], int add) {
+    LL_UNROLL(int i = 0; i < 4; i++) vst1q_f32(out + 4 * i, add ? vaddq_f32(v[i], vld1q_f32(out + 4 * i)) : v[i]);
+}
+
 LL_INLINE void ll_tile_neon(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
-                            const int HALF, const int ROWS, const size_t TOKENS) {
-    const size_t step = ROWS ? 1 : TOKENS, stride = ROWS ? LL_KEYS : 1;
+                            const int HALF, const int UNUSED, const size_t TOKENS) {
     const float *a = (const float *)packed;
     float32x4_t c[6][4];
+    (void)UNUSED;
     LL_UNROLL(size_t t = 0; t < TOKENS; t++)
         LL_UNROLL(int i = 0; i < 4; i++) c[t][i] = vdupq_n_f32(0);
-    for (size_t k = 0; k < (size_t)n; k++, a += step) {
+    for (size_t k = 0; k < (size_t)n; k++, a += TOKENS) {
         float32x4_t v[4];
         LL_UNROLL(size_t i = 0; i < 4; i++) v[i] = ll_quarter_neon(w, 4 * k + i, HALF);
         LL_UNROLL(size_t t = 0; t < TOKENS; t++)
-            LL_UNROLL(int i = 0; i < 4; i++) c[t][i] = vfmaq_n_f32(c[t][i], v[i], a[t * stride]);
+            LL_UNROLL(int i = 0; i < 4; i++) c[t][i] = vfmaq_n_f32(c[t][i], v[i], a[t]);
     }
-    LL_UNROLL(size_t t = 0; t < TOKENS; t++, out += out_stride)
-        LL_UNROLL(int i = 0; i < 4; i++)
-            vst1q_f32(out + 4 * i, add ? vaddq_f32(c[t][i], vld1q_f32(out + 4 * i)) : c[t][i]);
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) ll_store_neon(out + t * out_stride, c[t], add);
+}
+
+LL_INLINE void ll_mix_neon(float *out, size_t out_stride, const ll_values *w, const float *a, int n, int add,
+                           const int HALF, const size_t TOKENS) {
+    const unsigned char *const *page = w->page;
+    float32x4_t c[6][4];
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++)
+        LL_UNROLL(int i = 0; i < 4; i++) c[t][i] = vdupq_n_f32(0);
+    for (; n > 0; n -= LLAMA_PAGE, page++)
+        for (size_t k = 0; k < (size_t)(n < LLAMA_PAGE ? n : LLAMA_PAGE); k++, a++) {
+            float32x4_t v[4];
+            LL_UNROLL(size_t i = 0; i < 4; i++) v[i] = ll_quarter_neon(*page + w->offset, 4 * k + i, HALF);
+            LL_UNROLL(size_t t = 0; t < TOKENS; t++)
+                LL_UNROLL(int i = 0; i < 4; i++) c[t][i] = vfmaq_n_f32(c[t][i], v[i], a[t * LL_KEYS]);
+        }
+    LL_UNROLL(size_t t = 0; t < TOKENS; t++) ll_store_neon(out + t * out_stride, c[t], add);
 }
 
 LL_INLINE void ll_bf16_neon(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
@@ -3730,9 +4080,9 @@ static void ll_half_neon(uint16_t *out, const float *x, int n) {
 }
 
 LL_TILE_FN(ll_tile_f32_neon, , LL_CASES_6, ll_tile_neon, 0, 0)
-LL_TILE_FN(ll_rows_f32_neon, , LL_CASES_6, ll_tile_neon, 0, 1)
 LL_TILE_FN(ll_tile_f16_neon, , LL_CASES_6, ll_tile_neon, 1, 0)
-LL_TILE_FN(ll_rows_f16_neon, , LL_CASES_6, ll_tile_neon, 1, 1)
+LL_MIX_FN(ll_mix_f32_neon, , LL_CASES_6, ll_mix_neon, 0)
+LL_MIX_FN(ll_mix_f16_neon, , LL_CASES_6, ll_mix_neon, 1)
 LL_TILE_FN(ll_tile_bf16_neon, , LL_CASES_6, ll_bf16_neon, 0, 0)
 LL_TILE_FN(ll_tile_q8_neon, , LL_CASES_6, ll_groups_neon, LL_Q8, 0)
 LL_TILE_FN(ll_tile_q4_0_neon, , LL_CASES_6, ll_groups_neon, LL_Q4_0, 0)
@@ -3747,14 +4097,14 @@ static const ll_kernels ll_neon = {"neon",
      {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6, 1},
      {ll_pack_q8, ll_tile_q8_neon, NULL, 6, 1}, {ll_pack_q4_0, ll_tile_q4_0_neon, NULL, 6, 1},
      {ll_pack_q4, ll_tile_q4_neon, NULL, 6, 1}},
-    {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_rows_f32_neon, ll_rows_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
+    {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_mix_f32_neon, ll_mix_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
     ll_rotate_neon, ll_dot_neon, ll_softmax_neon, {ll_swiglu_neon, ll_geglu_neon}};
 static const ll_kernels ll_neon_dot = {"neondot",
     {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6, 1},
      {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6, 1},
      {ll_pack_q8, ll_tile_q8_neon_dot, NULL, 6, 1}, {ll_pack_q4_0, ll_tile_q4_0_neon_dot, NULL, 6, 1},
      {ll_pack_q4, ll_tile_q4_neon_dot, NULL, 6, 1}},
-    {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_rows_f32_neon, ll_rows_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
+    {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_mix_f32_neon, ll_mix_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
     ll_rotate_neon, ll_dot_neon, ll_softmax_neon, {ll_swiglu_neon, ll_geglu_neon}};
 /* clang-format on */
 #endif

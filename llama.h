@@ -49,7 +49,7 @@ extern "C" {
 #endif
 
 typedef struct llama_model llama_model;     /* weights and configuration, read-only once loaded */
-typedef struct llama_context llama_context; /* one sequence: its kv cache and activations */
+typedef struct llama_context llama_context; /* sequences of tokens: their kv cache and activations */
 typedef struct llama_sampler llama_sampler; /* picks a token from logits */
 
 /* What went wrong, for a program. */
@@ -127,9 +127,11 @@ typedef struct {
     int copy; /* 1: read the file into memory instead of mapping it. A mapped file must not be
                  written or cut while it is in use: on most systems that ends the process. */
     /* llama_context_create: */
-    int n_ctx;     /* length of the context in tokens; 0: the model's seq_len. May exceed seq_len. */
-    int n_threads; /* 0: one per core; at most 1024; ignored without OpenMP */
-    int n_batch;   /* most tokens evaluated at once; 0: 256. Memory grows with it. */
+    int n_ctx;          /* length of the context in tokens; 0: the model's seq_len. May exceed seq_len. */
+    int n_threads;      /* 0: one per core; at most 1024; ignored without OpenMP */
+    int n_batch;        /* most tokens evaluated at once; 0: 256. Memory grows with it. */
+    int n_sequences;    /* that share n_ctx, rounded up to whole pages; at most 65,536; 0: 1 */
+    int n_ctx_sequence; /* the longest that one of them can be; 0: n_ctx */
     /* The set of inner loops: "plain", "avx2", "avxvnni", "avx512", "avx512bf16", the same two with "wide" behind
        them, "neon", "neondot"; NULL: the fastest that this processor has. Sets round differently in the last bits. */
     const char *kernels;
@@ -162,7 +164,7 @@ LLAMA_API const void *llama_get_tokenizer(const llama_model *model, size_t *size
 
 /* ---- Context ---- */
 
-/* An empty sequence. The model must outlive it. All memory is allocated here, none later. NULL on
+/* Empty sequences, or one, number 0, which all functions of this section are about. The model must outlive it. All memory is allocated here, none later. NULL on
  * failure; a context too large for memory is refused with the number of bytes. */
 LLAMA_API llama_context *llama_context_create(const llama_model *model, const llama_options *options, llama_error *err);
 LLAMA_API void llama_context_free(llama_context *context); /* NULL is allowed */
@@ -193,6 +195,37 @@ LLAMA_API const char *llama_context_kernels(const llama_context *context); /* as
 /* Keeps the first position tokens (0..llama_position) and forgets the rest; a value outside that
  * range is clamped. Free of cost. */
 LLAMA_API void llama_rewind(llama_context *context, int position);
+
+/* ---- Many sequences ----
+ * Reading the weights is what a token costs; sequences that are evaluated in one call share it. They share memory
+ * too: the kv cache is kept in pages of LLAMA_PAGE tokens (arXiv:2309.06180), a page that several sequences have in
+ * common is stored once, and copied when one of them writes to it. A sequence's results are the same bits whoever is
+ * evaluated beside it, whatever the number of threads, and however it is cut into calls (with rows of llama2.c's
+ * files, the same to about 1e-5). */
+enum { LLAMA_PAGE = 64 };
+
+typedef struct {
+    int sequence;                /* 0..n_sequences-1 */
+    int n;                       /* tokens that are appended to it, at least 1 */
+    const int *tokens;           /* (n) */
+    const unsigned char *wanted; /* (n) not 0: logits after that token are wanted; NULL: after the last one */
+    float *logits;               /* (as many as are wanted, vocab_size), in the order of the tokens; NULL: none are */
+    float *hidden;               /* (dim) the last layer's output, normalised, of the last token; NULL: not wanted */
+    int mean;                    /* 1: hidden is the mean over the n tokens, an embedding of the text */
+} llama_item;
+
+/* Evaluates the tokens of all items, at most one for a sequence, in one pass over the weights for every n_batch tokens
+ * of them all. What they point to is the caller's. Returns 0, or -1 on failure: a bad token, a sequence out of range or
+ * twice, too few free pages, or a cancelled call; the sequences are then as they were, and what logits and hidden
+ * point to is not defined. llama_logits has none afterwards. */
+LLAMA_API int llama_evaluate(llama_context *context, const llama_item *items, int n_items, llama_error *err);
+
+/* Makes `to`, whatever it held, the first n tokens of `from`, 0 <= n <= its length; with to == from it is cut to them.
+ * n = 0 forgets `to`. No token is copied: microseconds. Returns 0, or -1 on failure. */
+LLAMA_API int llama_fork(llama_context *context, int to, int from, int n, llama_error *err);
+
+LLAMA_API int llama_length(const llama_context *context, int sequence); /* tokens; -1: there is no such sequence */
+LLAMA_API int llama_free_pages(const llama_context *context);           /* of ceil(n_ctx / LLAMA_PAGE) */
 
 /* ---- Sampler ----
  * llama_sample applies, in this order, what its options switch on:
