@@ -173,6 +173,7 @@ static int fuzz_fclose(FILE *file) {
 #include "../tools/shared/files.c"
 #include "../tools/shared/messages.c"
 
+#include "../tools/formats/encode.c"
 #include "../tools/formats/gguf.c"
 #include "../tools/formats/gguf_head.c"
 #include "../tools/formats/gguf_names.c"
@@ -197,7 +198,7 @@ static int fuzz_fclose(FILE *file) {
 #include "../tools/formats/vocabulary.c"
 #include "../tools/formats/writer.c"
 
-#include "../tools/training/compute.c"
+#include "../tools/shared/compute.c"
 #include "../tools/training/grad.c"
 #include "../tools/training/state.c"
 #include "../tools/training/weights.c"
