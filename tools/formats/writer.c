@@ -79,8 +79,9 @@ static int writer_align(writer_sink *s, const inside_tensor *t) {
              id < (layer##_ < 0 ? TENSOR_OF_LAYER : TENSORS); id = (enum tensor)(id + 1))                              \
             for (inside_tensor t = inside_tensor_of(f, id, layer); t.rows; t.rows = 0)
 
-static int writer_type_of(const writer_input *in, enum tensor id, const inside_tensor *t) {
-    if (t->vector) return INSIDE_VECTOR;
+int writer_type_of(const writer_input *in, enum tensor id, int vector) {
+    if (vector) return INSIDE_VECTOR;
+    if (id < TENSOR_OF_LAYER && in->embedding_type) return in->embedding_type;
     return id == TENSOR_ROUTER ? INSIDE_F32 : in->type; /* which expert comes first hangs on little; and it is small */
 }
 
@@ -88,7 +89,7 @@ static int writer_type_of(const writer_input *in, enum tensor id, const inside_t
 static uint64_t writer_table(const writer_input *in, unsigned char *p, uint64_t at) {
     const llama_config *f = &in->config;
     WRITER_EACH_TENSOR(f, id, layer, t) {
-        const int type = writer_type_of(in, id, &t);
+        const int type = writer_type_of(in, id, t.vector);
         const size_t bytes = inside_matrix_bytes(type, t.rows, t.cols);
         at = writer_place(at, &t);
         if (p) {
@@ -150,7 +151,7 @@ static void *writer_allocate(uint64_t count, uint64_t size) {
 /* A matrix, some tiles at a time: about 4 MB of rows, so that all threads have work. Each of several experts begins
  * with a tile of its own. */
 static int writer_matrix(writer_sink *s, enum tensor id, int layer, const inside_tensor *t) {
-    const int type = writer_type_of(s->in, id, t), rows_of_one = t->experts ? t->expert_rows : t->rows;
+    const int type = writer_type_of(s->in, id, t->vector), rows_of_one = t->experts ? t->expert_rows : t->rows;
     const size_t tile_bytes = inside_tile_bytes(type, t->cols), row_floats = (size_t)t->cols;
     const size_t tile_floats = row_floats * INSIDE_TILE;
     const int tiles_of_one = (rows_of_one + INSIDE_TILE - 1) / INSIDE_TILE;
@@ -159,6 +160,7 @@ static int writer_matrix(writer_sink *s, enum tensor id, int layer, const inside
     float *rows = writer_allocate((uint64_t)step, mul_size(tile_floats + row_floats, sizeof(float)));
     unsigned char *tiles = writer_allocate((uint64_t)step, tile_bytes);
     double(*sum)[2] = writer_allocate((uint64_t)step, sizeof *sum);
+    const unsigned char *known = s->in->encoded ? s->in->encoded(s->in->from, id, layer) : NULL;
     int result = 0;
     if (!rows || !tiles || !sum) result = set_error(s->err, "no memory for %d rows of %s", step * INSIDE_TILE, t->name);
     for (int first = 0, count; first < all && !result; first += count) {
@@ -175,7 +177,8 @@ static int writer_matrix(writer_sink *s, enum tensor id, int layer, const inside
             unsigned char *to = tiles + (size_t)i * tile_bytes;
             const int here = n - i * INSIDE_TILE < INSIDE_TILE ? n - i * INSIDE_TILE : INSIDE_TILE;
             sum[i][0] = sum[i][1] = 0;
-            encode_tile(type, x, here, t->cols, to);
+            if (known) memcpy(to, known + (size_t)(first + i) * tile_bytes, tile_bytes);
+            else encode_tile(type, x, here, t->cols, to);
             writer_measure(type, to, x, here, t->cols, rows + (size_t)step * tile_floats + (size_t)i * row_floats,
                            sum[i]);
         }
@@ -248,7 +251,7 @@ static void writer_fill_report(const writer_sink *s, writer_report *report) {
     WRITER_EACH_TENSOR(f, id, layer, t) {
         if (t.vector) continue;
         report->weights += (uint64_t)(t.experts ? t.experts * t.expert_rows : t.rows) * (uint64_t)t.cols;
-        bytes += inside_matrix_bytes(writer_type_of(s->in, id, &t), t.rows, t.cols);
+        bytes += inside_matrix_bytes(writer_type_of(s->in, id, t.vector), t.rows, t.cols);
     }
     report->bytes = s->total;
     report->bits_per_weight = 8.0 * (double)bytes / (double)report->weights;
