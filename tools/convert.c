@@ -213,32 +213,48 @@ static int on_step(void *user, double done, double total) {
     return interrupted != 0;
 }
 
-/* Samples of the model, or of a text: how many tokens makes little difference beyond some thousands, and large models
- * take long. */
-static int find_samples(const writer_input *in, samples *s, int *held, llama_error *err) {
-    const llama_config *f = &in->config;
-    const int length = f->seq_len < 256 ? f->seq_len : 256, few = 2048 / length + 1;
+/* How many samples: tokens beyond some thousands make little difference, and large models take long. */
+static samples plan_samples(const llama_config *f, int *held) {
     const double weights = 12.0 * f->n_layers * f->dim * f->dim;
-    const int many = (weights < 1e8 ? 16384 : 8192) / length, count = (arg.calibrate || arg.text ? many : 0) + few;
-    double start = clock_seconds();
-    doing = "samples";
-    if (arg.text ? samples_read(s, in, arg.text, count, length, err)
-                 : samples_write(s, in, count, length, arg.threads, on_step, &start, err))
-        return -1;
-    *held = s->count == count ? few : s->count / 8 + 1;
+    samples s = {0, f->seq_len < 256 ? f->seq_len : 256, NULL};
+    *held = 2048 / s.length;
+    s.count = *held + (arg.calibrate || arg.text ? (weights < 1e8 ? 16384 : 8192) / s.length : 0);
+    return s;
+}
+
+/* Says what a long calibration will take, and refuses what there is no memory for. */
+static int announce(const calibrate_input *given, llama_error *err) {
+    uint64_t bytes;
+    double seconds;
+    calibrate_predict(given, &bytes, &seconds);
+    void *all = bytes < SIZE_MAX ? malloc((size_t)bytes) : NULL;
+    const int there = all != NULL;
+    free(all);
+    if (!there) return set_error(err, "%s: no memory: %s needs %.1f GB", arg.input, doing, (double)bytes * 1e-9);
+    if (seconds > 60 && !arg.quiet)
+        fprintf(stderr, "convert: %s needs %.1f GB of memory and, after its samples, about %.0f minutes\n", doing,
+                (double)bytes * 1e-9, seconds / 60 + 0.5);
     return 0;
 }
 
 /* What --calibrate and --check ask for. */
 static int calibrate_model(writer_input *in, calibration **c, calibrate_report *report, int *learned,
                            llama_error *err) {
-    samples s = {0, 0, NULL};
-    int held = 0, result = find_samples(in, &s, &held, err);
+    calibrate_input given = {.in = in, .rounded = arg.calibrate || arg.text, .threads = arg.threads};
+    samples s = plan_samples(&in->config, &given.held);
+    const int count = s.count;
     double start = clock_seconds();
-    const calibrate_input given = {in, &s, held, arg.calibrate || arg.text, arg.threads, on_step, &start};
+    given.texts = &s, given.progress = on_step, given.user = &start;
     doing = given.rounded ? "calibration" : "check";
+    if (announce(&given, err)) return -1;
+    const char *then = doing;
+    doing = "samples";
+    int result = arg.text ? samples_read(&s, in, arg.text, count, s.length, err)
+                          : samples_write(&s, in, count, s.length, arg.threads, on_step, &start, err);
+    if (s.count < count) given.held = given.rounded ? s.count / 8 + 1 : s.count;
+    *learned = (s.count - given.held) * s.length;
+    doing = then, start = clock_seconds();
     if (!result) *c = calibrate(&given, report, err);
-    *learned = (s.count - held) * s.length;
     free(s.tokens);
     if (!*c) return -1;
     in->encoded = calibrate_encoded, in->from = *c;

@@ -7,6 +7,7 @@
  * rounded to nearest.
  */
 #include "calibrate.h"
+#include "../shared/clock.h"
 #include "../shared/compute.h"
 #include "../shared/inside.h"
 #include "../shared/messages.h"
@@ -607,24 +608,93 @@ static int run_all(calibrator *k) {
     return result;
 }
 
+static calibrator begin_calibration(const calibrate_input *given) {
+    calibrator k = {.given = given, .in = given->in, .f = &given->in->config, .c = compute_create(given->threads)};
+    k.length = given->texts->length, k.windows = given->texts->count, k.learned = k.windows - given->held;
+    k.threads = k.c ? compute_threads(k.c) : 1;
+    return k;
+}
+
 calibration *calibrate(const calibrate_input *given, calibrate_report *report, llama_error *err) {
     calibration *out = calloc(1, sizeof *out);
-    calibrator k = {.given = given, .in = given->in, .f = &given->in->config, .out = out, .report = report, .err = err};
+    calibrator k = begin_calibration(given);
+    k.out = out, k.report = report, k.err = err;
     memset(report, 0, sizeof *report);
-    k.length = given->texts->length, k.windows = given->texts->count, k.learned = k.windows - given->held;
-    k.c = compute_create(given->threads);
-    if (out) out->layers = k.f->n_layers, out->tiles = calloc((size_t)(k.f->n_layers + 1) * TENSORS, sizeof(char *));
+    if (out) out->layers = k.f->n_layers, out->tiles = calloc((size_t)k.f->n_layers + 1, TENSORS * sizeof(char *));
     int result = k.c && out && out->tiles ? 0 : no_memory(&k, "a model");
-    k.threads = k.c ? compute_threads(k.c) : 0;
     if (!result) result = run_all(&k);
     compute_free(k.c);
     if (result) return calibrate_free(out), NULL;
     return out;
 }
 
-/* ---- Memory ---- */
+/* ---- What it takes ---- */
 
-size_t calibrate_bytes(const calibrate_input *given) {
-    (void)given;
-    return 0; /* TODO */
+static uint64_t plus(uint64_t a, uint64_t b) { return a > UINT64_MAX - b ? UINT64_MAX : a + b; }
+static uint64_t largest(uint64_t a, uint64_t b) { return a > b ? a : b; }
+static uint64_t float_bytes(uint64_t rows, uint64_t cols) { return mul_size(mul_size(rows, cols), sizeof(float)); }
+
+/* While a part is rounded. */
+static uint64_t part_bytes(const calibrator *k, enum inside_part part, int mixture) {
+    const int used = mixture && part == INSIDE_DOWN ? k->f->n_experts_used : 1;
+    int rows, cols;
+    tensor_shape(k->f, part_of[part].id[0], 0, &rows, &cols);
+    const uint64_t learned = (uint64_t)k->learned * (uint64_t)k->length, few = learned < BATCH ? learned : BATCH;
+    const uint64_t tokens = mixture && part >= INSIDE_GATE_UP ? learned : few, n = (uint64_t)cols;
+    const uint64_t inputs = plus(float_bytes(2 * tokens, mul_size(n, (uint64_t)used)),
+                                 float_bytes(2 * tokens, mixture ? plus(n, (uint64_t)k->f->dim) : (uint64_t)k->f->dim));
+    return plus(plus(rounding_bytes(cols, k->threads), inputs), float_bytes((uint64_t)(mixture ? 0 : rows), n));
+}
+
+/* A layer's weights in both models, and what its largest part takes. */
+static uint64_t layer_bytes(const calibrator *k, int layer) {
+    const int mixture = k->f->layers && k->f->layers[layer].experts;
+    uint64_t sum = mul_size(inside_layer_bytes(k->f, layer, k->length), 2 * (uint64_t)k->threads), part = 0;
+    for (int id = TENSOR_OF_LAYER, rows, cols; id < TENSORS; id++)
+        if (tensor_shape(k->f, (enum tensor)id, layer, &rows, &cols))
+            sum = plus(sum, float_bytes(2 * (uint64_t)rows, (uint64_t)cols));
+    for (int i = 0; i < INSIDE_PARTS && k->given->rounded; i++)
+        part = largest(part, part_bytes(k, (enum inside_part)i, mixture));
+    return plus(sum, part);
+}
+
+static uint64_t all_bytes(const calibrator *k) {
+    const uint64_t dim = (uint64_t)k->f->dim, tokens = (uint64_t)k->windows * (uint64_t)k->length;
+    const uint64_t held = (uint64_t)(k->windows - k->learned) * (uint64_t)k->length;
+    uint64_t most = float_bytes(2 * held, dim + SOME), kept = 0;
+    if (k->given->rounded) most = largest(most, rounding_bytes(k->f->dim, k->threads));
+    most = plus(most, float_bytes(2 * SOME, dim));
+    for (int l = 0; l < k->f->n_layers; l++) {
+        most = largest(most, layer_bytes(k, l));
+        for (int id = l ? TENSOR_WQ : TENSOR_EMBEDDING; id < TENSORS && k->given->rounded; id++) {
+            const inside_tensor t = inside_tensor_of(k->f, (enum tensor)id, l);
+            if (!t.rows || t.vector || id == TENSOR_ROUTER) continue;
+            kept = plus(kept, inside_matrix_bytes(writer_type_of(k->in, (enum tensor)id, 0), t.rows, t.cols));
+        }
+    }
+    return plus(plus(most, kept), float_bytes(2 * tokens, dim));
+}
+
+/* Operations in a second, of products as they are in rounding; 0 without memory. */
+static double speed(compute *c) {
+    enum { N = 768 };
+    float *a = calloc(3 * N * N, sizeof *a);
+    double best = 0;
+    for (int i = 0; a && i < 3; i++) {
+        const double start = clock_seconds();
+        compute_product(c, a + 2 * N * N, N, as_is(a, N), as_is(a + N * N, N), N, N, N, 0);
+        const double taken = clock_seconds() - start;
+        if (taken > 0 && 2.0 * N * N * N / taken > best) best = 2.0 * N * N * N / taken;
+    }
+    free(a);
+    return best;
+}
+
+void calibrate_predict(const calibrate_input *given, uint64_t *bytes, double *seconds) {
+    calibrator k = begin_calibration(given);
+    const double share = 0.6; /* of that speed, measured: the rest of the time goes into plain loops */
+    const double rate = k.c ? speed(k.c) : 0;
+    *bytes = all_bytes(&k);
+    *seconds = rate > 0 ? all_operations(&k) / (rate * share) : 0;
+    compute_free(k.c);
 }

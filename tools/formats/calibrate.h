@@ -28,10 +28,11 @@ typedef struct {
 
 typedef struct calibration calibration; /* encoded matrices */
 
-/* Bytes that it takes at once; SIZE_MAX: too many. */
-size_t calibrate_bytes(const calibrate_input *in);
+/* What it takes: memory in bytes, UINT64_MAX if too many can be counted; seconds, of which a tenth of a second here tells
+ * about how many they are. The texts need no tokens yet. */
+void calibrate_predict(const calibrate_input *in, uint64_t *bytes, double *seconds);
 
-/* NULL with a message. */
+/* NULL with a message: there is no memory, the input cannot be read, or it was cancelled. */
 calibration *calibrate(const calibrate_input *in, calibrate_report *report, llama_error *err);
 void calibrate_free(calibration *c); /* NULL is allowed */
 
