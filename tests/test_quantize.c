@@ -198,6 +198,119 @@ static void test_extremes(void) {
     }
 }
 
+/* ---- Rounding by inputs ---- */
+
+enum { ROWS = 40, COLS = 300, TOKENS = 900 };
+
+typedef struct {
+    float w[ROWS * COLS], x[TOKENS * COLS], y[TOKENS * COLS], lacks[TOKENS * ROWS], residual[ROWS * COLS];
+    double h[COLS][COLS], target[ROWS][COLS];
+} inputs;
+
+/* Inputs of a few directions more than others; y and x differ; what the stream lacks goes with y. */
+static void make_inputs(inputs *in, uint64_t *seed) {
+    static float mix[12 * COLS];
+    some_weights(mix, 12 * COLS, 1, seed), some_weights(in->w, ROWS * COLS, 0.05, seed);
+    memset(in->residual, 0, sizeof in->residual);
+    for (int t = 0; t < TOKENS; t++) {
+        float *x = in->x + t * COLS, *y = in->y + t * COLS, *lacks = in->lacks + t * ROWS;
+        some_weights(x, COLS, 1, seed), some_weights(lacks, ROWS, 0.3, seed);
+        for (int m = 0; m < 12; m++)
+            for (int k = 0, by = random_int(seed, -2, 2); k < COLS; k++) x[k] += (float)by * mix[m * COLS + k];
+        for (int k = 0; k < COLS; k++) y[k] = 0.8f * x[k] + 0.1f * x[(k + 1) % COLS];
+        for (int r = 0; r < ROWS; r++) {
+            lacks[r] += 0.1f * y[r];
+            for (int k = 0; k < COLS; k++) in->residual[r * COLS + k] += lacks[r] * y[k];
+        }
+    }
+}
+
+/* target = w + 1/2 (w D + R) / H, by elimination, with H as rounding.c has it. */
+static void make_target(inputs *in, int known) {
+    static double a[COLS][COLS + ROWS], d[COLS][COLS];
+    double mean = 0;
+    memset(in->h, 0, sizeof in->h), memset(d, 0, sizeof d), memset(a, 0, sizeof a);
+    for (int t = 0; t < TOKENS; t++)
+        for (int i = 0; i < COLS; i++)
+            for (int j = 0; j < COLS; j++) {
+                const double x = in->x[t * COLS + i], y = in->y[t * COLS + i], z = in->y[t * COLS + j];
+                in->h[i][j] += y * z, d[i][j] += (x - y) * z;
+            }
+    for (int i = 0; i < COLS; i++) mean += in->h[i][i] / COLS;
+    for (int i = 0; i < COLS; i++) in->h[i][i] += 0.01 * mean;
+    for (int i = 0; i < COLS; i++) {
+        memcpy(a[i], in->h[i], sizeof in->h[i]);
+        for (int r = 0; r < ROWS; r++) {
+            a[i][COLS + r] = in->residual[r * COLS + i];
+            for (int k = 0; k < COLS; k++) a[i][COLS + r] += in->w[r * COLS + k] * d[k][i];
+        }
+    }
+    for (int p = 0; p < COLS; p++) /* H is symmetric and positive: no rows need change places */
+        for (int i = 0; i < COLS; i++) {
+            const double by = a[i][p] / a[p][p];
+            for (int j = p; i != p && j < COLS + ROWS; j++) a[i][j] -= by * a[p][j];
+        }
+    for (int r = 0; r < ROWS; r++)
+        for (int k = 0; k < COLS; k++)
+            in->target[r][k] = in->w[r * COLS + k] + (known ? 0.5 * a[k][COLS + r] / a[k][k] : 0);
+}
+
+/* (target - q) H (target - q)', of all rows. */
+static double loss(const inputs *in, const float *q) {
+    double sum = 0;
+    for (int r = 0; r < ROWS; r++)
+        for (int i = 0; i < COLS; i++)
+            for (int j = 0; j < COLS; j++)
+                sum += (in->target[r][i] - q[r * COLS + i]) * in->h[i][j] * (in->target[r][j] - q[r * COLS + j]);
+    return sum;
+}
+
+static double loss_nearest(const inputs *in) {
+    static float x[ROWS * COLS], q[ROWS * COLS];
+    unsigned char *tile = xmalloc(inside_tile_bytes(INSIDE_Q4, COLS));
+    for (int i = 0; i < ROWS * COLS; i++) x[i] = (float)in->target[i / COLS][i % COLS];
+    for (int r = 0; r < ROWS; r++) {
+        if (r % 16 == 0) encode_tile(INSIDE_Q4, x + r * COLS, ROWS - r < 16 ? ROWS - r : 16, COLS, tile);
+        inside_decode_tile(INSIDE_Q4, tile, r % 16, COLS, q + r * COLS);
+    }
+    free(tile);
+    return loss(in, q);
+}
+
+static void test_rounding(void) {
+    TEST("rounding: of what a row should be a third of the error of rounding to nearest is left") {
+        static float q[ROWS * COLS], row[COLS];
+        inputs *in = xmalloc(sizeof *in);
+        uint64_t seed = 6;
+        compute *c = compute_create(1);
+        rounding *r = rounding_create(c, COLS);
+        const size_t bytes = inside_tile_bytes(INSIDE_Q4, COLS);
+        unsigned char *tiles = xmalloc(3 * bytes);
+        make_inputs(in, &seed);
+        for (int known = 0; known < 2; known++) {
+            const rounding_rows rows = {in->w, known ? in->residual : NULL, q, tiles, ROWS};
+            make_target(in, known);
+            rounding_begin(r);
+            for (int t = 0; t < TOKENS; t += 300) /* in parts as well as at once */
+                rounding_add(r, in->y + t * COLS, known ? in->x + t * COLS : NULL, COLS, 300);
+            CHECK(!rounding_prepare(r));
+            rounding_round(r, &rows);
+            const double got = loss(in, q), nearest = loss_nearest(in);
+            if (!CHECK(got > 0 && got < nearest / 3)) printf("  %d: %g of %g\n", known, got, nearest);
+            for (int i = 0; i < ROWS; i++) {
+                inside_decode_tile(INSIDE_Q4, tiles + (size_t)(i / 16) * bytes, i % 16, COLS, row);
+                CHECK(!memcmp(row, q + i * COLS, sizeof row));
+            }
+        }
+        rounding_begin(r);
+        CHECK(rounding_prepare(r) == -1); /* there was no input */
+        memset(in->y, 0, sizeof in->y), rounding_add(r, in->y, NULL, COLS, TOKENS), CHECK(rounding_prepare(r) == -1);
+        in->y[7] = INFINITY, rounding_begin(r), rounding_add(r, in->y, NULL, COLS, TOKENS);
+        CHECK(rounding_prepare(r) == -1);
+        rounding_free(r), compute_free(c), free(tiles), free(in);
+    }
+}
+
 /* ---- Calibration ---- */
 
 enum { LENGTH = 32, LEARNED = 24, HELD = 4 };
@@ -456,6 +569,7 @@ int main(void) {
     test_scale();
     test_tiles();
     test_extremes();
+    test_rounding();
     test_gain();
     test_figures();
     test_threads();
