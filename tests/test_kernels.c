@@ -18,8 +18,8 @@ static int n_sets;
 static const int columns[] = {1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 100, 127, 128, 129, 172, 257, 1030};
 enum { N_COLUMNS = sizeof columns / sizeof *columns, MOST_COLUMNS = 1030 };
 
-static const ll_type types[] = {LL_F32, LL_BF16, LL_Q8, LL_Q4_0, LL_Q4};
-static const char *const type_names[] = {"f32 rows", "f32", "bf16", "q8", "q4_0", "q4"};
+static const ll_type types[] = {LL_F32, LL_BF16, LL_Q8, LL_Q4_0, LL_Q4, LL_Q6};
+static const char *const type_names[] = {"f32 rows", "f32", "bf16", "q8", "q4_0", "q4", "q6"};
 
 /* ---- Helpers ---- */
 
@@ -77,7 +77,7 @@ static void find_sets(void) {
             const ll_kernels *k = ll_find_kernels(names[i]);
             if (!k) continue;
             CHECK_TEXT(k->name, names[i]);
-            for (int type = LL_F32; type <= LL_Q4; type++)
+            for (int type = LL_F32; type <= LL_Q6; type++)
                 CHECK(k->type[type].block >= 1 && k->type[type].block <= LL_BLOCK);
             fastest |= k == ll_find_kernels(NULL);
             sets[n_sets++] = k;
@@ -165,17 +165,21 @@ static void test_half(void) {
     }
 }
 
-/* Column k of row r of a tile of q4, read as the comment in llama.c describes it, and not rounded. */
-static double q4_value(const unsigned char *tile, int r, int k) {
+/* Column k of row r of a tile of q4 or q6, read as the comment in llama.c describes it, and not rounded. */
+static double q4_value(ll_type type, const unsigned char *tile, int r, int k) {
     static const int values[] = {-63, -49, -38, -30, -22, -16, -10, -4, 1, 6, 12, 18, 24, 31, 40, 52};
-    const unsigned char *four = tile + 64 + (size_t)(k / 128) * 17 * 64;
-    const int g = k / 32 % 4, both = four[64 + g * 256 + k % 32 / 8 * 64 + 4 * r + k % 4];
-    return (double)ll_f32(tile + 4 * r) * (signed char)four[g * 16 + r] * values[k % 8 < 4 ? both & 15 : both >> 4];
+    const int lines = type == LL_Q6 ? 6 : 4, g = k / 32 % 4;
+    const unsigned char *four = tile + 64 + (size_t)(k / 128) * (size_t)(64 + 4 * 64 * lines);
+    const unsigned char *group = four + 64 + g * 64 * lines;
+    const int both = group[k % 32 / 8 * 64 + 4 * r + k % 4], low = k % 8 < 4 ? both & 15 : both >> 4;
+    const int upper = type == LL_Q6 ? group[(4 + k % 32 / 16) * 64 + 4 * r + k % 4] >> (k % 16 / 4 * 2) & 3 : 0;
+    const double scale = (double)ll_f32(tile + 4 * r) * (signed char)four[g * 16 + r];
+    return scale * (type == LL_Q6 ? low + 16 * upper - 32 : values[low]);
 }
 
 /* Column k of row r, read as the comment in llama.c describes a tile. */
 static double tile_value(ll_type type, const unsigned char *tile, int r, int k) {
-    if (type == LL_Q4) return q4_value(tile, r, k);
+    if (type == LL_Q4 || type == LL_Q6) return q4_value(type, tile, r, k);
     if (type == LL_F32) return ll_f32(tile + k * 64 + 4 * r);
     if (type == LL_BF16) return ll_from_bf16(ll_u16(tile + k / 2 * 64 + 4 * r + k % 2 * 2));
     int group = type == LL_Q8 ? 64 : 32, g = k / group, i = k % group, lines = type == LL_Q8 ? 16 : 4;
@@ -188,10 +192,10 @@ static double tile_value(ll_type type, const unsigned char *tile, int r, int k) 
 }
 
 static void test_tiles(void) {
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 6; i++) {
         static const char *const names[] = {"f32 tiles lie as described", "bf16 tiles lie as described",
-                                            "q8 tiles lie as described", "q4_0 tiles lie as described",
-                                            "q4 tiles lie as described"};
+                                            "q8 tiles lie as described",  "q4_0 tiles lie as described",
+                                            "q4 tiles lie as described",  "q6 tiles lie as described"};
         const ll_type type = types[i];
         TEST(names[i]) {
             uint64_t seed = 3;
@@ -206,7 +210,7 @@ static void test_tiles(void) {
                     for (int k = 0; k < n; k++) {
                         double got = row[k], want = r < count ? x[r * n + k] : 0, tolerance = 0;
                         const double said = tile_value(type, tile, r, k); /* which float32 holds, but for q4 */
-                        bad += !(fabs(got - said) <= (type == LL_Q4 ? fabs(said) * FLT_EPSILON : 0));
+                        bad += !(fabs(got - said) <= (type >= LL_Q4 ? fabs(said) * FLT_EPSILON : 0));
                         if (type == LL_BF16) want = exactly_bf16(want);
                         /* A step is at most 1/127 of the largest value, or 1/5: see encode.c. */
                         if (type == LL_Q8 && r < count) tolerance = 0.51 / 127 * 5;
@@ -502,9 +506,9 @@ static void check_prompts(ll_type type, int n, uint64_t *seed) {
 }
 
 static void test_products(void) {
-    static const char *const names[] = {"f32 tiles times tokens", "bf16 tiles times tokens", "q8 tiles times tokens",
-                                        "q4_0 tiles times tokens", "q4 tiles times tokens"};
-    for (int i = 0; i < 5; i++) {
+    static const char *const names[] = {"f32 tiles times tokens",  "bf16 tiles times tokens", "q8 tiles times tokens",
+                                        "q4_0 tiles times tokens", "q4 tiles times tokens",   "q6 tiles times tokens"};
+    for (int i = 0; i < 6; i++) {
         TEST(names[i]) {
             uint64_t seed = 8;
             for (int c = 0; c < N_COLUMNS; c++) check_tiles(types[i], columns[c], &seed);
@@ -517,7 +521,7 @@ static void test_products(void) {
         enum { N = 128 };
         static double want[LL_BLOCK][LL_TILE], size[LL_BLOCK][LL_TILE];
         static float x[LL_BLOCK * N];
-        for (int i = 2; i < 5; i++)
+        for (int i = 2; i < 6; i++)
             for (int way = 0; way < 4; way++) {
                 const size_t bytes = ll_tile_bytes(types[i], N), pair = 64 + (i == 2 ? 2048 : 512);
                 unsigned char *tile = unaligned(bytes);
@@ -525,7 +529,7 @@ static void test_products(void) {
                     if (b % pair < 64) tile[b] = b % 2 ? 0x3c : 0; /* the scale 1 */
                     else tile[b] = i == 2 ? (way & 1 ? 128 : 127) : way & 1 ? 0 : 255;
                 }
-                for (size_t b = 0; i == 4 && b < bytes; b++) {
+                for (size_t b = 0; i >= 4 && b < bytes; b++) {
                     if (b < 64) tile[b] = b % 4 == 3 ? 0x3f : b % 4 == 2 ? 0x80 : 0; /* d is 1 */
                     else tile[b] = b < 128 ? 129 : way & 1 ? 0 : 255;                /* k is -127 */
                 }
@@ -550,7 +554,7 @@ static void test_ties(void) {
         uint64_t seed = 17;
         fill_floats(w, LL_TILE * N, 1, &seed);
         for (int k = 0; k < LL_BLOCK * N; k++) x[k] = k % 32 ? (float)random_int(&seed, -127, 126) + 0.5f : 127;
-        for (int i = 2; i < 5; i++) {
+        for (int i = 2; i < 6; i++) {
             unsigned char *tile = unaligned(ll_tile_bytes(types[i], N));
             float want[LL_TILE], out[LL_TILE];
             encode_tile(types[i], w, LL_TILE, N, tile);

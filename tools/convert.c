@@ -415,9 +415,9 @@ static void convert(int type) {
 static void check_options(int type, int exports) {
     const int calibrates = arg.calibrate || arg.text;
     if (arg.tokenizer && arg.no_tokenizer) misuse("-z and --no-tokenizer");
-    if (type < 0 && !exports) misuse("--type %.40s: expected f32, bf16, q8, q4 or q4_0", arg.type);
+    if (type < 0 && !exports) misuse("--type %.40s: expected " WRITER_TYPES, arg.type);
     if (arg.embedding && writer_type(arg.embedding) < 0)
-        misuse("--embedding %.40s: expected f32, bf16, q8, q4 or q4_0", arg.embedding);
+        misuse("--embedding %.40s: expected " WRITER_TYPES, arg.embedding);
     if (calibrates && (exports || type != writer_type("q4"))) misuse("--calibrate is for --type q4");
     if (exports && (arg.embedding || arg.check)) misuse("--embedding and --check are for .llama files");
     if (arg.calibrate && arg.text) misuse("--calibrate and --calibrate-text");

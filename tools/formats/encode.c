@@ -36,13 +36,13 @@ static uint16_t encode_q8(const float *x, int n, signed char *q) {
     return half;
 }
 
-/* For integers q next to x * inverse, the scale that fits them best is xq / qq, and leaves the squared error
+/* For integers q = -most..most - 1 next to x * inverse, the scale that fits them best is xq / qq, and leaves the squared error
  * xx - xq^2 / qq. Returns what is taken off the error; x is filled up with zeros. In lanes, to vectorise. */
-static float encode_gain_q4_0(const float x[INSIDE_Q4_GROUP], float inverse, float *scale) {
+static float encode_gain_even(const float x[INSIDE_Q4_GROUP], int most, float inverse, float *scale) {
     float xq[8] = {0}, qq[8] = {0}, sum_xq = 0, sum_qq = 0;
     for (int i = 0; i < INSIDE_Q4_GROUP; i += 8)
         for (int j = 0; j < 8; j++) {
-            const float q = (float)encode_round(x[i + j] * inverse, -8, 7);
+            const float q = (float)encode_round(x[i + j] * inverse, -most, most - 1);
             xq[j] += x[i + j] * q;
             qq[j] += q * q;
         }
@@ -65,7 +65,7 @@ static uint16_t encode_q4_0(const float *from, int n, signed char *q) {
         const int half_steps = i / 2;
         float scale;
         const float gain =
-            encode_gain_q4_0(x, (i % 2 ? -1.0f : 1.0f) * (6.0f + 0.5f * (float)half_steps) / max, &scale);
+            encode_gain_even(x, 8, (i % 2 ? -1.0f : 1.0f) * (6.0f + 0.5f * (float)half_steps) / max, &scale);
         if (gain > most) most = gain, best = scale;
     }
     const uint16_t half = inside_to_f16(best);
@@ -91,7 +91,7 @@ static void encode_groups(int type, const float *x, int cols, int r, unsigned ch
     }
 }
 
-/* ---- q4 ----
+/* ---- q4, and q6 ----
  * Trained weights are nearly Gaussian: a book that is denser around 0, and a little longer to one side, than evenly
  * spaced numbers leaves a fifth less squared error. A group's scale is looked for: its largest magnitude goes to
  * several places near the long end of the book, on either side; each time the scale is fitted to the codes that come
@@ -139,6 +139,20 @@ float encode_scale(const float *from, const float *weight, int n) {
     return best * largest;
 }
 
+/* Of even steps: where the largest magnitude goes decides little, but to which end of the steps. */
+static float encode_scale_q6(const float *from, int n) {
+    static const float top[] = {-32, -31.5f, -31, 31, 31.5f, 32};
+    float x[INSIDE_Q4_GROUP] = {0}, most = 0, best = 0, scale;
+    const float largest = encode_largest(from, n);
+    if (!(largest <= FLT_MAX)) return NAN;
+    for (int i = 0; largest > 1e-30f && i < n; i++) x[i] = from[i] / largest;
+    for (int i = 0; i < (int)(sizeof top / sizeof *top); i++) {
+        const float gain = encode_gain_even(x, 32, top[i], &scale);
+        if (gain > most) most = gain, best = scale;
+    }
+    return best * largest;
+}
+
 float encode_unit(float largest) { return largest / 127.0f; }
 
 int encode_units(float scale, float unit) { return unit > 0 ? encode_round(scale / unit, -127, 127) : 0; }
@@ -149,17 +163,19 @@ void encode_codes(const float *x, int n, float scale, unsigned char *codes) {
 }
 
 /* Where a group's lines of codes begin, and the byte of row r's scale. */
-static unsigned char *encode_group(unsigned char *tile, int g, int r, unsigned char **scale) {
-    enum { BUNDLE = 4, GROUP_BYTES = INSIDE_Q4_GROUP / 8 * INSIDE_LINE };
-    unsigned char *bundle = tile + INSIDE_LINE + (size_t)(g / BUNDLE) * (INSIDE_LINE + BUNDLE * GROUP_BYTES);
-    *scale = bundle + g % BUNDLE * INSIDE_TILE + r;
-    return bundle + INSIDE_LINE + g % BUNDLE * GROUP_BYTES;
+static unsigned char *encode_group(int type, unsigned char *tile, int g, int r, unsigned char **scale) {
+    const int together = 4, bytes = (type == INSIDE_Q6 ? 6 : 4) * INSIDE_LINE, i = g % together;
+    unsigned char *bundle = tile + INSIDE_LINE + (size_t)(g / together) * (size_t)(INSIDE_LINE + together * bytes);
+    *scale = bundle + i * INSIDE_TILE + r;
+    return bundle + INSIDE_LINE + i * bytes;
 }
 
 /* The codes of n <= INSIDE_Q4_GROUP columns of row r into the lines of their group. */
-static void encode_put_group(unsigned char *lines, int r, const unsigned char *codes, int n) {
+static void encode_put_group(int type, unsigned char *lines, int r, const unsigned char *codes, int n) {
     for (int i = 0; i < n; i++)
-        lines[i / 8 * INSIDE_LINE + 4 * r + i % 4] |= (unsigned char)(codes[i] << (i % 8 / 4 * 4));
+        lines[i / 8 * INSIDE_LINE + 4 * r + i % 4] |= (unsigned char)((codes[i] & 15) << (i % 8 / 4 * 4));
+    for (int i = 0; type == INSIDE_Q6 && i < n; i++)
+        lines[(4 + i / 16) * INSIDE_LINE + 4 * r + i % 4] |= (unsigned char)(codes[i] >> 4 << (i % 16 / 4 * 2));
 }
 
 void encode_put(unsigned char *tile, int cols, int r, float unit, const signed char *scales,
@@ -167,34 +183,37 @@ void encode_put(unsigned char *tile, int cols, int r, float unit, const signed c
     unsigned char *scale;
     put_f32(tile + 4 * r, unit);
     for (int g = 0, k = 0; k < cols; g++, k += INSIDE_Q4_GROUP) {
-        unsigned char *lines = encode_group(tile, g, r, &scale);
+        unsigned char *lines = encode_group(INSIDE_Q4, tile, g, r, &scale);
         *scale = (unsigned char)scales[g];
-        encode_put_group(lines, r, codes + k, cols - k < INSIDE_Q4_GROUP ? cols - k : INSIDE_Q4_GROUP);
+        encode_put_group(INSIDE_Q4, lines, r, codes + k, cols - k < INSIDE_Q4_GROUP ? cols - k : INSIDE_Q4_GROUP);
     }
 }
 
-/* Its unit is known after all scales: until then they wait in the row's bytes of the first line
- * of each group. */
-void encode_row(const float *x, int cols, int r, unsigned char *tile) {
+/* Its unit is known after all scales: until then they wait in the row's bytes of the first line of each group. */
+void encode_row(int type, const float *x, int cols, int r, unsigned char *tile) {
     const int group = INSIDE_Q4_GROUP;
     unsigned char *at, codes[INSIDE_Q4_GROUP];
     float largest = 0;
     for (int g = 0, k = 0; k < cols; g++, k += group) {
-        const float scale = encode_scale(x + k, NULL, cols - k < group ? cols - k : group);
-        put_f32(encode_group(tile, g, r, &at) + 4 * r, scale);
+        const int n = cols - k < group ? cols - k : group;
+        const float scale = type == INSIDE_Q6 ? encode_scale_q6(x + k, n) : encode_scale(x + k, NULL, n);
+        put_f32(encode_group(type, tile, g, r, &at) + 4 * r, scale);
         if (!(fabsf(scale) <= largest)) largest = largest == largest ? fabsf(scale) : largest;
     }
     const float unit = encode_unit(largest);
     put_f32(tile + 4 * r, unit);
     for (int g = 0, k = 0; k < cols; g++, k += group) {
         const int n = cols - k < group ? cols - k : group;
-        unsigned char *lines = encode_group(tile, g, r, &at);
+        unsigned char *lines = encode_group(type, tile, g, r, &at);
         const int units = encode_units(get_f32(lines + 4 * r), unit);
         put_uint(lines + 4 * r, 0, 4);
         if (!units) continue; /* of nan too */
         *at = (unsigned char)units;
-        encode_codes(x + k, n, unit * (float)units, codes);
-        encode_put_group(lines, r, codes, n);
+        const float scale = unit * (float)units, inverse = scale != 0 ? 1.0f / scale : 0;
+        if (type == INSIDE_Q4) encode_codes(x + k, n, scale, codes);
+        else
+            for (int i = 0; i < n; i++) codes[i] = (unsigned char)(encode_round(x[k + i] * inverse, -32, 31) + 32);
+        encode_put_group(type, lines, r, codes, n);
     }
 }
 
@@ -208,6 +227,6 @@ void encode_tile(int type, const float *rows, int count, int cols, unsigned char
         for (int k = 0; type == INSIDE_BF16 && k < cols; k++)
             put_uint(tile + (size_t)(k / 2) * INSIDE_LINE + 4 * r + 2 * (k % 2), inside_to_bf16(x[k]), 2);
         if (type == INSIDE_Q8 || type == INSIDE_Q4_0) encode_groups(type, x, cols, r, tile);
-        if (type == INSIDE_Q4) encode_row(x, cols, r, tile);
+        if (type == INSIDE_Q4 || type == INSIDE_Q6) encode_row(type, x, cols, r, tile);
     }
 }

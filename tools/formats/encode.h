@@ -34,8 +34,9 @@ int encode_units(float scale, float unit);
 /* Codes (n) of values that share a scale, the row's unit times the group's. */
 void encode_codes(const float *x, int n, float scale, unsigned char *codes);
 
-/* Row r of a tile, which was zeros there: by itself; and of a unit, scales (groups) and codes (cols) that are known. */
-void encode_row(const float *x, int cols, int r, unsigned char *tile);
+/* Row r of a tile, which was zeros there: of INSIDE_Q4 or INSIDE_Q6, by itself; of INSIDE_Q4, of a unit, scales (groups)
+ * and codes (cols) that are known. */
+void encode_row(int type, const float *x, int cols, int r, unsigned char *tile);
 void encode_put(unsigned char *tile, int cols, int r, float unit, const signed char *scales,
                 const unsigned char *codes);
 

@@ -250,7 +250,8 @@ static int gguf_choose_type(gguf_writer *w) {
         const char *own, *name;
         int type;
     } types[] = {{"f32", "f32", GGUF_TYPE_F32},    {"bf16", "bf16", GGUF_TYPE_BF16}, {"q8", "q8_0", GGUF_TYPE_Q8_0},
-                 {"q4_0", "q4_0", GGUF_TYPE_Q4_0}, {"int8", "q8_0", GGUF_TYPE_Q8_0}, {"q4", "f16", GGUF_TYPE_F16}};
+                 {"q4_0", "q4_0", GGUF_TYPE_Q4_0}, {"int8", "q8_0", GGUF_TYPE_Q8_0}, {"q4", "f16", GGUF_TYPE_F16},
+                 {"q6", "f16", GGUF_TYPE_F16}};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!strcmp(w->in->type ? w->in->type : w->config->weight_type, w->in->type ? types[i].name : types[i].own))
             return w->type = types[i].type, 1;

@@ -440,7 +440,7 @@ static void put_row(const rounding *r, const workspace *w, int i, const float *f
     const size_t n = (size_t)r->cols, at = (size_t)i * n, groups = (size_t)r->groups;
     const int good = all_numbers(from, n) && all_numbers(w->e + at, n) && w->unit[i] <= FLT_MAX;
     if (good) encode_put(tile, r->cols, i % INSIDE_TILE, w->unit[i], w->units + (size_t)i * groups, w->codes + at);
-    else encode_row(from, r->cols, i % INSIDE_TILE, tile);
+    else encode_row(INSIDE_Q4, from, r->cols, i % INSIDE_TILE, tile);
     inside_decode_tile(INSIDE_Q4, tile, i % INSIDE_TILE, r->cols, q);
     for (size_t k = 0; k < n; k++) q[k] = q[k] == q[k] ? q[k] : 0; /* so that what follows still says something */
 }

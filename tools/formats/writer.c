@@ -12,8 +12,8 @@
 #include <string.h>
 
 int writer_type(const char *name) {
-    static const char *const names[] = {"f32", "bf16", "q8", "q4_0", "q4"};
-    for (int i = 0; i < 5; i++)
+    static const char *const names[] = {"f32", "bf16", "q8", "q4_0", "q4", "q6"};
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
         if (!strcmp(name, names[i])) return INSIDE_F32 + i;
     return -1;
 }
@@ -82,6 +82,8 @@ static int writer_align(writer_sink *s, const inside_tensor *t) {
 int writer_type_of(const writer_input *in, enum tensor id, int vector) {
     if (vector) return INSIDE_VECTOR;
     if (id < TENSOR_OF_LAYER && in->embedding_type) return in->embedding_type;
+    if (id < TENSOR_OF_LAYER && in->type == INSIDE_Q4)
+        return INSIDE_Q6;                               /* a small part of the weights, and of most of the loss */
     return id == TENSOR_ROUTER ? INSIDE_F32 : in->type; /* which expert comes first hangs on little; and it is small */
 }
 

@@ -14,7 +14,7 @@ typedef struct {
     const float *rope_frequencies; /* (rotary tables, head_dim / 2) */
     const float *rope_amplitudes;  /* as many; with LLAMA_ROPE_AMPLITUDES */
     int type;                      /* of the matrices, from writer_type */
-    int embedding_type;            /* of the embedding, and of a classifier of its own; 0: the same */
+    int embedding_type;            /* of the embedding, and of a classifier of its own; 0: the same, q6 for q4 */
     const void *tokenizer;         /* as tokenizer.h describes it; NULL: none */
     size_t tokenizer_size;
     /* The tiles of a matrix that was encoded already; NULL: this one was not. May be NULL. */
@@ -36,7 +36,8 @@ typedef struct {
 /* What a tensor of this shape is written as. */
 int writer_type_of(const writer_input *in, enum tensor id, int vector);
 
-/* "f32", "bf16", "q8", "q4_0" or "q4" to a type; -1: none of them. */
+/* Their names, for messages, to a type; -1: none of them. */
+#define WRITER_TYPES "f32, bf16, q8, q6, q4 or q4_0"
 int writer_type(const char *name);
 
 /* Writes to a temporary name beside path, and renames it once all is on the disk: whatever fails, what was at
