@@ -108,13 +108,13 @@ typedef struct {
     int turned;   /* rows, or the numbers of a vector, are in the file's order of heads */
     float factor; /* of all its numbers */
     int exact;    /* they go code by code */
-} gguf_part;
+} gguf_section;
 
-static gguf_part gguf_part_of(gguf_writer *w, enum tensor tensor, int layer, int cols, int type) {
+static gguf_section gguf_section_of(gguf_writer *w, enum tensor tensor, int layer, int cols, int type) {
     const int stored = tensor_is_vector(tensor) ? INSIDE_VECTOR : inside_type(w->in->model, tensor, layer);
     const int normed = w->config->extras & (LLAMA_HEAD_NORM | LLAMA_WIDE_NORM);
     const int queries = normed ? tensor == TENSOR_Q_NORM : tensor == TENSOR_WQ || tensor == TENSOR_Q_BIAS;
-    gguf_part p = {.w = w, .tensor = tensor, .layer = layer, .cols = cols, .type = type};
+    gguf_section p = {.w = w, .tensor = tensor, .layer = layer, .cols = cols, .type = type};
     p.turned = gguf_is_of_heads((int)tensor);
     p.factor = queries ? w->plan.query_factor : 1;
     p.exact = p.factor == 1 && ((stored == INSIDE_Q8 && type == GGUF_TYPE_Q8_0) ||
@@ -122,19 +122,19 @@ static gguf_part gguf_part_of(gguf_writer *w, enum tensor tensor, int layer, int
     return p;
 }
 
-static size_t gguf_row_bytes(const gguf_part *p) {
+static size_t gguf_row_bytes(const gguf_section *p) {
     const gguf_type *type = gguf_find_type((uint64_t)p->type);
     return (size_t)(p->cols / type->block) * (size_t)type->bytes;
 }
 
 /* Which number in the file's order is which in llama.c's. */
-static int gguf_from(const gguf_part *p, int i) {
+static int gguf_from(const gguf_section *p, int i) {
     const gguf_plan *plan = &p->w->plan;
     return p->turned ? gguf_unplace(plan->architecture, p->w->config->head_dim, plan->turning, i) : i;
 }
 
 /* Scales of a group of 64 serve two blocks. Room for them is what a row takes as float32. */
-static void gguf_copy_row(const gguf_part *p, int row, float *room, unsigned char *out) {
+static void gguf_copy_row(const gguf_section *p, int row, float *room, unsigned char *out) {
     const llama_model *m = p->w->in->model;
     const int blocks = p->cols / 32, shared = inside_type(m, p->tensor, p->layer) == INSIDE_Q8 ? 2 : 1;
     uint16_t *scales = (uint16_t *)(void *)room;
@@ -146,7 +146,7 @@ static void gguf_copy_row(const gguf_part *p, int row, float *room, unsigned cha
 }
 
 /* Row i of the file's order, encoded. room (2 cols). */
-static void gguf_encode_row(const gguf_part *p, int i, float *room, unsigned char *out) {
+static void gguf_encode_row(const gguf_section *p, int i, float *room, unsigned char *out) {
     const gguf_type *type = gguf_find_type((uint64_t)p->type);
     float *x = room;
     if (p->exact) {
@@ -166,7 +166,7 @@ static void gguf_encode_row(const gguf_part *p, int i, float *room, unsigned cha
 
 /* rows of a tensor from first on, some at a time: about 4 MB of them, so that all threads have work. One copies
  * codes as fast. */
-static int gguf_put_rows(const gguf_part *p, int first, int rows) {
+static int gguf_put_rows(const gguf_section *p, int first, int rows) {
     gguf_writer *w = p->w;
     const size_t bytes = gguf_row_bytes(p), cols = (size_t)p->cols;
     const int some = (int)(((size_t)1 << 20) / cols) + 1, step = some < rows ? some : rows;
@@ -188,7 +188,7 @@ static int gguf_put_rows(const gguf_part *p, int first, int rows) {
 }
 
 static int gguf_put_part(gguf_writer *w, const gguf_output *o, enum tensor tensor, int rows) {
-    const gguf_part p = gguf_part_of(w, tensor, o->layer, o->cols, o->type);
+    const gguf_section p = gguf_section_of(w, tensor, o->layer, o->cols, o->type);
     return gguf_put_rows(&p, 0, rows);
 }
 

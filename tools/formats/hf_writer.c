@@ -59,7 +59,8 @@ typedef struct {
     size_t n_tensors;
     int n_shards;
     uint64_t *shard_bytes; /* (n_shards) of data */
-    uint64_t done, total;
+    uint64_t done, total;  /* of data */
+    uint64_t written;      /* of all files */
 } hf_writer;
 
 static int hf_fail(const hf_writer *w, const char *what) { return set_error(w->err, "%.150s: %s", w->directory, what); }
@@ -150,7 +151,9 @@ static int hf_choose_type(hf_writer *w) {
         w->type = (hf_type)i;
         if (!strcmp(wanted ? wanted : own && strcmp(own, "f16") ? own : "", hf_types[i].option)) return 0;
     }
-    if (wanted) return set_error(w->err, "type %.40s: a Hugging Face directory has f32, f16 or bf16", wanted);
+    if (wanted)
+        return set_error(w->err, "%.120s: type %.40s: a Hugging Face directory has f32, f16 or bf16", w->directory,
+                         wanted);
     const int fits = hf_fits_f16(w);
     w->type = fits ? HF_F16 : HF_BF16;
     return fits < 0 ? -1 : 0;
@@ -261,6 +264,7 @@ static int hf_may_be_ours(const char *name) {
 typedef struct { /* a directory in the making */
     char *final; /* as it was named, without slashes behind */
     char *made;  /* where the files are until they are complete; NULL: final is there, and they go into it */
+    int is_made; /* 1: of our making, and not yet renamed */
     struct hf_out_file {
         replacement r;
         char *path;
@@ -330,10 +334,9 @@ static int hf_open_output(hf_writer *w, hf_output *o) {
         directory_each(o->made, hf_clean, &(hf_cleaning){NULL, o->made}, NULL);
         directory_remove(o->made);
     }
-    if (!directory_make(o->made, w->err)) return 0;
-    free(o->made);
-    o->made = NULL;
-    return -1;
+    if (directory_make(o->made, w->err)) return -1;
+    o->is_made = 1;
+    return 0;
 }
 
 /* The file to write to; NULL with a message. */
@@ -356,8 +359,7 @@ static int hf_complete(hf_writer *w, hf_output *o) {
     if (!o->made) return directory_each(o->final, hf_clean, &(hf_cleaning){o, o->final}, w->err);
     if (rename(o->made, o->final))
         return set_error(w->err, "%.150s: cannot rename %.60s: %s", w->directory, o->made, strerror(errno));
-    free(o->made);
-    o->made = NULL;
+    o->is_made = 0;
     return 0;
 }
 
@@ -365,10 +367,10 @@ static int hf_complete(hf_writer *w, hf_output *o) {
 static void hf_drop_output(hf_output *o) {
     for (int i = 0; i < o->n; i++) {
         if (!o->files[i].is_ended) replacement_drop(&o->files[i].r);
-        if (o->made) remove(o->files[i].path);
+        if (o->is_made) remove(o->files[i].path);
         free(o->files[i].path);
     }
-    if (o->made) directory_remove(o->made);
+    if (o->is_made) directory_remove(o->made);
     free(o->files), free(o->made), free(o->final);
 }
 
@@ -376,6 +378,7 @@ static void hf_drop_output(hf_output *o) {
 
 static int hf_put(hf_writer *w, FILE *file, const void *data, size_t size) {
     errno = 0;
+    w->written += size;
     if (fwrite(data, 1, size, file) == size) return 0;
     return set_error(w->err, "%.150s: cannot write: %s", w->directory, errno ? strerror(errno) : "no reason is known");
 }
@@ -559,8 +562,7 @@ static void hf_fill_report(const hf_writer *w, const hf_texts *texts, export_rep
     char text[80];
     memset(report, 0, sizeof *report);
     report->format = "Hugging Face";
-    report->bytes = w->total;
-    for (int i = 0; i < HF_FILES; i++) report->bytes += texts->file[i].size;
+    report->bytes = w->written;
     snprintf(report->type, sizeof report->type, "%s", hf_types[w->type].name);
     snprintf(report->architecture, sizeof report->architecture, "%s", w->choice.family->architecture);
     if (!w->in->tokenizer) hf_add_note(report, "without a tokenizer");
@@ -577,7 +579,7 @@ static void hf_fill_report(const hf_writer *w, const hf_texts *texts, export_rep
 int hf_write_directory(const export_input *in, const char *directory, uint64_t shard_bytes, export_report *report,
                        llama_error *err) {
     hf_writer w = {.in = in, .f = llama_get_config(in->model), .directory = directory, .err = err};
-    hf_output output = {NULL, NULL, NULL, 0};
+    hf_output output = {.n = 0};
     hf_texts texts = {.note = ""};
     int result = -1;
     if (!hf_choose_type(&w) && !hf_make_texts(&w, &texts) && !hf_list_tensors(&w) && !hf_fill_shards(&w, shard_bytes))
