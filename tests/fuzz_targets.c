@@ -277,6 +277,7 @@ static int fuzz_fclose(FILE *file) {
 #include "../tools/formats/llama2c.c"
 #include "../tools/formats/llama2c_writer.c"
 #include "../tools/formats/onnx.c"
+#include "../tools/formats/overflow.c"
 #include "../tools/formats/protobuf.c"
 #include "../tools/formats/rope.c"
 #include "../tools/formats/source.c"

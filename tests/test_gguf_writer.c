@@ -520,6 +520,37 @@ static void test_failures(void) {
         model_free(m);
         CHECK(!exists(path));
     }
+    TEST("numbers that a type cannot hold") {
+        static const struct {
+            const char *type, *why;
+            float end;
+            int cols; /* 80: no whole blocks, so F16 */
+        } types[] = {
+            {"f16", "blk.1.ffn_down.weight has numbers beyond 65504, which F16 cannot hold; --type f32", 65520, 96},
+            {"bf16", "blk.1.ffn_down.weight has numbers beyond 3.38953e+38, which BF16 cannot", 0x1.FFp127f, 96},
+            {"q8_0", "blk.1.ffn_down.weight has numbers beyond 8.31901e+06, which Q8_0 cannot", 8321040, 96},
+            {"q4_0", "blk.1.ffn_down.weight has numbers beyond 524032, which Q4_0 cannot", 524160, 96},
+            {"q8_0", "blk.1.ffn_down.weight has numbers beyond 65504, which F16 cannot", 65520, 80},
+            {"f32", NULL, 3.4e38f, 96}};
+        for (size_t i = 0; i < 2 * sizeof types / sizeof *types; i++) { /* at the end, and before it */
+            const float end = types[i / 2].end;
+            model *m = make(&shapes[0], INSIDE_F32, 64, types[i / 2].cols, 1);
+            m->weights[TENSOR_W2][1][3] = i % 2 ? nextafterf(-end, 0) : -end;
+            m->weights[TENSOR_W2][1][70] = INFINITY; /* in another block: it stays what it is */
+            loaded large = load_made(m);
+            const export_input to = {.model = large.model, .type = types[i / 2].type};
+            if (i % 2 || !types[i / 2].why) {
+                export_report report;
+                llama_source *back = write_and_open(&large, types[i / 2].type, &report);
+                float row[96];
+                CHECK(!back->rows(back, TENSOR_W2, 1, 0, 1, row, &err) && fabsf(row[3] / end + 1) < 0.01f);
+                back->close(back);
+                remove(path);
+            } else fails(&to, path, types[i / 2].why);
+            unload(&large);
+            model_free(m);
+        }
+    }
     TEST("cancelled at any call: what was there stays") {
         FILE *f = fopen(path, "wb");
         CHECK(f && fputs("before", f) >= 0 && !fclose(f));

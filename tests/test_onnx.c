@@ -462,8 +462,10 @@ static void test_refusing(void) {
         const file made = model_file(m, NULL);
         llama_model *large = llama_load_memory(made.bytes, made.size, NULL, &err);
         const export_input to = {.model = large, .type = "f16"};
-        refused(&to, names[OWN], INT32_MAX, "model.layers.1.mlp.down_proj.weight has numbers beyond 65504");
-        refused(&to, names[OWN], ROOM, "model.layers.1.mlp.down_proj.weight has numbers beyond 65504");
+        refused(&to, names[OWN], INT32_MAX,
+                "model.layers.1.mlp.down_proj.weight has numbers beyond 65504, which F16 cannot");
+        refused(&to, names[OWN], ROOM,
+                "model.layers.1.mlp.down_proj.weight has numbers beyond 65504, which F16 cannot");
         llama_free(large), free(made.bytes), model_free(m);
     }
     subject_free(&s);

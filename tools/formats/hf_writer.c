@@ -16,6 +16,7 @@
 #include "hf_config_writer.h"
 #include "hf_tokenizer_writer.h"
 #include "json.h"
+#include "overflow.h"
 
 #include <errno.h>
 #include <math.h>
@@ -24,8 +25,6 @@
 #include <string.h>
 
 enum { HF_CHUNK = 1 << 20 }; /* values in memory at a time, unless a row has more */
-
-#define HF_F16_END 65520.0f /* from here on F16 has infinity */
 
 typedef enum { HF_F32, HF_F16, HF_BF16 } hf_type;
 
@@ -78,17 +77,10 @@ static float hf_round(hf_type type, float x) {
     return type == HF_F16 ? float_of_f16(inside_to_f16(x)) : type == HF_BF16 ? float_of_bf16(inside_to_bf16(x)) : x;
 }
 
-/* n values to out. Returns how many of them overflow: become the half that stands for infinity. */
-static int hf_encode(hf_type type, const float *x, int n, unsigned char *out) {
-    const unsigned infinite = type == HF_F16 ? 0x7C00 : 0x7F80;
-    int overflows = 0;
+static void hf_encode(hf_type type, const float *x, int n, unsigned char *out) {
     for (int i = 0; i < n && type == HF_F32; i++) put_f32(out + 4 * (size_t)i, x[i]);
-    for (int i = 0; i < n && type != HF_F32; i++) {
-        const unsigned half = type == HF_F16 ? inside_to_f16(x[i]) : inside_to_bf16(x[i]);
-        put_uint(out + 2 * (size_t)i, half, 2);
-        overflows += (half & 0x7FFF) == infinite && x[i] - x[i] == 0;
-    }
-    return overflows;
+    for (int i = 0; i < n && type != HF_F32; i++)
+        put_uint(out + 2 * (size_t)i, type == HF_F16 ? inside_to_f16(x[i]) : inside_to_bf16(x[i]), 2);
 }
 
 /* Where each row of a tensor is from, malloc'ed: of several parts, or in another order. A vector's values are rows. */
@@ -136,7 +128,7 @@ static int hf_fits_f16(hf_writer *w) {
             row = wider;
             for (int i = 0; i < rows && fits; i++) {
                 inside_rows(w->in->model, (enum tensor)id, l, i, 1, row);
-                for (int k = 0; k < cols; k++) fits &= fabsf(row[k]) < HF_F16_END || row[k] - row[k] != 0;
+                fits = !overflow_count(overflow_end("F16"), row, (size_t)cols);
             }
             result = hf_report_progress(w);
         }
@@ -428,8 +420,7 @@ static int hf_put_header(hf_writer *w, FILE *file, int shard) {
 static int hf_bad_value(const hf_writer *w, const hf_out_tensor *t) {
     char name[100];
     hf_write_name(t->name->name, t->layer, t->expert, name, sizeof name);
-    return set_error(w->err, "%.120s: tensor %s has a value that is too large for %s", w->directory, name,
-                     hf_types[t->type].name);
+    return overflow_refuse(w->err, w->directory, name, hf_types[t->type].name);
 }
 
 typedef struct { /* what a tensor is written with */
@@ -447,6 +438,7 @@ static int hf_put_bytes(hf_writer *w, const hf_room *room, size_t size) {
 
 static int hf_put_matrix(hf_writer *w, const hf_out_tensor *t, const hf_room *room, int chunk) {
     const size_t row = (size_t)t->cols * (size_t)hf_types[t->type].bytes;
+    const float end = overflow_end(hf_types[t->type].name);
     for (int first = 0, n; first < t->rows; first += n) {
         int overflows = 0;
         n = t->rows - first < chunk ? t->rows - first : chunk;
@@ -457,7 +449,8 @@ static int hf_put_matrix(hf_writer *w, const hf_out_tensor *t, const hf_room *ro
             const hf_origin from = room->origins[first + i];
             float *values = room->values + (size_t)i * (size_t)t->cols;
             inside_rows(w->in->model, from.tensor, t->layer, from.row, 1, values);
-            overflows += hf_encode(t->type, values, t->cols, room->bytes + (size_t)i * row);
+            hf_encode(t->type, values, t->cols, room->bytes + (size_t)i * row);
+            overflows += overflow_count(end, values, (size_t)t->cols);
         }
         if (overflows) return hf_bad_value(w, t);
         if (hf_put_bytes(w, room, (size_t)n * row)) return -1;

@@ -21,6 +21,7 @@
 #include "../shared/inside.h"
 #include "../shared/messages.h"
 #include "../shared/numbers.h"
+#include "overflow.h"
 #include "protobuf.h"
 
 #include <errno.h>
@@ -573,15 +574,9 @@ static void onnx_row(const onnx_graph *g, const onnx_tensor *t, int row, float *
     }
 }
 
-/* n numbers to bytes; -1: one is too large for the type. */
-static int onnx_encode(int type, const float *x, int n, unsigned char *out) {
+static void onnx_encode(int type, const float *x, int n, unsigned char *out) {
     for (int i = 0; type == ONNX_FLOAT && i < n; i++) put_f32(out + 4 * (size_t)i, x[i]);
-    for (int i = 0; type == ONNX_FLOAT16 && i < n; i++) {
-        const uint16_t half = inside_to_f16(x[i]);
-        if ((half & 0x7FFF) == 0x7C00 && fabsf(x[i]) <= FLT_MAX) return -1;
-        put_uint(out + 2 * (size_t)i, half, 2);
-    }
-    return 0;
+    for (int i = 0; type == ONNX_FLOAT16 && i < n; i++) put_uint(out + 2 * (size_t)i, inside_to_f16(x[i]), 2);
 }
 
 /* ---- Files ---- */
@@ -603,6 +598,7 @@ static int onnx_put(onnx_sink *s, const void *data, size_t size) {
 /* Some rows at a time, about 4 MB of them. */
 static int onnx_put_rows(onnx_sink *s, const onnx_graph *g, const onnx_tensor *t) {
     const int rows = t->n_dims == 1 ? 1 : t->rows, fit = (1 << 20) / t->cols + 1, step = fit < rows ? fit : rows;
+    const char *type = t->type == ONNX_FLOAT16 ? "F16" : "F32";
     const size_t cols = (size_t)t->cols, bytes = cols * (t->type == ONNX_FLOAT16 ? 2 : 4);
     float *row = calloc(2 * cols, sizeof *row);
     unsigned char *out = malloc((size_t)step * bytes);
@@ -611,9 +607,9 @@ static int onnx_put_rows(onnx_sink *s, const onnx_graph *g, const onnx_tensor *t
         n = rows - first < step ? rows - first : step;
         for (int i = 0; i < n && !result; i++) {
             onnx_row(g, t, first + i, row, row + cols);
-            if (onnx_encode(t->type, row, t->cols, out + (size_t)i * bytes))
-                result =
-                    set_error(s->err, "%s has numbers beyond 65504, which f16 cannot hold; f32 can", t->value.name);
+            onnx_encode(t->type, row, t->cols, out + (size_t)i * bytes);
+            if (overflow_count(overflow_end(type), row, cols))
+                result = overflow_refuse(s->err, NULL, t->value.name, type);
         }
         if (!result) result = onnx_put(s, out, (size_t)n * bytes);
     }
