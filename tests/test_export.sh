@@ -57,10 +57,12 @@ no() { # NAME STATUS WORD ARGUMENTS
     unchanged
 }
 echo "a text" >"$T/out/text.gguf" && echo "a graph" >"$T/out/m.onnx" && echo "a tokenizer" >"$T/out/tokenizer.bin"
+echo "weights" >"$T/out/y.onnx.data"
 mkdir "$T/foreign" && echo "a letter" >"$T/foreign/letter.txt"
 after=$(cd "$T" && find . -type f ! -name 'std*' -exec cksum {} + | sort)
 no "a text under that name" 1 "text.gguf: exists; not replaced" "$T/tiny.llama" "$T/out/text.gguf"
 no "a graph under that name" 1 "m.onnx: exists; not replaced" "$T/tiny.llama" "$T/out/m.onnx"
+no "weights beside a graph" 1 "y.onnx.data: exists, weights of another graph; not replaced" "$T/tiny.llama" "$T/out/y.onnx"
 no "another tokenizer.bin" 1 "tokenizer.bin: there is another one already" "$T/tiny.llama" "$T/out/m.bin"
 no "a directory with other files" 1 "letter.txt" "$T/tiny.llama" "$T/foreign/"
 no "no such directory" 1 "cannot" "$T/tiny.llama" "$T/none/m.gguf"

@@ -715,7 +715,17 @@ static int onnx_put_outside(onnx_sink *s, const onnx_graph *g) {
     return 0;
 }
 
-/* Both files under their temporary names, then both renamed: the graph last, since it is what is opened. */
+/* Both files are on the disk under their temporary names, then both are renamed: the graph last, since it is what is
+ * opened. Before it there were no data, so there are none again if it fails. */
+static int onnx_end_files(replacement *graph, replacement *data, llama_error *err) {
+    if (data && (replacement_close(data, err) || replacement_close(graph, err)))
+        return replacement_drop(data), replacement_drop(graph), -1;
+    if (data && replacement_end(data, err)) return replacement_drop(graph), -1;
+    if (!replacement_end(graph, err)) return 0;
+    if (data) remove(data->path);
+    return -1;
+}
+
 static int onnx_write_files(const export_input *in, const onnx_graph *g, const onnx_layout *layout,
                             const char *data_path, llama_error *err) {
     llama_error why = {0, ""};
@@ -737,8 +747,7 @@ static int onnx_write_files(const export_input *in, const onnx_graph *g, const o
         if (two) replacement_drop(&data);
         return set_error(err, "%.120s: %s", name, why.text);
     }
-    if (two && replacement_end(&data, err)) return replacement_drop(&graph), -1;
-    return replacement_end(&graph, err);
+    return onnx_end_files(&graph, two ? &data : NULL, err);
 }
 
 /* ---- What export.h promises ---- */
@@ -793,7 +802,6 @@ static int onnx_write_graph(const export_input *in, onnx_graph *g, onnx_layout *
     if (layout->graph > in_one)
         return set_error(err, "%.120s: a graph of %" PRIu64 " bytes, beyond the %" PRIu64 " that ONNX allows", path,
                          layout->graph, in_one);
-    if (layout->data && is_special(data_path)) return set_error(err, "%.120s: is not a file", data_path);
     return onnx_write_files(in, g, layout, data_path, err);
 }
 
@@ -806,6 +814,11 @@ int onnx_write(const export_input *in, const char *path, uint64_t in_one, export
     if (!data_path) return set_error(err, "%.120s: no memory", path);
     snprintf(data_path, size, "%s.data", path);
     const char *slash = strrchr(data_path, '/');
+    /* Another graph's: that would lose them, or who finds them beside this one takes them for its own. */
+    if (file_start(data_path, &(char){0}, 1) >= 0 || is_special(data_path)) {
+        set_error(err, "%.120s: exists, weights of another graph; not replaced", data_path);
+        return free(data_path), -1;
+    }
     onnx_graph g = {.model = in->model, .config = llama_get_config(in->model), .matrices = type};
     onnx_layout layout = {.path = path, .location = slash ? slash + 1 : data_path};
     const int result = onnx_write_graph(in, &g, &layout, data_path, in_one, err);
