@@ -374,8 +374,8 @@ static int onnx_window(const onnx_graph *g, int layer) {
 static void onnx_prepare(onnx_graph *g, int layer) {
     const int table = onnx_rotary_table(g, layer), window = onnx_window(g, layer);
     int new_table = table >= 0, new_window = 1;
-    for (int l = 0; l < layer; l++) {
-        if (onnx_rotary_table(g, l) == table) new_table = 0;
+    for (int l = 0; l < layer && (new_table || new_window); l++) {
+        if (new_table && onnx_rotary_table(g, l) == table) new_table = 0;
         if (onnx_window(g, l) == window) new_window = 0;
     }
     if (new_table) onnx_rotations(g, table);
