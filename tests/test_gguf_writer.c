@@ -604,6 +604,43 @@ static int same_ids(const tokenizer *a, const tokenizer *b, const char *text, si
     return n == m && n >= 0 && !memcmp(x, y, (size_t)n * sizeof *x);
 }
 
+/* Where the value of a key stands in a file, which begins with its type; NULL: there is no such key. */
+static const unsigned char *find_value(const char *file, size_t size, const char *key) {
+    const size_t n = strlen(key);
+    for (size_t i = 8; i + n + 24 < size; i++)
+        if (get_uint((const unsigned char *)file + i - 8, 8) == n && !memcmp(file + i, key, n))
+            return (const unsigned char *)file + i + n;
+    return NULL;
+}
+
+/* What our reader does not need, or settles from something else, others take from the file. */
+static void check_for_others(const tokenizer *t) {
+    static const struct {
+        const char *key;
+        uint32_t value;
+    } keys[] = {{"general.file_type", 7},
+                {"general.quantization_version", 2},
+                {"general.alignment", 32},
+                {"llama.vocab_size", 2048},
+                {"llama.attention.key_length", 32},
+                {"llama.attention.value_length", 32},
+                {"tokenizer.ggml.unknown_token_id", 0},
+                {"tokenizer.ggml.bos_token_id", 1},
+                {"tokenizer.ggml.eos_token_id", 2}};
+    size_t size;
+    char *file = file_read(path, (size_t)1 << 30, &size, &err);
+    for (size_t i = 0; CHECK(file) && i < sizeof keys / sizeof *keys; i++) {
+        const unsigned char *v = find_value(file, size, keys[i].key);
+        if (!CHECK(v && get_uint(v, 4) == GGUF_U32 && get_uint(v + 4, 4) == keys[i].value)) puts(keys[i].key);
+    }
+    const unsigned char *types = file ? find_value(file, size, GGUF_TOKEN_TYPE) : NULL;
+    const unsigned char *scores = file ? find_value(file, size, GGUF_SCORES) : NULL;
+    tokenizer_piece p;
+    for (int id = 0; CHECK(types && scores) && tokenizer_get_piece(t, id, &p); id++)
+        CHECK((int)get_uint(types + 16 + 4 * id, 4) == p.type && get_f32(scores + 16 + 4 * id) == p.score);
+    free(file);
+}
+
 static void test_austen(void) {
     TEST("austen.llama and its tokenizer, there and back") {
         static const char *const texts[] = {"It is a truth", " two  spaces ", "\xF0\x9F\x98\x80\n\n9", ""};
@@ -617,6 +654,7 @@ static void test_austen(void) {
         CHECK(is_rebuilt(l.tokens));
         tokenizer_free(t);
         s->close(s);
+        check_for_others(l.tokens);
         unload(&l);
         remove(path);
     }
