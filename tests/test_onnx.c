@@ -345,6 +345,15 @@ static int holds(const char *path, const char *text) {
     return same;
 }
 
+static int has_bytes(const char *path, const char *bytes) {
+    size_t size, n = strlen(bytes);
+    char *data = file_read(path, 1 << 24, &size, NULL);
+    size_t i = 0;
+    while (data && i + n <= size && memcmp(data + i, bytes, n)) i++;
+    free(data);
+    return data && i + n <= size;
+}
+
 static uint64_t bytes_of(const char *path) {
     size_t size = 0;
     free(file_read(path, SIZE_MAX / 2, &size, NULL));
@@ -370,6 +379,7 @@ static void test_second_file(void) {
             CHECK_TEXT(report.format, "ONNX");
             CHECK_TEXT(report.architecture, "some");
             CHECK_TEXT(report.note, "without a tokenizer; all 5 experts are computed for each token");
+            CHECK(has_bytes(names[OWN], "\12\7context\22\00264") && has_bytes(names[OWN], "\12\11made_from\22\4some"));
         }
         const uint64_t whole = report.bytes;
         if (write_onnx(&s, "f32", whole, &report)) CHECK(!exists(names[DATA])); /* it just fits */
