@@ -84,9 +84,9 @@ $(BUILD)/no_mmap/%.o: %.c $(BUILD)/flags
 
 # ---- How fast: gains of -O3 over -O2 that were measured ----
 # llama and inside: the plain kernels 2.7 times (q8), which gcc turns into vectors only then; gguf_types: 1.5 to 3
-# times, of decoding; tokenizer 1.2; bpe, compute, grad, writer 1.1.
+# times, of decoding; tokenizer 1.2; bpe, compute, grad, writer 1.1; encode and rounding, whose loops become vectors, 1.3.
 HOT := llama tokenizer pic/llama pic/tokenizer tools/shared/inside tools/formats/gguf_types tools/formats/writer \
-    tools/training/bpe tools/training/compute tools/training/grad
+    tools/formats/encode tools/formats/rounding tools/shared/compute tools/training/bpe tools/training/grad
 $(HOT:%=$(BUILD)/%.o): LEVEL = -O3
 
 # Archives, so that a program that includes llama.c itself does not get a second one.

@@ -115,7 +115,7 @@ extern long syscall(long number, ...); /* which unistd.h hides from strict C99 *
  *                256             for each layer 16 bytes: uint32[4], llama_layer_kind and 0
  *                                for each tensor 64 bytes:
  *                                char[32] name, padded with zeros
- *                                uint32   type: 0 vector of float32; matrix of 1 f32, 2 bf16, 3 q8, 4 q4_0, 5 q4
+ *                                uint32   type: 0 vector of float32; matrix of 1 f32, 2 bf16, 3 q8, 4 q4_0, 5 q4, 6 q6
  *                                uint32   rows, cols, 0
  *                                uint64   offset, a multiple of 64 (a matrix's better of 1,024); size in bytes
  *             Tensors come in the order of ll_tensor_id, behind the tokenizer, none overlapping, and the last one
@@ -128,7 +128,17 @@ extern long syscall(long number, ...); /* which unistd.h hides from strict C99 *
  */
 
 /* Numbers that stand in files are never given to another type. */
-typedef enum { LL_F32_ROWS, LL_F32, LL_BF16, LL_Q8, LL_Q4_0, LL_Q4, LL_Q8_ROWS, LL_TYPES } ll_type; /* see room 2 */
+typedef enum {
+    LL_F32_ROWS,
+    LL_F32,
+    LL_BF16,
+    LL_Q8,
+    LL_Q4_0,
+    LL_Q4,
+    LL_Q6,
+    LL_Q8_ROWS,
+    LL_TYPES
+} ll_type; /* see room 2 */
 
 typedef struct {                 /* a matrix of weights: out = w . x takes cols numbers to rows numbers */
     const void *data;            /* (rows, cols), laid out as the type says */
@@ -555,7 +565,7 @@ static int ll_read_tensor(llama_model *m, const unsigned char *p, int id, int la
     if (memcmp(p, wanted, 32)) return ll_fail(err, LL_BAD, "%s: a tensor is \"%s\", not \"%s\"", name, got, wanted);
     const uint32_t code = ll_u32(p + 32), rows = ll_u32(p + 36), cols = ll_u32(p + 40);
     const uint64_t offset = ll_u64(p + 48), size = ll_u64(p + 56);
-    const ll_type low = want.vector ? LL_F32_ROWS : LL_F32, high = want.vector || id == LL_ROUTER ? low : LL_Q4;
+    const ll_type low = want.vector ? LL_F32_ROWS : LL_F32, high = want.vector || id == LL_ROUTER ? low : LL_Q6;
     if (code < (uint32_t)low || code > (uint32_t)high)
         return ll_fail(err, LL_BAD, "%s: tensor %s has type %" PRIu32 ", not %d to %d", name, got, code, low, high);
     if (rows != (uint32_t)want.rows || cols != (uint32_t)want.cols)
@@ -677,7 +687,7 @@ static int ll_parse_llama(llama_model *m, const char *name, llama_error *err) {
 
 /* Fills m from m->file. name is for messages. */
 static int ll_parse(llama_model *m, const char *name, llama_error *err) {
-    static const char *const types[] = {"f32", "f32", "bf16", "q8", "q4_0", "q4", "int8"};
+    static const char *const types[] = {"f32", "f32", "bf16", "q8", "q4_0", "q4", "q6", "int8"};
     if (!ll_is_little_endian()) return ll_fail(err, LL_BAD, "%s: checkpoints need a little-endian processor", name);
     const int ours = m->file_size >= 8 && !memcmp(m->file, ll_magic, 8);
     if (ours ? ll_parse_llama(m, name, err) : ll_parse_llama2c(m, name, err)) {
@@ -709,11 +719,13 @@ static int ll_parse(llama_model *m, const char *name, llama_error *err) {
  *          the low halves of a row's 4 bytes are columns 0 to 3, the high halves 4 to 7.
  *   q4     the same, value = d k ll_q4_values[q]: float32 d of the row, k = -127..127 of the group. Weights are near a
  *          normal distribution, so the sixteen values lie closer where there are more of them.
+ *   q6     value = d k (q - 32), q = 0..63: the lower four bits of a group are lines as of q4, the upper two follow in
+ *          two more lines: bits 2 m and 2 m + 1 of a row's byte b belong to column 4 m + b of a line's 16.
  *
  * The scales of q8 and q4_0 are float16 (IEEE 754 binary16). Groups come in pairs, first a line with the 16 scales of
  * the one and the 16 of the other, then their lines; the last pair may have one group only. So q8 takes 8 + 16 / 64 =
- * 8.25 bits a weight, q4_0 4 + 16 / 32 = 4.5. A tile of q4 begins with a line of its 16 d. Then groups come in fours:
- * a line with the 16 int8 k of each, then theirs, so that it takes 4 + 8 / 32 = 4.25 bits, and 32 a row.
+ * 8.25 bits a weight, q4_0 4 + 16 / 32 = 4.5. A tile of q4 or q6 begins with a line of its 16 d. Then groups come in
+ * fours: a line with the 16 int8 k of each, then theirs. So q4 takes 4 + 8 / 32 = 4.25 bits, q6 6.25, and 32 a row.
  *
  * llama2.c's files stay as they lie: rows of float32, or int8 rows with scales in an array of their own.
  */
@@ -727,8 +739,9 @@ static int ll_groups(int cols, int group) { return (cols + group - 1) / group; }
 
 /* Of a type with groups: columns of one, and the bytes of its lines; how many have their scales in one line. */
 static int ll_group(ll_type type) { return type == LL_Q8 ? LL_Q8_GROUP : LL_Q4_GROUP; }
-static size_t ll_group_bytes(ll_type type) { return type == LL_Q8 ? LL_Q8_GROUP * LL_TILE : LL_Q4_GROUP * LL_TILE / 2; }
-static size_t ll_together(ll_type type) { return type == LL_Q4 ? 4 : 2; }
+static size_t ll_group_bytes(ll_type type) { return (type == LL_Q8 ? 16 : type == LL_Q6 ? 6 : 4) * LL_LINE; }
+static int ll_has_rows(ll_type type) { return type == LL_Q4 || type == LL_Q6; } /* a scale of the row */
+static size_t ll_together(ll_type type) { return ll_has_rows(type) ? 4 : 2; }
 
 /* Bytes of one tile: its lines, and those of scales. */
 static size_t ll_tile_bytes(ll_type type, int cols) {
@@ -738,7 +751,10 @@ static size_t ll_tile_bytes(ll_type type, int cols) {
     case LL_BF16: return ((size_t)cols + 1) / 2 * LL_LINE;
     case LL_Q8:
     case LL_Q4_0:
-    case LL_Q4: return ((type == LL_Q4) + (groups + together - 1) / together) * LL_LINE + groups * ll_group_bytes(type);
+    case LL_Q4:
+    case LL_Q6:
+        return ((size_t)ll_has_rows(type) + (groups + together - 1) / together) * LL_LINE +
+               groups * ll_group_bytes(type);
     default: return 0;
     }
 }
@@ -788,21 +804,23 @@ static uint16_t ll_u16(const unsigned char *p) { return (uint16_t)(p[0] | p[1] <
 
 /* The lines of group g of a tile, and the scale of its row r. */
 static const unsigned char *ll_group_at(ll_type type, const unsigned char *tile, int g) {
-    const size_t together = ll_together(type), lines = (type == LL_Q4) + (size_t)g / together + 1;
+    const size_t together = ll_together(type), lines = (size_t)ll_has_rows(type) + (size_t)g / together + 1;
     return tile + lines * LL_LINE + (size_t)g * ll_group_bytes(type);
 }
 static float ll_group_scale(ll_type type, const unsigned char *tile, int g, int r) {
     const int n = (int)ll_together(type),
               i = g % n; /* of the groups that share a line, which stands before the first */
     const unsigned char *scales = ll_group_at(type, tile, g - i) - LL_LINE + i * LL_LINE / n;
-    return type == LL_Q4 ? ll_f32(tile + 4 * r) * (float)(signed char)scales[r] : ll_from_f16(ll_u16(scales + 2 * r));
+    return ll_has_rows(type) ? ll_f32(tile + 4 * r) * (float)(signed char)scales[r]
+                             : ll_from_f16(ll_u16(scales + 2 * r));
 }
 
 /* What column i of row r in a group's lines is, times the scale. */
 static int ll_code(ll_type type, const unsigned char *lines, int i, int r) {
     if (type == LL_Q8) return (signed char)lines[i / 4 * LL_LINE + 4 * r + i % 4];
     const int q = lines[i / 8 * LL_LINE + 4 * r + i % 4] >> (i % 8 / 4 * 4) & 15;
-    return type == LL_Q4 ? ll_q4_values[q] : q - 8;
+    const int upper = type == LL_Q6 ? lines[(4 + i / 16) * LL_LINE + 4 * r + i % 4] >> (i % 16 / 4 * 2) & 3 : 0;
+    return type == LL_Q4 ? ll_q4_values[q] : type == LL_Q6 ? q + 16 * upper - 32 : q - 8;
 }
 
 /* out (cols) = row r of a tile. This function and the picture above are the definition of the formats. */
@@ -870,8 +888,8 @@ static void ll_unpack_row(const ll_matrix *m, int row, float *out) {
  *   f32      (n, t) float32
  *   bf16     (n / 2, t, 2) bf16; rounded, but as f32, where there are no instructions for it
  *   others   for each group of columns: (t, group) int8; (t) float32, the scales; (t) int32, the sum of the int8 times
- *            -128, of q4_0 -8, of q4 -64: what must be added where a processor multiplies weights as unsigned bytes, so
- *            much too large
+ *            -128, of q4_0 -8, of q4 -64, of q6 -32: what must be added where a processor multiplies weights as
+ *            unsigned bytes, so much too large
  *
  * Activations are rounded to int8 for those, a scale for each group: its largest magnitude / 127. Products of
  * integers are exact, so the rounding of weights and of activations is all that is lost.
@@ -912,7 +930,7 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    ll_product_kernels type[LL_Q4 + 1]; /* from LL_F32 on */
+    ll_product_kernels type[LL_Q6 + 1]; /* from LL_F32 on */
     ll_tile_fn *scores[2];              /* over a cache of float32, of float16 */
     ll_mix_fn *mix[2];
     ll_unpack_fn *unpack;
@@ -1096,7 +1114,7 @@ static void ll_tile_bf16_plain(float *out, size_t out_stride, const void *w, con
     }
 }
 
-/* ---- q8, q4_0, q4: w = s q, x = s' q' in groups, so that a group's sum of w x is s s' times a sum of integers ---- */
+/* ---- q8 and below: w = s q, x = s' q' in groups, so that a group's sum of w x is s s' times a sum of integers ---- */
 
 /* Bytes that a token takes when packed for weights of a type, in whichever set takes most. */
 static size_t ll_packed_bytes(ll_type type, int n) {
@@ -1104,7 +1122,8 @@ static size_t ll_packed_bytes(ll_type type, int n) {
     case LL_BF16: return 8 * (((size_t)n + 1) / 2);
     case LL_Q8: return (size_t)ll_groups(n, LL_Q8_GROUP) * (2 * LL_Q8_GROUP + 8);
     case LL_Q4_0:
-    case LL_Q4: return (size_t)ll_groups(n, LL_Q4_GROUP) * (LL_Q4_GROUP + 8);
+    case LL_Q4:
+    case LL_Q6: return (size_t)ll_groups(n, LL_Q4_GROUP) * (LL_Q4_GROUP + 8);
     default: return 4 * (size_t)n;
     }
 }
@@ -1156,19 +1175,29 @@ static void ll_pack_q4_0(void *out, const float *x, size_t stride, int n, int to
 static void ll_pack_q4(void *out, const float *x, size_t stride, int n, int tokens) {
     ll_pack_int8(out, x, stride, n, tokens, LL_Q4_GROUP, 64);
 }
+static void ll_pack_q6(void *out, const float *x, size_t stride, int n, int tokens) {
+    ll_pack_int8(out, x, stride, n, tokens, LL_Q4_GROUP, 32);
+}
 
 /* Sixteen dot products of a group with one token's int8: no sum can leave 32 bits. */
 static void ll_dot_group(int *sum, const unsigned char *q, const signed char *x, ll_type type) {
     const int per_line = type == LL_Q8 ? 4 : 8;
     for (int r = 0; r < LL_TILE; r++) sum[r] = 0;
-    for (int i = 0; i < ll_group(type); i += per_line, q += LL_LINE, x += per_line)
-        for (int r = 0; r < LL_TILE; r++)
-            for (int j = 0; j < 4; j++) {
-                const int b = q[4 * r + j];
-                if (type == LL_Q8) sum[r] += (signed char)b * x[j];
-                else if (type == LL_Q4_0) sum[r] += ((b & 15) - 8) * x[j] + ((b >> 4) - 8) * x[4 + j];
-                else sum[r] += ll_q4_values[b & 15] * x[j] + ll_q4_values[b >> 4] * x[4 + j];
+    for (int i = 0; i < ll_group(type); i += per_line) {
+        const unsigned char *line = q + i / per_line * LL_LINE, *upper = q + (4 + i / 16) * LL_LINE;
+        const int shift = i % 16 / 8 * 4;
+        for (int j = 0; j < LL_LINE; j++) {
+            const int b = line[j], low = b & 15, high = b >> 4;
+            const signed char x0 = x[i + j % 4], x1 = type == LL_Q8 ? 0 : x[i + 4 + j % 4];
+            if (type == LL_Q8) sum[j / 4] += (signed char)b * x0;
+            else if (type == LL_Q4_0) sum[j / 4] += (low - 8) * x0 + (high - 8) * x1;
+            else if (type == LL_Q4) sum[j / 4] += ll_q4_values[low] * x0 + ll_q4_values[high] * x1;
+            else {
+                const int u = upper[j] >> shift;
+                sum[j / 4] += (low + (u & 3) * 16 - 32) * x0 + (high + (u >> 2 & 3) * 16 - 32) * x1;
             }
+        }
+    }
 }
 
 /* out[t][r] = sum over groups g of (sum of q q') * (s[r][g] * s'[t][g]) */
@@ -1198,13 +1227,16 @@ static void ll_tile_q4_0_plain(float *out, size_t out_stride, const void *w, con
 static void ll_tile_q4_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
     ll_tile_groups_plain(out, out_stride, w, a, n, tokens, add, LL_Q4);
 }
+static void ll_tile_q6_plain(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
+    ll_tile_groups_plain(out, out_stride, w, a, n, tokens, add, LL_Q6);
+}
 
 /* clang-format off */
 static const ll_kernels ll_plain = {"plain",
     {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_plain, NULL, 8, 1},
      {ll_pack_bf16, ll_tile_bf16_plain, NULL, 8, 1},
      {ll_pack_q8, ll_tile_q8_plain, NULL, 8, 1}, {ll_pack_q4_0, ll_tile_q4_0_plain, NULL, 8, 1},
-     {ll_pack_q4, ll_tile_q4_plain, NULL, 8, 1}},
+     {ll_pack_q4, ll_tile_q4_plain, NULL, 8, 1}, {ll_pack_q6, ll_tile_q6_plain, NULL, 8, 1}},
     {ll_tile_f32_plain, ll_tile_f16_plain}, {ll_mix_f32_plain, ll_mix_f16_plain}, ll_unpack_tile_plain, ll_half_plain,
     ll_rotate_plain, ll_dot_plain, ll_softmax_plain, {ll_swiglu_plain, ll_geglu_plain}};
 /* clang-format on */
@@ -2573,7 +2605,7 @@ static int ll_configure_context(llama_context *c, const llama_model *m, const ll
         if (value[i] < 0 || value[i] > most[i])
             return ll_fail(err, LLAMA_BAD_OPTION, "%s is %d, not between 0 and %d", names[i], value[i], most[i]);
     c->model = m;
-    c->half = m->layers->wq.type >= LL_BF16 && m->layers->wq.type <= LL_Q4;
+    c->half = m->layers->wq.type >= LL_BF16 && m->layers->wq.type <= LL_Q6;
     c->kernels = ll_find_kernels(o->kernels);
     if (!c->kernels)
         return ll_fail(err, LLAMA_BAD_OPTION, "kernels \"%.20s\" are not to be had on this processor or in this build",
@@ -3047,27 +3079,35 @@ LL_INLINE LL_AVX512 __m512i ll_nibbles_avx512(__m512i v, const int HIGH) {
     return _mm512_and_si512(HIGH ? _mm512_srli_epi16(v, 4) : v, _mm512_set1_epi8(15));
 }
 
-LL_INLINE LL_AVX512 __m512i ll_bytes_avx512(const unsigned char *line, const ll_type TYPE, const int HIGH,
+/* Columns 4 K to 4 K + 3 of 16 rows, unsigned, from the lines of a group at q. With IN_PLACE an upper half of q4_0
+ * stays where it is. */
+LL_INLINE LL_AVX512 __m512i ll_bytes_avx512(const unsigned char *q, const ll_type TYPE, const int K,
                                             const int IN_PLACE) {
-    const __m512i v = _mm512_loadu_si512(line);
+    const __m512i v = _mm512_loadu_si512(q + (TYPE == LL_Q8 ? K : K / 2) * LL_LINE);
     if (TYPE == LL_Q8) return _mm512_xor_si512(v, _mm512_set1_epi8(-128));
     if (TYPE == LL_Q4) {
         const __m128i values = _mm_add_epi8(_mm_loadu_si128((const __m128i *)ll_q4_values), _mm_set1_epi8(64));
-        return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(values), ll_nibbles_avx512(v, HIGH));
+        return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(values), ll_nibbles_avx512(v, K % 2));
     }
-    return HIGH && IN_PLACE ? _mm512_and_si512(v, _mm512_set1_epi8(-16)) : ll_nibbles_avx512(v, HIGH);
+    if (TYPE == LL_Q6) {
+        const __m512i u = _mm512_loadu_si512(q + (4 + K / 4) * LL_LINE);
+        const unsigned up = K % 4 < 2 ? 4 - (unsigned)K % 4 * 2 : 0, down = K % 4 < 2 ? 0 : (unsigned)K % 4 * 2 - 4;
+        const __m512i upper = _mm512_srli_epi16(_mm512_slli_epi16(u, up), down);
+        return _mm512_or_si512(_mm512_and_si512(upper, _mm512_set1_epi8(48)), ll_nibbles_avx512(v, K % 2));
+    }
+    return K % 2 && IN_PLACE ? _mm512_and_si512(v, _mm512_set1_epi8(-16)) : ll_nibbles_avx512(v, K % 2);
 }
 
 /* The 16 scales of a group. */
 LL_INLINE LL_AVX512 __m512 ll_scales_avx512(const unsigned char *p, const ll_type TYPE) {
-    if (TYPE == LL_Q4) return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+    if (ll_has_rows(TYPE)) return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 
 /* out (+)= sum, times what all groups of a row have in common. */
 LL_INLINE LL_AVX512 void ll_store_groups_avx512(float *out, __m512 sum, const unsigned char *tile, const ll_type TYPE,
                                                 int add) {
-    ll_store_avx512(out, TYPE == LL_Q4 ? _mm512_mul_ps(sum, _mm512_loadu_ps(tile)) : sum, add);
+    ll_store_avx512(out, ll_has_rows(TYPE) ? _mm512_mul_ps(sum, _mm512_loadu_ps(tile)) : sum, add);
 }
 
 /* c + the bytes of v times the four at p, broadcast by the instruction itself. Compilers make two of the intrinsics. */
@@ -3092,9 +3132,8 @@ LL_INLINE LL_AVX512 __m512i ll_dot_word_avx512(__m512i c, __m512i v, const unsig
         else c##t = ll_dot_word_avx512(c##t, v, p); }
 #define LL_FOUR_COLUMNS(k) {                                                                              \
         enum { K = k };                                                                                   \
-        const unsigned char *line = q + (TYPE == LL_Q8 ? K : K / 2) * LL_LINE;                                       \
-        const __m512i v = ll_bytes_avx512(line, TYPE, K % 2, APART);                                        \
-        const __m512i u = TILES == 2 ? ll_bytes_avx512(line + next, TYPE, K % 2, 0) : v;                    \
+        const __m512i v = ll_bytes_avx512(q, TYPE, K, APART);                                             \
+        const __m512i u = TILES == 2 ? ll_bytes_avx512(q + next, TYPE, K, 0) : v;                         \
         (void)u;                                                                                          \
         LL_EACH_TOKEN(LL_DOT) }
 #define LL_JOIN(t) if (t < TOKENS && APART)                                                               \
@@ -3119,7 +3158,7 @@ LL_INLINE LL_AVX512 void ll_groups_avx512(float *out, size_t out_stride, const v
     const size_t GROUP = (size_t)ll_group(TYPE), BYTES = ll_group_bytes(TYPE), TOGETHER = ll_together(TYPE);
     const int APART = TILES == 1 && TOKENS <= 8;
     const size_t next = ll_tile_bytes(TYPE, n), groups = (size_t)ll_groups(n, (int)GROUP);
-    const unsigned char *first = (const unsigned char *)tile, *w = first + (TYPE == LL_Q4) * LL_LINE;
+    const unsigned char *first = (const unsigned char *)tile, *w = first + (size_t)ll_has_rows(TYPE) * LL_LINE;
     const unsigned char *a = (const unsigned char *)packed;
     uintptr_t fetched = (uintptr_t)ahead;
     const __m512 bias = _mm512_set1_ps(-12582912.0f);
@@ -3156,9 +3195,9 @@ LL_INLINE LL_AVX512 void ll_few_group_avx512(__m512 *sum, const unsigned char *s
     LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
         __m512i c = ll_word_avx512(a + TOKENS * (LL_Q4_GROUP + 4) + 4 * t), d = _mm512_setzero_si512();
         LL_UNROLL(size_t k = 0; k < LL_Q4_GROUP / 8; k++) {
-            const unsigned char *line = q + k * LL_LINE, *x = a + t * LL_Q4_GROUP + 8 * k;
-            c = _mm512_dpbusd_epi32(c, ll_bytes_avx512(line, TYPE, 0, 1), ll_word_avx512(x));
-            d = _mm512_dpbusd_epi32(d, ll_bytes_avx512(line, TYPE, 1, 1), ll_word_avx512(x + 4));
+            const unsigned char *x = a + t * LL_Q4_GROUP + 8 * k;
+            c = _mm512_dpbusd_epi32(c, ll_bytes_avx512(q, TYPE, 2 * (int)k, 1), ll_word_avx512(x));
+            d = _mm512_dpbusd_epi32(d, ll_bytes_avx512(q, TYPE, 2 * (int)k + 1, 1), ll_word_avx512(x + 4));
         }
         c = _mm512_add_epi32(c, TYPE == LL_Q4_0 ? _mm512_srai_epi32(d, 4) : d);
         const __m512 x = _mm512_castsi512_ps(ll_word_avx512(a + TOKENS * LL_Q4_GROUP + 4 * t));
@@ -3169,7 +3208,7 @@ LL_INLINE LL_AVX512 void ll_few_group_avx512(__m512 *sum, const unsigned char *s
 LL_INLINE LL_AVX512 void ll_few_avx512(float *out, size_t out_stride, const void *tile, const void *packed, int n,
                                        int add, const ll_type TYPE, const size_t TOKENS) {
     const size_t BYTES = ll_group_bytes(TYPE), TOGETHER = ll_together(TYPE);
-    const unsigned char *w = (const unsigned char *)tile + (TYPE == LL_Q4) * LL_LINE,
+    const unsigned char *w = (const unsigned char *)tile + (size_t)ll_has_rows(TYPE) * LL_LINE,
                         *a = (const unsigned char *)packed;
     __m512 sum[3];
     LL_UNROLL(size_t t = 0; t < TOKENS; t++) sum[t] = _mm512_setzero_ps();
@@ -3290,6 +3329,9 @@ LL_AVX512 static void ll_pack_q4_0_avx512(void *out, const float *x, size_t stri
 LL_AVX512 static void ll_pack_q4_avx512(void *out, const float *x, size_t stride, int n, int tokens) {
     ll_pack_int8_avx512(out, x, stride, n, tokens, LL_Q4_GROUP, 64);
 }
+LL_AVX512 static void ll_pack_q6_avx512(void *out, const float *x, size_t stride, int n, int tokens) {
+    ll_pack_int8_avx512(out, x, stride, n, tokens, LL_Q4_GROUP, 32);
+}
 
 /* ---- AVX2 ---- */
 
@@ -3388,26 +3430,35 @@ LL_INLINE LL_AVX2 __m256i ll_add_dot_avx2(__m256i c, __m256i v, __m256i x, const
     return c;
 }
 
-/* Half of a line as the products want it: of q8 the even columns, or with ODD the others; of the rest, each byte's
- * lower half, or with ODD its upper. */
-LL_INLINE LL_AVX2 __m256i ll_bytes_avx2(__m256i v, const ll_type TYPE, const int ODD) {
-    if (TYPE == LL_Q8) return ODD ? _mm256_srai_epi16(v, 8) : _mm256_slli_epi16(v, 8);
-    v = _mm256_and_si256(ODD ? _mm256_srli_epi16(v, 4) : v, _mm256_set1_epi8(15));
-    if (TYPE == LL_Q4_0) return v;
-    const __m128i values = _mm_add_epi8(_mm_loadu_si128((const __m128i *)ll_q4_values), _mm_set1_epi8(64));
-    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), v);
+/* Rows 8 h to 8 h + 7 of columns 4 k to 4 k + 3 of a group's lines, as the products want them, unsigned. But of q8
+ * with WIDE the even columns of one half of the line, or with an odd k the others: k counts in twos there. */
+LL_INLINE LL_AVX2 __m256i ll_bytes_avx2(const unsigned char *q, const ll_type TYPE, const size_t k, const size_t h,
+                                        const int WIDE) {
+    const __m256i v = _mm256_loadu_si256((const __m256i *)(q + (TYPE == LL_Q8 && !WIDE ? k : k / 2) * LL_LINE) + h);
+    if (TYPE == LL_Q8 && WIDE) return k % 2 ? _mm256_srai_epi16(v, 8) : _mm256_slli_epi16(v, 8);
+    if (TYPE == LL_Q8) return _mm256_xor_si256(v, _mm256_set1_epi8(-128));
+    const __m256i low = _mm256_and_si256(k % 2 ? _mm256_srli_epi16(v, 4) : v, _mm256_set1_epi8(15));
+    if (TYPE == LL_Q4) {
+        const __m128i values = _mm_add_epi8(_mm_loadu_si128((const __m128i *)ll_q4_values), _mm_set1_epi8(64));
+        return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), low);
+    }
+    if (TYPE == LL_Q4_0) return low;
+    const __m256i u = _mm256_loadu_si256((const __m256i *)(q + (4 + k / 4) * LL_LINE) + h);
+    const __m256i upper = _mm256_srl_epi16(u, _mm_cvtsi32_si128((int)(k % 4 * 2)));
+    return _mm256_or_si256(low, _mm256_slli_epi16(_mm256_and_si256(upper, _mm256_set1_epi8(3)), 4));
 }
 
 /* The scales of a group's rows 8 h to 8 h + 7. */
 LL_INLINE LL_AVX2 __m256 ll_scales_avx2(const unsigned char *p, const ll_type TYPE, const size_t h) {
-    if (TYPE == LL_Q4) return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8 * h))));
+    if (ll_has_rows(TYPE))
+        return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8 * h))));
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p + h));
 }
 
 /* out (+)= the sums of half a tile's rows, times what all groups of a row have in common. */
 LL_INLINE LL_AVX2 void ll_store_groups_avx2(float *out, __m256 sum, const void *tile, const ll_type TYPE,
                                             const size_t h, int add) {
-    if (TYPE == LL_Q4) sum = _mm256_mul_ps(sum, _mm256_loadu_ps((const float *)tile + 8 * h));
+    if (ll_has_rows(TYPE)) sum = _mm256_mul_ps(sum, _mm256_loadu_ps((const float *)tile + 8 * h));
     _mm256_storeu_ps(out + 8 * h, add ? _mm256_add_ps(sum, _mm256_loadu_ps(out + 8 * h)) : sum);
 }
 
@@ -3415,28 +3466,26 @@ LL_INLINE LL_AVX2 void ll_groups_avx2(float *out, size_t out_stride, const void 
                                       int add, const ll_type TYPE, const int UNUSED, const size_t TOKENS) {
     const size_t GROUP = (size_t)ll_group(TYPE), VALUES = TYPE == LL_Q8 ? 2 * GROUP : GROUP,
                  BYTES = ll_group_bytes(TYPE), TOGETHER = ll_together(TYPE);
-    const unsigned char *w = (const unsigned char *)tile + (TYPE == LL_Q4) * LL_LINE,
+    const unsigned char *w = (const unsigned char *)tile + (size_t)ll_has_rows(TYPE) * LL_LINE,
                         *a = (const unsigned char *)packed;
     __m256 sum[4][2];
     (void)UNUSED;
     LL_UNROLL(size_t t = 0; t < TOKENS; t++) sum[t][0] = sum[t][1] = _mm256_setzero_ps();
     LL_ROLLED(size_t g = 0, groups = (size_t)ll_groups(n, (int)GROUP); g < groups; g++, a += TOKENS * (VALUES + 8)) {
         const size_t i = g % TOGETHER;
-        const unsigned char *q = w + LL_LINE + i * BYTES, *y = a, *end = a + VALUES;
+        const unsigned char *q = w + LL_LINE + i * BYTES;
         __m256i c[4][2];
         LL_UNROLL(size_t t = 0; t < TOKENS; t++)
             c[t][0] = c[t][1] =
                 TYPE == LL_Q8 ? _mm256_setzero_si256() : ll_word_avx2(a + TOKENS * (VALUES + 4) + 4 * t);
-        LL_ROLLED(; y < end; y += 8, q += LL_LINE) {
-            const __m256i v = _mm256_loadu_si256((const __m256i *)q), u = _mm256_loadu_si256((const __m256i *)q + 1);
+        LL_ROLLED(size_t k = 0; k < VALUES / 4; k += 2)
             LL_UNROLL(size_t odd = 0; odd < 2; odd++) {
-                const __m256i v0 = ll_bytes_avx2(v, TYPE, (int)odd), u0 = ll_bytes_avx2(u, TYPE, (int)odd);
+                const __m256i v = ll_bytes_avx2(q, TYPE, k + odd, 0, 1), u = ll_bytes_avx2(q, TYPE, k + odd, 1, 1);
                 LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
-                    const __m256i x = ll_word_avx2(y + t * VALUES + 4 * odd);
-                    c[t][0] = ll_add_dot_avx2(c[t][0], v0, x, TYPE), c[t][1] = ll_add_dot_avx2(c[t][1], u0, x, TYPE);
+                    const __m256i x = ll_word_avx2(a + t * VALUES + 4 * (k + odd));
+                    c[t][0] = ll_add_dot_avx2(c[t][0], v, x, TYPE), c[t][1] = ll_add_dot_avx2(c[t][1], u, x, TYPE);
                 }
             }
-        }
         const unsigned char *s = w + LL_LINE / TOGETHER * i;
         const __m256 scale[2] = {ll_scales_avx2(s, TYPE, 0), ll_scales_avx2(s, TYPE, 1)};
         LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
@@ -3549,6 +3598,9 @@ LL_AVX2 static void ll_pack_q4_0_avx2(void *out, const float *x, size_t stride, 
 LL_AVX2 static void ll_pack_q4_avx2(void *out, const float *x, size_t stride, int n, int tokens) {
     ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q4_GROUP, 0, 0, 64);
 }
+LL_AVX2 static void ll_pack_q6_avx2(void *out, const float *x, size_t stride, int n, int tokens) {
+    ll_pack_int8_avx2(out, x, stride, n, tokens, LL_Q4_GROUP, 0, 0, 32);
+}
 
 #ifdef LL_AVX_VNNI
 /* ---- AVX-VNNI ----
@@ -3558,8 +3610,7 @@ LL_INLINE LL_AVX_VNNI void ll_groups_avx_vnni(float *out, size_t out_stride, con
                                               int n, int add, const ll_type TYPE, const int UNUSED,
                                               const size_t TOKENS) {
     const size_t GROUP = (size_t)ll_group(TYPE), BYTES = ll_group_bytes(TYPE), TOGETHER = ll_together(TYPE);
-    const __m256i sign = _mm256_set1_epi8(-128);
-    const unsigned char *w = (const unsigned char *)tile + (TYPE == LL_Q4) * LL_LINE,
+    const unsigned char *w = (const unsigned char *)tile + (size_t)ll_has_rows(TYPE) * LL_LINE,
                         *a = (const unsigned char *)packed;
     __m256 sum[2][4];
     (void)UNUSED;
@@ -3571,10 +3622,7 @@ LL_INLINE LL_AVX_VNNI void ll_groups_avx_vnni(float *out, size_t out_stride, con
         LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[0][t] = c[1][t] = ll_word_avx2(a + TOKENS * (GROUP + 4) + 4 * t);
         LL_UNROLL(size_t k = 0; k < GROUP / 4; k++) {
             __m256i v[2];
-            LL_UNROLL(size_t h = 0; h < 2; h++) {
-                v[h] = _mm256_loadu_si256((const __m256i *)(q + (TYPE == LL_Q8 ? k : k / 2) * LL_LINE) + h);
-                v[h] = TYPE == LL_Q8 ? _mm256_xor_si256(v[h], sign) : ll_bytes_avx2(v[h], TYPE, k % 2);
-            }
+            LL_UNROLL(size_t h = 0; h < 2; h++) v[h] = ll_bytes_avx2(q, TYPE, k, h, 0);
             LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
                 const __m256i x = ll_word_avx2(a + t * GROUP + 4 * k);
                 LL_UNROLL(size_t h = 0; h < 2; h++) c[h][t] = _mm256_dpbusd_avx_epi32(c[h][t], v[h], x);
@@ -3612,9 +3660,11 @@ LL_PROMPT_FN(ll_pair_bf16_native, LL_AVX512_BF16, LL_CASES_12, ll_bf16_native, a
 LL_PROMPT_FN(ll_pair_q8_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, ahead, lines, LL_Q8, 2)
 LL_PROMPT_FN(ll_pair_q4_0_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, ahead, lines, LL_Q4_0, 2)
 LL_PROMPT_FN(ll_pair_q4_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, ahead, lines, LL_Q4, 2)
+LL_PROMPT_FN(ll_pair_q6_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, ahead, lines, LL_Q6, 2)
 LL_PROMPT_FN(ll_wide_q8_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, ahead, lines, LL_Q8, 1)
 LL_PROMPT_FN(ll_wide_q4_0_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, ahead, lines, LL_Q4_0, 1)
 LL_PROMPT_FN(ll_wide_q4_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, ahead, lines, LL_Q4, 1)
+LL_PROMPT_FN(ll_wide_q6_avx512, LL_AVX512, LL_CASES_12, ll_groups_avx512, ahead, lines, LL_Q6, 1)
 static void ll_tile_q8_avx512(float *out, size_t out_stride, const void *w, const void *a, int n, int tokens, int add) {
     ll_wide_q8_avx512(out, out_stride, w, a, n, tokens, add, NULL, 0);
 }
@@ -3630,6 +3680,7 @@ static void ll_tile_q8_avx512(float *out, size_t out_stride, const void *w, cons
     }
 LL_FEW_FN(ll_tile_q4_0_avx512, ll_wide_q4_0_avx512, LL_Q4_0)
 LL_FEW_FN(ll_tile_q4_avx512, ll_wide_q4_avx512, LL_Q4)
+LL_FEW_FN(ll_tile_q6_avx512, ll_wide_q6_avx512, LL_Q6)
 LL_TILE_FN(ll_tile_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0, 0)
 LL_TILE_FN(ll_tile_f16_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 1, 0)
 LL_MIX_FN(ll_mix_f32_avx2, LL_AVX2, LL_CASES_6, ll_mix_avx2, 0)
@@ -3637,11 +3688,13 @@ LL_MIX_FN(ll_mix_f16_avx2, LL_AVX2, LL_CASES_6, ll_mix_avx2, 1)
 LL_TILE_FN(ll_tile_q8_avx2, LL_AVX2, LL_CASES_4, ll_groups_avx2, LL_Q8, 0)
 LL_TILE_FN(ll_tile_q4_0_avx2, LL_AVX2, LL_CASES_4, ll_groups_avx2, LL_Q4_0, 0)
 LL_TILE_FN(ll_tile_q4_avx2, LL_AVX2, LL_CASES_4, ll_groups_avx2, LL_Q4, 0)
+LL_TILE_FN(ll_tile_q6_avx2, LL_AVX2, LL_CASES_4, ll_groups_avx2, LL_Q6, 0)
 LL_TILE_FN(ll_tile_bf16_avx2, LL_AVX2, LL_CASES_6, ll_bf16_avx2, 0, 0)
 #ifdef LL_AVX_VNNI
 LL_TILE_FN(ll_tile_q8_avx_vnni, LL_AVX_VNNI, LL_CASES_4, ll_groups_avx_vnni, LL_Q8, 0)
 LL_TILE_FN(ll_tile_q4_0_avx_vnni, LL_AVX_VNNI, LL_CASES_4, ll_groups_avx_vnni, LL_Q4_0, 0)
 LL_TILE_FN(ll_tile_q4_avx_vnni, LL_AVX_VNNI, LL_CASES_4, ll_groups_avx_vnni, LL_Q4, 0)
+LL_TILE_FN(ll_tile_q6_avx_vnni, LL_AVX_VNNI, LL_CASES_4, ll_groups_avx_vnni, LL_Q6, 0)
 #endif
 
 /* The sums of the lanes of a, b, c and d, side by side. */
@@ -3813,7 +3866,7 @@ static const ll_kernels ll_avx2 = {"avx2",
     {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_avx2, NULL, 6, 1},
      {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6, 1},
      {ll_pack_q8_avx2, ll_tile_q8_avx2, NULL, 4, 1}, {ll_pack_q4_0_avx2, ll_tile_q4_0_avx2, NULL, 4, 1},
-     {ll_pack_q4_avx2, ll_tile_q4_avx2, NULL, 4, 1}},
+     {ll_pack_q4_avx2, ll_tile_q4_avx2, NULL, 4, 1}, {ll_pack_q6_avx2, ll_tile_q6_avx2, NULL, 4, 1}},
     {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_mix_f32_avx2, ll_mix_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
     ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, {ll_swiglu_avx2, ll_geglu_avx2}};
 #ifdef LL_AVX_VNNI
@@ -3821,7 +3874,7 @@ static const ll_kernels ll_avx_vnni = {"avxvnni",
     {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_avx2, NULL, 6, 1},
      {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6, 1},
      {ll_pack_q8_avx_vnni, ll_tile_q8_avx_vnni, NULL, 4, 1}, {ll_pack_q4_0_avx_vnni, ll_tile_q4_0_avx_vnni, NULL, 4, 1},
-     {ll_pack_q4_avx2, ll_tile_q4_avx_vnni, NULL, 4, 1}},
+     {ll_pack_q4_avx2, ll_tile_q4_avx_vnni, NULL, 4, 1}, {ll_pack_q6_avx2, ll_tile_q6_avx_vnni, NULL, 4, 1}},
     {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_mix_f32_avx2, ll_mix_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
     ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, {ll_swiglu_avx2, ll_geglu_avx2}};
 #endif
@@ -3831,7 +3884,8 @@ static const ll_kernels ll_avx_vnni = {"avxvnni",
         {ll_pack_f32_avx512, ll_tile_f32_avx512, ll_pair_f32_avx512, 12, 2}, {PACK, TILE, PROMPT, 12, TILES},         \
         {ll_pack_q8_avx512, ll_tile_q8_avx512, ll_##WAY##_q8_avx512, BLOCK, INT8_TILES},                              \
         {ll_pack_q4_0_avx512, ll_tile_q4_0_avx512, ll_##WAY##_q4_0_avx512, BLOCK, INT8_TILES},                        \
-        {ll_pack_q4_avx512, ll_tile_q4_avx512, ll_##WAY##_q4_avx512, BLOCK, INT8_TILES}},                             \
+        {ll_pack_q4_avx512, ll_tile_q4_avx512, ll_##WAY##_q4_avx512, BLOCK, INT8_TILES},                              \
+        {ll_pack_q6_avx512, ll_tile_q6_avx512, ll_##WAY##_q6_avx512, BLOCK, INT8_TILES}},                             \
         {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_mix_f32_avx512, ll_mix_f16_avx512}, ll_unpack_tile_avx512,    \
         ll_half_avx2, ll_rotate_avx512, ll_dot_avx2, ll_softmax_avx512, {ll_swiglu_avx512, ll_geglu_avx512}};
 #define LL_NO_BF16 ll_pack_bf16_as_f32, ll_tile_bf16_avx512, NULL, 1
@@ -3931,18 +3985,22 @@ LL_INLINE int8x16_t ll_word_neon(const unsigned char *p) {
     return vreinterpretq_s8_s32(vdupq_n_s32(v));
 }
 
-/* Codes as signed bytes: with HIGH the upper halves. */
-LL_INLINE int8x16_t ll_bytes_neon(uint8x16_t v, const ll_type TYPE, const int HIGH) {
+/* Columns 4 k to 4 k + 3 of the four rows at q, in a group's lines, signed. */
+LL_INLINE int8x16_t ll_bytes_neon(const unsigned char *q, const ll_type TYPE, const size_t k) {
+    const uint8x16_t v = vld1q_u8(q + (TYPE == LL_Q8 ? k : k / 2) * LL_LINE);
     if (TYPE == LL_Q8) return vreinterpretq_s8_u8(v);
-    v = HIGH ? vshrq_n_u8(v, 4) : vandq_u8(v, vdupq_n_u8(15));
-    return TYPE == LL_Q4 ? vqtbl1q_s8(vld1q_s8(ll_q4_values), v) : vsubq_s8(vreinterpretq_s8_u8(v), vdupq_n_s8(8));
+    const uint8x16_t low = k % 2 ? vshrq_n_u8(v, 4) : vandq_u8(v, vdupq_n_u8(15));
+    if (TYPE == LL_Q4) return vqtbl1q_s8(vld1q_s8(ll_q4_values), low);
+    if (TYPE == LL_Q4_0) return vsubq_s8(vreinterpretq_s8_u8(low), vdupq_n_s8(8));
+    const uint8x16_t upper = vshlq_u8(vld1q_u8(q + (4 + k / 4) * LL_LINE), vdupq_n_s8((signed char)(4 - k % 4 * 2)));
+    return vsubq_s8(vreinterpretq_s8_u8(vorrq_u8(low, vandq_u8(upper, vdupq_n_u8(48)))), vdupq_n_s8(32));
 }
 
 /* One definition of a group's end for both of the loops below: sums to float32, times both scales. */
 LL_INLINE void ll_end_group_neon(float32x4_t sum[][2], int32x4_t c[][2], const unsigned char *scales,
                                  const unsigned char *activation_scale, const ll_type TYPE, const size_t TOKENS) {
     float32x4_t s[2];
-    if (TYPE == LL_Q4) {
+    if (ll_has_rows(TYPE)) {
         const int16x8_t k = vmovl_s8(vld1_s8((const signed char *)scales));
         s[0] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(k))), s[1] = vcvtq_f32_s32(vmovl_s16(vget_high_s16(k)));
     } else {
@@ -3962,7 +4020,7 @@ LL_INLINE void ll_store_groups_neon(float *out, float32x4_t sum[2], const void *
                                     int add) {
     LL_UNROLL(size_t i = 0; i < 2; i++) {
         float *o = out + 8 * h + 4 * i;
-        if (TYPE == LL_Q4) sum[i] = vmulq_f32(sum[i], vld1q_f32((const float *)tile + 8 * h + 4 * i));
+        if (ll_has_rows(TYPE)) sum[i] = vmulq_f32(sum[i], vld1q_f32((const float *)tile + 8 * h + 4 * i));
         vst1q_f32(o, add ? vaddq_f32(sum[i], vld1q_f32(o)) : sum[i]);
     }
 }
@@ -3972,10 +4030,9 @@ LL_INLINE void ll_store_groups_neon(float *out, float32x4_t sum[2], const void *
     LL_INLINE target void name(float *out, size_t out_stride, const void *tile, const void *packed, int n, int add,    \
                                const ll_type TYPE, const int UNUSED, const size_t TOKENS) {                            \
         const size_t GROUP = (size_t)ll_group(TYPE), BYTES = ll_group_bytes(TYPE), TOGETHER = ll_together(TYPE);       \
-        const size_t LINES = BYTES / LL_LINE, COLS = GROUP / LINES;                                                    \
         (void)UNUSED;                                                                                                  \
         for (size_t h = 0; h < 2; h++) {                                                                               \
-            const unsigned char *w = (const unsigned char *)tile + (TYPE == LL_Q4) * LL_LINE;                          \
+            const unsigned char *w = (const unsigned char *)tile + (size_t)ll_has_rows(TYPE) * LL_LINE;                \
             const unsigned char *a = (const unsigned char *)packed;                                                    \
             float32x4_t sum[6][2];                                                                                     \
             LL_UNROLL(size_t t = 0; t < TOKENS; t++) sum[t][0] = sum[t][1] = vdupq_n_f32(0);                           \
@@ -3985,15 +4042,11 @@ LL_INLINE void ll_store_groups_neon(float *out, float32x4_t sum[2], const void *
                 const unsigned char *q = w + LL_LINE + part * BYTES + 32 * h;                                          \
                 int32x4_t c[6][2];                                                                                     \
                 LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t][0] = c[t][1] = vdupq_n_s32(0);                           \
-                for (size_t k = 0; k < LINES; k++)                                                                     \
+                for (size_t k = 0; k < GROUP / 4; k++)                                                                 \
                     LL_UNROLL(size_t i = 0; i < 2; i++) {                                                              \
-                        const uint8x16_t v = vld1q_u8(q + k * LL_LINE + 16 * i);                                       \
-                        const int8x16_t lo = ll_bytes_neon(v, TYPE, 0), hi = ll_bytes_neon(v, TYPE, 1);                \
-                        LL_UNROLL(size_t t = 0; t < TOKENS; t++) {                                                     \
-                            const unsigned char *x = a + t * GROUP + COLS * k;                                         \
-                            c[t][i] = DOT4(c[t][i], lo, ll_word_neon(x));                                              \
-                            if (TYPE != LL_Q8) c[t][i] = DOT4(c[t][i], hi, ll_word_neon(x + 4));                       \
-                        }                                                                                              \
+                        const int8x16_t v = ll_bytes_neon(q + 16 * i, TYPE, k);                                        \
+                        LL_UNROLL(size_t t = 0; t < TOKENS; t++)                                                       \
+                            c[t][i] = DOT4(c[t][i], v, ll_word_neon(a + t * GROUP + 4 * k));                           \
                     }                                                                                                  \
                 ll_end_group_neon(sum, c, w + LL_LINE / TOGETHER * part + LL_LINE / TOGETHER / 2 * h,                  \
                                   a + TOKENS * GROUP, TYPE, TOKENS);                                                   \
@@ -4087,23 +4140,25 @@ LL_TILE_FN(ll_tile_bf16_neon, , LL_CASES_6, ll_bf16_neon, 0, 0)
 LL_TILE_FN(ll_tile_q8_neon, , LL_CASES_6, ll_groups_neon, LL_Q8, 0)
 LL_TILE_FN(ll_tile_q4_0_neon, , LL_CASES_6, ll_groups_neon, LL_Q4_0, 0)
 LL_TILE_FN(ll_tile_q4_neon, , LL_CASES_6, ll_groups_neon, LL_Q4, 0)
+LL_TILE_FN(ll_tile_q6_neon, , LL_CASES_6, ll_groups_neon, LL_Q6, 0)
 LL_TILE_FN(ll_tile_q8_neon_dot, LL_DOTPROD, LL_CASES_6, ll_groups_neon_dot, LL_Q8, 0)
 LL_TILE_FN(ll_tile_q4_0_neon_dot, LL_DOTPROD, LL_CASES_6, ll_groups_neon_dot, LL_Q4_0, 0)
 LL_TILE_FN(ll_tile_q4_neon_dot, LL_DOTPROD, LL_CASES_6, ll_groups_neon_dot, LL_Q4, 0)
+LL_TILE_FN(ll_tile_q6_neon_dot, LL_DOTPROD, LL_CASES_6, ll_groups_neon_dot, LL_Q6, 0)
 
 /* clang-format off */
 static const ll_kernels ll_neon = {"neon",
     {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6, 1},
      {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6, 1},
      {ll_pack_q8, ll_tile_q8_neon, NULL, 6, 1}, {ll_pack_q4_0, ll_tile_q4_0_neon, NULL, 6, 1},
-     {ll_pack_q4, ll_tile_q4_neon, NULL, 6, 1}},
+     {ll_pack_q4, ll_tile_q4_neon, NULL, 6, 1}, {ll_pack_q6, ll_tile_q6_neon, NULL, 6, 1}},
     {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_mix_f32_neon, ll_mix_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
     ll_rotate_neon, ll_dot_neon, ll_softmax_neon, {ll_swiglu_neon, ll_geglu_neon}};
 static const ll_kernels ll_neon_dot = {"neondot",
     {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6, 1},
      {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6, 1},
      {ll_pack_q8, ll_tile_q8_neon_dot, NULL, 6, 1}, {ll_pack_q4_0, ll_tile_q4_0_neon_dot, NULL, 6, 1},
-     {ll_pack_q4, ll_tile_q4_neon_dot, NULL, 6, 1}},
+     {ll_pack_q4, ll_tile_q4_neon_dot, NULL, 6, 1}, {ll_pack_q6, ll_tile_q6_neon_dot, NULL, 6, 1}},
     {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_mix_f32_neon, ll_mix_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
     ll_rotate_neon, ll_dot_neon, ll_softmax_neon, {ll_swiglu_neon, ll_geglu_neon}};
 /* clang-format on */

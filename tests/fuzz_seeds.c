@@ -341,6 +341,48 @@ static void fuzz_relative_seeds(fuzz_add *add, void *user) {
     }
 }
 
+/* With tokenizers of all kinds, in models plain enough that every format can say them; and a relative. */
+static tokenizer *fuzz_exported_tokenizer(int i) {
+    static fuzz_bytes b;
+    if (i == 2) return fuzz_added_pieces(TOKENIZER_PREFIX_FIRST);
+    if (i > 2) return fuzz_byte_level(i == 3 ? TOKENIZER_SPLIT_GPT2 : i == 4 ? TOKENIZER_SPLIT_QWEN2 : 0);
+    if (i) fuzz_make_model(&b, 1, 0);
+    else fuzz_make_bin(&b, 1);
+    return tokenizer_load_memory(b.p, b.n, 0, NULL, NULL);
+}
+
+static void fuzz_export_seeds(fuzz_add *add, void *user) {
+    static fuzz_bytes flat;
+    for (int i = 0; i < 6; i++) {
+        tokenizer *t = fuzz_exported_tokenizer(i);
+        FUZZ_CHECK(t);
+        llama_config f = {.dim = 32,
+                          .hidden_dim = 64,
+                          .n_layers = 2,
+                          .n_heads = 4,
+                          .n_kv_heads = 2,
+                          .head_dim = 8,
+                          .vocab_size = tokenizer_vocab_size(t),
+                          .seq_len = 9,
+                          .shared_classifier = i != 1,
+                          .n_ropes = 1,
+                          .norm_eps = 1e-5f,
+                          .rope_theta = 10000};
+        fuzz_make_flat(&flat, t);
+        model *m = model_make(&f, INSIDE_F32 + i % 4, (uint64_t)i);
+        const rope_rule plain = {.kind = ROPE_PLAIN, .theta = 10000, .turning = f.head_dim};
+        rope_table(&plain, f.head_dim, m->weights[TENSOR_ROPE][0], NULL);
+        m->in.tokenizer = flat.p, m->in.tokenizer_size = flat.n;
+        const file made = model_file(m, NULL);
+        add(user, made.bytes, made.size);
+        free(made.bytes), model_free(m);
+    }
+    const file relative = fuzz_make_relative(0, INSIDE_Q8);
+    add(user, relative.bytes, relative.size);
+    free(relative.bytes);
+    fuzz_v0_seeds(add, user);
+}
+
 static void fuzz_f32_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(INSIDE_F32, add, user); }
 static void fuzz_bf16_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(INSIDE_BF16, add, user); }
 static void fuzz_q8_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(INSIDE_Q8, add, user); }

@@ -24,6 +24,7 @@
 #include "fuzz.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <float.h>
 #include <inttypes.h>
@@ -35,6 +36,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -67,10 +69,15 @@ static void fuzz_assert(int ok, const char *what, int line) {
 /* What holds unless an allocation failed. */
 #define FUZZ_MUST(condition) fuzz_assert((condition) != 0 || fuzz_memory.failed, #condition, __LINE__)
 
-/* A message is one line without control characters, and not empty. */
+/* One line, without control characters. */
+static void fuzz_check_line(const char *text) {
+    for (const char *p = text; *p; p++) FUZZ_CHECK((unsigned char)*p >= 32 && *p != 127);
+}
+
+/* A message is one line, and not empty. */
 static int fuzz_refused(const char *text) {
     FUZZ_CHECK(*text);
-    for (const char *p = text; *p; p++) FUZZ_CHECK((unsigned char)*p >= 32 && *p != 127);
+    fuzz_check_line(text);
     if (fuzz_on_refusal) fuzz_on_refusal(text);
     return 0;
 }
@@ -126,9 +133,76 @@ static void fuzz_put_file(const char *path, const unsigned char *data, size_t si
     fuzz_files[i].size = size;
 }
 
+/* What is written: it stays until fuzz_forget_written, unless who wrote it removes it. */
+typedef struct {
+    char path[64], *data; /* path "": none */
+    size_t size;
+} fuzz_output;
+static fuzz_output fuzz_written[12];
+static int fuzz_directories; /* made and neither removed nor renamed */
+
+static fuzz_output *fuzz_find_written(const char *path) {
+    size_t i = 0;
+    while (i < sizeof fuzz_written / sizeof *fuzz_written && strcmp(fuzz_written[i].path, path)) i++;
+    return i < sizeof fuzz_written / sizeof *fuzz_written ? &fuzz_written[i] : NULL;
+}
+
+static void fuzz_forget(fuzz_output *o) {
+    free(o->data);
+    memset(o, 0, sizeof *o);
+}
+
+static int fuzz_count_written(void) {
+    int n = 0;
+    for (size_t i = 0; i < sizeof fuzz_written / sizeof *fuzz_written; i++) n += *fuzz_written[i].path != 0;
+    return n;
+}
+
+static void fuzz_forget_written(void) {
+    for (size_t i = 0; i < sizeof fuzz_written / sizeof *fuzz_written; i++) fuzz_forget(&fuzz_written[i]);
+    fuzz_directories = 0;
+}
+
+static int fuzz_remove(const char *path) {
+    fuzz_output *o = fuzz_find_written(path);
+    if (o) fuzz_forget(o);
+    return o ? 0 : -1;
+}
+
+/* A file takes the place of another, a directory its files along. */
+static int fuzz_rename(const char *from, const char *to) {
+    const size_t n = strlen(from);
+    fuzz_output *o = fuzz_find_written(from);
+    if (o) fuzz_remove(to);
+    else fuzz_directories--;
+    for (size_t i = 0; i < sizeof fuzz_written / sizeof *fuzz_written; i++) {
+        char rest[sizeof o->path];
+        fuzz_output *f = &fuzz_written[i];
+        if (f != o && (strncmp(f->path, from, n) || f->path[n] != '/')) continue;
+        strcpy(rest, f->path + n);
+        snprintf(f->path, sizeof f->path, "%s%s", to, rest);
+    }
+    return 0;
+}
+
+static int fuzz_mkdir(const char *path) { return (void)path, fuzz_directories++, 0; }
+static int fuzz_rmdir(const char *path) { return (void)path, fuzz_directories--, 0; }
+
+static FILE *fuzz_create(const char *path) {
+    fuzz_output *o = fuzz_find_written(path);
+    if (!o) o = fuzz_find_written("");
+    FUZZ_CHECK(o && strlen(path) < sizeof o->path);
+    fuzz_forget(o);
+    strcpy(o->path, path);
+    FILE *file = open_memstream(&o->data, &o->size);
+    if (file) fuzz_memory.files++;
+    return file;
+}
+
 static FILE *fuzz_fopen(const char *path, const char *mode) {
     FILE *file = NULL;
     int i = 0;
+    if (*mode == 'w') return fuzz_create(path);
     while (i < fuzz_n_files && strcmp(fuzz_files[i].path, path)) i++;
     errno = ENOENT;
     if (i < fuzz_n_files && fuzz_files[i].size)
@@ -153,6 +227,11 @@ static int fuzz_fclose(FILE *file) {
 #define free(p) fuzz_free(p)
 #define fopen(path, mode) fuzz_fopen(path, mode)
 #define fclose(file) fuzz_fclose(file)
+#define rename(from, to) fuzz_rename(from, to)
+#define remove(path) fuzz_remove(path)
+#define mkdir(path, mode) fuzz_mkdir(path)
+#define rmdir(path) fuzz_rmdir(path)
+#define fsync(file) 0
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized" /* so much of it is inlined that gcc loses track */
@@ -173,14 +252,21 @@ static int fuzz_fclose(FILE *file) {
 #include "../tools/shared/files.c"
 #include "../tools/shared/messages.c"
 
+#include "../tools/formats/encode.c"
 #include "../tools/formats/gguf.c"
 #include "../tools/formats/gguf_head.c"
+#include "../tools/formats/gguf_metadata.c"
 #include "../tools/formats/gguf_names.c"
+#include "../tools/formats/gguf_plan.c"
 #include "../tools/formats/gguf_tokenizer.c"
 #include "../tools/formats/gguf_types.c"
+#include "../tools/formats/gguf_writer.c"
 #include "../tools/formats/hf.c"
 #include "../tools/formats/hf_config.c"
+#include "../tools/formats/hf_config_writer.c"
 #include "../tools/formats/hf_tokenizer.c"
+#include "../tools/formats/hf_tokenizer_writer.c"
+#include "../tools/formats/hf_writer.c"
 #include "../tools/formats/jinja_filters.c"
 #include "../tools/formats/jinja_lex.c"
 #include "../tools/formats/jinja_methods.c"
@@ -188,16 +274,22 @@ static int fuzz_fclose(FILE *file) {
 #include "../tools/formats/jinja_run.c"
 #include "../tools/formats/jinja_values.c"
 #include "../tools/formats/json.c"
+#include "../tools/formats/json_writer.c"
 #include "../tools/formats/llama2c.c"
+#include "../tools/formats/llama2c_writer.c"
+#include "../tools/formats/onnx.c"
+#include "../tools/formats/overflow.c"
+#include "../tools/formats/protobuf.c"
 #include "../tools/formats/rope.c"
 #include "../tools/formats/source.c"
 #define template_tokenizer fuzz_template_tokenizer
 #include "../tools/formats/template.c"
 #undef template_tokenizer
+#include "../tools/formats/template_writer.c"
 #include "../tools/formats/vocabulary.c"
 #include "../tools/formats/writer.c"
 
-#include "../tools/training/compute.c"
+#include "../tools/shared/compute.c"
 #include "../tools/training/grad.c"
 #include "../tools/training/state.c"
 #include "../tools/training/weights.c"
@@ -459,6 +551,8 @@ static void fuzz_forward(const llama_model *m, size_t size) {
     llama_context_free(c);
 }
 
+typedef void fuzz_use(const llama_model *m, const void *data, size_t size);
+
 static void fuzz_use_model(const llama_model *m, const void *data, size_t size) {
     size_t n;
     const void *own = llama_get_tokenizer(m, &n);
@@ -535,7 +629,7 @@ static int fuzz_checkpoint(const unsigned char *data, size_t size) {
 
 /* What a header and kinds of layers say, in a file that is otherwise as they imply: the fields meet the arithmetic in
  * company that no damaged file has. Its weights are the input's bytes over and over, made small. */
-static int fuzz_relative(const unsigned char *data, size_t size) {
+static int fuzz_relative_for(fuzz_use *use, const unsigned char *data, size_t size) {
     enum { LAYERS = 4 };
     unsigned char header[INSIDE_HEADER + LAYERS * INSIDE_KIND] = {0};
     llama_layer_kind kinds[LAYERS];
@@ -560,11 +654,15 @@ static int fuzz_relative(const unsigned char *data, size_t size) {
     for (size_t i = table; i < end; i++) bytes[i] = data[i % size] & 63;
     fuzz_allow((size_t)end, 16, 1 << 13);
     llama_model *m = llama_load_memory(bytes, (size_t)end, NULL, &why);
-    if (m) fuzz_use_model(m, data, (size_t)end);
+    if (m) use(m, data, (size_t)end);
     else fuzz_refused(why.text); /* kinds of layers that are none */
     llama_free(m);
     free(bytes);
     return m != NULL;
+}
+
+static int fuzz_relative(const unsigned char *data, size_t size) {
+    return fuzz_relative_for(fuzz_use_model, data, size);
 }
 
 static int fuzz_gguf(const unsigned char *data, size_t size) {
@@ -572,6 +670,88 @@ static int fuzz_gguf(const unsigned char *data, size_t size) {
     fuzz_put_file("model.gguf", data, size);
     fuzz_allow(size, 64, 1 << 21);
     return fuzz_convert(source_open_gguf("model.gguf", NULL, &why), data, size, &why);
+}
+
+/* ---------------------------------------------------------------------------------------------------
+ * Models in the formats of others: what has been loaded is written or refused, and nothing is left of what is refused
+ * ------------------------------------------------------------------------------------------------- */
+
+typedef int fuzz_exporter(const export_input *in, const char *path, export_report *report, llama_error *err);
+
+/* What is JSON by its name, is. */
+static void fuzz_check_written(void) {
+    for (size_t i = 0; i < sizeof fuzz_written / sizeof *fuzz_written; i++) {
+        const fuzz_output *o = &fuzz_written[i];
+        const size_t n = strlen(o->path);
+        llama_error why = {0, ""};
+        json_text j;
+        FUZZ_CHECK(!strstr(o->path, ".part"));
+        if (n < 5 || strcmp(o->path + n - 5, ".json")) continue;
+        fuzz_allow(o->size, 256, 1 << 14);
+        const int result = json_parse(&j, o->data, o->size, o->path, &why);
+        FUZZ_MUST(!result);
+        if (!result) json_free(&j);
+    }
+}
+
+/* choice: which of the format's types, or none. */
+static void fuzz_export_as(fuzz_exporter *write, const char *path, const char *const *types, size_t choice,
+                           const llama_model *m, const tokenizer *t, size_t size) {
+    size_t n = 0;
+    while (types[n]) n++;
+    const export_input in = {.model = m, .tokenizer = t, .type = types[choice % (n + 1)]};
+    export_report report = {0};
+    llama_error why = {0, ""};
+    fuzz_allow(size, 4096, 1 << 24);
+    if (write(&in, path, &report, &why)) {
+        fuzz_refused(why.text);
+        FUZZ_CHECK(strstr(why.text, path) && !fuzz_count_written());
+    } else {
+        uint64_t bytes = 0;
+        for (size_t i = 0; i < sizeof fuzz_written / sizeof *fuzz_written; i++) bytes += fuzz_written[i].size;
+        FUZZ_CHECK(bytes && bytes == report.bytes);
+        fuzz_check_line(report.note), fuzz_check_line(report.architecture);
+        fuzz_check_written();
+    }
+    FUZZ_CHECK(fuzz_directories == 0);
+    fuzz_forget_written();
+}
+
+static void fuzz_export_model(const llama_model *m, const void *data, size_t size) {
+    static const char *const gguf[] = {"f16", "f32", "bf16", "q8_0", "q4_0", NULL},
+                             *const hf[] = {"f16", "f32", "bf16", NULL}, *const onnx[] = {"f16", "f32", NULL},
+                             *const llama2c[] = {"f32", NULL};
+    const llama_config *f = llama_get_config(m);
+    size_t n;
+    const unsigned char *file = inside_file(m, &n);
+    const size_t choice = n + file[n / 2];
+    const void *own = llama_get_tokenizer(m, &n);
+    tokenizer_error why = {0, ""};
+    (void)data; /* it is all in the model */
+    fuzz_allow(n, 64, 1 << 17);
+    tokenizer *t = own ? tokenizer_load_memory(own, n, f->vocab_size, NULL, &why) : NULL;
+    if (own && !t) fuzz_refused(why.text);
+    fuzz_export_as(export_gguf, "fuzz.gguf", gguf, choice, m, t, size);
+    fuzz_export_as(export_hf, "fuzz-hf", hf, choice, m, t, size);
+    if (f->seq_len <= 1024) { /* both have a table of as many rows */
+        fuzz_export_as(export_onnx, "fuzz.onnx", onnx, choice, m, t, size);
+        fuzz_export_as(export_llama2c, "fuzz.bin", llama2c, choice, m, t, size);
+    }
+    tokenizer_free(t);
+}
+
+static int fuzz_export(const unsigned char *data, size_t size) {
+    llama_error why = {0, ""};
+    fuzz_allow(size, 16, 1 << 13);
+    llama_model *m = llama_load_memory(data, size, NULL, &why);
+    if (!m) return fuzz_refused(why.text);
+    fuzz_export_model(m, data, size);
+    llama_free(m);
+    return 1;
+}
+
+static int fuzz_export_relative(const unsigned char *data, size_t size) {
+    return fuzz_relative_for(fuzz_export_model, data, size);
 }
 
 /* ---------------------------------------------------------------------------------------------------
@@ -849,6 +1029,8 @@ const fuzz_target fuzz_targets[] = {
     {"q4_0", fuzz_checkpoint, fuzz_q4_0_seeds, ""},
     {"q4", fuzz_checkpoint, fuzz_q4_seeds, ""},
     {"relative", fuzz_relative, fuzz_relative_seeds, ""},
+    {"export", fuzz_export, fuzz_export_seeds, ""},
+    {"export_relative", fuzz_export_relative, fuzz_relative_seeds, ""},
     {"bin", fuzz_tokenizer, fuzz_bin_seeds, "<0x41>\n<s>\n</s>\n \nab"},
     {"model", fuzz_tokenizer, fuzz_model_seeds, "<0x41>\n<s>\n\xE2\x96\x81\nab"},
     {"flat", fuzz_tokenizer, fuzz_flat_seeds, "<0x41>\n<s>\n\xE2\x96\x81\nab\n<|eot_id|>"},
@@ -892,6 +1074,11 @@ int fuzz_run(const fuzz_target *target, const void *data, size_t size, long fail
 #undef free
 #undef fopen
 #undef fclose
+#undef rename
+#undef remove
+#undef mkdir
+#undef rmdir
+#undef fsync
 
 #ifdef FUZZ_TARGET
 #define FUZZ_STRING(x) #x

@@ -157,6 +157,8 @@ static void run_read_value(run_graph *g, run_bytes b, int output) {
         else if (!run_next(g, &f.bytes, &dim) || dim.number > 2) run_unknown(g, "a dimension", &dim);
         else v.dims[v.rank++] = dim.number == 1 ? (int64_t)dim.value : -1;
     }
+    v.declared_type = v.type, v.declared_rank = v.rank;
+    memcpy(v.declared, v.dims, sizeof v.declared);
     run_new_value(g, &v);
 }
 
@@ -687,6 +689,16 @@ void run_feed(run_graph *g, const char *name, int rank, const int64_t *dims, con
     if (to) memcpy(to, x, run_count(v) * sizeof *x);
 }
 
+/* Outputs are what the graph says of them. */
+static void run_check_outputs(run_graph *g) {
+    for (int i = 0; i < g->n_values; i++) {
+        const run_value *v = &g->values[i];
+        int fits = v->type == v->declared_type && v->rank == v->declared_rank;
+        for (int d = 0; fits && d < v->rank; d++) fits = v->declared[d] == -1 || v->declared[d] == v->dims[d];
+        if (v->output && !fits) run_wrong(g, "%s is not what was declared", v->name);
+    }
+}
+
 int run_run(run_graph *g) {
     const int n = (int)(sizeof run_operators / sizeof *run_operators);
     for (int i = 0; i < g->n_nodes && !*g->error; i++) {
@@ -703,5 +715,6 @@ int run_run(run_graph *g) {
         if (run_operators[k].run) run_operators[k].run(&c);
         else run_operators[k].run_as(&c, run_operators[k].kind);
     }
+    if (!*g->error) run_check_outputs(g);
     return !*g->error;
 }

@@ -18,8 +18,10 @@ typedef struct {
     double *x;        /* its numbers, of whatever type; NULL: not known yet */
     int given;        /* 1: an initializer or an input of the graph, not a node's output */
     int output, used; /* 1: of the graph; by a node */
-    uint64_t outside; /* of an initializer whose bytes are in a second file: how many they are, */
-    uint64_t offset;  /* and where */
+    int declared_type, declared_rank;
+    int64_t declared[RUN_DIMS]; /* of an output: what is said of it; -1: any */
+    uint64_t outside;           /* of an initializer whose bytes are in a second file: how many they are, */
+    uint64_t offset;            /* and where */
 } run_value;
 
 typedef struct {

@@ -43,7 +43,7 @@ exports "without a tokenizer" "$T/out/m.gguf" "./m.gguf " --no-tokenizer "$T/tin
 exports "a GGUF file is replaced by another" "$T/out/m.gguf" "./m.gguf " "$T/tiny.llama"
 for type in q8 q4; do
     "$CONVERT" -q --type $type "$T/tiny.bin" "$T/$type.llama"
-    exports "GGUF of $type" "$T/out/m.gguf" "./m.gguf " "$T/$type.llama"
+    exports "GGUF of $type" "$T/out/m.gguf" "./m.gguf " --type f32 "$T/$type.llama"
 done
 
 # Refused, in one line, and nothing is written or changed.
@@ -57,10 +57,12 @@ no() { # NAME STATUS WORD ARGUMENTS
     unchanged
 }
 echo "a text" >"$T/out/text.gguf" && echo "a graph" >"$T/out/m.onnx" && echo "a tokenizer" >"$T/out/tokenizer.bin"
+echo "weights" >"$T/out/y.onnx.data"
 mkdir "$T/foreign" && echo "a letter" >"$T/foreign/letter.txt"
 after=$(cd "$T" && find . -type f ! -name 'std*' -exec cksum {} + | sort)
 no "a text under that name" 1 "text.gguf: exists; not replaced" "$T/tiny.llama" "$T/out/text.gguf"
 no "a graph under that name" 1 "m.onnx: exists; not replaced" "$T/tiny.llama" "$T/out/m.onnx"
+no "weights beside a graph" 1 "y.onnx.data: exists, weights of another graph; not replaced" "$T/tiny.llama" "$T/out/y.onnx"
 no "another tokenizer.bin" 1 "tokenizer.bin: there is another one already" "$T/tiny.llama" "$T/out/m.bin"
 no "a directory with other files" 1 "letter.txt" "$T/tiny.llama" "$T/foreign/"
 no "no such directory" 1 "cannot" "$T/tiny.llama" "$T/none/m.gguf"
@@ -70,6 +72,7 @@ no "a type of ours" 1 "q4" --type q4 "$T/tiny.llama" "$T/out/x.gguf"
 no "a type that a directory has not" 1 "q8_0" --type q8_0 "$T/tiny.llama" "$T/out/x/"
 no "a type that ONNX has not" 1 "bf16" --type bf16 "$T/tiny.llama" "$T/out/x.onnx"
 no "a type that llama2.c has not" 1 "type f16: expected f32" --type f16 "$T/tiny.llama" "$T/out/x.bin"
+no "numbers that a half cannot hold" 1 "output.weight has numbers beyond 65504, which F16 cannot hold; --type f32 can" "$T/q8.llama" "$T/out/x.gguf"
 no "of a GGUF file" 1 "make a .llama file of it first: tools/convert" "$T/out/m.gguf" "$T/out/x.gguf"
 no "of a directory" 1 "make a .llama file of it first" "$T/foreign" "$T/out/x.gguf"
 no "a text as a model" 1 "text.gguf" "$T/out/text.gguf" "$T/out/x.gguf"

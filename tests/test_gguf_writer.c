@@ -520,6 +520,37 @@ static void test_failures(void) {
         model_free(m);
         CHECK(!exists(path));
     }
+    TEST("numbers that a type cannot hold") {
+        static const struct {
+            const char *type, *why;
+            float end;
+            int cols; /* 80: no whole blocks, so F16 */
+        } types[] = {
+            {"f16", "blk.1.ffn_down.weight has numbers beyond 65504, which F16 cannot hold; --type f32", 65520, 96},
+            {"bf16", "blk.1.ffn_down.weight has numbers beyond 3.38953e+38, which BF16 cannot", 0x1.FFp127f, 96},
+            {"q8_0", "blk.1.ffn_down.weight has numbers beyond 8.31901e+06, which Q8_0 cannot", 8321040, 96},
+            {"q4_0", "blk.1.ffn_down.weight has numbers beyond 524032, which Q4_0 cannot", 524160, 96},
+            {"q8_0", "blk.1.ffn_down.weight has numbers beyond 65504, which F16 cannot", 65520, 80},
+            {"f32", NULL, 3.4e38f, 96}};
+        for (size_t i = 0; i < 2 * sizeof types / sizeof *types; i++) { /* at the end, and before it */
+            const float end = types[i / 2].end;
+            model *m = make(&shapes[0], INSIDE_F32, 64, types[i / 2].cols, 1);
+            m->weights[TENSOR_W2][1][3] = i % 2 ? nextafterf(-end, 0) : -end;
+            m->weights[TENSOR_W2][1][70] = INFINITY; /* in another block: it stays what it is */
+            loaded large = load_made(m);
+            const export_input to = {.model = large.model, .type = types[i / 2].type};
+            if (i % 2 || !types[i / 2].why) {
+                export_report report;
+                llama_source *back = write_and_open(&large, types[i / 2].type, &report);
+                float row[96];
+                CHECK(!back->rows(back, TENSOR_W2, 1, 0, 1, row, &err) && fabsf(row[3] / end + 1) < 0.01f);
+                back->close(back);
+                remove(path);
+            } else fails(&to, path, types[i / 2].why);
+            unload(&large);
+            model_free(m);
+        }
+    }
     TEST("cancelled at any call: what was there stays") {
         FILE *f = fopen(path, "wb");
         CHECK(f && fputs("before", f) >= 0 && !fclose(f));
@@ -573,6 +604,43 @@ static int same_ids(const tokenizer *a, const tokenizer *b, const char *text, si
     return n == m && n >= 0 && !memcmp(x, y, (size_t)n * sizeof *x);
 }
 
+/* Where the value of a key stands in a file, which begins with its type; NULL: there is no such key. */
+static const unsigned char *find_value(const char *file, size_t size, const char *key) {
+    const size_t n = strlen(key);
+    for (size_t i = 8; i + n + 24 < size; i++)
+        if (get_uint((const unsigned char *)file + i - 8, 8) == n && !memcmp(file + i, key, n))
+            return (const unsigned char *)file + i + n;
+    return NULL;
+}
+
+/* What our reader does not need, or settles from something else, others take from the file. */
+static void check_for_others(const tokenizer *t) {
+    static const struct {
+        const char *key;
+        uint32_t value;
+    } keys[] = {{"general.file_type", 7},
+                {"general.quantization_version", 2},
+                {"general.alignment", 32},
+                {"llama.vocab_size", 2048},
+                {"llama.attention.key_length", 32},
+                {"llama.attention.value_length", 32},
+                {"tokenizer.ggml.unknown_token_id", 0},
+                {"tokenizer.ggml.bos_token_id", 1},
+                {"tokenizer.ggml.eos_token_id", 2}};
+    size_t size;
+    char *file = file_read(path, (size_t)1 << 30, &size, &err);
+    for (size_t i = 0; CHECK(file) && i < sizeof keys / sizeof *keys; i++) {
+        const unsigned char *v = find_value(file, size, keys[i].key);
+        if (!CHECK(v && get_uint(v, 4) == GGUF_U32 && get_uint(v + 4, 4) == keys[i].value)) puts(keys[i].key);
+    }
+    const unsigned char *types = file ? find_value(file, size, GGUF_TOKEN_TYPE) : NULL;
+    const unsigned char *scores = file ? find_value(file, size, GGUF_SCORES) : NULL;
+    tokenizer_piece p;
+    for (int id = 0; CHECK(types && scores) && tokenizer_get_piece(t, id, &p); id++)
+        CHECK((int)get_uint(types + 16 + 4 * id, 4) == p.type && get_f32(scores + 16 + 4 * id) == p.score);
+    free(file);
+}
+
 static void test_austen(void) {
     TEST("austen.llama and its tokenizer, there and back") {
         static const char *const texts[] = {"It is a truth", " two  spaces ", "\xF0\x9F\x98\x80\n\n9", ""};
@@ -586,6 +654,7 @@ static void test_austen(void) {
         CHECK(is_rebuilt(l.tokens));
         tokenizer_free(t);
         s->close(s);
+        check_for_others(l.tokens);
         unload(&l);
         remove(path);
     }

@@ -4,7 +4,7 @@
  * float32 and the kernels give the same is in test_train.c.
  */
 #define TRAIN_DOUBLE
-#include "../tools/training/compute.c"
+#include "../tools/shared/compute.c"
 #include "../tools/training/grad.c"
 
 #include "test.h"

@@ -1,12 +1,12 @@
 /* test_kernels.c - number formats and kernels: what llama.c says of them in rooms 2 and 3, computed once more in double
  * precision, against every set of kernels that this processor has, on sizes that are multiples of nothing.
  *
- * Looks inside: the kernels of llama.c are static, and so is what in writer.c encodes the weights.
+ * Looks inside: the kernels of llama.c are static, and so is what in encode.c encodes the weights.
  */
 #define _POSIX_C_SOURCE 200809L
 #define LLAMA_API static inline /* what is not called is not compiled */
 #include "../llama.c"
-#include "../tools/formats/writer.c"
+#include "../tools/formats/encode.c"
 #include "test.h"
 
 #include "checkpoint.c"
@@ -18,8 +18,8 @@ static int n_sets;
 static const int columns[] = {1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 100, 127, 128, 129, 172, 257, 1030};
 enum { N_COLUMNS = sizeof columns / sizeof *columns, MOST_COLUMNS = 1030 };
 
-static const ll_type types[] = {LL_F32, LL_BF16, LL_Q8, LL_Q4_0, LL_Q4};
-static const char *const type_names[] = {"f32 rows", "f32", "bf16", "q8", "q4_0", "q4"};
+static const ll_type types[] = {LL_F32, LL_BF16, LL_Q8, LL_Q4_0, LL_Q4, LL_Q6};
+static const char *const type_names[] = {"f32 rows", "f32", "bf16", "q8", "q4_0", "q4", "q6"};
 
 /* ---- Helpers ---- */
 
@@ -77,7 +77,7 @@ static void find_sets(void) {
             const ll_kernels *k = ll_find_kernels(names[i]);
             if (!k) continue;
             CHECK_TEXT(k->name, names[i]);
-            for (int type = LL_F32; type <= LL_Q4; type++)
+            for (int type = LL_F32; type <= LL_Q6; type++)
                 CHECK(k->type[type].block >= 1 && k->type[type].block <= LL_BLOCK);
             fastest |= k == ll_find_kernels(NULL);
             sets[n_sets++] = k;
@@ -165,17 +165,21 @@ static void test_half(void) {
     }
 }
 
-/* Column k of row r of a tile of q4, read as the comment in llama.c describes it, and not rounded. */
-static double q4_value(const unsigned char *tile, int r, int k) {
+/* Column k of row r of a tile of q4 or q6, read as the comment in llama.c describes it, and not rounded. */
+static double q4_value(ll_type type, const unsigned char *tile, int r, int k) {
     static const int values[] = {-63, -49, -38, -30, -22, -16, -10, -4, 1, 6, 12, 18, 24, 31, 40, 52};
-    const unsigned char *four = tile + 64 + (size_t)(k / 128) * 17 * 64;
-    const int g = k / 32 % 4, both = four[64 + g * 256 + k % 32 / 8 * 64 + 4 * r + k % 4];
-    return (double)ll_f32(tile + 4 * r) * (signed char)four[g * 16 + r] * values[k % 8 < 4 ? both & 15 : both >> 4];
+    const int lines = type == LL_Q6 ? 6 : 4, g = k / 32 % 4;
+    const unsigned char *four = tile + 64 + (size_t)(k / 128) * (size_t)(64 + 4 * 64 * lines);
+    const unsigned char *group = four + 64 + g * 64 * lines;
+    const int both = group[k % 32 / 8 * 64 + 4 * r + k % 4], low = k % 8 < 4 ? both & 15 : both >> 4;
+    const int upper = type == LL_Q6 ? group[(4 + k % 32 / 16) * 64 + 4 * r + k % 4] >> (k % 16 / 4 * 2) & 3 : 0;
+    const double scale = (double)ll_f32(tile + 4 * r) * (signed char)four[g * 16 + r];
+    return scale * (type == LL_Q6 ? low + 16 * upper - 32 : values[low]);
 }
 
 /* Column k of row r, read as the comment in llama.c describes a tile. */
 static double tile_value(ll_type type, const unsigned char *tile, int r, int k) {
-    if (type == LL_Q4) return q4_value(tile, r, k);
+    if (type == LL_Q4 || type == LL_Q6) return q4_value(type, tile, r, k);
     if (type == LL_F32) return ll_f32(tile + k * 64 + 4 * r);
     if (type == LL_BF16) return ll_from_bf16(ll_u16(tile + k / 2 * 64 + 4 * r + k % 2 * 2));
     int group = type == LL_Q8 ? 64 : 32, g = k / group, i = k % group, lines = type == LL_Q8 ? 16 : 4;
@@ -188,10 +192,10 @@ static double tile_value(ll_type type, const unsigned char *tile, int r, int k) 
 }
 
 static void test_tiles(void) {
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 6; i++) {
         static const char *const names[] = {"f32 tiles lie as described", "bf16 tiles lie as described",
-                                            "q8 tiles lie as described", "q4_0 tiles lie as described",
-                                            "q4 tiles lie as described"};
+                                            "q8 tiles lie as described",  "q4_0 tiles lie as described",
+                                            "q4 tiles lie as described",  "q6 tiles lie as described"};
         const ll_type type = types[i];
         TEST(names[i]) {
             uint64_t seed = 3;
@@ -200,15 +204,15 @@ static void test_tiles(void) {
                 float *x = xmalloc((size_t)(count * n) * sizeof *x), *row = xmalloc((size_t)n * sizeof *row);
                 unsigned char *tile = unaligned(ll_tile_bytes(type, n));
                 fill_floats(x, (size_t)(count * n), 1, &seed);
-                writer_encode_tile(type, x, count, n, tile);
+                encode_tile(type, x, count, n, tile);
                 for (int r = 0; r < LL_TILE; r++) {
                     ll_unpack_tiled(type, tile, r, n, row);
                     for (int k = 0; k < n; k++) {
                         double got = row[k], want = r < count ? x[r * n + k] : 0, tolerance = 0;
                         const double said = tile_value(type, tile, r, k); /* which float32 holds, but for q4 */
-                        bad += !(fabs(got - said) <= (type == LL_Q4 ? fabs(said) * FLT_EPSILON : 0));
+                        bad += !(fabs(got - said) <= (type >= LL_Q4 ? fabs(said) * FLT_EPSILON : 0));
                         if (type == LL_BF16) want = exactly_bf16(want);
-                        /* A step is at most 1/127 of the largest value, or 1/5: see writer.c. */
+                        /* A step is at most 1/127 of the largest value, or 1/5: see encode.c. */
                         if (type == LL_Q8 && r < count) tolerance = 0.51 / 127 * 5;
                         if (type >= LL_Q4_0 && r < count) tolerance = 5;
                         bad += !(fabs(got - want) <= tolerance);
@@ -230,9 +234,9 @@ static void test_tiles(void) {
             unsigned char *tile = unaligned(ll_tile_bytes(types[i], N)), *again = unaligned(ll_tile_bytes(types[i], N));
             int bad = 0;
             fill_floats(x, LL_TILE * N, 0.05, &seed);
-            writer_encode_tile(types[i], x, LL_TILE, N, tile);
+            encode_tile(types[i], x, LL_TILE, N, tile);
             for (int r = 0; r < LL_TILE; r++) ll_unpack_tiled(types[i], tile, r, N, y + r * N);
-            writer_encode_tile(types[i], y, LL_TILE, N, again);
+            encode_tile(types[i], y, LL_TILE, N, again);
             for (int r = 0; r < LL_TILE; r++) {
                 ll_unpack_tiled(types[i], again, r, N, z);
                 for (int k = 0; k < N; k++)
@@ -250,7 +254,7 @@ static void test_tiles(void) {
 /* Squared error of n <= 64 values in the type's best encoding. */
 static double encoding_error(ll_type type, const float *x, int n) {
     signed char q[LL_Q8_GROUP] = {0};
-    uint16_t half = type == LL_Q8 ? writer_quantize_q8(x, n, q) : writer_quantize_q4(x, n, q);
+    uint16_t half = type == LL_Q8 ? encode_q8(x, n, q) : encode_q4_0(x, n, q);
     double sum = 0, scale = half_value(half);
     for (int i = 0; i < n; i++) sum += (x[i] - scale * q[i]) * (x[i] - scale * q[i]);
     return sum;
@@ -314,7 +318,7 @@ static void test_quantisation(void) {
                 signed char q[LL_Q8_GROUP] = {0};
                 fill_floats(x, LL_Q8_GROUP, deviations[d], &seed);
                 for (int k = 0; k < n; k++) max = fabsf(x[k]) > max ? fabsf(x[k]) : max;
-                double scale = half_value(writer_quantize_q8(x, n, q)), step = (double)max / 127;
+                double scale = half_value(encode_q8(x, n, q)), step = (double)max / 127;
                 for (int k = 0; step >= ldexp(1, -14) && k < n; k++)
                     bad += !(fabs(x[k] - scale * q[k]) <= 0.58 * step) || q[k] == -128;
                 for (int k = n; k < LL_Q8_GROUP; k++) bad += q[k] != 0;
@@ -334,8 +338,8 @@ static void test_quantisation(void) {
                 float x[LL_Q8_GROUP];
                 signed char q[LL_Q8_GROUP] = {0};
                 fill_floats(x, LL_Q8_GROUP, deviation, &seed);
-                double scale = half_value(writer_quantize_q8(x, LL_Q8_GROUP, q));
-                double max = (double)writer_largest(x, LL_Q8_GROUP), step = fmax(max / 127, ldexp(1, -24));
+                double scale = half_value(encode_q8(x, LL_Q8_GROUP, q));
+                double max = (double)encode_largest(x, LL_Q8_GROUP), step = fmax(max / 127, ldexp(1, -24));
                 for (int k = 0; k < LL_Q8_GROUP; k++) bad += !(fabs(x[k] - scale * q[k]) <= 1.01 * step);
             }
         }
@@ -363,8 +367,8 @@ static void test_quantisation(void) {
     TEST("q8 and q4: groups of one value, of zeros, of signs") {
         signed char q[LL_Q8_GROUP];
         float x[LL_Q8_GROUP] = {0};
-        CHECK(writer_quantize_q8(x, 64, q) == 0 && q[0] == 0 && q[63] == 0);
-        CHECK(writer_quantize_q4(x, 32, q) == 0 && q[0] == 0 && q[31] == 0);
+        CHECK(encode_q8(x, 64, q) == 0 && q[0] == 0 && q[63] == 0);
+        CHECK(encode_q4_0(x, 32, q) == 0 && q[0] == 0 && q[31] == 0);
         for (int sign = -1; sign <= 1; sign += 2) {
             for (int i = 0; i < 64; i++) x[i] = (float)sign * 0.75f;
             CHECK(encoding_error(LL_Q8, x, 64) <= 64 * 1e-7 && encoding_error(LL_Q4_0, x, 32) <= 32 * 1e-7);
@@ -449,7 +453,7 @@ static void check_tiles(ll_type type, int n, uint64_t *seed) {
     for (int i = 0; i < n * LL_TILE; i++) w[i] = (float)(gauss(seed) * exp2(i / 32 % 7 - 3));
     for (size_t i = 0; i < floats; i++) x[i] = (float)(gauss(seed) * exp2((int)(i / 32 % 5) - 2));
     for (int k = 0; k < n && k < 64; k++) x[stride + (size_t)k] = 0;
-    writer_encode_tile(type, w, LL_TILE, n, tile);
+    encode_tile(type, w, LL_TILE, n, tile);
     define_products(type, tile, x, stride, n, want, size);
     for (int s = 0; s < n_sets; s++)
         for (int tokens = 1; tokens <= sets[s]->type[type].block; tokens++)
@@ -474,7 +478,7 @@ static void check_prompts(ll_type type, int n, uint64_t *seed) {
     void *packed = xmalloc((size_t)LL_BLOCK * ll_packed_bytes(type, n));
     for (int i = 0; i < 2; i++) {
         for (int k = 0; k < n * LL_TILE; k++) w[k] = (float)gauss(seed);
-        writer_encode_tile(type, w, LL_TILE, n, tiles + (size_t)i * bytes);
+        encode_tile(type, w, LL_TILE, n, tiles + (size_t)i * bytes);
     }
     for (int k = 0; k < n * LL_BLOCK; k++) x[k] = (float)gauss(seed);
     for (int s = 0; s < n_sets; s++)
@@ -502,9 +506,9 @@ static void check_prompts(ll_type type, int n, uint64_t *seed) {
 }
 
 static void test_products(void) {
-    static const char *const names[] = {"f32 tiles times tokens", "bf16 tiles times tokens", "q8 tiles times tokens",
-                                        "q4_0 tiles times tokens", "q4 tiles times tokens"};
-    for (int i = 0; i < 5; i++) {
+    static const char *const names[] = {"f32 tiles times tokens",  "bf16 tiles times tokens", "q8 tiles times tokens",
+                                        "q4_0 tiles times tokens", "q4 tiles times tokens",   "q6 tiles times tokens"};
+    for (int i = 0; i < 6; i++) {
         TEST(names[i]) {
             uint64_t seed = 8;
             for (int c = 0; c < N_COLUMNS; c++) check_tiles(types[i], columns[c], &seed);
@@ -517,7 +521,7 @@ static void test_products(void) {
         enum { N = 128 };
         static double want[LL_BLOCK][LL_TILE], size[LL_BLOCK][LL_TILE];
         static float x[LL_BLOCK * N];
-        for (int i = 2; i < 5; i++)
+        for (int i = 2; i < 6; i++)
             for (int way = 0; way < 4; way++) {
                 const size_t bytes = ll_tile_bytes(types[i], N), pair = 64 + (i == 2 ? 2048 : 512);
                 unsigned char *tile = unaligned(bytes);
@@ -525,7 +529,7 @@ static void test_products(void) {
                     if (b % pair < 64) tile[b] = b % 2 ? 0x3c : 0; /* the scale 1 */
                     else tile[b] = i == 2 ? (way & 1 ? 128 : 127) : way & 1 ? 0 : 255;
                 }
-                for (size_t b = 0; i == 4 && b < bytes; b++) {
+                for (size_t b = 0; i >= 4 && b < bytes; b++) {
                     if (b < 64) tile[b] = b % 4 == 3 ? 0x3f : b % 4 == 2 ? 0x80 : 0; /* d is 1 */
                     else tile[b] = b < 128 ? 129 : way & 1 ? 0 : 255;                /* k is -127 */
                 }
@@ -550,10 +554,10 @@ static void test_ties(void) {
         uint64_t seed = 17;
         fill_floats(w, LL_TILE * N, 1, &seed);
         for (int k = 0; k < LL_BLOCK * N; k++) x[k] = k % 32 ? (float)random_int(&seed, -127, 126) + 0.5f : 127;
-        for (int i = 2; i < 5; i++) {
+        for (int i = 2; i < 6; i++) {
             unsigned char *tile = unaligned(ll_tile_bytes(types[i], N));
             float want[LL_TILE], out[LL_TILE];
-            writer_encode_tile(types[i], w, LL_TILE, N, tile);
+            encode_tile(types[i], w, LL_TILE, N, tile);
             for (int s = 0; s < n_sets; s++) {
                 int bad = 0;
                 multiply(sets[s], types[i], s ? out : want, LL_TILE, tile, x, N, N, 1, 0);
@@ -594,7 +598,7 @@ static void test_strange_numbers(void) {
             uint64_t seed = 9;
             unsigned char *tile = unaligned(ll_tile_bytes(type, N));
             fill_floats(w, LL_TILE * N, 1, &seed), fill_floats(x, LL_BLOCK * N, 1, &seed);
-            writer_encode_tile(type, w, LL_TILE, N, tile);
+            encode_tile(type, w, LL_TILE, N, tile);
             for (int s = 0; s < n_sets; s++) {
                 int bad = 0, worst = -1;
                 for (int k = 0; k < N; k++)
@@ -618,7 +622,7 @@ static void test_strange_numbers(void) {
                 unsigned char *tile = unaligned(ll_tile_bytes(type, N)), *scale = tile + 2 * r + g % 2 * 32;
                 uint64_t seed = 10;
                 fill_floats(w, LL_TILE * N, 1, &seed), fill_floats(x, LL_BLOCK * N, 1, &seed);
-                writer_encode_tile(type, w, LL_TILE, N, tile);
+                encode_tile(type, w, LL_TILE, N, tile);
                 if (type == LL_F32) put_f32(tile + k * 64 + 4 * r, k % 2 ? NAN : INFINITY);
                 else if (type == LL_BF16)
                     put_uint(tile + k / 2 * 64 + 4 * r + k % 2 * 2, k % 4 < 2 ? 0x7fc0 : 0x7f80, 2);
@@ -645,7 +649,7 @@ static void test_strange_numbers(void) {
                 uint64_t seed = 11;
                 fill_floats(w, LL_TILE * N, 1, &seed), fill_floats(x, LL_BLOCK * N, 1, &seed);
                 for (int k = 0; k < LL_BLOCK * N; k++) x[k] = (float)ldexp((double)x[k], e);
-                writer_encode_tile(types[i], w, LL_TILE, N, tile);
+                encode_tile(types[i], w, LL_TILE, N, tile);
                 for (int s = 0; s < n_sets; s++) {
                     float out[LL_BLOCK * LL_TILE];
                     multiply(sets[s], types[i], out, LL_TILE, tile, x, N, N, sets[s]->type[types[i]].block, 0);

@@ -70,7 +70,7 @@ static uint64_t bytes_of_a_token(const llama_config *f, int type) {
 
 /* ---- The forward pass ---- */
 
-static const char *const type_names[] = {"f32", "bf16", "q8", "q4_0", "q4"};
+static const char *const type_names[] = {"f32", "bf16", "q8", "q4_0", "q4", "q6"};
 
 /* Runs the tokens step at a time (0: all) and compares the logits after each call. */
 static double forward_error(llama_context *c, const int *tokens, int n, int step, const double *want, int vocab_size,
@@ -93,8 +93,9 @@ static double forward_error(llama_context *c, const int *tokens, int n, int step
  * values are float16, 2^-12. Some ten products lie in a row, whose errors add as squares, and attention as sharp as
  * here amplifies them. Measured: over all shapes 1e-6, 0.0085, 0.026, 0.027 of the logits, in the worst of them
  * twice as much, in a single logit 5e-6, 0.03, 0.07, 0.06 of the largest. */
-static const double all_bound[] = {3e-6, 0.013, 0.04, 0.04, 0.04}, shape_bound[] = {1e-5, 0.03, 0.1, 0.1, 0.1},
-                    worst_bound[] = {1e-4, 0.06, 0.15, 0.15, 0.15};
+static const double all_bound[] = {3e-6, 0.013, 0.04, 0.04, 0.04, 0.04},
+                    shape_bound[] = {1e-5, 0.03, 0.1, 0.1, 0.15, 0.15},
+                    worst_bound[] = {1e-4, 0.06, 0.15, 0.15, 0.15, 0.15};
 static double all_squares;
 static int all_count;
 
@@ -139,9 +140,9 @@ static void check_shape(const model_shape *s, int type, uint64_t seed) {
 
 static void test_forward(void) {
     static const char *const names[] = {"f32 against the reference", "bf16 against the reference",
-                                        "q8 against the reference", "q4_0 against the reference",
-                                        "q4 against the reference"};
-    for (int type = 0; type < 5; type++) {
+                                        "q8 against the reference",  "q4_0 against the reference",
+                                        "q4 against the reference",  "q6 against the reference"};
+    for (int type = 0; type < 6; type++) {
         TEST(names[type]) {
             uint64_t seed = 100u + (unsigned)type;
             all_squares = 0, all_count = 0;
@@ -164,7 +165,7 @@ static void test_threads(void) {
     static const model_shape s = {128, 301, 1, 8, 2, 20, 700, 0};
     TEST("any number of threads gives the same bits") {
         enum { N = 80 }; /* so much work that threads share it in every type */
-        for (int type = 0; type < 5; type++) {
+        for (int type = 0; type < 6; type++) {
             model *m = llama_of(s, INSIDE_F32 + type, 50u + (unsigned)type);
             file f = model_file(m, NULL);
             llama_model *loaded = llama_load_memory(f.bytes, f.size, NULL, &err);
@@ -195,10 +196,10 @@ static void test_threads(void) {
 static void test_order(void) {
     enum { N = 70 };
     static const int some[] = {0, 7, 2}; /* two query heads to a kv head, and one */
-    static const char *const names[] = {"one order of sums, f32", "one order of sums, bf16", "one order of sums, q8",
-                                        "one order of sums, q4_0", "one order of sums, q4"};
+    static const char *const names[] = {"one order of sums, f32",  "one order of sums, bf16", "one order of sums, q8",
+                                        "one order of sums, q4_0", "one order of sums, q4",   "one order of sums, q6"};
     uint64_t seed = 31;
-    for (int type = 0; type < 5; type++)
+    for (int type = 0; type < 6; type++)
         for (int i = 0; i < 3; i++) {
             TEST(names[type]) {
                 model *m = llama_of(shapes[some[i]], INSIDE_F32 + type, seed++);
@@ -229,7 +230,7 @@ static void test_order(void) {
 
 static void test_loading(void) {
     TEST("from memory at any alignment allowed, from a file mapped or copied: the same bits, the tokenizer as it was") {
-        for (int type = 0; type < 5; type++) {
+        for (int type = 0; type < 6; type++) {
             static const char tokenizer[] = "these bytes\0 are not looked\n at";
             model *m = llama_of(shapes[0], INSIDE_F32 + type, 60);
             m->in.tokenizer = tokenizer, m->in.tokenizer_size = sizeof tokenizer;
@@ -490,8 +491,8 @@ static void test_header(void) {
 
 static void test_config(void) {
     TEST(".llama: all that version 2 adds comes back") {
-        uint64_t hash[5];
-        for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
+        uint64_t hash[6];
+        for (int type = INSIDE_F32; type <= INSIDE_Q6; type++) {
             file f = rich_file(type);
             llama_model *m = llama_load_memory(f.bytes, f.size, NULL, &err);
             if (CHECK(m)) {
@@ -509,7 +510,7 @@ static void test_config(void) {
             llama_free(m);
             free(f.bytes);
         }
-        for (int i = 0; i < 5; i++) CHECK(hash[i] && hash[i] != hash[(i + 1) % 5]); /* other weights, another hash */
+        for (int i = 0; i < 6; i++) CHECK(hash[i] && hash[i] != hash[(i + 1) % 6]); /* other weights, another hash */
     }
     TEST(".llama: the hash is that of the weights, all of them and nothing else") {
         static const model_shape s = {4, 6, 2, 2, 1, 2, 5, 0};
@@ -700,7 +701,7 @@ static void test_version_1(void) {
         }
     }
     TEST(".llama version 1: truncations, and bytes behind the last tensor") {
-        for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
+        for (int type = INSIDE_F32; type <= INSIDE_Q6; type++) {
             file two = small_file(type, type % 2), one = model_version_1(&two);
             for (size_t size = 0; size < one.size; size = next_size(size, TABLE_END))
                 refused(one.bytes, size, NULL, NULL, size % 997 == 0);
@@ -732,8 +733,8 @@ static void test_table(void) {
         {"no name", WQ, NAME, 8, 0, "a tensor is \"\"", NULL},
         {"a name with control characters", WQ, NAME, 4, 0x0a1b0a1b, "a tensor is \"????", NULL},
         {"a vector as a matrix", 0, TYPE, 4, INSIDE_F32, "rope_frequencies has type 1, not 0", NULL},
-        {"a matrix as a vector", WQ, TYPE, 4, 0, "layers.0.wq has type 0, not 1 to 5", NULL},
-        {"a type that is not known", WQ, TYPE, 4, 6, "layers.0.wq has type 6", NULL},
+        {"a matrix as a vector", WQ, TYPE, 4, 0, "layers.0.wq has type 0, not 1 to 6", NULL},
+        {"a type that is not known", WQ, TYPE, 4, 7, "layers.0.wq has type 7", NULL},
         {"type 2^32 - 1", WQ, TYPE, 4, UINT32_MAX, "layers.0.wq has type 4294967295", NULL},
         {"a known type of another size", WQ, TYPE, 4, INSIDE_F32, "layers.0.wq has size 1088", "imply 256"},
         {"no rows", WQ, ROWS, 4, 0, "layers.0.wq is 0 x 4", "4 x 4"},
@@ -834,7 +835,7 @@ static void test_table(void) {
             refused(f.bytes, f.size, name,
                     type == 0            ? "not 0 to 0"
                     : type == INSIDE_F32 ? "not 1 to 1"
-                                         : "not 1 to 5",
+                                         : "not 1 to 6",
                     0);
             put(p + TYPE, 4, type);
             CHECK((type == INSIDE_F32) == (strstr(name, "router") != NULL));
@@ -911,7 +912,7 @@ static void test_no_numbers(void) {
 static void test_sizes(void) {
     TEST(".llama: truncations") {
         static const model_shape one = {1, 1, 1, 1, 1, 2, 1, 0};
-        for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
+        for (int type = INSIDE_F32; type <= INSIDE_Q6; type++) {
             model *m = llama_of(one, type, 72);
             m->in.tokenizer = "tokenizer!", m->in.tokenizer_size = 10;
             file f = model_file(m, NULL);
@@ -925,7 +926,7 @@ static void test_sizes(void) {
         }
     }
     TEST(".llama: truncations of a relative") {
-        for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
+        for (int type = INSIDE_F32; type <= INSIDE_Q6; type++) {
             file f = rich_file(type);
             for (size_t size = 0; size < f.size; size = next_size(size, TABLE + INSIDE_ENTRY * N_RICH))
                 refused(f.bytes, size, NULL, NULL, size % 997 == 0);
@@ -976,7 +977,7 @@ static void test_mutations(void) {
     TEST(".llama: random mutations do no harm") {
         uint64_t seed = 80;
         int loaded = 0, runs = 0;
-        for (int type = INSIDE_F32; type <= INSIDE_Q4; type++)
+        for (int type = INSIDE_F32; type <= INSIDE_Q6; type++)
             for (int kind = 0; kind < 3; kind++) {
                 file f = kind < 2 ? small_file(type, kind) : rich_file(type);
                 unsigned char *p = xmalloc(f.size);
@@ -993,7 +994,7 @@ static void test_mutations(void) {
     }
     TEST(".llama: weights of random bits do no harm") {
         uint64_t seed = 81;
-        for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
+        for (int type = INSIDE_F32; type <= INSIDE_Q6; type++) {
             model *m = llama_of(shapes[1], type, 82);
             file f = model_file(m, NULL);
             const size_t begin = TABLE + INSIDE_ENTRY * inside_tensor_count(&m->in.config);
@@ -1048,8 +1049,9 @@ static void test_damage(void) {
                                         "bf16: weights that are no numbers leave no token to sample",
                                         "q8: weights that are no numbers leave no token to sample",
                                         "q4_0: weights that are no numbers leave no token to sample",
-                                        "q4: weights that are no numbers leave no token to sample"};
-    for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
+                                        "q4: weights that are no numbers leave no token to sample",
+                                        "q6: weights that are no numbers leave no token to sample"};
+    for (int type = INSIDE_F32; type <= INSIDE_Q6; type++) {
         TEST(names[type - INSIDE_F32]) {
             for (int id = TENSOR_FINAL_NORM; id < TENSORS; id++) {
                 check_damage(type, (enum tensor)id, NAN);
@@ -1117,7 +1119,7 @@ static void test_writer(void) {
     snprintf(path, sizeof path, "%s", temporary_path());
     snprintf(part, sizeof part, "%s.part", path);
     TEST("writer: a file is what the memory is, replaces what was there, and its tensors are aligned") {
-        for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
+        for (int type = INSIDE_F32; type <= INSIDE_Q6; type++) {
             model *m = llama_of(shapes[type], type, 95);
             writer_report a, b;
             file f = model_file(m, &a);
@@ -1135,7 +1137,7 @@ static void test_writer(void) {
         }
     }
     TEST("writer: any number of threads writes the same bytes") {
-        for (int type = INSIDE_F32; type <= INSIDE_Q4; type++) {
+        for (int type = INSIDE_F32; type <= INSIDE_Q6; type++) {
             model_shape s = {90, 200, 1, 3, 1, 30, 700, 1};
             if (type == INSIDE_BF16) s.vocab_size = 12000; /* more rows than are encoded at once */
             model *m = llama_of(s, type, 94);

@@ -485,7 +485,7 @@ static const char help[] = "usage: bench MODEL | --shape NAME [options]\n"
                            "                  llama-3.2-3b llama-2-7b llama-3.1-8b qwen3-0.6b\n"
                            "                  qwen3-1.7b qwen3-4b qwen3-30b-a3b gemma-3-1b phi-4-mini\n"
                            "  --layers N      no more than the first N layers of it\n"
-                           "  --type T        of those weights: f32 bf16 q8 q4 q4_0 (q8)\n"
+                           "  --type T        of those weights: f32 bf16 q8 q6 q4 q4_0 (q8)\n"
                            "  -p N,N,...      tokens of a prompt, or of several, each measured (256)\n"
                            "  -n N            tokens of decode after the last of them (64)\n"
                            "  -r N            rounds (5)\n"
@@ -552,7 +552,7 @@ static void bench(void) {
 
 int main(int argc, char **argv) {
     options_parse(&line, argc, argv);
-    if (writer_type(arg.type) < 0) misuse("--type %.40s: expected f32, bf16, q8, q4 or q4_0", arg.type);
+    if (writer_type(arg.type) < 0) misuse("--type %.40s: expected " WRITER_TYPES, arg.type);
     if (!arg.model == !arg.shape) misuse("give a model or --shape");
     read_lengths();
     if (arg.other) compare(argv[0]);

@@ -9,6 +9,7 @@
  */
 #include "../llama.h"
 #include "../tokenizer.h"
+#include "formats/calibrate.h"
 #include "formats/export.h"
 #include "formats/source.h"
 #include "formats/vocabulary.h"
@@ -20,6 +21,7 @@
 #include "shared/terminal.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -40,7 +42,11 @@ static const char help[] = "usage: convert INPUT OUTPUT [options]\n"
                            "  NAME.onnx   an ONNX graph, f32 or f16\n"
                            "  NAME.bin    a llama2.c checkpoint, f32, and tokenizer.bin beside it\n"
                            "\n"
-                           "  --type TYPE           f32, bf16, q8 (default; 8.25 bits a weight) or q4 (4.5)\n"
+                           "  --type TYPE           f32, bf16, q8 (default; 8.25 bits a weight) or q4 (4.25)\n"
+                           "  --embedding TYPE      of embedding and classifier (as --type)\n"
+                           "  --calibrate           q4 by what goes through the model when it writes: far better\n"
+                           "  --calibrate-text FILE or when it reads\n"
+                           "  --check               say how much the model changes\n"
                            "  -z, --tokenizer FILE  a tokenizer.bin or SentencePiece .model to use instead\n"
                            "      --no-tokenizer    none, if the input's own is not understood, say\n"
                            "      --date YYYY-MM-DD today, for chat templates that write it (today)\n"
@@ -50,8 +56,8 @@ static const char help[] = "usage: convert INPUT OUTPUT [options]\n"
                            "      --version         print the version\n";
 
 static struct { /* what the command line asks for */
-    const char *input, *output, *type, *tokenizer;
-    int threads, quiet, no_tokenizer;
+    const char *input, *output, *type, *tokenizer, *embedding, *text;
+    int threads, quiet, no_tokenizer, calibrate, check;
     source_date today;
     const char *date;
 } arg;
@@ -61,6 +67,10 @@ static const option options[] = {
     {0, "no-tokenizer", NULL, FLAG, &arg.no_tokenizer, 0, 1, 0, NULL},
     {0, "date", "YYYY-MM-DD", TEXT, &arg.date, 0, 0, 0, NULL},
     {0, "type", "TYPE", TEXT, &arg.type, 0, 0, 0, NULL},
+    {0, "embedding", "TYPE", TEXT, &arg.embedding, 0, 0, 0, NULL},
+    {0, "calibrate", NULL, FLAG, &arg.calibrate, 0, 1, 0, NULL},
+    {0, "calibrate-text", "FILE", TEXT, &arg.text, 0, 0, 0, NULL},
+    {0, "check", NULL, FLAG, &arg.check, 0, 1, 0, NULL},
     {'j', "threads", "N", WHOLE, &arg.threads, 1, 1024, 0, NULL},
     {'q', "quiet", NULL, FLAG, &arg.quiet, 0, 1, 0, NULL},
     {'h', "help", NULL, HELP, NULL, 0, 0, 0, NULL},
@@ -188,6 +198,83 @@ static int choose_tokenizer(llama_source *s, llama_error *err) {
 
 /* ---- Output ---- */
 
+/* ---- Calibration ---- */
+
+static const char *doing; /* what takes the time */
+
+static int on_step(void *user, double done, double total) {
+    const double elapsed = interrupted || done <= 0 ? 0 : progress_due(), share = done / total;
+    const double *start = user, spent = clock_seconds() - *start;
+    if (elapsed > 0) {
+        const double left = share < 1 ? spent / share - spent : 0;
+        progress_draw("%s: %.1f%%, %.0f %s left", doing, share * 100, left > 120 ? left / 60 : left,
+                      left > 120 ? "min" : "s");
+    }
+    return interrupted != 0;
+}
+
+/* How many samples: tokens beyond some thousands make little difference, and large models take long. */
+static samples plan_samples(const llama_config *f, int *held) {
+    const double weights = 12.0 * f->n_layers * f->dim * f->dim;
+    samples s = {0, f->seq_len < 256 ? f->seq_len : 256, NULL};
+    *held = 2048 / s.length;
+    s.count = *held + (arg.calibrate || arg.text ? (weights < 1e8 ? 16384 : 8192) / s.length : 0);
+    return s;
+}
+
+/* Says what a long calibration will take, and refuses what there is no memory for. */
+static int announce(const calibrate_input *given, llama_error *err) {
+    uint64_t bytes;
+    double seconds;
+    calibrate_predict(given, &bytes, &seconds);
+    void *all = bytes < SIZE_MAX ? malloc((size_t)bytes) : NULL;
+    const int there = all != NULL;
+    free(all);
+    if (!there) return set_error(err, "%s: no memory: %s needs %.1f GB", arg.input, doing, (double)bytes * 1e-9);
+    if (seconds > 60 && !arg.quiet)
+        fprintf(stderr, "convert: %s needs %.1f GB of memory and, after its samples, about %.0f minutes\n", doing,
+                (double)bytes * 1e-9, seconds / 60 + 0.5);
+    return 0;
+}
+
+/* What --calibrate and --check ask for. */
+static int calibrate_model(writer_input *in, calibration **c, calibrate_report *report, int *learned,
+                           llama_error *err) {
+    calibrate_input given = {.in = in, .rounded = arg.calibrate || arg.text, .threads = arg.threads};
+    samples s = plan_samples(&in->config, &given.held);
+    const int count = s.count;
+    double start = clock_seconds();
+    given.texts = &s, given.progress = on_step, given.user = &start;
+    doing = given.rounded ? "calibration" : "check";
+    if (announce(&given, err)) return -1;
+    const char *then = doing;
+    doing = "samples";
+    int result = arg.text ? samples_read(&s, in, arg.text, count, s.length, err)
+                          : samples_write(&s, in, count, s.length, arg.threads, on_step, &start, err);
+    if (s.count < count) given.held = given.rounded ? s.count / 8 + 1 : s.count;
+    *learned = (s.count - given.held) * s.length;
+    doing = then, start = clock_seconds();
+    if (!result) *c = calibrate(&given, report, err);
+    free(s.tokens);
+    if (!*c) return -1;
+    in->encoded = calibrate_encoded, in->from = *c;
+    return 0;
+}
+
+static void print_calibration(const calibrate_report *r, int learned) {
+    if (r->matrices) {
+        printf("calibrated  on %d tokens", learned);
+        if (arg.text) printf(" of %s\n", arg.text);
+        else printf(" that the model wrote\n");
+    }
+    if (r->nearest)
+        printf("note        %d of %d matrices are rounded to nearest: nothing came to them, or no numbers\n",
+               r->nearest, r->matrices);
+    if (r->measured)
+        printf("change      KL %.4f, perplexity %.3f to %.3f, on %d other tokens\n", r->kl, exp(r->source),
+               exp(r->result), r->measured);
+}
+
 /* Called for every piece that is written, a few MB at most. */
 static int on_progress(void *user, uint64_t done, uint64_t total) {
     const double elapsed = interrupted || !done ? 0 : progress_due(), share = (double)done / (double)total;
@@ -203,7 +290,8 @@ static int read_rows(void *user, enum tensor tensor, int layer, int first, int c
     return s->rows(s, tensor, layer, first, count, out, err);
 }
 
-static void print_report(const llama_source *s, const writer_report *r, double elapsed) {
+static void print_report(const llama_source *s, const writer_report *r, const calibrate_report *c, int learned,
+                         double elapsed) {
     const llama_config *f = &s->config;
     tokenizer *t =
         s->tokenizer ? tokenizer_load_memory(s->tokenizer, s->tokenizer_size, f->vocab_size, NULL, NULL) : NULL;
@@ -230,6 +318,7 @@ static void print_report(const llama_source *s, const writer_report *r, double e
            r->bits_per_weight);
     printf("error       mean square %.3g, %.2g%% of the weights'\n", r->mse,
            r->signal > 0 ? 100 * r->mse / r->signal : 0);
+    print_calibration(c, learned);
     printf("time        %.1f s, %.0f MB/s\n", elapsed, mb / elapsed);
     tokenizer_free(t);
 }
@@ -290,38 +379,56 @@ static void export_model(exporter *write) {
 static void convert(int type) {
     llama_error err = {0};
     writer_report report;
+    calibrate_report changed = {0};
+    calibration *known = NULL;
+    int learned = 0;
     llama_source *s = open_source(&err);
     if (!s) fail("%s", err.text);
     int result = choose_tokenizer(s, &err);
     const double start = clock_seconds();
     progress_begin();
     if (!result) {
-        const writer_input in = {.config = s->config,
-                                 .rope_frequencies = s->rope_frequencies,
-                                 .rope_amplitudes = s->rope_amplitudes,
-                                 .type = type,
-                                 .tokenizer = s->tokenizer,
-                                 .tokenizer_size = s->tokenizer_size,
-                                 .rows = read_rows,
-                                 .progress = on_progress,
-                                 .user = s};
-        result = writer_write(&in, arg.output, &report, &err);
+        writer_input in = {.config = s->config,
+                           .rope_frequencies = s->rope_frequencies,
+                           .rope_amplitudes = s->rope_amplitudes,
+                           .type = type,
+                           .embedding_type = arg.embedding ? writer_type(arg.embedding) : 0,
+                           .tokenizer = s->tokenizer,
+                           .tokenizer_size = s->tokenizer_size,
+                           .rows = read_rows,
+                           .progress = on_progress,
+                           .user = s};
+        if (arg.calibrate || arg.text || arg.check) result = calibrate_model(&in, &known, &changed, &learned, &err);
+        in.progress = on_progress;
+        if (!result) result = writer_write(&in, arg.output, &report, &err);
     }
     progress_end();
+    calibrate_free(known);
     if (!result && !arg.quiet && *s->note) fprintf(stderr, "convert: tokenizer: %s\n", s->note);
-    if (!result && !arg.quiet) print_report(s, &report, clock_seconds() - start);
+    if (!result && !arg.quiet) print_report(s, &report, &changed, learned, clock_seconds() - start);
     s->close(s);
     if (result && interrupted) fail_with(STATUS_INTERRUPTED + interrupted, "interrupted, nothing written");
     if (result) fail("%s", err.text);
 }
 
+/* What options say together. */
+static void check_options(int type, int exports) {
+    const int calibrates = arg.calibrate || arg.text;
+    if (arg.tokenizer && arg.no_tokenizer) misuse("-z and --no-tokenizer");
+    if (type < 0 && !exports) misuse("--type %.40s: expected " WRITER_TYPES, arg.type);
+    if (arg.embedding && writer_type(arg.embedding) < 0)
+        misuse("--embedding %.40s: expected " WRITER_TYPES, arg.embedding);
+    if (calibrates && (exports || type != writer_type("q4"))) misuse("--calibrate is for --type q4");
+    if (exports && (arg.embedding || arg.check)) misuse("--embedding and --check are for .llama files");
+    if (arg.calibrate && arg.text) misuse("--calibrate and --calibrate-text");
+}
+
 int main(int argc, char **argv) {
     options_parse(&line, argc, argv);
     if (!arg.output) misuse(arg.input ? "no OUTPUT" : "no INPUT");
-    if (arg.tokenizer && arg.no_tokenizer) misuse("-z and --no-tokenizer");
     exporter *write = find_exporter();
     const int type = writer_type(arg.type ? arg.type : "q8");
-    if (type < 0 && !write) misuse("--type %.40s: expected f32, bf16, q8, q4 or q4_0", arg.type);
+    check_options(type, write != NULL);
 #ifdef _OPENMP
     if (arg.threads) omp_set_num_threads(arg.threads);
 #endif

@@ -8,6 +8,7 @@
 #include "../shared/files.h"
 #include "../shared/inside.h"
 #include "../shared/numbers.h"
+#include "overflow.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -51,13 +52,15 @@ typedef struct {
     int name, layer, tensor; /* index of gguf_names */
     int rows, cols, experts; /* of each expert; experts 0: it is no mixture */
     int type;
+    size_t slot;
     uint64_t bytes;
 } gguf_output;
 
 /* What stands in a slot; 0: nothing. */
 static int gguf_output_of(const gguf_writer *w, size_t slot, gguf_output *o) {
     const gguf_plan *p = &w->plan;
-    o->name = gguf_slot_name(slot), o->layer = gguf_slot_layer(slot), o->tensor = gguf_names[o->name].tensor;
+    o->slot = slot, o->name = gguf_slot_name(slot), o->layer = gguf_slot_layer(slot),
+    o->tensor = gguf_names[o->name].tensor;
     gguf_shape(p->architecture, w->config, p->turning, o->name, o->layer, &o->rows, &o->cols);
     if (o->tensor >= GGUF_FREQS && o->tensor <= GGUF_SHORT && !gguf_divisors(p, o->tensor)) return 0;
     if (!o->rows) return 0;
@@ -107,14 +110,18 @@ typedef struct {
     int layer, cols, type;
     int turned;   /* rows, or the numbers of a vector, are in the file's order of heads */
     float factor; /* of all its numbers */
+    float end;    /* from here on the type has infinity */
     int exact;    /* they go code by code */
-} gguf_part;
+    size_t slot;  /* of the file's tensor */
+} gguf_section;
 
-static gguf_part gguf_part_of(gguf_writer *w, enum tensor tensor, int layer, int cols, int type) {
-    const int stored = tensor_is_vector(tensor) ? INSIDE_VECTOR : inside_type(w->in->model, tensor, layer);
+static gguf_section gguf_section_of(gguf_writer *w, const gguf_output *o, enum tensor tensor) {
+    const int stored = tensor_is_vector(tensor) ? INSIDE_VECTOR : inside_type(w->in->model, tensor, o->layer);
+    const int type = o->type;
     const int normed = w->config->extras & (LLAMA_HEAD_NORM | LLAMA_WIDE_NORM);
     const int queries = normed ? tensor == TENSOR_Q_NORM : tensor == TENSOR_WQ || tensor == TENSOR_Q_BIAS;
-    gguf_part p = {.w = w, .tensor = tensor, .layer = layer, .cols = cols, .type = type};
+    gguf_section p = {.w = w, .tensor = tensor, .layer = o->layer, .cols = o->cols, .type = type, .slot = o->slot};
+    p.end = overflow_end(gguf_find_type((uint64_t)type)->name);
     p.turned = gguf_is_of_heads((int)tensor);
     p.factor = queries ? w->plan.query_factor : 1;
     p.exact = p.factor == 1 && ((stored == INSIDE_Q8 && type == GGUF_TYPE_Q8_0) ||
@@ -122,19 +129,19 @@ static gguf_part gguf_part_of(gguf_writer *w, enum tensor tensor, int layer, int
     return p;
 }
 
-static size_t gguf_row_bytes(const gguf_part *p) {
+static size_t gguf_row_bytes(const gguf_section *p) {
     const gguf_type *type = gguf_find_type((uint64_t)p->type);
     return (size_t)(p->cols / type->block) * (size_t)type->bytes;
 }
 
 /* Which number in the file's order is which in llama.c's. */
-static int gguf_from(const gguf_part *p, int i) {
+static int gguf_from(const gguf_section *p, int i) {
     const gguf_plan *plan = &p->w->plan;
     return p->turned ? gguf_unplace(plan->architecture, p->w->config->head_dim, plan->turning, i) : i;
 }
 
 /* Scales of a group of 64 serve two blocks. Room for them is what a row takes as float32. */
-static void gguf_copy_row(const gguf_part *p, int row, float *room, unsigned char *out) {
+static void gguf_copy_row(const gguf_section *p, int row, float *room, unsigned char *out) {
     const llama_model *m = p->w->in->model;
     const int blocks = p->cols / 32, shared = inside_type(m, p->tensor, p->layer) == INSIDE_Q8 ? 2 : 1;
     uint16_t *scales = (uint16_t *)(void *)room;
@@ -145,13 +152,13 @@ static void gguf_copy_row(const gguf_part *p, int row, float *room, unsigned cha
         else gguf_pack_q4_0(codes, scales[b / shared], out + 18 * (size_t)b);
 }
 
-/* Row i of the file's order, encoded. room (2 cols). */
-static void gguf_encode_row(const gguf_part *p, int i, float *room, unsigned char *out) {
+/* Row i of the file's order, encoded. room (2 cols). Returns how many of its numbers the type cannot hold. */
+static int gguf_encode_row(const gguf_section *p, int i, float *room, unsigned char *out) {
     const gguf_type *type = gguf_find_type((uint64_t)p->type);
     float *x = room;
     if (p->exact) {
         gguf_copy_row(p, gguf_from(p, i), room, out);
-        return;
+        return 0;
     }
     if (tensor_is_vector(p->tensor)) {
         inside_rows(p->w->in->model, p->tensor, p->layer, 0, 1, room);
@@ -162,11 +169,18 @@ static void gguf_encode_row(const gguf_part *p, int i, float *room, unsigned cha
     }
     for (int k = 0; k < p->cols && p->factor != 1; k++) x[k] *= p->factor;
     type->encode(x, (size_t)(p->cols / type->block), out);
+    return overflow_count(p->end, x, (size_t)p->cols);
+}
+
+static int gguf_overflow(const gguf_section *p) {
+    char name[GGUF_MAX_NAME + 1];
+    gguf_spell(p->slot, name);
+    return overflow_refuse(p->w->err, p->w->path, name, gguf_find_type((uint64_t)p->type)->name), 0;
 }
 
 /* rows of a tensor from first on, some at a time: about 4 MB of them, so that all threads have work. One copies
  * codes as fast. */
-static int gguf_put_rows(const gguf_part *p, int first, int rows) {
+static int gguf_put_rows(const gguf_section *p, int first, int rows) {
     gguf_writer *w = p->w;
     const size_t bytes = gguf_row_bytes(p), cols = (size_t)p->cols;
     const int some = (int)(((size_t)1 << 20) / cols) + 1, step = some < rows ? some : rows;
@@ -176,19 +190,21 @@ static int gguf_put_rows(const gguf_part *p, int first, int rows) {
     if (!ok) set_error(w->err, "%.120s: no memory for %d rows of %s", w->path, step, tensor_name(p->tensor));
     for (int row = first; row < first + rows && ok; row += step) {
         const int n = first + rows - row < step ? first + rows - row : step;
+        int overflows = 0;
 #ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic, INSIDE_TILE) if (n > 1 && !p->exact)
+#pragma omp parallel for schedule(dynamic, INSIDE_TILE) reduction(+ : overflows) if (n > 1 && !p->exact)
 #endif
-        for (int i = 0; i < n; i++) gguf_encode_row(p, row + i, room + (size_t)i * 2 * cols, out + (size_t)i * bytes);
+        for (int i = 0; i < n; i++)
+            overflows += gguf_encode_row(p, row + i, room + (size_t)i * 2 * cols, out + (size_t)i * bytes);
         gguf_put(w, out, (size_t)n * bytes);
-        ok = gguf_go_on(w);
+        ok = overflows ? gguf_overflow(p) : gguf_go_on(w);
     }
     free(room), free(out);
     return ok;
 }
 
 static int gguf_put_part(gguf_writer *w, const gguf_output *o, enum tensor tensor, int rows) {
-    const gguf_part p = gguf_part_of(w, tensor, o->layer, o->cols, o->type);
+    const gguf_section p = gguf_section_of(w, o, tensor);
     return gguf_put_rows(&p, 0, rows);
 }
 
@@ -250,7 +266,8 @@ static int gguf_choose_type(gguf_writer *w) {
         const char *own, *name;
         int type;
     } types[] = {{"f32", "f32", GGUF_TYPE_F32},    {"bf16", "bf16", GGUF_TYPE_BF16}, {"q8", "q8_0", GGUF_TYPE_Q8_0},
-                 {"q4_0", "q4_0", GGUF_TYPE_Q4_0}, {"int8", "q8_0", GGUF_TYPE_Q8_0}, {"q4", "f16", GGUF_TYPE_F16}};
+                 {"q4_0", "q4_0", GGUF_TYPE_Q4_0}, {"int8", "q8_0", GGUF_TYPE_Q8_0}, {"q4", "f16", GGUF_TYPE_F16},
+                 {"q6", "f16", GGUF_TYPE_F16}};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!strcmp(w->in->type ? w->in->type : w->config->weight_type, w->in->type ? types[i].name : types[i].own))
             return w->type = types[i].type, 1;

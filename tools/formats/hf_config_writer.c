@@ -432,6 +432,8 @@ static void hf_put_config(hf_config_writer *w) {
     if (w->family->traits & HF_NOPE) hf_put_layers(w, "no_rope_layers", hf_layer_turns);
     hf_put_experts(w);
     hf_write_token_ids(j, w->in->tokens);
+    /* Of some families transformers takes one beyond a small vocabulary, and then does not load: Phi 3, SmolLM 3. */
+    json_key_text(j, 1, "pad_token_id", NULL);
     json_key_text(j, 1, "torch_dtype", w->in->dtype);
     json_next(j, 1);
     json_put(j, HF_WRITTEN_BY " " LLAMA_VERSION "\"");

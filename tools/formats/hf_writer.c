@@ -16,6 +16,7 @@
 #include "hf_config_writer.h"
 #include "hf_tokenizer_writer.h"
 #include "json.h"
+#include "overflow.h"
 
 #include <errno.h>
 #include <math.h>
@@ -24,8 +25,6 @@
 #include <string.h>
 
 enum { HF_CHUNK = 1 << 20 }; /* values in memory at a time, unless a row has more */
-
-#define HF_F16_END 65520.0f /* from here on F16 has infinity */
 
 typedef enum { HF_F32, HF_F16, HF_BF16 } hf_type;
 
@@ -59,7 +58,8 @@ typedef struct {
     size_t n_tensors;
     int n_shards;
     uint64_t *shard_bytes; /* (n_shards) of data */
-    uint64_t done, total;
+    uint64_t done, total;  /* of data */
+    uint64_t written;      /* of all files */
 } hf_writer;
 
 static int hf_fail(const hf_writer *w, const char *what) { return set_error(w->err, "%.150s: %s", w->directory, what); }
@@ -77,17 +77,10 @@ static float hf_round(hf_type type, float x) {
     return type == HF_F16 ? float_of_f16(inside_to_f16(x)) : type == HF_BF16 ? float_of_bf16(inside_to_bf16(x)) : x;
 }
 
-/* n values to out. Returns how many of them overflow: become the half that stands for infinity. */
-static int hf_encode(hf_type type, const float *x, int n, unsigned char *out) {
-    const unsigned infinite = type == HF_F16 ? 0x7C00 : 0x7F80;
-    int overflows = 0;
+static void hf_encode(hf_type type, const float *x, int n, unsigned char *out) {
     for (int i = 0; i < n && type == HF_F32; i++) put_f32(out + 4 * (size_t)i, x[i]);
-    for (int i = 0; i < n && type != HF_F32; i++) {
-        const unsigned half = type == HF_F16 ? inside_to_f16(x[i]) : inside_to_bf16(x[i]);
-        put_uint(out + 2 * (size_t)i, half, 2);
-        overflows += (half & 0x7FFF) == infinite && x[i] - x[i] == 0;
-    }
-    return overflows;
+    for (int i = 0; i < n && type != HF_F32; i++)
+        put_uint(out + 2 * (size_t)i, type == HF_F16 ? inside_to_f16(x[i]) : inside_to_bf16(x[i]), 2);
 }
 
 /* Where each row of a tensor is from, malloc'ed: of several parts, or in another order. A vector's values are rows. */
@@ -135,7 +128,7 @@ static int hf_fits_f16(hf_writer *w) {
             row = wider;
             for (int i = 0; i < rows && fits; i++) {
                 inside_rows(w->in->model, (enum tensor)id, l, i, 1, row);
-                for (int k = 0; k < cols; k++) fits &= fabsf(row[k]) < HF_F16_END || row[k] - row[k] != 0;
+                fits = !overflow_count(overflow_end("F16"), row, (size_t)cols);
             }
             result = hf_report_progress(w);
         }
@@ -150,7 +143,9 @@ static int hf_choose_type(hf_writer *w) {
         w->type = (hf_type)i;
         if (!strcmp(wanted ? wanted : own && strcmp(own, "f16") ? own : "", hf_types[i].option)) return 0;
     }
-    if (wanted) return set_error(w->err, "type %.40s: a Hugging Face directory has f32, f16 or bf16", wanted);
+    if (wanted)
+        return set_error(w->err, "%.120s: type %.40s: a Hugging Face directory has f32, f16 or bf16", w->directory,
+                         wanted);
     const int fits = hf_fits_f16(w);
     w->type = fits ? HF_F16 : HF_BF16;
     return fits < 0 ? -1 : 0;
@@ -261,6 +256,7 @@ static int hf_may_be_ours(const char *name) {
 typedef struct { /* a directory in the making */
     char *final; /* as it was named, without slashes behind */
     char *made;  /* where the files are until they are complete; NULL: final is there, and they go into it */
+    int is_made; /* 1: of our making, and not yet renamed */
     struct hf_out_file {
         replacement r;
         char *path;
@@ -330,10 +326,9 @@ static int hf_open_output(hf_writer *w, hf_output *o) {
         directory_each(o->made, hf_clean, &(hf_cleaning){NULL, o->made}, NULL);
         directory_remove(o->made);
     }
-    if (!directory_make(o->made, w->err)) return 0;
-    free(o->made);
-    o->made = NULL;
-    return -1;
+    if (directory_make(o->made, w->err)) return -1;
+    o->is_made = 1;
+    return 0;
 }
 
 /* The file to write to; NULL with a message. */
@@ -356,8 +351,7 @@ static int hf_complete(hf_writer *w, hf_output *o) {
     if (!o->made) return directory_each(o->final, hf_clean, &(hf_cleaning){o, o->final}, w->err);
     if (rename(o->made, o->final))
         return set_error(w->err, "%.150s: cannot rename %.60s: %s", w->directory, o->made, strerror(errno));
-    free(o->made);
-    o->made = NULL;
+    o->is_made = 0;
     return 0;
 }
 
@@ -365,10 +359,10 @@ static int hf_complete(hf_writer *w, hf_output *o) {
 static void hf_drop_output(hf_output *o) {
     for (int i = 0; i < o->n; i++) {
         if (!o->files[i].is_ended) replacement_drop(&o->files[i].r);
-        if (o->made) remove(o->files[i].path);
+        if (o->is_made) remove(o->files[i].path);
         free(o->files[i].path);
     }
-    if (o->made) directory_remove(o->made);
+    if (o->is_made) directory_remove(o->made);
     free(o->files), free(o->made), free(o->final);
 }
 
@@ -376,6 +370,7 @@ static void hf_drop_output(hf_output *o) {
 
 static int hf_put(hf_writer *w, FILE *file, const void *data, size_t size) {
     errno = 0;
+    w->written += size;
     if (fwrite(data, 1, size, file) == size) return 0;
     return set_error(w->err, "%.150s: cannot write: %s", w->directory, errno ? strerror(errno) : "no reason is known");
 }
@@ -425,8 +420,7 @@ static int hf_put_header(hf_writer *w, FILE *file, int shard) {
 static int hf_bad_value(const hf_writer *w, const hf_out_tensor *t) {
     char name[100];
     hf_write_name(t->name->name, t->layer, t->expert, name, sizeof name);
-    return set_error(w->err, "%.120s: tensor %s has a value that is too large for %s", w->directory, name,
-                     hf_types[t->type].name);
+    return overflow_refuse(w->err, w->directory, name, hf_types[t->type].name);
 }
 
 typedef struct { /* what a tensor is written with */
@@ -444,6 +438,7 @@ static int hf_put_bytes(hf_writer *w, const hf_room *room, size_t size) {
 
 static int hf_put_matrix(hf_writer *w, const hf_out_tensor *t, const hf_room *room, int chunk) {
     const size_t row = (size_t)t->cols * (size_t)hf_types[t->type].bytes;
+    const float end = overflow_end(hf_types[t->type].name);
     for (int first = 0, n; first < t->rows; first += n) {
         int overflows = 0;
         n = t->rows - first < chunk ? t->rows - first : chunk;
@@ -454,7 +449,8 @@ static int hf_put_matrix(hf_writer *w, const hf_out_tensor *t, const hf_room *ro
             const hf_origin from = room->origins[first + i];
             float *values = room->values + (size_t)i * (size_t)t->cols;
             inside_rows(w->in->model, from.tensor, t->layer, from.row, 1, values);
-            overflows += hf_encode(t->type, values, t->cols, room->bytes + (size_t)i * row);
+            hf_encode(t->type, values, t->cols, room->bytes + (size_t)i * row);
+            overflows += overflow_count(end, values, (size_t)t->cols);
         }
         if (overflows) return hf_bad_value(w, t);
         if (hf_put_bytes(w, room, (size_t)n * row)) return -1;
@@ -559,8 +555,7 @@ static void hf_fill_report(const hf_writer *w, const hf_texts *texts, export_rep
     char text[80];
     memset(report, 0, sizeof *report);
     report->format = "Hugging Face";
-    report->bytes = w->total;
-    for (int i = 0; i < HF_FILES; i++) report->bytes += texts->file[i].size;
+    report->bytes = w->written;
     snprintf(report->type, sizeof report->type, "%s", hf_types[w->type].name);
     snprintf(report->architecture, sizeof report->architecture, "%s", w->choice.family->architecture);
     if (!w->in->tokenizer) hf_add_note(report, "without a tokenizer");
@@ -577,7 +572,7 @@ static void hf_fill_report(const hf_writer *w, const hf_texts *texts, export_rep
 int hf_write_directory(const export_input *in, const char *directory, uint64_t shard_bytes, export_report *report,
                        llama_error *err) {
     hf_writer w = {.in = in, .f = llama_get_config(in->model), .directory = directory, .err = err};
-    hf_output output = {NULL, NULL, NULL, 0};
+    hf_output output = {.n = 0};
     hf_texts texts = {.note = ""};
     int result = -1;
     if (!hf_choose_type(&w) && !hf_make_texts(&w, &texts) && !hf_list_tensors(&w) && !hf_fill_shards(&w, shard_bytes))

@@ -14,7 +14,7 @@
 typedef struct json_key {
     uint64_t hash;
     const json_node *node;
-} json_key;
+} json_hashed;
 
 typedef struct {
     json_text *j;
@@ -155,23 +155,23 @@ static uint64_t json_hash(const char *text, size_t size) { /* FNV-1a */
     return hash;
 }
 
-static int json_compare(json_key a, json_key b) {
+static int json_compare(json_hashed a, json_hashed b) {
     if (a.hash != b.hash) return a.hash < b.hash ? -1 : 1;
     if (a.node->size != b.node->size) return a.node->size < b.node->size ? -1 : 1;
     return memcmp(a.node->text, b.node->text, a.node->size);
 }
 
 /* Heapsort: n log n on any input, where qsort promises nothing. */
-static void json_sort(json_key *a, size_t n) {
+static void json_sort(json_hashed *a, size_t n) {
     for (size_t start = n / 2, end = n; end > 1;) {
         if (start > 0) {
             start--; /* first make a heap, */
         } else {
-            const json_key largest = a[0]; /* then move its top behind its end */
+            const json_hashed largest = a[0]; /* then move its top behind its end */
             a[0] = a[--end];
             a[end] = largest;
         }
-        const json_key x = a[start];
+        const json_hashed x = a[start];
         size_t i = start;
         for (size_t child; (child = 2 * i + 1) < end; i = child) {
             if (child + 1 < end && json_compare(a[child], a[child + 1]) < 0) child++;
@@ -187,7 +187,7 @@ int json_index_make(json_index *index, const json_node *object) {
     index->count = object->size;
     index->keys = malloc((index->count + 1) * sizeof *index->keys);
     if (!index->keys) return -1;
-    JSON_EACH(key, object) index->keys[n++] = (json_key){json_hash(key->text, key->size), key};
+    JSON_EACH(key, object) index->keys[n++] = (json_hashed){json_hash(key->text, key->size), key};
     json_sort(index->keys, n);
     return 0;
 }
@@ -199,7 +199,7 @@ void json_index_free(json_index *index) {
 
 const json_node *json_find(const json_index *index, const char *key, size_t size) {
     const json_node wanted = {.text = key, .size = (uint32_t)size};
-    const json_key x = {json_hash(key, size), &wanted};
+    const json_hashed x = {json_hash(key, size), &wanted};
     for (size_t low = 0, high = index->count; low < high;) {
         const size_t middle = low + (high - low) / 2;
         const int c = json_compare(x, index->keys[middle]);

@@ -45,8 +45,8 @@ static int llama2c_check(const export_input *in, const char *path, llama_error *
     if (f->attention_scale != 0 || f->embedding_scale != 0 || f->score_cap != 0 || f->logit_cap != 0)
         what = "scales and caps";
     if (f->head_dim * f->n_heads != f->dim) what = "heads that are not dim wide together";
-    if (!plain) what = "a rotation that is not its own (theta 10000, unscaled)";
-    if (fabsf(f->norm_eps - 1e-5f) > 1e-9f) what = "another epsilon of norms than 1e-5";
+    if (!plain) what = "rotation that is not its own (theta 10000, unscaled)";
+    if (fabsf(f->norm_eps - 1e-5f) > 1e-9f) what = "epsilon of norms but 1e-5";
     if (in->type && strcmp(in->type, "f32")) return set_error(err, "%.120s: type %.40s: expected f32", path, in->type);
     return what ? set_error(err, "%.120s: llama2.c has no %s", path, what) : 0;
 }

@@ -21,6 +21,7 @@
 #include "../shared/inside.h"
 #include "../shared/messages.h"
 #include "../shared/numbers.h"
+#include "overflow.h"
 #include "protobuf.h"
 
 #include <errno.h>
@@ -373,8 +374,8 @@ static int onnx_window(const onnx_graph *g, int layer) {
 static void onnx_prepare(onnx_graph *g, int layer) {
     const int table = onnx_rotary_table(g, layer), window = onnx_window(g, layer);
     int new_table = table >= 0, new_window = 1;
-    for (int l = 0; l < layer; l++) {
-        if (onnx_rotary_table(g, l) == table) new_table = 0;
+    for (int l = 0; l < layer && (new_table || new_window); l++) {
+        if (new_table && onnx_rotary_table(g, l) == table) new_table = 0;
         if (onnx_window(g, l) == window) new_window = 0;
     }
     if (new_table) onnx_rotations(g, table);
@@ -573,15 +574,9 @@ static void onnx_row(const onnx_graph *g, const onnx_tensor *t, int row, float *
     }
 }
 
-/* n numbers to bytes; -1: one is too large for the type. */
-static int onnx_encode(int type, const float *x, int n, unsigned char *out) {
+static void onnx_encode(int type, const float *x, int n, unsigned char *out) {
     for (int i = 0; type == ONNX_FLOAT && i < n; i++) put_f32(out + 4 * (size_t)i, x[i]);
-    for (int i = 0; type == ONNX_FLOAT16 && i < n; i++) {
-        const uint16_t half = inside_to_f16(x[i]);
-        if ((half & 0x7FFF) == 0x7C00 && fabsf(x[i]) <= FLT_MAX) return -1;
-        put_uint(out + 2 * (size_t)i, half, 2);
-    }
-    return 0;
+    for (int i = 0; type == ONNX_FLOAT16 && i < n; i++) put_uint(out + 2 * (size_t)i, inside_to_f16(x[i]), 2);
 }
 
 /* ---- Files ---- */
@@ -603,6 +598,7 @@ static int onnx_put(onnx_sink *s, const void *data, size_t size) {
 /* Some rows at a time, about 4 MB of them. */
 static int onnx_put_rows(onnx_sink *s, const onnx_graph *g, const onnx_tensor *t) {
     const int rows = t->n_dims == 1 ? 1 : t->rows, fit = (1 << 20) / t->cols + 1, step = fit < rows ? fit : rows;
+    const char *type = t->type == ONNX_FLOAT16 ? "F16" : "F32";
     const size_t cols = (size_t)t->cols, bytes = cols * (t->type == ONNX_FLOAT16 ? 2 : 4);
     float *row = calloc(2 * cols, sizeof *row);
     unsigned char *out = malloc((size_t)step * bytes);
@@ -611,9 +607,9 @@ static int onnx_put_rows(onnx_sink *s, const onnx_graph *g, const onnx_tensor *t
         n = rows - first < step ? rows - first : step;
         for (int i = 0; i < n && !result; i++) {
             onnx_row(g, t, first + i, row, row + cols);
-            if (onnx_encode(t->type, row, t->cols, out + (size_t)i * bytes))
-                result =
-                    set_error(s->err, "%s has numbers beyond 65504, which f16 cannot hold; f32 can", t->value.name);
+            onnx_encode(t->type, row, t->cols, out + (size_t)i * bytes);
+            if (overflow_count(overflow_end(type), row, cols))
+                result = overflow_refuse(s->err, NULL, t->value.name, type);
         }
         if (!result) result = onnx_put(s, out, (size_t)n * bytes);
     }
@@ -719,7 +715,17 @@ static int onnx_put_outside(onnx_sink *s, const onnx_graph *g) {
     return 0;
 }
 
-/* Both files under their temporary names, then both renamed: the graph last, since it is what is opened. */
+/* Both files are on the disk under their temporary names, then both are renamed: the graph last, since it is what is
+ * opened. Before it there were no data, so there are none again if it fails. */
+static int onnx_end_files(replacement *graph, replacement *data, llama_error *err) {
+    if (data && (replacement_close(data, err) || replacement_close(graph, err)))
+        return replacement_drop(data), replacement_drop(graph), -1;
+    if (data && replacement_end(data, err)) return replacement_drop(graph), -1;
+    if (!replacement_end(graph, err)) return 0;
+    if (data) remove(data->path);
+    return -1;
+}
+
 static int onnx_write_files(const export_input *in, const onnx_graph *g, const onnx_layout *layout,
                             const char *data_path, llama_error *err) {
     llama_error why = {0, ""};
@@ -741,8 +747,7 @@ static int onnx_write_files(const export_input *in, const onnx_graph *g, const o
         if (two) replacement_drop(&data);
         return set_error(err, "%.120s: %s", name, why.text);
     }
-    if (two && replacement_end(&data, err)) return replacement_drop(&graph), -1;
-    return replacement_end(&graph, err);
+    return onnx_end_files(&graph, two ? &data : NULL, err);
 }
 
 /* ---- What export.h promises ---- */
@@ -797,7 +802,6 @@ static int onnx_write_graph(const export_input *in, onnx_graph *g, onnx_layout *
     if (layout->graph > in_one)
         return set_error(err, "%.120s: a graph of %" PRIu64 " bytes, beyond the %" PRIu64 " that ONNX allows", path,
                          layout->graph, in_one);
-    if (layout->data && is_special(data_path)) return set_error(err, "%.120s: is not a file", data_path);
     return onnx_write_files(in, g, layout, data_path, err);
 }
 
@@ -810,6 +814,11 @@ int onnx_write(const export_input *in, const char *path, uint64_t in_one, export
     if (!data_path) return set_error(err, "%.120s: no memory", path);
     snprintf(data_path, size, "%s.data", path);
     const char *slash = strrchr(data_path, '/');
+    /* Another graph's: that would lose them, or who finds them beside this one takes them for its own. */
+    if (file_start(data_path, &(char){0}, 1) >= 0 || is_special(data_path)) {
+        set_error(err, "%.120s: exists, weights of another graph; not replaced", data_path);
+        return free(data_path), -1;
+    }
     onnx_graph g = {.model = in->model, .config = llama_get_config(in->model), .matrices = type};
     onnx_layout layout = {.path = path, .location = slash ? slash + 1 : data_path};
     const int result = onnx_write_graph(in, &g, &layout, data_path, in_one, err);

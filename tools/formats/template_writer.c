@@ -81,16 +81,16 @@ static void template_put_between(template_out *out, const template_vocabulary *v
     template_put(out, "'");
 }
 
-static const char *const template_roles[] = {"", "system", "user", "assistant"};
+static const char *const template_role_names[] = {"", "system", "user", "assistant"};
 
 static void template_put_table(template_out *out, const template_vocabulary *v, const tokenizer_form *f) {
     template_put(out, "{%- set between = {");
     for (int from = 0; from < 4; from++) {
-        template_put(out, from ? ",\n  '" : "\n  '"), template_put(out, template_roles[from]),
+        template_put(out, from ? ",\n  '" : "\n  '"), template_put(out, template_role_names[from]),
             template_put(out, "': {");
         for (int to = 0, n = 0; to < 4; to++) {
             if (!f->between[from][to]) continue;
-            template_put(out, n++ ? ", '" : "'"), template_put(out, template_roles[to]), template_put(out, "': ");
+            template_put(out, n++ ? ", '" : "'"), template_put(out, template_role_names[to]), template_put(out, "': ");
             template_put_between(out, v, f->between[from][to]);
         }
         template_put(out, "}");
@@ -117,7 +117,7 @@ static void template_put_trim(template_out *out, int trim) {
 static void template_put_texts(template_out *out, const tokenizer_form *f) {
     for (int role = 1; role < 4; role++) {
         if (!(f->trim[role] & TOKENIZER_TRIM)) continue;
-        template_put(out, "{%- if m.role == '"), template_put(out, template_roles[role]);
+        template_put(out, "{%- if m.role == '"), template_put(out, template_role_names[role]);
         template_put(out, "' %}{% set text = text"), template_put_trim(out, f->trim[role]);
         template_put(out, " %}{% endif -%}\n");
     }
@@ -166,7 +166,7 @@ static void template_put_program(template_out *out, const template_vocabulary *v
     for (int from = TOKENIZER_SYSTEM; from <= TOKENIZER_USER; from++) {
         const char *closing = template_closing(f, from);
         if (!closing) continue;
-        template_put(out, "{%- elif ns.role == '"), template_put(out, template_roles[from]),
+        template_put(out, "{%- elif ns.role == '"), template_put(out, template_role_names[from]),
             template_put(out, "' -%}\n{{- ");
         template_put_between(out, v, closing), template_put(out, " -}}\n");
     }

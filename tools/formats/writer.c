@@ -1,146 +1,21 @@
-/* writer.c - contract in writer.h. Encoding first, then the file. */
+/* writer.c - contract in writer.h. */
 #include "writer.h"
+#include "encode.h"
 #include "../shared/files.h"
 #include "../shared/inside.h"
 #include "../shared/messages.h"
 #include "../shared/numbers.h"
 
 #include <errno.h>
-#include <float.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 int writer_type(const char *name) {
-    static const char *const names[] = {"f32", "bf16", "q8", "q4_0", "q4"};
-    for (int i = 0; i < 5; i++)
+    static const char *const names[] = {"f32", "bf16", "q8", "q4_0", "q4", "q6"};
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
         if (!strcmp(name, names[i])) return INSIDE_F32 + i;
     return -1;
-}
-
-/* ---- Encoding ---- */
-
-/* The whole number next to v, low..high. A cast that truncates vectorises; lrintf is a call. */
-static int writer_round(float v, int low, int high) {
-    const float bounded = v < (float)low ? (float)low : v > (float)high ? (float)high : v;
-    return (int)(bounded < 0 ? bounded - 0.5f : bounded + 0.5f);
-}
-
-enum { WRITER_NAN = 0x7e00 }; /* the scale of a group that holds nan or infinity: damage stays visible */
-
-/* The largest magnitude; nan if there is one. */
-static float writer_largest(const float *x, int n) {
-    float max = 0;
-    for (int i = 0; i < n; i++) max = fabsf(x[i]) <= max ? max : fabsf(x[i]);
-    for (int i = 0; i < n; i++) max = x[i] == x[i] ? max : x[i];
-    return max;
-}
-
-/* Eight bits leave little to gain from a search: the largest magnitude becomes 127. Where float16 has few bits
- * left, the scale is rounded up, or the largest value would be cut by many steps. */
-static uint16_t writer_quantize_q8(const float *x, int n, signed char *q) {
-    const float max = writer_largest(x, n);
-    uint16_t half = inside_to_f16(max / 127.0f);
-    if (!(max <= FLT_MAX)) return WRITER_NAN;
-    if (half < 0x400 && 127.0f * float_of_f16(half) < max) half++;
-    const float scale = float_of_f16(half), inverse = scale > 0 ? 1.0f / scale : 0;
-    for (int i = 0; i < n; i++) q[i] = (signed char)writer_round(x[i] * inverse, -127, 127);
-    return half;
-}
-
-/* For integers q next to x * inverse, the scale that fits them best is xq / qq, and leaves the squared error
- * xx - xq^2 / qq. Returns what is taken off the error; x is filled up with zeros. In lanes, to vectorise. */
-static float writer_gain_q4(const float x[INSIDE_Q4_GROUP], float inverse, float *scale) {
-    float xq[8] = {0}, qq[8] = {0}, sum_xq = 0, sum_qq = 0;
-    for (int i = 0; i < INSIDE_Q4_GROUP; i += 8)
-        for (int j = 0; j < 8; j++) {
-            const float q = (float)writer_round(x[i + j] * inverse, -8, 7);
-            xq[j] += x[i + j] * q;
-            qq[j] += q * q;
-        }
-    for (int j = 0; j < 8; j++) sum_xq += xq[j], sum_qq += qq[j];
-    *scale = sum_qq > 0 ? sum_xq / sum_qq : 0;
-    return *scale * sum_xq;
-}
-
-/* Four bits are few enough that clipping the largest values, or giving the one value -8 to either sign, pays
- * for itself in finer steps. So scales from max / 6 to max / 9 of both signs are tried, each fitted to the
- * integers it gives, and the one with the least squared error is kept. On Gaussian weights the error is
- * 11% below that of max / -8, and 30% below that of max / 7. */
-static uint16_t writer_quantize_q4(const float *from, int n, signed char *q) {
-    enum { STEPS = 7 };
-    float x[INSIDE_Q4_GROUP] = {0}, best = 0, most = 0;
-    for (int i = 0; i < n; i++) x[i] = from[i];
-    const float max = writer_largest(x, INSIDE_Q4_GROUP);
-    if (!(max <= FLT_MAX)) return WRITER_NAN;
-    for (int i = 0; max > 1e-30f && i < 2 * STEPS; i++) { /* float16 has no scale for less */
-        const int half_steps = i / 2;
-        float scale;
-        const float gain = writer_gain_q4(x, (i % 2 ? -1.0f : 1.0f) * (6.0f + 0.5f * (float)half_steps) / max, &scale);
-        if (gain > most) most = gain, best = scale;
-    }
-    const uint16_t half = inside_to_f16(best);
-    const float scale = float_of_f16(half), inverse = scale != 0 ? 1.0f / scale : 0;
-    for (int i = 0; i < INSIDE_Q4_GROUP; i++) q[i] = (signed char)writer_round(x[i] * inverse, -8, 7);
-    return half;
-}
-
-/* One row of a q4 tile: not searched yet. */
-static void writer_encode_q4(const float *x, int cols, int r, unsigned char *tile) {
-    float max = writer_largest(x, cols);
-    const float d = max / 63 / 127;
-    put_f32(tile + 4 * r, d);
-    tile += INSIDE_LINE;
-    if (!(max <= FLT_MAX) || !(d > 0)) return;
-    for (int k = 0, g = 0; k < cols; k += INSIDE_Q4_GROUP, g++) {
-        const int n = cols - k < INSIDE_Q4_GROUP ? cols - k : INSIDE_Q4_GROUP;
-        unsigned char *bundle = tile + (size_t)(g / 4) * 17 * INSIDE_LINE;
-        unsigned char *out = bundle + INSIDE_LINE + g % 4 * 4 * INSIDE_LINE + 4 * r;
-        float top = 0;
-        for (int i = 0; i < n; i++) top = fabsf(x[k + i]) > fabsf(top) ? x[k + i] : top;
-        const int scale = writer_round(-top / 63 / d, -127, 127);
-        bundle[g % 4 * 16 + r] = (unsigned char)scale;
-        for (int i = 0; i < INSIDE_Q4_GROUP; i++) {
-            int code = 0;
-            for (int c = 1; c < 16; c++)
-                if (fabsf((i < n ? x[k + i] : 0) - d * (float)scale * (float)inside_q4_values()[c]) <
-                    fabsf((i < n ? x[k + i] : 0) - d * (float)scale * (float)inside_q4_values()[code]))
-                    code = c;
-            out[i / 8 * INSIDE_LINE + i % 4] |= (unsigned char)(code << (i % 8 / 4 * 4));
-        }
-    }
-}
-
-/* One row of a q8 or q4_0 tile. */
-static void writer_encode_groups(int type, const float *x, int cols, int r, unsigned char *tile) {
-    const int group = type == INSIDE_Q8 ? INSIDE_Q8_GROUP : INSIDE_Q4_GROUP;
-    const size_t group_bytes = (size_t)group * (type == INSIDE_Q8 ? 16 : 8);
-    for (int g = 0, k = 0; k < cols; g++, k += group) {
-        const int n = cols - k < group ? cols - k : group;
-        unsigned char *scale = tile + g % 2 * 32 + 2 * r, *out = tile + INSIDE_LINE + (g % 2 ? group_bytes : 0) + 4 * r;
-        signed char q[INSIDE_Q8_GROUP] = {0};
-        put_uint(scale, type == INSIDE_Q8 ? writer_quantize_q8(x + k, n, q) : writer_quantize_q4(x + k, n, q), 2);
-        for (int i = 0; i < group; i++) {
-            if (type == INSIDE_Q8) out[i / 4 * INSIDE_LINE + i % 4] = (unsigned char)q[i];
-            else out[i / 8 * INSIDE_LINE + i % 4] |= (unsigned char)((q[i] + 8) << (i % 8 / 4 * 4));
-        }
-        if (g % 2) tile += INSIDE_LINE + 2 * group_bytes;
-    }
-}
-
-/* tile = rows (count <= INSIDE_TILE, cols). */
-static void writer_encode_tile(int type, const float *rows, int count, int cols, unsigned char *tile) {
-    memset(tile, 0, inside_tile_bytes(type, cols));
-    for (int r = 0; r < INSIDE_TILE; r++) {
-        const float *x = rows + (size_t)r * (size_t)cols;
-        if (r >= count) break;
-        for (int k = 0; type == INSIDE_F32 && k < cols; k++) put_f32(tile + (size_t)k * INSIDE_LINE + 4 * r, x[k]);
-        for (int k = 0; type == INSIDE_BF16 && k < cols; k++)
-            put_uint(tile + (size_t)(k / 2) * INSIDE_LINE + 4 * r + 2 * (k % 2), inside_to_bf16(x[k]), 2);
-        if (type == INSIDE_Q8 || type == INSIDE_Q4_0) writer_encode_groups(type, x, cols, r, tile);
-        if (type == INSIDE_Q4) writer_encode_q4(x, cols, r, tile);
-    }
 }
 
 /* ---- The file ---- */
@@ -204,8 +79,11 @@ static int writer_align(writer_sink *s, const inside_tensor *t) {
              id < (layer##_ < 0 ? TENSOR_OF_LAYER : TENSORS); id = (enum tensor)(id + 1))                              \
             for (inside_tensor t = inside_tensor_of(f, id, layer); t.rows; t.rows = 0)
 
-static int writer_type_of(const writer_input *in, enum tensor id, const inside_tensor *t) {
-    if (t->vector) return INSIDE_VECTOR;
+int writer_type_of(const writer_input *in, enum tensor id, int vector) {
+    if (vector) return INSIDE_VECTOR;
+    if (id < TENSOR_OF_LAYER && in->embedding_type) return in->embedding_type;
+    if (id < TENSOR_OF_LAYER && in->type == INSIDE_Q4)
+        return INSIDE_Q6;                               /* a small part of the weights, and of most of the loss */
     return id == TENSOR_ROUTER ? INSIDE_F32 : in->type; /* which expert comes first hangs on little; and it is small */
 }
 
@@ -213,7 +91,7 @@ static int writer_type_of(const writer_input *in, enum tensor id, const inside_t
 static uint64_t writer_table(const writer_input *in, unsigned char *p, uint64_t at) {
     const llama_config *f = &in->config;
     WRITER_EACH_TENSOR(f, id, layer, t) {
-        const int type = writer_type_of(in, id, &t);
+        const int type = writer_type_of(in, id, t.vector);
         const size_t bytes = inside_matrix_bytes(type, t.rows, t.cols);
         at = writer_place(at, &t);
         if (p) {
@@ -275,7 +153,7 @@ static void *writer_allocate(uint64_t count, uint64_t size) {
 /* A matrix, some tiles at a time: about 4 MB of rows, so that all threads have work. Each of several experts begins
  * with a tile of its own. */
 static int writer_matrix(writer_sink *s, enum tensor id, int layer, const inside_tensor *t) {
-    const int type = writer_type_of(s->in, id, t), rows_of_one = t->experts ? t->expert_rows : t->rows;
+    const int type = writer_type_of(s->in, id, t->vector), rows_of_one = t->experts ? t->expert_rows : t->rows;
     const size_t tile_bytes = inside_tile_bytes(type, t->cols), row_floats = (size_t)t->cols;
     const size_t tile_floats = row_floats * INSIDE_TILE;
     const int tiles_of_one = (rows_of_one + INSIDE_TILE - 1) / INSIDE_TILE;
@@ -284,6 +162,7 @@ static int writer_matrix(writer_sink *s, enum tensor id, int layer, const inside
     float *rows = writer_allocate((uint64_t)step, mul_size(tile_floats + row_floats, sizeof(float)));
     unsigned char *tiles = writer_allocate((uint64_t)step, tile_bytes);
     double(*sum)[2] = writer_allocate((uint64_t)step, sizeof *sum);
+    const unsigned char *known = s->in->encoded ? s->in->encoded(s->in->from, id, layer) : NULL;
     int result = 0;
     if (!rows || !tiles || !sum) result = set_error(s->err, "no memory for %d rows of %s", step * INSIDE_TILE, t->name);
     for (int first = 0, count; first < all && !result; first += count) {
@@ -300,7 +179,8 @@ static int writer_matrix(writer_sink *s, enum tensor id, int layer, const inside
             unsigned char *to = tiles + (size_t)i * tile_bytes;
             const int here = n - i * INSIDE_TILE < INSIDE_TILE ? n - i * INSIDE_TILE : INSIDE_TILE;
             sum[i][0] = sum[i][1] = 0;
-            writer_encode_tile(type, x, here, t->cols, to);
+            if (known) memcpy(to, known + (size_t)(first + i) * tile_bytes, tile_bytes);
+            else encode_tile(type, x, here, t->cols, to);
             writer_measure(type, to, x, here, t->cols, rows + (size_t)step * tile_floats + (size_t)i * row_floats,
                            sum[i]);
         }
@@ -373,7 +253,7 @@ static void writer_fill_report(const writer_sink *s, writer_report *report) {
     WRITER_EACH_TENSOR(f, id, layer, t) {
         if (t.vector) continue;
         report->weights += (uint64_t)(t.experts ? t.experts * t.expert_rows : t.rows) * (uint64_t)t.cols;
-        bytes += inside_matrix_bytes(writer_type_of(s->in, id, &t), t.rows, t.cols);
+        bytes += inside_matrix_bytes(writer_type_of(s->in, id, t.vector), t.rows, t.cols);
     }
     report->bytes = s->total;
     report->bits_per_weight = 8.0 * (double)bytes / (double)report->weights;

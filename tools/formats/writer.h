@@ -14,8 +14,12 @@ typedef struct {
     const float *rope_frequencies; /* (rotary tables, head_dim / 2) */
     const float *rope_amplitudes;  /* as many; with LLAMA_ROPE_AMPLITUDES */
     int type;                      /* of the matrices, from writer_type */
+    int embedding_type;            /* of the embedding, and of a classifier of its own; 0: the same, q6 for q4 */
     const void *tokenizer;         /* as tokenizer.h describes it; NULL: none */
     size_t tokenizer_size;
+    /* The tiles of a matrix that was encoded already; NULL: this one was not. May be NULL. */
+    const unsigned char *(*encoded)(void *from, enum tensor tensor, int layer);
+    void *from; /* passed to encoded */
     /* As in source.h. */
     int (*rows)(void *user, enum tensor tensor, int layer, int first, int count, float *out, llama_error *err);
     int (*progress)(void *user, uint64_t done, uint64_t total); /* bytes of output; NULL: none; nonzero cancels */
@@ -29,7 +33,11 @@ typedef struct {
     double mse, signal;     /* mean squared error of the weights in matrices; their mean square */
 } writer_report;
 
-/* "f32", "bf16", "q8", "q4_0" or "q4" to a type; -1: none of them. */
+/* What a tensor of this shape is written as. */
+int writer_type_of(const writer_input *in, enum tensor id, int vector);
+
+/* Their names, for messages, to a type; -1: none of them. */
+#define WRITER_TYPES "f32, bf16, q8, q6, q4 or q4_0"
 int writer_type(const char *name);
 
 /* Writes to a temporary name beside path, and renames it once all is on the disk: whatever fails, what was at

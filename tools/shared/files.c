@@ -148,7 +148,7 @@ int replacement_open(replacement *r, const char *path, llama_error *err) {
     const size_t size = strlen(path) + sizeof ".part";
     r->path = path;
     r->part = malloc(size);
-    if (!r->part) return set_error(err, "no memory");
+    if (!r->part) return set_error(err, "%.120s: no memory", path);
     snprintf(r->part, size, "%s.part", path);
     r->file = fopen(r->part, "wb");
     if (r->file) return 0;

@@ -11,7 +11,7 @@
 /* ---- The layout of a .llama file: llama.c, rooms 1 and 2 ---- */
 
 enum { INSIDE_HEADER = 256, INSIDE_KIND = 16, INSIDE_ENTRY = 64 }; /* bytes: header, of a layer, of a tensor's entry */
-enum { INSIDE_VECTOR, INSIDE_F32, INSIDE_BF16, INSIDE_Q8, INSIDE_Q4_0, INSIDE_Q4 }; /* types, as in the file */
+enum { INSIDE_VECTOR, INSIDE_F32, INSIDE_BF16, INSIDE_Q8, INSIDE_Q4_0, INSIDE_Q4, INSIDE_Q6 }; /* types, as in the file */
 enum { INSIDE_TILE = 16, INSIDE_LINE = 64 };         /* rows of a tile; bytes of all its rows' next few columns */
 enum { INSIDE_Q8_GROUP = 64, INSIDE_Q4_GROUP = 32 }; /* columns that share a scale */
 
@@ -89,5 +89,36 @@ typedef struct {
 inside_kernels inside_find_kernels(void);
 
 int inside_cores(void); /* that this process may use; 1 without OpenMP */
+
+/* ---- One layer by itself, in float32: llama.c, room 4 ---- */
+
+/* Its products, in their order, by what they have as input: wq, wk, wv; wo; w1, w3; w2. */
+enum inside_part { INSIDE_QKV, INSIDE_O, INSIDE_GATE_UP, INSIDE_DOWN, INSIDE_PARTS };
+
+typedef struct inside_layer inside_layer; /* for one thread at a time */
+
+/* A layer of a model with this configuration, for sequences of up to n_ctx tokens. tensor[id] is (rows, cols), as
+ * tensor_shape has them, used where it lies, and may change between two calls; NULL where the layer has it not. The
+ * rotary tables are those of all layers. NULL without memory. */
+inside_layer *inside_layer_open(const llama_config *f, int layer, const float *rope_frequencies,
+                                const float *rope_amplitudes, float *const tensor[TENSORS], int n_ctx);
+void inside_layer_close(inside_layer *l);                               /* NULL is allowed */
+size_t inside_layer_bytes(const llama_config *f, int layer, int n_ctx); /* that it takes; SIZE_MAX: too many */
+
+typedef struct { /* of the experts of a layer: those of expert e are rows [begin[e], begin[e + 1]) */
+    int *token;  /* (n * n_experts_used) of a row */
+    int *begin;  /* (n_experts + 1) */
+} inside_routes;
+
+/* What the inputs of a part are for a sequence x (n, dim): out (n, cols). Experts' w1 and w3 share one, and routes says
+ * which of its rows each has; of their w2 out is (n * n_experts_used, cols), in the order of routes. x becomes what it
+ * is when the part begins. With INSIDE_PARTS x becomes what the layer makes of it, and out is not used. */
+void inside_layer_run(inside_layer *l, float *x, int n, enum inside_part part, float *out, inside_routes *routes);
+
+/* out (dim) = RMSNorm of x, with weights. */
+void inside_norm(float *out, const float *x, const float *weight, int dim, float eps);
+
+/* cap tanh(x / cap) */
+void inside_cap(float *x, int n, float cap);
 
 #endif

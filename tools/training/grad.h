@@ -8,7 +8,7 @@
 
 #include "../../llama.h"
 #include "../shared/tensors.h"
-#include "compute.h"
+#include "../shared/compute.h"
 
 /* ---- All weights in one array ----
  * Tensors follow one another, rows as they lie: embedding, classifier (if not shared), final_norm, then for each

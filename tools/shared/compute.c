@@ -1,4 +1,4 @@
-/* compute.c - matrix products for training, on the kernels of llama.c. Contract in compute.h.
+/* compute.c - matrix products, on the kernels of llama.c. Contract in compute.h.
  *
  * A kernel multiplies a block of a few rows, packed column by column, by a tile of 16 columns, packed row by row. So
  * a product is cut into panels of rows and columns that fit the second-level cache when packed, and each panel's
@@ -6,8 +6,8 @@
  * a block and of a tile, so that every element is summed in the same order however many threads there are.
  */
 #include "compute.h"
-#include "../shared/clock.h"
-#include "../shared/inside.h"
+#include "clock.h"
+#include "inside.h"
 
 #include <math.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
-/* compute.h - the arithmetic of training that takes the time: products of matrices, softmax, SwiGLU.
+/* compute.h - the arithmetic that takes the time in training and calibration: products of matrices; softmax, SwiGLU.
  *
- * Products run on the tile kernels of llama.c, which is why they are here and not in grad.c. Compiled with
+ * Products run on the tile kernels of llama.c, which is why they are here and not where they are needed. Compiled with
  * TRAIN_DOUBLE everything is in double and in plain loops: a test then compares gradients with finite differences to
  * many digits.
  *
