@@ -2134,6 +2134,7 @@ static void ll_evaluate(ll_team team, llama_context *c, const llama_item *items,
             ll_score_rows(team, c, items->tokens + done + 1, done + chunk < n ? chunk : chunk - 1, logprobs + done);
         ll_deliver_logits(team, c);
         if (c->n_hidden) ll_deliver_hidden(team, c);
+        if (done + chunk < n) ll_barrier(team); /* all have seen what the next chunk writes over */
     }
 }
 

@@ -682,6 +682,8 @@ static void define_cache(const float *w, const uint16_t *half, const float *a, s
         }
 }
 
+enum { PAGE_BYTES = LLAMA_PAGE * LL_TILE * 4 + 256 };
+
 /* mix 0: scores, with a packed; 1: mix, with rows LL_KEYS apart. */
 static void check_cache(const ll_kernels *set, int mix, int half, int n, int tokens, uint64_t *seed) {
     static double want[LL_BLOCK][LL_TILE], size[LL_BLOCK][LL_TILE];
@@ -691,17 +693,28 @@ static void check_cache(const ll_kernels *set, int mix, int half, int n, int tok
     uint16_t *h = unaligned(lines * sizeof *h);
     fill_floats(w, lines, 1, seed), fill_floats(a, floats, 1, seed);
     ll_half_plain(h, w, (int)lines);
+    const unsigned char *pages[LL_KEYS / LLAMA_PAGE]; /* which lie in the order that comes to hand, and apart */
+    unsigned char *cache = xmalloc((LL_KEYS / LLAMA_PAGE) * PAGE_BYTES + 1024);
+    const ll_values values = {pages, 192};
+    for (int i = 0; mix && i < n; i += LLAMA_PAGE) {
+        const size_t bytes = LL_TILE * (half ? sizeof *h : sizeof *w),
+                     count = (size_t)(n - i < LLAMA_PAGE ? n - i : LLAMA_PAGE);
+        unsigned char *page = cache + (size_t)(LL_KEYS / LLAMA_PAGE - 1 - i / LLAMA_PAGE) * PAGE_BYTES;
+        memcpy(page + values.offset, (half ? (unsigned char *)h : (unsigned char *)w) + (size_t)i * bytes,
+               count * bytes);
+        pages[i / LLAMA_PAGE] = page;
+    }
     if (mix) define_cache(w, half ? h : NULL, a, LL_KEYS, 1, n, want, size, tokens);
     else define_cache(w, half ? h : NULL, a, 1, (size_t)tokens, n, want, size, tokens);
     for (int add = 0; add < 2; add++) {
         float *out = marked(out_stride * (size_t)(tokens - 1) + LL_TILE);
-        ll_tile_fn *kernel = mix ? set->mix[half] : set->scores[half];
-        kernel(out, out_stride, half ? (const void *)h : w, a, n, tokens, add);
+        if (mix) set->mix[half](out, out_stride, &values, a, n, tokens, add);
+        else set->scores[half](out, out_stride, half ? (const void *)h : w, a, n, tokens, add);
         if (!CHECK(compare(out, out_stride, tokens, add, n, want, size)))
             printf("  %s, n %d, %d tokens, add %d, %s\n", set->name, n, tokens, add, half ? "f16" : "f32");
         unaligned_free(out);
     }
-    unaligned_free(w), unaligned_free(a), unaligned_free(h);
+    unaligned_free(w), unaligned_free(a), unaligned_free(h), free(cache);
 }
 
 static void test_attention(void) {
