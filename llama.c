@@ -2560,10 +2560,13 @@ static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     const size_t pointers = sizeof(void *) / sizeof(float);
     c->sequences = (ll_sequence *)(void *)ll_carve(base, &at, sequences, sizeof(ll_sequence) / sizeof(float));
     int *numbers = (int *)(void *)ll_carve(base, &at, sequences, (size_t)ll_pages(c->longest));
-    for (size_t i = 0; base && i < sequences; i++) c->sequences[i].page = numbers + i * (size_t)ll_pages(c->longest);
+    for (size_t i = 0; base && i < sequences; i++) {
+        const ll_sequence empty = {0, numbers + i * (size_t)ll_pages(c->longest), 0, 0, 0};
+        c->sequences[i] = empty;
+    }
     c->shared = (int *)(void *)ll_carve(base, &at, pages, 1);
     c->unused = (int *)(void *)ll_carve(base, &at, pages, 1);
-    for (int i = 0; base && i < c->n_pages; i++) c->unused[c->n_unused++] = c->n_pages - 1 - i; /* the first on top */
+    for (int i = c->n_pages - 1; base && i >= 0; i--) c->shared[i] = 0, c->unused[c->n_unused++] = i; /* 0 on top */
     c->segments = (ll_segment *)(void *)ll_carve(base, &at, sequences, sizeof(ll_segment) / sizeof(float));
     c->wanted = (int *)(void *)ll_carve(base, &at, n, 1);
     c->wanted_at = (float **)(void *)ll_carve(base, &at, n, pointers);
