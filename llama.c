@@ -1323,6 +1323,7 @@ struct llama_context {
     unsigned char *packed; /* the input of the next product, as its kernel reads it */
     float *logits;         /* (n_logits, vocab_size) */
     float *rope;           /* (n_ropes, longest, head_dim / 2, 2) cosine and sine */
+    uint64_t hash;         /* of the model, for saved sequences; 0: not computed yet */
     int half;              /* 1: the kv cache is float16; with f32 weights it is float32 */
     unsigned char *cache;  /* (n_pages, page_bytes) */
     size_t head_bytes, page_bytes; /* of a page: a head's keys and values in a layer; all */
@@ -2727,6 +2728,129 @@ int llama_length(const llama_context *c, int sequence) {
 }
 
 int llama_free_pages(const llama_context *c) { return c->n_unused; }
+
+/* ---- Saved sequences ----
+ * A header of LL_STATE bytes: "llama.cs", uint32 version 1, uint32[6] what keys and values depend on beside the weights
+ * (ll_state_shape), uint64 hash of the model, uint64 hash of what follows: for each layer and kv head the tiles of keys
+ * of all positions, then those of values. Pages do not show in it.
+ */
+enum { LL_STATE = 64 };
+
+/* FNV-1a (Fowler, Noll, Vo) over words of 64 bits instead of bytes, the last one filled up with zeros. */
+static uint64_t ll_hash(uint64_t hash, const unsigned char *p, size_t size) {
+    for (size_t i = 0; i < size; i += 8) {
+        uint64_t word = 0;
+        memcpy(&word, p + i, size - i < 8 ? size - i : 8);
+        hash = (hash ^ word) * UINT64_C(0x100000001b3);
+        hash ^= hash >> 29; /* a product's high bits depend on all of a word, its low ones do not */
+    }
+    return hash;
+}
+
+static uint64_t ll_model_hash(llama_context *c) {
+    if (!c->hash) c->hash = c->model->config.hash;
+    if (!c->hash) c->hash = ll_hash(1, c->model->file, c->model->file_size) | 1;
+    return c->hash;
+}
+
+static void ll_state_shape(const llama_context *c, int length, uint32_t shape[6]) {
+    const llama_config *f = &c->model->config;
+    const int numbers[] = {length,      f->n_layers,         f->n_kv_heads,
+                           f->head_dim, (int)ll_kv_bytes(c), f->rope_short && c->longest > f->rope_short};
+    for (int i = 0; i < 6; i++) shape[i] = (uint32_t)numbers[i];
+}
+
+static size_t ll_state_bytes(const llama_context *c, int length) {
+    const llama_config *f = &c->model->config;
+    const size_t keys = ll_mul(ll_pad(length), (size_t)f->head_dim), values = ll_mul((size_t)length, c->head_stride);
+    const size_t heads = ll_mul((size_t)f->n_layers, (size_t)f->n_kv_heads);
+    return ll_add(LL_STATE, ll_mul(ll_mul(heads, ll_add(keys, values)), ll_kv_bytes(c)));
+}
+
+/* The pieces of a sequence's pages in the order of a saved one, to data, or, if back, from it. */
+static void ll_copy_state(const llama_context *c, const ll_sequence *q, unsigned char *data, int back) {
+    const llama_config *f = &c->model->config;
+    const size_t line = LL_TILE * ll_kv_bytes(c), tiles = c->head_stride / LL_TILE; /* of values; and one of keys: */
+    for (int i = 0; i < f->n_layers * f->n_kv_heads; i++)
+        for (size_t d = 0; d <= tiles; d++)
+            for (int p = 0; p < q->length; p += LLAMA_PAGE) {
+                const int n = q->length - p < LLAMA_PAGE ? q->length - p : LLAMA_PAGE, page = q->page[p / LLAMA_PAGE];
+                const size_t bytes = d ? (size_t)n * line : ll_pad(n) / LL_TILE * (size_t)f->head_dim * line;
+                unsigned char *at =
+                    d ? ll_head_values(c, page, i / f->n_kv_heads, i % f->n_kv_heads) + (d - 1) * LLAMA_PAGE * line
+                      : ll_head_keys(c, page, i / f->n_kv_heads, i % f->n_kv_heads);
+                memcpy(back ? at : data, back ? data : at, bytes);
+                data += bytes;
+            }
+}
+
+size_t llama_state_bytes(const llama_context *c, int sequence) {
+    const int length = llama_length(c, sequence);
+    return length < 0 ? 0 : ll_state_bytes(c, length);
+}
+
+static void ll_put(unsigned char *p, uint64_t value, int bytes) {
+    for (int i = 0; i < bytes; i++) p[i] = (unsigned char)(value >> 8 * i);
+}
+
+int llama_save(llama_context *c, int sequence, void *data, size_t size, llama_error *err) {
+    static const unsigned char magic[] = "llama.cs";
+    unsigned char *p = (unsigned char *)data;
+    uint32_t shape[6];
+    if (ll_check_sequence(c, sequence, err)) return -1;
+    const ll_sequence *q = &c->sequences[sequence];
+    const size_t bytes = ll_state_bytes(c, q->length);
+    if (size < bytes)
+        return ll_fail(err, LLAMA_BAD_OPTION, "sequence %d needs %zu bytes, %zu are given", sequence, bytes, size);
+    memset(p, 0, LL_STATE), memcpy(p, magic, 8);
+    ll_put(p + 8, 1, 4);
+    ll_state_shape(c, q->length, shape);
+    for (int i = 0; i < 6; i++) ll_put(p + 12 + 4 * i, shape[i], 4);
+    ll_put(p + 36, ll_model_hash(c), 8);
+    ll_copy_state(c, q, p + LL_STATE, 0);
+    ll_put(p + 44, ll_hash(2, p + LL_STATE, bytes - LL_STATE), 8);
+    return 0;
+}
+
+int llama_restore(llama_context *c, int sequence, const void *data, size_t size, llama_error *err) {
+    static const char *const names[] = {"length",       "layers", "kv heads", "head_dim", "bytes of a number",
+                                        "long rotation"};
+    const unsigned char *p = (const unsigned char *)data;
+    uint32_t shape[6];
+    if (ll_check_sequence(c, sequence, err)) return -1;
+    if (size < LL_STATE || memcmp(p, "llama.cs", 8) || ll_u32(p + 8) != 1)
+        return ll_fail(err, LL_BAD, "saved sequence: %zu bytes that are none, or of another version", size);
+    const uint32_t length = ll_u32(p + 12);
+    if (length > (uint32_t)c->longest)
+        return ll_fail(err, LLAMA_NO_ROOM, "saved sequence: %" PRIu32 " tokens, a sequence holds %d", length,
+                       c->longest);
+    ll_state_shape(c, (int)length, shape);
+    for (int i = 0; i < 6; i++)
+        if (ll_u32(p + 12 + 4 * i) != shape[i])
+            return ll_fail(err, LL_BAD, "saved sequence: %s %" PRIu32 ", here %" PRIu32 ": of another model or cache",
+                           names[i], ll_u32(p + 12 + 4 * i), shape[i]);
+    if (ll_u64(p + 36) != ll_model_hash(c))
+        return ll_fail(err, LL_BAD, "saved sequence: of a model with other weights");
+    const size_t bytes = ll_state_bytes(c, (int)length);
+    for (int i = 52; i < LL_STATE; i++)
+        if (p[i]) return ll_fail(err, LL_BAD, "saved sequence: byte %d is %d, not 0", i, p[i]);
+    if (size != bytes)
+        return ll_fail(err, LL_BAD, "saved sequence: %zu bytes, its header implies %zu: cut short?", size, bytes);
+    if (ll_u64(p + 44) != ll_hash(2, p + LL_STATE, bytes - LL_STATE))
+        return ll_fail(err, LL_BAD, "saved sequence: damaged, its bytes have another hash");
+    ll_sequence *q = &c->sequences[sequence];
+    int own = 0; /* pages that it gives back */
+    for (int i = 0; i < ll_pages(q->length); i++) own += c->shared[q->page[i]] == 1;
+    if (ll_pages((int)length) > c->n_unused + own)
+        return ll_fail(err, LLAMA_NO_ROOM, "saved sequence: %d pages of %d tokens are needed, %d of %d are free",
+                       ll_pages((int)length), LLAMA_PAGE, c->n_unused + own, c->n_pages);
+    ll_cut(c, q, 0);
+    for (int i = 0; i < ll_pages((int)length); i++) q->page[i] = ll_take_page(c);
+    q->length = (int)length;
+    if (!sequence) c->logits_at = 0;
+    ll_copy_state(c, q, (unsigned char *)data + LL_STATE, 1);
+    return 0;
+}
 
 /* ---- Samplers: a random generator and the last tokens ---- */
 

@@ -227,6 +227,16 @@ LLAMA_API int llama_fork(llama_context *context, int to, int from, int n, llama_
 LLAMA_API int llama_length(const llama_context *context, int sequence); /* tokens; -1: there is no such sequence */
 LLAMA_API int llama_free_pages(const llama_context *context);           /* of ceil(n_ctx / LLAMA_PAGE) */
 
+/* A sequence as bytes, on disk say, to go on with later or elsewhere. llama_restore makes of them what the sequence was,
+ * in any context of the same model with the same type of cache, whatever the sequence held there: the logits of the
+ * next token are the same bits. All or nothing: other or damaged bytes, another model, too few free pages are refused,
+ * and nothing is changed. Bytes of the cache that are used, and 64. For a file without a hash of its weights one is
+ * computed at the first call, which reads all of them. Each returns 0, or -1 on failure; bytes are 0 for a sequence that
+ * is none. */
+LLAMA_API size_t llama_state_bytes(const llama_context *context, int sequence);
+LLAMA_API int llama_save(llama_context *context, int sequence, void *data, size_t size, llama_error *err);
+LLAMA_API int llama_restore(llama_context *context, int sequence, const void *data, size_t size, llama_error *err);
+
 /* ---- Sampler ----
  * llama_sample applies, in this order, what its options switch on:
  *   1. adjust        the caller's hook on a copy of the logits: bias them, forbid with -INFINITY
