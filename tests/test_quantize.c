@@ -278,7 +278,7 @@ static double loss_nearest(const inputs *in) {
 }
 
 static void test_rounding(void) {
-    TEST("rounding: of what a row should be a third of the error of rounding to nearest is left") {
+    TEST("rounding: a fifteenth of the error of rounding to nearest is left, and each step helps") {
         static float q[ROWS * COLS], row[COLS];
         inputs *in = xmalloc(sizeof *in);
         uint64_t seed = 6;
@@ -296,7 +296,7 @@ static void test_rounding(void) {
             CHECK(!rounding_prepare(r));
             rounding_round(r, &rows);
             const double got = loss(in, q), nearest = loss_nearest(in);
-            if (!CHECK(got > 0 && got < nearest / 3)) printf("  %d: %g of %g\n", known, got, nearest);
+            if (!CHECK(got > 0 && got < (known ? 0.069 : 0.0665) * nearest)) printf("  %d: %g of %g\n", known, got, nearest);
             for (int i = 0; i < ROWS; i++) {
                 inside_decode_tile(INSIDE_Q4, tiles + (size_t)(i / 16) * bytes, i % 16, COLS, row);
                 CHECK(!memcmp(row, q + i * COLS, sizeof row));
