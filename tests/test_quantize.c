@@ -380,6 +380,7 @@ static void test_gain(void) {
             if (i == 6) f.embedding_scale = 3, f.logit_cap = 9, f.score_cap = 5;
             model *m = model_make(&f, INSIDE_Q4, 10 + (uint64_t)i);
             calibrate_report nearest, best;
+            m->in.embedding_type = i < 5 ? INSIDE_Q4 : 0;
             give_direction(m);
             const double before = change(m, 0, &nearest), after = change(m, 1, &best);
             if (!CHECK(after > 0 && after < 0.8 * before)) printf("  model %d: %g to %g\n", i, before, after);
@@ -447,7 +448,7 @@ static void test_figures(void) {
             llama_config f = with(&features[i]);
             f.shared_classifier = i % 2;
             model *m = model_make(&f, INSIDE_Q4, 30 + (uint64_t)i);
-            m->in.embedding_type = i % 5 ? 0 : INSIDE_Q8;
+            m->in.embedding_type = i % 5 == 0 ? INSIDE_Q8 : i % 5 < 3 ? INSIDE_Q4 : 0;
             check_figures(m, i % 3 != 2, features[i].name);
         }
     }
@@ -457,6 +458,7 @@ static void test_figures(void) {
             llama_layer_kind kinds[3];
             llama_config f = any(kinds, &seed);
             model *m = model_make(&f, INSIDE_Q4, random_next(&seed));
+            m->in.embedding_type = i % 2 ? 0 : INSIDE_Q4;
             stop_some(m, &seed);
             check_figures(m, 1, "random");
         }
@@ -469,6 +471,7 @@ static void test_threads(void) {
         llama_config f = shape(1);
         f.n_experts = 3, f.n_experts_used = 1, f.expert_dim = 20, f.layers = mixed;
         model *m = model_make(&f, INSIDE_Q4, 50);
+        m->in.embedding_type = INSIDE_Q4;
         calibrated one = run(m, LEARNED, 1, 1);
         for (int threads = 2; threads <= 3; threads++) {
             calibrated more = run(m, LEARNED, 1, threads);
@@ -539,6 +542,7 @@ static void test_cancel(void) {
     TEST("calibration: cancelled at any step, and what it would take") {
         llama_config f = shape(1);
         model *m = model_make(&f, INSIDE_Q4, 70);
+        m->in.embedding_type = INSIDE_Q4;
         samples texts;
         calibrate_report report;
         double seconds;
