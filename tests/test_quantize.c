@@ -296,7 +296,8 @@ static void test_rounding(void) {
             CHECK(!rounding_prepare(r));
             rounding_round(r, &rows);
             const double got = loss(in, q), nearest = loss_nearest(in);
-            if (!CHECK(got > 0 && got < (known ? 0.069 : 0.0665) * nearest)) printf("  %d: %g of %g\n", known, got, nearest);
+            if (!CHECK(got > 0 && got < (known ? 0.069 : 0.0665) * nearest))
+                printf("  %d: %g of %g\n", known, got, nearest);
             for (int i = 0; i < ROWS; i++) {
                 inside_decode_tile(INSIDE_Q4, tiles + (size_t)(i / 16) * bytes, i % 16, COLS, row);
                 CHECK(!memcmp(row, q + i * COLS, sizeof row));

@@ -353,8 +353,8 @@ static void dot_groups(float *out, const float *a, const float *b, int cols) {
     }
 }
 
-/* The systems of some rows: A[g][f] = c_g H c_f', c_g the numbers of group g, zeros around. What is computed of a group g
- * is its products with all f >= g, which are column g of the triangle. */
+/* The systems of some rows: A[g][f] = c_g H c_f', c_g the numbers of group g, zeros around. What is computed of a group
+ * g is its products with all f >= g, which are column g of the triangle. */
 static void make_systems(const rounding *r, workspace *w, int first, int rows) {
     const size_t stride = (size_t)r->cols, triangle = (size_t)r->groups * (size_t)(r->groups + 1) / 2;
     for (int g = 0, k = 0; g < r->groups; g++, k += GROUP) {
