@@ -1,6 +1,6 @@
 /* test_quantize.c - q4: its encoder against the same search in double precision and plain loops; and calibration, which
- * rounds by what goes through a model: that it helps, that what it says of the change is so, and what it does where there
- * is nothing to learn from.
+ * rounds by what goes through a model: that it helps, that what it says of the change is so, and what it does where
+ * there is nothing to learn from.
  */
 #include "../tools/formats/calibrate.h"
 #include "../tools/formats/encode.h"

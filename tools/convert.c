@@ -1,8 +1,8 @@
 /* convert.c - makes a .llama file of a Hugging Face directory, a GGUF file or a llama2.c checkpoint, and these of that.
  *
  * Each kind of input is opened by a file of its own (hf.c, gguf.c, llama2c.c), which offers what source.h describes;
- * writer.c encodes and writes it, after calibrate.c if that is asked for. For the way back each kind of output is a file
- * too, behind export.h. Here are the arguments, the choice of the input and of the direction, the progress and the
+ * writer.c encodes and writes it, after calibrate.c if that is asked for. For the way back each kind of output is a
+ * file too, behind export.h. Here are the arguments, the choice of the input and of the direction, the progress and the
  * report.
  *
  * Exit status: 0 done, 1 failed (one line on stderr), 2 wrong usage, 130 interrupted. Unless it is 0, OUTPUT is as it

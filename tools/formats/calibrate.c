@@ -308,8 +308,8 @@ static int row_of(const inside_routes *routes, int expert, int token) {
     return -1;
 }
 
-/* An expert's inputs, in the order of tokens, to x and y (.., cols); returns how many. Where only y came to it, there is
- * no difference to learn from. */
+/* An expert's inputs, in the order of tokens, to x and y (.., cols); returns how many. Where only y came to it, there
+ * is no difference to learn from. */
 static int gather(const calibrator *k, enum inside_part part, int expert, int cols, float *x, float *y) {
     const size_t n = (size_t)k->length * (size_t)(part == INSIDE_DOWN ? k->f->n_experts_used : 1), size = (size_t)cols;
     int count = 0;

@@ -36,8 +36,9 @@ static uint16_t encode_q8(const float *x, int n, signed char *q) {
     return half;
 }
 
-/* For integers q = -most..most - 1 next to x * inverse, the scale that fits them best is xq / qq, and leaves the squared
- * error xx - xq^2 / qq. Returns what is taken off the error; x is filled up with zeros. In lanes, to vectorise. */
+/* For integers q = -most..most - 1 next to x * inverse, the scale that fits them best is xq / qq, and leaves the
+ * squared error xx - xq^2 / qq. Returns what is taken off the error; x is filled up with zeros. In lanes.
+ */
 static float encode_gain_even(const float x[INSIDE_Q4_GROUP], int most, float inverse, float *scale) {
     float xq[8] = {0}, qq[8] = {0}, sum_xq = 0, sum_qq = 0;
     for (int i = 0; i < INSIDE_Q4_GROUP; i += 8)

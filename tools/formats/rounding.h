@@ -1,9 +1,9 @@
 /* rounding.h - q4 of a matrix whose inputs are known: which codes lose least of what it gives.
  *
  * With w a row of the matrix, q what it becomes and y its inputs, what is lost of a product is (w - q) y; its mean
- * square is (w - q) H (w - q)', H the mean of y y'. So errors of one column can be taken back by others, as far as their
- * inputs go together. And where y are the inputs in a model whose earlier layers are rounded already, x what they were
- * before, a row t in the place of w can take back some of that too.
+ * square is (w - q) H (w - q)', H the mean of y y'. So errors of one column can be taken back by others, as far as
+ * their inputs go together. And where y are the inputs in a model whose earlier layers are rounded already, x what they
+ * were before, a row t in the place of w can take back some of that too.
  */
 #ifndef ROUNDING_H
 #define ROUNDING_H
@@ -34,7 +34,8 @@ typedef struct {           /* some rows of a matrix, from the beginning of a til
     int rows;
 } rounding_rows;
 
-/* A row that is no number becomes what the writer makes of it, and zeros in q. No bit depends on the number of threads. */
+/* A row that is no number becomes what the writer makes of it, and zeros in q. The same bits for
+ * any number of threads. */
 void rounding_round(rounding *r, const rounding_rows *rows);
 
 #endif
