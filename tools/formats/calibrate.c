@@ -269,16 +269,17 @@ static int learn_part(calibrator *k, rounding *r, enum inside_part part, float *
 /* Rounds one of a layer's matrices, or one expert of it: rows [first, first + rows). */
 static int round_matrix(calibrator *k, rounding *r, enum tensor id, int layer, const float *residual, int expert,
                         int rows, int cols) {
-    const int type = writer_type_of(k->in, id, 0);
+    const int type = writer_type_of(k->in, id, layer, 0), by_inputs = k->given->rounded && type == INSIDE_Q4;
     const inside_tensor t = inside_tensor_of(k->f, id, layer);
     const size_t at = (size_t)expert * (size_t)rows * (size_t)cols;
     unsigned char **tiles = tiles_of(k->out, id, layer), *to;
     if (!*tiles) *tiles = allocate(inside_matrix_bytes(type, t.rows, t.cols), 1);
     if (!*tiles) return no_memory(k, t.name);
     to = *tiles + (size_t)expert * inside_matrix_bytes(type, rows, cols);
+    if (!by_inputs) r = NULL;
     if (round_rows(k, r, type, k->x.tensor[id] + at, residual, k->y.tensor[id] + at, to, rows, cols)) return -1;
     make_numbers(k->x.tensor[id] + at, (size_t)rows * (size_t)cols);
-    return k->report->matrices += k->given->rounded, k->report->nearest += k->given->rounded && !r, 0;
+    return k->report->matrices += by_inputs, k->report->nearest += by_inputs && !r, 0;
 }
 
 static int calibrate_part(calibrator *k, int layer, enum inside_part part) {
@@ -399,7 +400,7 @@ static int place_source(calibrator *k, void *to, int first, int count, const flo
 /* Reads an embedding or classifier, some rows at a time, and has seen look at them, and at what they become: by r if it
  * is not NULL, or as they are encoded already, or to nearest; with keep they are encoded. */
 static int each_rows(calibrator *k, enum tensor id, rounding *r, int keep, rows_seen *seen, void *to) {
-    const int rows = k->f->vocab_size, cols = k->f->dim, type = writer_type_of(k->in, id, 0), some = SOME;
+    const int rows = k->f->vocab_size, cols = k->f->dim, type = writer_type_of(k->in, id, 0, 0), some = SOME;
     const size_t bytes = inside_tile_bytes(type, cols), n = (size_t)cols;
     unsigned char **all = tiles_of(k->out, id, 0), *tiles = NULL;
     float *w = floats(SOME, n), *q = floats(SOME, n);
@@ -463,7 +464,7 @@ static int pass_source(calibrator *k) {
 
 /* 1: this one is rounded by what the classifier gets. */
 static int is_calibrated(const calibrator *k, enum tensor id) {
-    return k->given->rounded && writer_type_of(k->in, id, 0) == INSIDE_Q4 &&
+    return k->given->rounded && writer_type_of(k->in, id, 0, 0) == INSIDE_Q4 &&
            (id == TENSOR_CLASSIFIER || k->f->shared_classifier);
 }
 
@@ -669,7 +670,7 @@ static uint64_t all_bytes(const calibrator *k) {
         for (int id = l ? TENSOR_WQ : TENSOR_EMBEDDING; id < TENSORS && k->given->rounded; id++) {
             const inside_tensor t = inside_tensor_of(k->f, (enum tensor)id, l);
             if (!t.rows || t.vector || id == TENSOR_ROUTER) continue;
-            kept = plus(kept, inside_matrix_bytes(writer_type_of(k->in, (enum tensor)id, 0), t.rows, t.cols));
+            kept = plus(kept, inside_matrix_bytes(writer_type_of(k->in, (enum tensor)id, l, 0), t.rows, t.cols));
         }
     }
     return plus(plus(most, kept), float_bytes(2 * tokens, dim));
