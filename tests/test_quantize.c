@@ -506,6 +506,14 @@ static void test_poor(void) {
         CHECK(report.nearest == 4); /* wq, wk, wv of the second layer; and wo, to which zeros come */
         model_free(m);
     }
+    TEST("calibration: a few tokens are no worse than none") {
+        llama_config f = shape(0);
+        model *m = model_make(&f, INSIDE_Q4, 64);
+        give_direction(m);
+        calibrated some = run(m, 2, 1, 1), none = run(m, 2, 0, 1);
+        if (!CHECK(some.report.kl < none.report.kl)) printf("  %g, %g\n", some.report.kl, none.report.kl);
+        run_free(&some), run_free(&none), model_free(m);
+    }
     TEST("calibration: fewer tokens than columns, and experts to which none comes") {
         static const llama_layer_kind mixed[] = {{0, 0, 1}, {0, 0, 1}};
         llama_config f = shape(1);
