@@ -200,7 +200,7 @@ static void test_extremes(void) {
 
 /* ---- Rounding by inputs ---- */
 
-enum { ROWS = 40, COLS = 300, TOKENS = 900 };
+enum { ROWS = 40, COLS = 300, TOKENS = 900, REPEATS = 70 }; /* the same tokens so often: many, for little damping */
 
 typedef struct {
     float w[ROWS * COLS], x[TOKENS * COLS], y[TOKENS * COLS], lacks[TOKENS * ROWS], residual[ROWS * COLS];
@@ -220,7 +220,7 @@ static void make_inputs(inputs *in, uint64_t *seed) {
         for (int k = 0; k < COLS; k++) y[k] = 0.8f * x[k] + 0.1f * x[(k + 1) % COLS];
         for (int r = 0; r < ROWS; r++) {
             lacks[r] += 0.1f * y[r];
-            for (int k = 0; k < COLS; k++) in->residual[r * COLS + k] += lacks[r] * y[k];
+            for (int k = 0; k < COLS; k++) in->residual[r * COLS + k] += REPEATS * lacks[r] * y[k];
         }
     }
 }
@@ -241,7 +241,7 @@ static void make_target(inputs *in, int known) {
     for (int i = 0; i < COLS; i++) {
         memcpy(a[i], in->h[i], sizeof in->h[i]);
         for (int r = 0; r < ROWS; r++) {
-            a[i][COLS + r] = in->residual[r * COLS + i];
+            a[i][COLS + r] = in->residual[r * COLS + i] / REPEATS;
             for (int k = 0; k < COLS; k++) a[i][COLS + r] += in->w[r * COLS + k] * d[k][i];
         }
     }
@@ -291,8 +291,8 @@ static void test_rounding(void) {
             const rounding_rows rows = {in->w, known ? in->residual : NULL, q, tiles, ROWS};
             make_target(in, known);
             rounding_begin(r);
-            for (int t = 0; t < TOKENS; t += 300) /* in parts as well as at once */
-                rounding_add(r, in->y + t * COLS, known ? in->x + t * COLS : NULL, COLS, 300);
+            for (int t = 0; t < REPEATS * TOKENS; t += 300)
+                rounding_add(r, in->y + t % TOKENS * COLS, known ? in->x + t % TOKENS * COLS : NULL, COLS, 300);
             CHECK(!rounding_prepare(r));
             rounding_round(r, &rows);
             const double got = loss(in, q), nearest = loss_nearest(in);
@@ -505,6 +505,14 @@ static void test_poor(void) {
         CHECK(kl >= 0 && kl < 1);
         CHECK(report.nearest == 4); /* wq, wk, wv of the second layer; and wo, to which zeros come */
         model_free(m);
+    }
+    TEST("calibration: a few tokens are no worse than none") {
+        llama_config f = shape(0);
+        model *m = model_make(&f, INSIDE_Q4, 64);
+        give_direction(m);
+        calibrated some = run(m, 2, 1, 1), none = run(m, 2, 0, 1);
+        if (!CHECK(some.report.kl < none.report.kl)) printf("  %g, %g\n", some.report.kl, none.report.kl);
+        run_free(&some), run_free(&none), model_free(m);
     }
     TEST("calibration: fewer tokens than columns, and experts to which none comes") {
         static const llama_layer_kind mixed[] = {{0, 0, 1}, {0, 0, 1}};
