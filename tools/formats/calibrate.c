@@ -260,7 +260,7 @@ static int learn_part(calibrator *k, rounding *r, enum inside_part part, float *
         compute_parallel(k->c, count, run_windows, &j);
         rounding_add(r, k->y.input, k->x.input, (size_t)cols, tokens);
         if (residual) add_residual(k, residual, tokens, cols, first > 0);
-        result = advance(k, tokens * (4 * weights * part / INSIDE_PARTS + 3.0 * cols * cols));
+        result = advance(k, tokens * (4 * weights * (int)part / INSIDE_PARTS + 3.0 * cols * cols));
     }
     free_inputs(&k->x, most), free_inputs(&k->y, most);
     return result;
@@ -621,7 +621,8 @@ calibration *calibrate(const calibrate_input *given, calibrate_report *report, l
     calibrator k = begin_calibration(given);
     k.out = out, k.report = report, k.err = err;
     memset(report, 0, sizeof *report);
-    if (out) out->layers = k.f->n_layers, out->tiles = calloc((size_t)k.f->n_layers + 1, TENSORS * sizeof(char *));
+    if (out)
+        out->layers = k.f->n_layers, out->tiles = calloc(((size_t)k.f->n_layers + 1) * TENSORS, sizeof *out->tiles);
     int result = k.c && out && out->tiles ? 0 : no_memory(&k, "a model");
     if (!result) result = run_all(&k);
     compute_free(k.c);

@@ -125,7 +125,7 @@ static float encode_gain(const float x[INSIDE_Q4_GROUP], const float xw[INSIDE_Q
             number[i] = (signed char)(number[i] + more);
         }
     }
-    for (int i = 0; i < INSIDE_Q4_GROUP; i++) whole[i] = number[i];
+    for (int i = 0; i < INSIDE_Q4_GROUP; i++) whole[i] = (int)number[i];
     for (int i = 0; i < INSIDE_Q4_GROUP; i += LANES)
         for (int j = 0; j < LANES; j++) {
             const float c = (float)whole[i + j];
