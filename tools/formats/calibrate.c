@@ -352,13 +352,18 @@ static int calibrate_experts(calibrator *k, int layer, enum inside_part part) {
     return result;
 }
 
+/* 1: this part's matrices are rounded by their inputs. */
+static int is_learned(const calibrator *k, int layer, int part) {
+    return k->given->rounded && writer_type_of(k->in, part_of[part].id[0], layer, 0) == INSIDE_Q4;
+}
+
 static int round_layer(calibrator *k, int layer) {
-    const int mixture = k->f->layers && k->f->layers[layer].experts, q4 = k->in->type == INSIDE_Q4;
+    const int mixture = k->f->layers && k->f->layers[layer].experts;
     int result = 0;
     for (int part = 0; part < INSIDE_PARTS && !result; part++)
-        if (k->given->rounded && q4 && !(mixture && part >= INSIDE_GATE_UP))
-            result = calibrate_part(k, layer, (enum inside_part)part);
-        else if (k->given->rounded && q4) result = calibrate_experts(k, layer, (enum inside_part)part);
+        if (is_learned(k, layer, part))
+            result = (mixture && part >= INSIDE_GATE_UP ? calibrate_experts : calibrate_part)(k, layer,
+                                                                                              (enum inside_part)part);
         else
             for (int i = 0; i < part_of[part].count && !result; i++) {
                 const enum tensor id = part_of[part].id[i];
@@ -572,7 +577,7 @@ static int measure(calibrator *k) {
 static double all_operations(const calibrator *k) {
     const llama_config *f = k->f;
     const double tokens = (double)k->windows * k->length, learned = (double)k->learned * k->length, dim = f->dim;
-    const int rounded = k->given->rounded && k->in->type == INSIDE_Q4, tied = is_calibrated(k, TENSOR_EMBEDDING);
+    const int tied = is_calibrated(k, TENSOR_EMBEDDING);
     double sum = 4.0 * (k->windows - k->learned) * k->length * dim * f->vocab_size;
     for (int id = TENSOR_EMBEDDING; id <= TENSOR_CLASSIFIER; id++)
         if (is_calibrated(k, (enum tensor)id)) sum += 15 * dim * dim * f->vocab_size;
@@ -580,8 +585,8 @@ static double all_operations(const calibrator *k) {
         const double weights = layer_weights(f, l);
         const int mixture = f->layers && f->layers[l].experts;
         sum += (4 + 2 * tied) * tokens * weights;
-        for (int part = 0; rounded && part < INSIDE_PARTS; part++)
-            for (int i = 0; i < part_of[part].count; i++) {
+        for (int part = 0; part < INSIDE_PARTS; part++)
+            for (int i = 0; i < part_of[part].count && is_learned(k, l, part); i++) {
                 const inside_tensor t = inside_tensor_of(f, part_of[part].id[i], l);
                 sum += 15.0 * t.rows * t.cols * t.cols;
                 if (!i && !(mixture && part >= INSIDE_GATE_UP))
