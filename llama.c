@@ -3219,8 +3219,10 @@ LL_INLINE LL_AVX512 __m512i ll_bytes_avx512(const unsigned char *q, const ll_typ
     }
     if (TYPE == LL_Q6) {
         const __m512i u = _mm512_loadu_si512(q + (4 + K / 4) * LL_LINE);
-        const unsigned up = K % 4 < 2 ? 4 - (unsigned)K % 4 * 2 : 0, down = K % 4 < 2 ? 0 : (unsigned)K % 4 * 2 - 4;
-        const __m512i upper = _mm512_srli_epi16(_mm512_slli_epi16(u, up), down);
+        const __m512i upper = K % 4 == 0   ? _mm512_slli_epi16(u, 4)
+                              : K % 4 == 1 ? _mm512_slli_epi16(u, 2)
+                              : K % 4 == 2 ? u
+                                           : _mm512_srli_epi16(u, 2);
         return _mm512_or_si512(_mm512_and_si512(upper, _mm512_set1_epi8(48)), ll_nibbles_avx512(v, K % 2));
     }
     return K % 2 && IN_PLACE ? _mm512_and_si512(v, _mm512_set1_epi8(-16)) : ll_nibbles_avx512(v, K % 2);

@@ -388,6 +388,7 @@ static void fuzz_bf16_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(INSIDE
 static void fuzz_q8_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(INSIDE_Q8, add, user); }
 static void fuzz_q4_0_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(INSIDE_Q4_0, add, user); }
 static void fuzz_q4_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(INSIDE_Q4, add, user); }
+static void fuzz_q6_seeds(fuzz_add *add, void *user) { fuzz_llama_seeds(INSIDE_Q6, add, user); }
 
 /* ---------------------------------------------------------------------------------------------------
  * GGUF

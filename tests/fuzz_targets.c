@@ -1028,6 +1028,7 @@ const fuzz_target fuzz_targets[] = {
     {"q8", fuzz_checkpoint, fuzz_q8_seeds, ""},
     {"q4_0", fuzz_checkpoint, fuzz_q4_0_seeds, ""},
     {"q4", fuzz_checkpoint, fuzz_q4_seeds, ""},
+    {"q6", fuzz_checkpoint, fuzz_q6_seeds, ""},
     {"relative", fuzz_relative, fuzz_relative_seeds, ""},
     {"export", fuzz_export, fuzz_export_seeds, ""},
     {"export_relative", fuzz_export_relative, fuzz_relative_seeds, ""},

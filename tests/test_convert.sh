@@ -101,6 +101,45 @@ reports "^tokenizer  *none"
 says $alphabet -z "$T/in/t"
 mv "$T/in/t" "$T/in/tokenizer.bin"
 
+# ---- Calibration; what it computes is in test_quantize.c ----
+
+for i in 1 2 3 4 5 6 7 8 9 10; do echo "$alphabet 0123456789 $alphabet"; done >"$T/in/text"
+converts "calibrated" "$tiny" "$out" --type q4 --embedding f32 --calibrate
+reports "^calibrated  on 16384 tokens that the model wrote$" "^change  *KL .*, perplexity .* to .*, on 2048 tokens more$"
+says $alphabet
+cp "$out" "$T/in/calibrated"
+converts "calibrated by one thread" "$tiny" "$out" --type q4 --embedding f32 --calibrate -j 1
+name="calibrated: the same file with any number of threads"
+if cmp -s "$out" "$T/in/calibrated"; then ok; else bad "differs"; fi
+converts "calibrated with a text" "$tiny" "$out" --type q4 --calibrate-text "$T/in/text"
+reports "^calibrated  on .* tokens of $T/in/text$" "^change  *KL "
+converts "checked" "$tiny" "$out" --type bf16 --check
+reports "^change  *KL .*, perplexity .* to .*, on 2048 tokens$"
+converts "the embedding of another type" "$tiny" "$out" --type q4 --embedding q4
+reports "^type  *q4, "
+wrong_use "--calibrate is for --type q4" "$tiny" "$out" --calibrate
+wrong_use "--calibrate is for --type q4" "$tiny" "$T/out/x.gguf" --type q4_0 --calibrate
+wrong_use "--calibrate and --calibrate-text" "$tiny" "$out" --type q4 --calibrate --calibrate-text "$T/in/text"
+wrong_use "--embedding q5: expected f32, bf16, q8" "$tiny" "$out" --embedding q5
+wrong_use "--embedding and --check are for .llama files" "$tiny" "$T/out/x.gguf" --check
+refuses "no such text" 1 1 "$T/in/none" "$tiny" "$out" --type q4 --calibrate-text "$T/in/none"
+echo short >"$T/in/short"
+refuses "a short text" 1 1 "$T/in/short: 7 tokens are too few, at least 128 needed" "$tiny" "$out" --type q4 \
+    --calibrate-text "$T/in/short"
+refuses "a text without a tokenizer" 1 1 "$T/in/text: the model has no tokenizer to read it with" "$tiny" "$out" --type q4 \
+    --calibrate-text "$T/in/text" --no-tokenizer
+name="Ctrl-C while it calibrates"
+if timeout --foreground --preserve-status 1 true 2>/dev/null; then
+    cp "$out" "$T/default"
+    timeout --foreground --preserve-status -s INT 1 "$CONVERT" tools/model/austen.llama "$out" --type q4 --calibrate \
+        >"$T/stdout" 2>"$T/stderr"
+    status=$?
+    if [ $status -eq 130 ] && [ "$(ls -A "$T/out")" = model.llama ] && cmp -s "$out" "$T/default" &&
+        [ "$(wc -l <"$T/stderr")" -eq 1 ]; then ok; else bad "status $status, said $(cat "$T/stderr"), left $(ls -A "$T/out")"; fi
+else
+    skip "Ctrl-C while it calibrates: no timeout"
+fi
+
 # ---- What it refuses: the model that is there stays ----
 
 wrong_use "no INPUT"
@@ -111,7 +150,7 @@ wrong_use "needs a value" "$tiny" "$out" --type
 wrong_use "takes no value" "$tiny" "$out" --quiet=1
 wrong_use "unknown option -qx" "$tiny" "$out" -qx
 wrong_use "--threads 2x: expected a whole number" "$tiny" "$out" -j2x
-for type in "" q5 F32 q8x; do wrong_use "expected f32, bf16, q8 or q4" "$tiny" "$out" --type "$type"; done
+for type in "" q5 F32 q8x; do wrong_use "expected f32, bf16, q8, q6, q4" "$tiny" "$out" --type "$type"; done
 for n in "" 0 -1 1x 1025 99999999999999999999; do wrong_use "whole number" "$tiny" "$out" -j "$n"; done
 for option in -h --help; do
     convert $option

@@ -57,13 +57,15 @@ static model *llama_of(model_shape s, int type, uint64_t seed) {
 /* What a token reads: each tensor but the rotary tables and the embedding, or but the classifier if that is the
  * embedding. */
 static uint64_t bytes_of_a_token(const llama_config *f, int type) {
+    const writer_input in = {.config = *f, .type = type};
     uint64_t sum = 0;
     for (int id = TENSOR_FINAL_NORM; id < TENSORS; id++)
         for (int l = 0, rows, cols; l < (id < TENSOR_OF_LAYER ? 1 : f->n_layers); l++) {
             if (id == TENSOR_EMBEDDING && !f->shared_classifier) continue;
             tensor_shape(f, (enum tensor)id, l, &rows, &cols);
-            sum += tensor_is_vector((enum tensor)id) ? (size_t)rows * (size_t)cols * sizeof(float)
-                                                     : inside_matrix_bytes(type, rows, cols);
+            sum += tensor_is_vector((enum tensor)id)
+                       ? (size_t)rows * (size_t)cols * sizeof(float)
+                       : inside_matrix_bytes(writer_type_of(&in, (enum tensor)id, l, 0), rows, cols);
         }
     return sum;
 }

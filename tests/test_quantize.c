@@ -1,6 +1,6 @@
 /* test_quantize.c - q4: its encoder against the same search in double precision and plain loops; and calibration, which
- * rounds by what goes through a model: that it helps, that what it says of the change is so, and what it does where there
- * is nothing to learn from.
+ * rounds by what goes through a model: that it helps, that what it says of the change is so, and what it does where
+ * there is nothing to learn from.
  */
 #include "../tools/formats/calibrate.h"
 #include "../tools/formats/encode.h"
@@ -200,7 +200,7 @@ static void test_extremes(void) {
 
 /* ---- Rounding by inputs ---- */
 
-enum { ROWS = 40, COLS = 300, TOKENS = 900 };
+enum { ROWS = 40, COLS = 300, TOKENS = 900, REPEATS = 70 }; /* the same tokens so often: many, for little damping */
 
 typedef struct {
     float w[ROWS * COLS], x[TOKENS * COLS], y[TOKENS * COLS], lacks[TOKENS * ROWS], residual[ROWS * COLS];
@@ -220,7 +220,7 @@ static void make_inputs(inputs *in, uint64_t *seed) {
         for (int k = 0; k < COLS; k++) y[k] = 0.8f * x[k] + 0.1f * x[(k + 1) % COLS];
         for (int r = 0; r < ROWS; r++) {
             lacks[r] += 0.1f * y[r];
-            for (int k = 0; k < COLS; k++) in->residual[r * COLS + k] += lacks[r] * y[k];
+            for (int k = 0; k < COLS; k++) in->residual[r * COLS + k] += REPEATS * lacks[r] * y[k];
         }
     }
 }
@@ -241,7 +241,7 @@ static void make_target(inputs *in, int known) {
     for (int i = 0; i < COLS; i++) {
         memcpy(a[i], in->h[i], sizeof in->h[i]);
         for (int r = 0; r < ROWS; r++) {
-            a[i][COLS + r] = in->residual[r * COLS + i];
+            a[i][COLS + r] = in->residual[r * COLS + i] / REPEATS;
             for (int k = 0; k < COLS; k++) a[i][COLS + r] += in->w[r * COLS + k] * d[k][i];
         }
     }
@@ -278,7 +278,7 @@ static double loss_nearest(const inputs *in) {
 }
 
 static void test_rounding(void) {
-    TEST("rounding: of what a row should be a third of the error of rounding to nearest is left") {
+    TEST("rounding: a fifteenth of the error of rounding to nearest is left, and each step helps") {
         static float q[ROWS * COLS], row[COLS];
         inputs *in = xmalloc(sizeof *in);
         uint64_t seed = 6;
@@ -291,12 +291,13 @@ static void test_rounding(void) {
             const rounding_rows rows = {in->w, known ? in->residual : NULL, q, tiles, ROWS};
             make_target(in, known);
             rounding_begin(r);
-            for (int t = 0; t < TOKENS; t += 300) /* in parts as well as at once */
-                rounding_add(r, in->y + t * COLS, known ? in->x + t * COLS : NULL, COLS, 300);
+            for (int t = 0; t < REPEATS * TOKENS; t += 300)
+                rounding_add(r, in->y + t % TOKENS * COLS, known ? in->x + t % TOKENS * COLS : NULL, COLS, 300);
             CHECK(!rounding_prepare(r));
             rounding_round(r, &rows);
             const double got = loss(in, q), nearest = loss_nearest(in);
-            if (!CHECK(got > 0 && got < nearest / 3)) printf("  %d: %g of %g\n", known, got, nearest);
+            if (!CHECK(got > 0 && got < (known ? 0.069 : 0.0665) * nearest))
+                printf("  %d: %g of %g\n", known, got, nearest);
             for (int i = 0; i < ROWS; i++) {
                 inside_decode_tile(INSIDE_Q4, tiles + (size_t)(i / 16) * bytes, i % 16, COLS, row);
                 CHECK(!memcmp(row, q + i * COLS, sizeof row));
@@ -380,10 +381,11 @@ static void test_gain(void) {
             if (i == 6) f.embedding_scale = 3, f.logit_cap = 9, f.score_cap = 5;
             model *m = model_make(&f, INSIDE_Q4, 10 + (uint64_t)i);
             calibrate_report nearest, best;
+            m->in.embedding_type = i < 5 ? INSIDE_Q4 : 0;
             give_direction(m);
             const double before = change(m, 0, &nearest), after = change(m, 1, &best);
             if (!CHECK(after > 0 && after < 0.8 * before)) printf("  model %d: %g to %g\n", i, before, after);
-            CHECK(best.nearest == 0 && best.matrices >= 14 && nearest.matrices == 0);
+            CHECK(best.nearest == 0 && best.matrices >= 13 && nearest.matrices == 0);
             model_free(m);
         }
     }
@@ -447,7 +449,7 @@ static void test_figures(void) {
             llama_config f = with(&features[i]);
             f.shared_classifier = i % 2;
             model *m = model_make(&f, INSIDE_Q4, 30 + (uint64_t)i);
-            m->in.embedding_type = i % 5 ? 0 : INSIDE_Q8;
+            m->in.embedding_type = i % 5 == 0 ? INSIDE_Q8 : i % 5 < 3 ? INSIDE_Q4 : 0;
             check_figures(m, i % 3 != 2, features[i].name);
         }
     }
@@ -457,6 +459,7 @@ static void test_figures(void) {
             llama_layer_kind kinds[3];
             llama_config f = any(kinds, &seed);
             model *m = model_make(&f, INSIDE_Q4, random_next(&seed));
+            m->in.embedding_type = i % 2 ? 0 : INSIDE_Q4;
             stop_some(m, &seed);
             check_figures(m, 1, "random");
         }
@@ -469,6 +472,7 @@ static void test_threads(void) {
         llama_config f = shape(1);
         f.n_experts = 3, f.n_experts_used = 1, f.expert_dim = 20, f.layers = mixed;
         model *m = model_make(&f, INSIDE_Q4, 50);
+        m->in.embedding_type = INSIDE_Q4;
         calibrated one = run(m, LEARNED, 1, 1);
         for (int threads = 2; threads <= 3; threads++) {
             calibrated more = run(m, LEARNED, 1, threads);
@@ -501,6 +505,14 @@ static void test_poor(void) {
         CHECK(kl >= 0 && kl < 1);
         CHECK(report.nearest == 4); /* wq, wk, wv of the second layer; and wo, to which zeros come */
         model_free(m);
+    }
+    TEST("calibration: a few tokens are no worse than none") {
+        llama_config f = shape(0);
+        model *m = model_make(&f, INSIDE_Q4, 64);
+        give_direction(m);
+        calibrated some = run(m, 2, 1, 1), none = run(m, 2, 0, 1);
+        if (!CHECK(some.report.kl < none.report.kl)) printf("  %g, %g\n", some.report.kl, none.report.kl);
+        run_free(&some), run_free(&none), model_free(m);
     }
     TEST("calibration: fewer tokens than columns, and experts to which none comes") {
         static const llama_layer_kind mixed[] = {{0, 0, 1}, {0, 0, 1}};
@@ -539,6 +551,7 @@ static void test_cancel(void) {
     TEST("calibration: cancelled at any step, and what it would take") {
         llama_config f = shape(1);
         model *m = model_make(&f, INSIDE_Q4, 70);
+        m->in.embedding_type = INSIDE_Q4;
         samples texts;
         calibrate_report report;
         double seconds;

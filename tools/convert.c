@@ -1,8 +1,9 @@
 /* convert.c - makes a .llama file of a Hugging Face directory, a GGUF file or a llama2.c checkpoint, and these of that.
  *
  * Each kind of input is opened by a file of its own (hf.c, gguf.c, llama2c.c), which offers what source.h describes;
- * writer.c encodes and writes it. For the way back each kind of output is a file too, behind export.h. Here are the
- * arguments, the choice of the input and of the direction, the progress and the report.
+ * writer.c encodes and writes it, after calibrate.c if that is asked for. For the way back each kind of output is a
+ * file too, behind export.h. Here are the arguments, the choice of the input and of the direction, the progress and the
+ * report.
  *
  * Exit status: 0 done, 1 failed (one line on stderr), 2 wrong usage, 130 interrupted. Unless it is 0, OUTPUT is as it
  * was before.
@@ -42,11 +43,11 @@ static const char help[] = "usage: convert INPUT OUTPUT [options]\n"
                            "  NAME.onnx   an ONNX graph, f32 or f16\n"
                            "  NAME.bin    a llama2.c checkpoint, f32, and tokenizer.bin beside it\n"
                            "\n"
-                           "  --type TYPE           f32, bf16, q8 (default; 8.25 bits a weight) or q4 (4.25)\n"
-                           "  --embedding TYPE      of embedding and classifier (as --type)\n"
-                           "  --calibrate           q4 by what goes through the model when it writes: far better\n"
-                           "  --calibrate-text FILE or when it reads\n"
-                           "  --check               say how much the model changes\n"
+                           "  --type TYPE           f32, bf16, q8 (default; 8.25 bits each), q6, q4 (4.25)\n"
+                           "  --embedding TYPE      of embedding and classifier (the same; q6 for q4)\n"
+                           "  --calibrate           q4 by what goes through the model as it writes: better\n"
+                           "  --calibrate-text FILE the same, as it reads a text\n"
+                           "  --check               tell how much of what the model says is changed\n"
                            "  -z, --tokenizer FILE  a tokenizer.bin or SentencePiece .model to use instead\n"
                            "      --no-tokenizer    none, if the input's own is not understood, say\n"
                            "      --date YYYY-MM-DD today, for chat templates that write it (today)\n"
@@ -271,8 +272,8 @@ static void print_calibration(const calibrate_report *r, int learned) {
         printf("note        %d of %d matrices are rounded to nearest: nothing came to them, or no numbers\n",
                r->nearest, r->matrices);
     if (r->measured)
-        printf("change      KL %.4f, perplexity %.3f to %.3f, on %d other tokens\n", r->kl, exp(r->source),
-               exp(r->result), r->measured);
+        printf("change      KL %.3g, perplexity %.3f to %.3f, on %d tokens%s\n", r->kl, exp(r->source), exp(r->result),
+               r->measured, r->matrices ? " more" : "");
 }
 
 /* Called for every piece that is written, a few MB at most. */

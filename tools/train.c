@@ -137,7 +137,7 @@ static const option options[] = {
     {0, "hold-out", "N", WHOLE, &arg.hold_out, 0, 1 << 20, SAVED, "hold out every Nth chapter (10; 0: none)"},
     {0, "held-out", "FILE", TEXT, &arg.held_out, 0, 0, 0, "write what is held out there, for run --perplexity"},
     {0, "keep-best", NULL, FLAG, &arg.keep_best, 0, 1, SAVED, "write the model of the lowest held-out loss"},
-    {0, "type", "TYPE", TEXT, &arg.type_name, 0, 0, 0, "of the weights in OUT: f32 (default), bf16, q8, q6 or q4"},
+    {0, "type", "TYPE", TEXT, &arg.type_name, 0, 0, 0, "of OUT's weights: f32 (default), bf16, q8, q6, q4"},
     {0, "eval-every", "N", WHOLE, &arg.eval_every, 1, INT_MAX, SAVED, "steps between held-out losses (a 20th of all)"},
     {0, "sample-every", "N", WHOLE, &arg.sample_every, 0, INT_MAX, KEPT, "steps between samples (the same; 0: none)"},
     {0, "save-every", "N", WHOLE, &arg.save_every, 1, INT_MAX, KEPT, "steps between saves (two minutes)"},

@@ -260,7 +260,7 @@ static int learn_part(calibrator *k, rounding *r, enum inside_part part, float *
         compute_parallel(k->c, count, run_windows, &j);
         rounding_add(r, k->y.input, k->x.input, (size_t)cols, tokens);
         if (residual) add_residual(k, residual, tokens, cols, first > 0);
-        result = advance(k, tokens * (4 * weights * part / INSIDE_PARTS + 3.0 * cols * cols));
+        result = advance(k, tokens * (4 * weights * (int)part / INSIDE_PARTS + 3.0 * cols * cols));
     }
     free_inputs(&k->x, most), free_inputs(&k->y, most);
     return result;
@@ -269,16 +269,17 @@ static int learn_part(calibrator *k, rounding *r, enum inside_part part, float *
 /* Rounds one of a layer's matrices, or one expert of it: rows [first, first + rows). */
 static int round_matrix(calibrator *k, rounding *r, enum tensor id, int layer, const float *residual, int expert,
                         int rows, int cols) {
-    const int type = writer_type_of(k->in, id, 0);
+    const int type = writer_type_of(k->in, id, layer, 0), by_inputs = k->given->rounded && type == INSIDE_Q4;
     const inside_tensor t = inside_tensor_of(k->f, id, layer);
     const size_t at = (size_t)expert * (size_t)rows * (size_t)cols;
     unsigned char **tiles = tiles_of(k->out, id, layer), *to;
     if (!*tiles) *tiles = allocate(inside_matrix_bytes(type, t.rows, t.cols), 1);
     if (!*tiles) return no_memory(k, t.name);
     to = *tiles + (size_t)expert * inside_matrix_bytes(type, rows, cols);
+    if (!by_inputs) r = NULL;
     if (round_rows(k, r, type, k->x.tensor[id] + at, residual, k->y.tensor[id] + at, to, rows, cols)) return -1;
     make_numbers(k->x.tensor[id] + at, (size_t)rows * (size_t)cols);
-    return k->report->matrices += k->given->rounded, k->report->nearest += k->given->rounded && !r, 0;
+    return k->report->matrices += by_inputs, k->report->nearest += by_inputs && !r, 0;
 }
 
 static int calibrate_part(calibrator *k, int layer, enum inside_part part) {
@@ -308,8 +309,8 @@ static int row_of(const inside_routes *routes, int expert, int token) {
     return -1;
 }
 
-/* An expert's inputs, in the order of tokens, to x and y (.., cols); returns how many. Where only y came to it, there is
- * no difference to learn from. */
+/* An expert's inputs, in the order of tokens, to x and y (.., cols); returns how many. Where only y came to it, there
+ * is no difference to learn from. */
 static int gather(const calibrator *k, enum inside_part part, int expert, int cols, float *x, float *y) {
     const size_t n = (size_t)k->length * (size_t)(part == INSIDE_DOWN ? k->f->n_experts_used : 1), size = (size_t)cols;
     int count = 0;
@@ -351,13 +352,18 @@ static int calibrate_experts(calibrator *k, int layer, enum inside_part part) {
     return result;
 }
 
+/* 1: this part's matrices are rounded by their inputs. */
+static int is_learned(const calibrator *k, int layer, int part) {
+    return k->given->rounded && writer_type_of(k->in, part_of[part].id[0], layer, 0) == INSIDE_Q4;
+}
+
 static int round_layer(calibrator *k, int layer) {
-    const int mixture = k->f->layers && k->f->layers[layer].experts, q4 = k->in->type == INSIDE_Q4;
+    const int mixture = k->f->layers && k->f->layers[layer].experts;
     int result = 0;
     for (int part = 0; part < INSIDE_PARTS && !result; part++)
-        if (k->given->rounded && q4 && !(mixture && part >= INSIDE_GATE_UP))
-            result = calibrate_part(k, layer, (enum inside_part)part);
-        else if (k->given->rounded && q4) result = calibrate_experts(k, layer, (enum inside_part)part);
+        if (is_learned(k, layer, part))
+            result = (mixture && part >= INSIDE_GATE_UP ? calibrate_experts : calibrate_part)(k, layer,
+                                                                                              (enum inside_part)part);
         else
             for (int i = 0; i < part_of[part].count && !result; i++) {
                 const enum tensor id = part_of[part].id[i];
@@ -399,7 +405,7 @@ static int place_source(calibrator *k, void *to, int first, int count, const flo
 /* Reads an embedding or classifier, some rows at a time, and has seen look at them, and at what they become: by r if it
  * is not NULL, or as they are encoded already, or to nearest; with keep they are encoded. */
 static int each_rows(calibrator *k, enum tensor id, rounding *r, int keep, rows_seen *seen, void *to) {
-    const int rows = k->f->vocab_size, cols = k->f->dim, type = writer_type_of(k->in, id, 0), some = SOME;
+    const int rows = k->f->vocab_size, cols = k->f->dim, type = writer_type_of(k->in, id, 0, 0), some = SOME;
     const size_t bytes = inside_tile_bytes(type, cols), n = (size_t)cols;
     unsigned char **all = tiles_of(k->out, id, 0), *tiles = NULL;
     float *w = floats(SOME, n), *q = floats(SOME, n);
@@ -463,7 +469,7 @@ static int pass_source(calibrator *k) {
 
 /* 1: this one is rounded by what the classifier gets. */
 static int is_calibrated(const calibrator *k, enum tensor id) {
-    return k->given->rounded && writer_type_of(k->in, id, 0) == INSIDE_Q4 &&
+    return k->given->rounded && writer_type_of(k->in, id, 0, 0) == INSIDE_Q4 &&
            (id == TENSOR_CLASSIFIER || k->f->shared_classifier);
 }
 
@@ -571,7 +577,7 @@ static int measure(calibrator *k) {
 static double all_operations(const calibrator *k) {
     const llama_config *f = k->f;
     const double tokens = (double)k->windows * k->length, learned = (double)k->learned * k->length, dim = f->dim;
-    const int rounded = k->given->rounded && k->in->type == INSIDE_Q4, tied = is_calibrated(k, TENSOR_EMBEDDING);
+    const int tied = is_calibrated(k, TENSOR_EMBEDDING);
     double sum = 4.0 * (k->windows - k->learned) * k->length * dim * f->vocab_size;
     for (int id = TENSOR_EMBEDDING; id <= TENSOR_CLASSIFIER; id++)
         if (is_calibrated(k, (enum tensor)id)) sum += 15 * dim * dim * f->vocab_size;
@@ -579,8 +585,8 @@ static double all_operations(const calibrator *k) {
         const double weights = layer_weights(f, l);
         const int mixture = f->layers && f->layers[l].experts;
         sum += (4 + 2 * tied) * tokens * weights;
-        for (int part = 0; rounded && part < INSIDE_PARTS; part++)
-            for (int i = 0; i < part_of[part].count; i++) {
+        for (int part = 0; part < INSIDE_PARTS; part++)
+            for (int i = 0; i < part_of[part].count && is_learned(k, l, part); i++) {
                 const inside_tensor t = inside_tensor_of(f, part_of[part].id[i], l);
                 sum += 15.0 * t.rows * t.cols * t.cols;
                 if (!i && !(mixture && part >= INSIDE_GATE_UP))
@@ -620,7 +626,8 @@ calibration *calibrate(const calibrate_input *given, calibrate_report *report, l
     calibrator k = begin_calibration(given);
     k.out = out, k.report = report, k.err = err;
     memset(report, 0, sizeof *report);
-    if (out) out->layers = k.f->n_layers, out->tiles = calloc((size_t)k.f->n_layers + 1, TENSORS * sizeof(char *));
+    if (out)
+        out->layers = k.f->n_layers, out->tiles = calloc(((size_t)k.f->n_layers + 1) * TENSORS, sizeof *out->tiles);
     int result = k.c && out && out->tiles ? 0 : no_memory(&k, "a model");
     if (!result) result = run_all(&k);
     compute_free(k.c);
@@ -669,7 +676,7 @@ static uint64_t all_bytes(const calibrator *k) {
         for (int id = l ? TENSOR_WQ : TENSOR_EMBEDDING; id < TENSORS && k->given->rounded; id++) {
             const inside_tensor t = inside_tensor_of(k->f, (enum tensor)id, l);
             if (!t.rows || t.vector || id == TENSOR_ROUTER) continue;
-            kept = plus(kept, inside_matrix_bytes(writer_type_of(k->in, (enum tensor)id, 0), t.rows, t.cols));
+            kept = plus(kept, inside_matrix_bytes(writer_type_of(k->in, (enum tensor)id, l, 0), t.rows, t.cols));
         }
     }
     return plus(plus(most, kept), float_bytes(2 * tokens, dim));

@@ -28,8 +28,8 @@ typedef struct {
 
 typedef struct calibration calibration; /* encoded matrices */
 
-/* What it takes: memory in bytes, UINT64_MAX if too many can be counted; seconds, of which a tenth of a second here tells
- * about how many they are. The texts need no tokens yet. */
+/* What it takes: memory in bytes, UINT64_MAX if too many can be counted; seconds, of which a tenth of a second here
+ * tells about how many they are. The texts need no tokens yet. */
 void calibrate_predict(const calibrate_input *in, uint64_t *bytes, double *seconds);
 
 /* NULL with a message: there is no memory, the input cannot be read, or it was cancelled. */

@@ -24,7 +24,8 @@ static inline int encode_nearest(float v) {
 }
 
 /* The scale, of any sign, with which the book comes next to n <= INSIDE_Q4_GROUP values: the least sum of
- * weight * error^2 of those tried. weight NULL: all 1. 0 for values that are next to nothing; nan if one is no number. */
+ * weight * error^2 of those tried. weight NULL: all 1. 0 for values that are next to nothing; nan if one is no
+ * number. */
 float encode_scale(const float *x, const float *weight, int n);
 
 /* The unit for scales of which this is the largest magnitude, and a scale as the whole number of units next to it. */
@@ -34,8 +35,8 @@ int encode_units(float scale, float unit);
 /* Codes (n) of values that share a scale, the row's unit times the group's. */
 void encode_codes(const float *x, int n, float scale, unsigned char *codes);
 
-/* Row r of a tile, which was zeros there: of INSIDE_Q4 or INSIDE_Q6, by itself; of INSIDE_Q4, of a unit, scales (groups)
- * and codes (cols) that are known. */
+/* Row r of a tile, which was zeros there: of INSIDE_Q4 or INSIDE_Q6, by itself; of INSIDE_Q4, of a unit, scales
+ * (groups) and codes (cols) that are known. */
 void encode_row(int type, const float *x, int cols, int r, unsigned char *tile);
 void encode_put(unsigned char *tile, int cols, int r, float unit, const signed char *scales,
                 const unsigned char *codes);

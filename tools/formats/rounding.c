@@ -6,7 +6,7 @@
  *   refit     the scales that fit the codes best: a system of equations as large as the row has groups
  *   descend   each code becomes the best one, given all others
  *
- * H here is the sum of y y', divided by the mean of its diagonal, with a hundredth added to that, or more if need be.
+ * H here is the sum of y y', divided by the mean of its diagonal, with something added to that: see rounding_prepare.
  * H = V V' with V upper triangular says all that the first two steps need. The loss (t - q) H (t - q)' is the square of
  * (t - q) V, whose column j is e_j V_jj + sum over i < j of e_i V_ij: zero if e_j takes back what stands in the sum.
  *
@@ -203,6 +203,9 @@ static int factor_all(rounding *r) {
     return 0;
 }
 
+/* To the diagonal is added what keeps noise out: of few inputs for so many columns more is noise. A hundredth is what
+ * GPTQ adds, and right for thousands of inputs; below that it was measured to be far too little, on austen.llama: of
+ * 512 tokens, KL is 0.0126 with a hundredth and 0.0058 with this, 0.0081 to nearest. */
 int rounding_prepare(rounding *r) {
     const size_t n = (size_t)r->cols;
     double sum = 0;
@@ -213,9 +216,10 @@ int rounding_prepare(rounding *r) {
     for (size_t i = 0; i < n; i++)
         for (size_t j = i; j < n; j++) r->h[i * n + j] *= r->scaling, r->h[j * n + i] = r->h[i * n + j];
     for (size_t i = 0; r->crossed && i < n * n; i++) r->d[i] *= r->scaling;
-    float added = 0;
-    for (float damping = 0.01f; damping < 20; damping *= 10) {
-        for (size_t i = 0; i < n; i++) r->h[i * n + i] += damping - added, r->weight[i] = r->h[i * n + i];
+    float added = 0, damping = 2 * (float)r->cols / (float)r->count;
+    if (damping < 0.01f) damping = 0.01f;
+    for (int i = 0; i < 4; i++, damping *= 10) {
+        for (size_t k = 0; k < n; k++) r->h[k * n + k] += damping - added, r->weight[k] = r->h[k * n + k];
         added = damping;
         memcpy(r->v, r->h, n * n * sizeof *r->v);
         if (!factor_all(r)) return 0;
@@ -353,8 +357,8 @@ static void dot_groups(float *out, const float *a, const float *b, int cols) {
     }
 }
 
-/* The systems of some rows: A[g][f] = c_g H c_f', c_g the numbers of group g, zeros around. What is computed of a group g
- * is its products with all f >= g, which are column g of the triangle. */
+/* The systems of some rows: A[g][f] = c_g H c_f', c_g the numbers of group g, zeros around. What is computed of a group
+ * g is its products with all f >= g, which are column g of the triangle. */
 static void make_systems(const rounding *r, workspace *w, int first, int rows) {
     const size_t stride = (size_t)r->cols, triangle = (size_t)r->groups * (size_t)(r->groups + 1) / 2;
     for (int g = 0, k = 0; g < r->groups; g++, k += GROUP) {

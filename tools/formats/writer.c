@@ -79,11 +79,14 @@ static int writer_align(writer_sink *s, const inside_tensor *t) {
              id < (layer##_ < 0 ? TENSOR_OF_LAYER : TENSORS); id = (enum tensor)(id + 1))                              \
             for (inside_tensor t = inside_tensor_of(f, id, layer); t.rows; t.rows = 0)
 
-int writer_type_of(const writer_input *in, enum tensor id, int vector) {
+int writer_type_of(const writer_input *in, enum tensor id, int layer, int vector) {
+    /* What is a small part of the weights and most of q4's loss: of a model of 8.9 million, whose tied embedding is 12%
+     * of it, six bits there take the KL divergence from 4.2 to 1.3 thousandths, and another fifth off it in what the
+     * first layers add, which all others build on. */
+    const int first = id == TENSOR_W2 && layer < (in->config.n_layers + 7) / 8;
     if (vector) return INSIDE_VECTOR;
     if (id < TENSOR_OF_LAYER && in->embedding_type) return in->embedding_type;
-    if (id < TENSOR_OF_LAYER && in->type == INSIDE_Q4)
-        return INSIDE_Q6;                               /* a small part of the weights, and of most of the loss */
+    if (in->type == INSIDE_Q4 && (id < TENSOR_OF_LAYER || first)) return INSIDE_Q6;
     return id == TENSOR_ROUTER ? INSIDE_F32 : in->type; /* which expert comes first hangs on little; and it is small */
 }
 
@@ -91,7 +94,7 @@ int writer_type_of(const writer_input *in, enum tensor id, int vector) {
 static uint64_t writer_table(const writer_input *in, unsigned char *p, uint64_t at) {
     const llama_config *f = &in->config;
     WRITER_EACH_TENSOR(f, id, layer, t) {
-        const int type = writer_type_of(in, id, t.vector);
+        const int type = writer_type_of(in, id, layer, t.vector);
         const size_t bytes = inside_matrix_bytes(type, t.rows, t.cols);
         at = writer_place(at, &t);
         if (p) {
@@ -153,7 +156,7 @@ static void *writer_allocate(uint64_t count, uint64_t size) {
 /* A matrix, some tiles at a time: about 4 MB of rows, so that all threads have work. Each of several experts begins
  * with a tile of its own. */
 static int writer_matrix(writer_sink *s, enum tensor id, int layer, const inside_tensor *t) {
-    const int type = writer_type_of(s->in, id, t->vector), rows_of_one = t->experts ? t->expert_rows : t->rows;
+    const int type = writer_type_of(s->in, id, layer, t->vector), rows_of_one = t->experts ? t->expert_rows : t->rows;
     const size_t tile_bytes = inside_tile_bytes(type, t->cols), row_floats = (size_t)t->cols;
     const size_t tile_floats = row_floats * INSIDE_TILE;
     const int tiles_of_one = (rows_of_one + INSIDE_TILE - 1) / INSIDE_TILE;
@@ -253,7 +256,7 @@ static void writer_fill_report(const writer_sink *s, writer_report *report) {
     WRITER_EACH_TENSOR(f, id, layer, t) {
         if (t.vector) continue;
         report->weights += (uint64_t)(t.experts ? t.experts * t.expert_rows : t.rows) * (uint64_t)t.cols;
-        bytes += inside_matrix_bytes(writer_type_of(s->in, id, t.vector), t.rows, t.cols);
+        bytes += inside_matrix_bytes(writer_type_of(s->in, id, layer, t.vector), t.rows, t.cols);
     }
     report->bytes = s->total;
     report->bits_per_weight = 8.0 * (double)bytes / (double)report->weights;

@@ -34,7 +34,7 @@ typedef struct {
 } writer_report;
 
 /* What a tensor of this shape is written as. */
-int writer_type_of(const writer_input *in, enum tensor id, int vector);
+int writer_type_of(const writer_input *in, enum tensor id, int layer, int vector);
 
 /* Their names, for messages, to a type; -1: none of them. */
 #define WRITER_TYPES "f32, bf16, q8, q6, q4 or q4_0"

@@ -11,7 +11,15 @@
 /* ---- The layout of a .llama file: llama.c, rooms 1 and 2 ---- */
 
 enum { INSIDE_HEADER = 256, INSIDE_KIND = 16, INSIDE_ENTRY = 64 }; /* bytes: header, of a layer, of a tensor's entry */
-enum { INSIDE_VECTOR, INSIDE_F32, INSIDE_BF16, INSIDE_Q8, INSIDE_Q4_0, INSIDE_Q4, INSIDE_Q6 }; /* types, as in the file */
+enum {
+    INSIDE_VECTOR,
+    INSIDE_F32,
+    INSIDE_BF16,
+    INSIDE_Q8,
+    INSIDE_Q4_0,
+    INSIDE_Q4,
+    INSIDE_Q6
+};                                                   /* types, as in the file */
 enum { INSIDE_TILE = 16, INSIDE_LINE = 64 };         /* rows of a tile; bytes of all its rows' next few columns */
 enum { INSIDE_Q8_GROUP = 64, INSIDE_Q4_GROUP = 32 }; /* columns that share a scale */
 
