@@ -2294,7 +2294,7 @@ typedef struct {
     int id;
 } ll_candidate;
 
-enum { LL_HISTORY = 1024 }; /* tokens that a sampler can go back and still know its window */
+enum { LL_HISTORY = 1024, LL_ASKED = 64 }; /* tokens that a sampler can go back and still know its window */
 
 struct llama_sampler {
     llama_sampling sampling;
@@ -2385,6 +2385,18 @@ static int ll_draw(llama_sampler *s, const ll_candidate *list, int n, float max)
         if (r < sum) return list[i].id;
     }
     return list[n - 1].id;
+}
+
+/* The least logit that is within so many standard deviations of all of them from the largest (arXiv:2411.07641): noise
+ * among logits is near a normal distribution, and what a model means stands out of it. */
+static double ll_sigma_bound(const float *logits, int n, float sigmas, float max) {
+    double sum = 0, squares = 0, count = 0;
+    for (int i = 0; i < n; i++) {
+        const double below = logits[i] >= -FLT_MAX ? (double)max - logits[i] : 0;
+        sum += below, squares += below * below, count += logits[i] >= -FLT_MAX;
+    }
+    const double variance = squares / count - sum / count * (sum / count);
+    return max - sigmas * sqrt(variance > 0 ? variance : 0);
 }
 
 /* Tokens of the window become less likely, once each (arXiv:1909.05858): a positive logit is divided by the penalty, a
@@ -2890,6 +2902,7 @@ llama_sampler *llama_sampler_create(const llama_model *m, const llama_sampling *
                  {"top_k", "0 or more", (double)o.top_k, o.top_k >= 0},
                  {"top_p", "above 0 and at most 1", o.top_p, o.top_p > 0 && o.top_p <= 1},
                  {"min_p", "between 0 and 1", o.min_p, o.min_p >= 0 && o.min_p <= 1},
+                 {"top_n_sigma", "0 or more", o.top_n_sigma, o.top_n_sigma >= 0 && o.top_n_sigma <= FLT_MAX},
                  {"repeat_penalty", "above 0", o.repeat_penalty, o.repeat_penalty > 0 && o.repeat_penalty <= FLT_MAX},
                  {"repeat_window", "between 0 and 2^28", (double)o.repeat_window,
                   o.repeat_window >= 0 && o.repeat_window <= 1 << 28}};
@@ -2949,33 +2962,73 @@ static int ll_best(const float *logits, int n, llama_error *err) {
     return best;
 }
 
+/* Those of the n logits, of which max is the largest, that the stages keep: so many of s->candidates. */
+static int ll_keep_candidates(llama_sampler *s, const float *logits, int n, float max) {
+    const llama_sampling *o = &s->sampling;
+    ll_candidate *list = s->candidates;
+    const int ranked = o->top_k > 0 && o->top_k < n, kept = ranked ? o->top_k : n; /* or in the order of their ids */
+    const double least = o->top_n_sigma > 0 ? ll_sigma_bound(logits, n, o->top_n_sigma, max) : -INFINITY;
+    int some = 0, left = 0;
+    if (ranked) ll_top_k(list, logits, n, kept);
+    for (int i = 0; i < kept; i++) {
+        const ll_candidate all = {logits[i], i}, next = ranked ? list[i] : all;
+        if (next.logit >= least) list[some++] = next;
+    }
+    if (o->top_p < 1) some = ll_top_p(list, some, o->top_p, max, ranked);
+    for (int i = 0; i < some; i++) /* -infinity has probability 0, and is below any other bound */
+        if (list[i].logit >= -FLT_MAX && ll_exp(list[i].logit - max) >= o->min_p) list[left++] = list[i];
+    return left;
+}
+
+/* The candidate to take: drawn, or of a greedy sampler the best. */
+static int ll_take_candidate(llama_sampler *s, int n) {
+    int best = 0;
+    for (int i = 1; i < n; i++) best = ll_ranks(s->candidates[i], s->candidates[best]) ? i : best;
+    return s->sampling.temperature > 0 ? ll_draw(s, s->candidates, n, s->candidates[best].logit)
+                                       : s->candidates[best].id;
+}
+
+/* Another token, after the hook has refused one of `kept` candidates: the next of these, and when it has refused all,
+ * any of the vocabulary that it allows. A greedy sampler's candidates are its LL_ASKED best. */
+static int ll_take_allowed(llama_sampler *s, const float *logits, int kept, int token, llama_error *err) {
+    const llama_sampling *o = &s->sampling;
+    const int n = s->vocab_size;
+    ll_candidate *list = s->candidates;
+    if (!(o->temperature > 0)) ll_top_k(list, logits, n, kept = n < LL_ASKED ? n : LL_ASKED);
+    for (;;) {
+        int left = 0;
+        for (int i = 0; i < kept; i++)
+            if (list[i].id != token && list[i].logit >= -FLT_MAX) list[left++] = list[i];
+        if (!(kept = left)) break;
+        token = ll_take_candidate(s, kept);
+        if (o->check(o->user, token)) return token;
+    }
+    for (int id = 0; id < n; id++)
+        if (logits[id] >= -FLT_MAX && o->check(o->user, id)) list[kept].logit = logits[id], list[kept++].id = id;
+    if (!kept) return ll_fail(err, LLAMA_BAD_LOGITS, "no token is allowed: all were refused");
+    return ll_take_candidate(s, kept);
+}
+
 int llama_sample(llama_sampler *s, const float *logits, llama_error *err) {
     const llama_sampling *o = &s->sampling;
     const int n = s->vocab_size, penalise = o->repeat_penalty != 1 && s->seen;
+    int kept = 0;
     if (o->adjust || penalise) { /* on a copy: the logits belong to the context */
         memcpy(s->logits, logits, (size_t)n * sizeof *logits);
         if (o->adjust) o->adjust(o->user, s->logits, n);
         if (penalise) ll_penalise(s, s->logits);
         logits = s->logits;
     }
-    int best = ll_best(logits, n, err);
-    if (best < 0) return -1;
+    int token = ll_best(logits, n, err);
+    if (token < 0) return -1;
     if (o->temperature > 0) {
-        const float max = logits[best];
-        ll_candidate *list = s->candidates;
-        const int ranked = o->top_k > 0 && o->top_k < n; /* else all are candidates, in the order of their ids */
-        int kept = 0;
-        if (ranked) ll_top_k(list, logits, n, kept = o->top_k);
-        else
-            for (; kept < n; kept++) list[kept].logit = logits[kept], list[kept].id = kept;
-        if (o->top_p < 1) kept = ll_top_p(list, kept, o->top_p, max, ranked);
-        int left = 0;
-        for (int i = 0; i < kept; i++) /* -infinity has probability 0, and is below any other bound */
-            if (list[i].logit >= -FLT_MAX && ll_exp(list[i].logit - max) >= o->min_p) list[left++] = list[i];
-        best = ll_draw(s, list, left, max);
+        const float max = logits[token];
+        kept = ll_keep_candidates(s, logits, n, max);
+        token = ll_draw(s, s->candidates, kept, max);
     }
-    llama_sampler_accept(s, best);
-    return best;
+    if (o->check && !o->check(o->user, token)) token = ll_take_allowed(s, logits, kept, token, err);
+    if (token >= 0) llama_sampler_accept(s, token);
+    return token;
 }
 
 /* log softmax(logits)[token] = logits[token] - log of the sum of e^logits, the maximum taken out of the sum. */

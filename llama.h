@@ -242,11 +242,15 @@ LLAMA_API int llama_restore(llama_context *context, int sequence, const void *da
  *   1. adjust        the caller's hook on a copy of the logits: bias them, forbid with -INFINITY
  *   2. repetition    logits of the last repeat_window tokens: / penalty if > 0, * penalty if < 0
  *                    (CTRL, arXiv:1909.05858)
- *   3. top-k         keep the k largest (arXiv:1805.04833)
- *   4. top-p         keep the fewest tokens whose probabilities sum to p or more (arXiv:1904.09751)
- *   5. min-p         keep tokens at least min_p times as probable as the best (arXiv:2407.01082)
- *   6. temperature   divide the logits, then draw
- * with probabilities before temperature in 4 and 5; equal logits rank by the smaller id. What is left is drawn
+ *   3. top-n-sigma   keep the logits at most n standard deviations of all below the largest (arXiv:2411.07641)
+ *   4. top-k         keep the k largest (arXiv:1805.04833)
+ *   5. top-p         keep the fewest tokens whose probabilities sum to p or more (arXiv:1904.09751)
+ *   6. min-p         keep tokens at least min_p times as probable as the best (arXiv:2407.01082)
+ *   7. temperature   divide the logits, then draw
+ *   8. check         the caller's hook is asked about the token: one that it refuses is left out, and another drawn with
+ *                    the next random number (greedy: the next best). When all that was kept is refused, all of the
+ *                    vocabulary is asked, and one that is allowed is drawn. Cheap where masking all of it is not
+ * with probabilities before temperature in 5 and 6; equal logits rank by the smaller id. What is left is drawn
  * from in the order of rank where 3 or 4 ranked it, else in the order of ids. The generator
  * is SplitMix64 (Steele, Lea, Flood 2014) started at seed: its top 24 bits / 2^24 are the uniform
  * number, one per drawn token, none for a greedy one. */
@@ -259,7 +263,9 @@ typedef struct {
     int repeat_window;    /* >= 0, in tokens */
     uint64_t seed;
     void (*adjust)(void *user, float *logits, int vocab_size); /* NULL: none */
-    void *user;                                                /* passed to adjust */
+    void *user;                                                /* passed to adjust and check */
+    float top_n_sigma;                                         /* >= 0; 0: off */
+    int (*check)(void *user, int token);                       /* 0: the token is refused; NULL: none is */
 } llama_sampling;
 
 /* temperature 0.8, top_k 40, top_p 0.95, the rest off, repeat_window 64, seed 0. */
