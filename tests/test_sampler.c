@@ -78,6 +78,38 @@ static void naive_softmax(naive_candidate *c, int n, double temperature) {
 /* Two numbers so close that an implementation in floats may order them the other way. */
 static int close_to(double a, double b) { return fabs(a - b) < 1e-5; }
 
+/* Those of n candidates, ranked, that are within so many deviations of all finite ones below the best. */
+static int naive_top_n_sigma(const naive_candidate *c, int n, double sigmas, int *unsure) {
+    double mean = 0, variance = 0;
+    int finite = 0, kept = 0;
+    for (int i = 0; i < n && !isinf(c[i].logit); i++) mean += (double)c[i].logit, finite++;
+    mean /= finite;
+    for (int i = 0; i < finite; i++) variance += pow((double)c[i].logit - mean, 2) / finite;
+    const double bound = (double)c[0].logit - sigmas * sqrt(variance), near = 1e-5 * (1 + fabs((double)c[0].logit));
+    while (kept < finite && (double)c[kept].logit >= bound) kept++;
+    for (int i = 0; i < finite; i++) *unsure |= fabs((double)c[i].logit - bound) < near;
+    return kept;
+}
+
+/* Which of n candidates a uniform number falls on. */
+static int naive_draw(naive_sampler *s, naive_candidate *c, int n, int *unsure) {
+    double u = (double)(random_next(&s->state) >> 40) / 16777216, sum = 0;
+    int i = 0;
+    naive_softmax(c, n, (double)s->o.temperature);
+    for (; i < n - 1; i++) {
+        sum += c[i].p;
+        *unsure |= close_to(sum, u);
+        if (u < sum) break;
+    }
+    return i;
+}
+
+/* The hook: refuses tokens by what depends on id and *user only; with an odd *user nearly all. */
+static int check_some(void *user, int token) {
+    unsigned salt = *(unsigned *)user, x = ((unsigned)token * 2654435761u + salt) >> 7;
+    return salt % 2 ? x % 50 == 0 : x % 3 != 0;
+}
+
 /* What llama.h says, stage by stage. *unsure becomes 1 if rounding decides. */
 static int naive_sample(naive_sampler *s, const float *logits, int *unsure) {
     static float l[MAX_VOCAB];
@@ -105,6 +137,7 @@ static int naive_sample(naive_sampler *s, const float *logits, int *unsure) {
 
     if (s->o.temperature > 0) {
         int ranked = s->o.top_p < 1 || (s->o.top_k > 0 && s->o.top_k < n);
+        if (s->o.top_n_sigma > 0) n = naive_top_n_sigma(c, n, (double)s->o.top_n_sigma, unsure);
         if (s->o.top_k > 0 && s->o.top_k < n) n = s->o.top_k;
         naive_softmax(c, n, 1);
         if (s->o.top_p < 1) {
@@ -121,13 +154,22 @@ static int naive_sample(naive_sampler *s, const float *logits, int *unsure) {
 
         /* The draw walks through what is left: by rank if a stage ranked it, else by id. */
         if (!ranked) qsort(c, (size_t)n, sizeof *c, by_id);
-        naive_softmax(c, n, (double)s->o.temperature);
-        double u = (double)(random_next(&s->state) >> 40) / 16777216, sum = 0;
-        for (kept = 0; kept < n - 1; kept++) {
-            sum += c[kept].p;
-            *unsure |= close_to(sum, u);
-            if (u < sum) break;
+        int drawn = naive_draw(s, c, n, unsure);
+        while (s->o.check && n > 0 && !s->o.check(s->o.user, c[drawn].id)) {
+            memmove(c + drawn, c + drawn + 1, (size_t)(n - 1 - drawn) * sizeof *c);
+            while (--n > 0 && isinf(c[n - 1].logit)) {} /* what is forbidden is nobody's choice */
+            if (n > 0) drawn = naive_draw(s, c, n, unsure);
         }
+        if (n == 0) {
+            for (int id = 0; id < s->vocab_size; id++)
+                if (!isinf(l[id]) && s->o.check(s->o.user, id)) c[n].logit = l[id], c[n++].id = id;
+            if (n == 0) return -1;
+            drawn = naive_draw(s, c, n, unsure);
+        }
+        c[0] = c[drawn];
+    } else if (s->o.check) {
+        for (kept = 0; kept < n && !isinf(c[kept].logit) && !s->o.check(s->o.user, c[kept].id); kept++) {}
+        if (kept == n || isinf(c[kept].logit)) return -1;
         c[0] = c[kept];
     }
     s->recent[s->n_recent++] = c[0].id;
@@ -166,6 +208,7 @@ static llama_sampling random_sampling(int vocab_size, uint64_t *seed) {
     if (random_int(seed, 0, 1)) o.min_p = (float)(random_int(seed, 0, 9) ? random_real(seed, 0.001, 0.5) : 1);
     if (random_int(seed, 0, 1)) o.repeat_penalty = (float)random_real(seed, 0.5, 2);
     o.repeat_window = random_int(seed, 0, 1) ? random_int(seed, 0, 5) : MAX_WINDOW;
+    if (random_int(seed, 0, 2) == 0) o.top_n_sigma = (float)random_real(seed, 0.1, 3);
     o.seed = random_next(seed);
     return o;
 }
@@ -188,6 +231,7 @@ static void test_reference(void) {
                 naive.state = naive.o.seed;
                 naive.o.user = &salt;
                 if (random_int(&seed, 0, 2) == 0) naive.o.adjust = adjust_some;
+                if (random_int(&seed, 0, 2) == 0) naive.o.check = check_some;
                 llama_sampler *s = llama_sampler_create(m, &naive.o, NULL, &err);
                 if (!CHECK(s)) break;
                 int going = 1;
@@ -399,6 +443,42 @@ static void test_adjust(void) {
             CHECK(log.calls == i && log.vocab_size == 4);
             CHECK(memcmp(log.seen, l, sizeof l) == 0 && memcmp(copy, l, sizeof l) == 0);
         }
+        llama_sampler_free(s);
+    }
+}
+
+static int refuse_listed(void *user, int token) { /* counts how often it is asked */
+    int *list = user;
+    list[0]++;
+    for (int i = 1; list[i] >= 0; i++)
+        if (list[i] == token) return 0;
+    return 1;
+}
+
+static void test_refusals(void) {
+    static const float logits[] = {1, 5, 4, -INFINITY, 3, 2};
+    int refused[8] = {0, 1, 2, -1};
+    llama_sampling o = plain();
+    o.check = refuse_listed, o.user = refused;
+    TEST("check: greedy takes the next best, and asks no more than it must") {
+        o.temperature = 0;
+        llama_sampler *s = sampler_make(6, o);
+        CHECK(llama_sample(s, logits, &err) == 4 && refused[0] == 3);
+        refused[1] = -1, refused[0] = 0;
+        CHECK(llama_sample(s, logits, &err) == 1 && refused[0] == 1);
+        llama_sampler_free(s);
+    }
+    TEST("check: beyond what was kept the vocabulary is asked; forbidden tokens are not") {
+        const int all[] = {0, 0, 1, 2, 3, 4, 5, -1};
+        refused[0] = 0, refused[1] = 1, refused[2] = -1;
+        o.temperature = 1, o.top_k = 1;
+        llama_sampler *s = sampler_make(6, o);
+        int seen[6] = {0};
+        for (int i = 0; i < 2000; i++) seen[llama_sample(s, logits, &err)]++;
+        CHECK(!seen[1] && !seen[3] && seen[0] && seen[2] > seen[4] && seen[4] > seen[5] && seen[5] > seen[0]);
+        memcpy(refused, all, sizeof all);
+        memset(&err, 0, sizeof err);
+        CHECK(llama_sample(s, logits, &err) == -1 && err.code == LLAMA_BAD_LOGITS && strstr(err.text, "refused"));
         llama_sampler_free(s);
     }
 }
@@ -782,6 +862,7 @@ static void test_options(void) {
             {"min_p", -0.1},       {"min_p", 1.1},               {"min_p", (double)NAN},
             {"repeat_penalty", 0}, {"repeat_penalty", -1},       {"repeat_penalty", (double)NAN},
             {"repeat_window", -1}, {"repeat_window", INT_MIN},   {"repeat_penalty", (double)INFINITY},
+            {"top_n_sigma", -1},   {"top_n_sigma", (double)NAN}, {"top_n_sigma", (double)INFINITY},
             /* clang-format on */
         };
         for (size_t i = 0; m && i < sizeof bad / sizeof *bad; i++) {
@@ -792,6 +873,7 @@ static void test_options(void) {
             if (strcmp(f, "top_k") == 0) o.top_k = (int)bad[i].value;
             if (strcmp(f, "top_p") == 0) o.top_p = value;
             if (strcmp(f, "min_p") == 0) o.min_p = value;
+            if (strcmp(f, "top_n_sigma") == 0) o.top_n_sigma = value;
             if (strcmp(f, "repeat_penalty") == 0) o.repeat_penalty = value;
             if (strcmp(f, "repeat_window") == 0) o.repeat_window = (int)bad[i].value;
             memset(&err, 0, sizeof err);
@@ -866,6 +948,7 @@ int main(void) {
     test_distributions();
     test_reference();
     test_adjust();
+    test_refusals();
     test_penalty();
     test_rewind();
     test_copies();
