@@ -2793,6 +2793,9 @@ static void ll_copy_state(const llama_context *c, const ll_sequence *q, unsigned
                       : ll_head_keys(c, page, i / f->n_kv_heads, i % f->n_kv_heads);
                 memcpy(back ? at : data, back ? data : at, bytes);
                 data += bytes;
+                const size_t over = (size_t)(n % LL_TILE ? LL_TILE - n % LL_TILE : 0) * ll_kv_bytes(c); /* of a line */
+                for (size_t k = 1; !back && !d && over && k <= (size_t)f->head_dim; k++)
+                    memset(data - (k - 1) * line - over, 0, over); /* keys of no position of its */
             }
 }
 
