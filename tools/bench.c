@@ -92,10 +92,18 @@ static const shape shapes[] = {
 static struct { /* what the command line asks for */
     const char *model, *shape, *type, *kernels, *prompts;
     const char *other; /* of --compare */
-    int decode, threads, rounds, position, layers, json;
-} arg = {.type = "q8", .prompts = "256", .decode = 64, .rounds = 5};
+    int decode, threads, rounds, position, layers, json, sequences;
+} arg = {.type = "q8", .prompts = "256", .decode = 64, .rounds = 5, .sequences = 1};
 
-enum { PAGE = 4096, MOST_ROUNDS = 100, MOST_LENGTHS = 16, MOST_TOKENS = 1 << 20, READ_EVERY = 8 };
+enum {
+    PAGE = 4096,
+    MOST_ROUNDS = 100,
+    MOST_LENGTHS = 16,
+    MOST_TOKENS = 1 << 20,
+    READ_EVERY = 8,
+    MOST_SEQUENCES = 1024
+};
+static size_t vocab_size;
 
 static struct { /* of the prompts, as in arg.prompts */
     int n, of[MOST_LENGTHS], longest;
@@ -249,8 +257,17 @@ static double prompt_operations(const llama_model *m, int n) {
 
 /* ---- Measuring ---- */
 
+static float *logits; /* (sequences, vocab_size) with more than one */
+
+/* The tokens, of each sequence. */
 static void run_tokens(llama_context *c, const int *tokens, int n, llama_error *err) {
-    if (!llama_forward(c, tokens, n, err)) fail("%s", err->text);
+    static llama_item items[MOST_SEQUENCES];
+    for (int i = 0; i < arg.sequences; i++) {
+        const llama_item item = {i, n, tokens, NULL, logits ? logits + (size_t)i * vocab_size : NULL, NULL, 0};
+        items[i] = item;
+    }
+    const int failed = logits ? llama_evaluate(c, items, arg.sequences, err) : !llama_forward(c, tokens, n, err);
+    if (failed) fail("%s", err->text);
 }
 
 /* Speeds of decode and of a plain read of the same weights, in turns: bandwidth drifts within a second. */
@@ -266,7 +283,7 @@ static void decode(const llama_model *m, llama_context *c, const int *tokens, do
         run_tokens(c, tokens + i, 1, &err);
         decoding += clock_seconds() - begin;
     }
-    *tokens_s = arg.decode / decoding;
+    *tokens_s = arg.sequences * arg.decode / decoding;
     *read_gbs = reads / reading;
 }
 
@@ -296,11 +313,11 @@ static double prompt(llama_context *c, const int *tokens, int n) {
     double times = 0, seconds;
     llama_error err;
     do {
-        llama_rewind(c, arg.position);
+        for (int i = 0; i < arg.sequences; i++) llama_fork(c, i, i, arg.position, &err);
         run_tokens(c, tokens, n, &err);
         times++, seconds = clock_seconds() - begin;
     } while (seconds < 0.01);
-    return n * times / seconds;
+    return arg.sequences * n * times / seconds;
 }
 
 static void measure(const llama_model *m, llama_context *c, int *tokens, figures f) {
@@ -320,10 +337,10 @@ static void measure(const llama_model *m, llama_context *c, int *tokens, figures
             if (bf16 && f[BF16][r] > 0) unit = f[BF16][r];
             f[PROMPT + i][r] = speed, f[PROMPT_SHARE + i][r] = unit > 0 ? ops / unit : 0;
         }
-        const double kv = 2.0 * config->n_layers * config->n_kv_heads * config->head_dim * inside_kv_bytes(c) *
-                          (llama_position(c) + arg.decode / 2.0);
+        const double kv = 2.0 * arg.sequences * config->n_layers * config->n_kv_heads * config->head_dim *
+                          inside_kv_bytes(c) * (llama_position(c) + arg.decode / 2.0);
         decode(m, c, tokens, &f[DECODE][r], &f[READ][r]);
-        f[DECODE_SHARE][r] = ((double)config->weight_bytes + kv) * f[DECODE][r] / 1e9 / f[READ][r];
+        f[DECODE_SHARE][r] = ((double)config->weight_bytes + kv) * f[DECODE][r] / arg.sequences / 1e9 / f[READ][r];
     }
 }
 
@@ -416,15 +433,17 @@ static void read_figures(const char *program, const char *text, double (*f)[MOST
 /* Runs a build with the options that this one was given. */
 static void run_build(const char *program, double (*f)[MOST_ROUNDS], int r) {
     static char text[1 << 16];
-    char decode_tokens[16], threads[16], position[16];
+    char decode_tokens[16], threads[16], position[16], sequences[16];
     const char *argv[24] = {program, "--json", "-r", "1", "-p", arg.prompts, "-n", decode_tokens};
     int n = 8, status;
     llama_error err;
     snprintf(decode_tokens, sizeof decode_tokens, "%d", arg.decode);
     snprintf(threads, sizeof threads, "%d", arg.threads);
     snprintf(position, sizeof position, "%d", arg.position);
+    snprintf(sequences, sizeof sequences, "%d", arg.sequences);
     if (arg.threads) argv[n++] = "-j", argv[n++] = threads;
     if (arg.position) argv[n++] = "--position", argv[n++] = position;
+    if (arg.sequences > 1) argv[n++] = "--sequences", argv[n++] = sequences;
     if (arg.kernels) argv[n++] = "--kernels", argv[n++] = arg.kernels;
     if (arg.shape) argv[n++] = "--type", argv[n++] = arg.type, argv[n++] = "--shape", argv[n++] = arg.shape;
     else argv[n++] = "--", argv[n++] = arg.model;
@@ -491,6 +510,7 @@ static const char help[] = "usage: bench MODEL | --shape NAME [options]\n"
                            "  -r N            rounds (5)\n"
                            "  -j N            threads (one per core)\n"
                            "  --position N    tokens in the context before a prompt (0)\n"
+                           "  --sequences N   that many texts at once, each as long; speeds are of all (1)\n"
                            "  --kernels SET   plain avx2 avxvnni avx512 avx512wide avx512bf16\n"
                            "                  avx512bf16wide neon neondot (the fastest)\n"
                            "  --compare BENCH another build of this program: runs both in turns, round by\n"
@@ -508,6 +528,7 @@ static const option options[] = {
     {'j', NULL, "N", WHOLE, &arg.threads, 1, 1024, 0, NULL},
     {0, "layers", "N", WHOLE, &arg.layers, 1, 1 << 24, 0, NULL},
     {0, "position", "N", WHOLE, &arg.position, 0, MOST_TOKENS, 0, NULL},
+    {0, "sequences", "N", WHOLE, &arg.sequences, 1, MOST_SEQUENCES, 0, NULL},
     {0, "kernels", "SET", TEXT, &arg.kernels, 0, 0, 0, NULL},
     {0, "compare", "BENCH", TEXT, &arg.other, 0, 0, 0, NULL},
     {0, "json", NULL, FLAG, &arg.json, 0, 1, 0, NULL},
@@ -531,21 +552,26 @@ static void bench(void) {
     llama_error err;
     size_t size = 0;
     llama_options o = {0};
-    o.n_ctx = arg.position + lengths.longest + arg.decode, o.n_threads = arg.threads, o.kernels = arg.kernels;
+    const int each = arg.position + lengths.longest + arg.decode;
+    const int64_t all = (int64_t)arg.sequences * ((each + LLAMA_PAGE - 1) / LLAMA_PAGE * LLAMA_PAGE);
+    if (all > 1 << 28) fail("%d sequences of %d tokens are too long", arg.sequences, each);
+    o.n_ctx = arg.sequences > 1 ? (int)all : each, o.n_ctx_sequence = each, o.n_sequences = arg.sequences;
+    o.n_threads = arg.threads, o.kernels = arg.kernels;
     if (arg.model) measure_load(&o, f);
     if (arg.shape) memory = build_shape(&size);
     llama_model *m = memory ? llama_load_memory(memory, size, NULL, &err) : llama_load(arg.model, NULL, &err);
     if (!m) fail("%s", err.text);
     llama_context *c = llama_context_create(m, &o, &err);
     if (!c) fail("%s", err.text);
-    int *ids = malloc((size_t)o.n_ctx * sizeof *ids);
-    if (!ids) fail("no memory");
-    for (int i = 0; i < o.n_ctx; i++)
-        ids[i] = (int)((unsigned)i * 2654435761u % (unsigned)llama_get_config(m)->vocab_size);
+    vocab_size = (size_t)llama_get_config(m)->vocab_size;
+    int *ids = malloc((size_t)each * sizeof *ids);
+    if (arg.sequences > 1) logits = malloc((size_t)arg.sequences * vocab_size * sizeof *logits);
+    if (!ids || (arg.sequences > 1 && !logits)) fail("no memory");
+    for (int i = 0; i < each; i++) ids[i] = (int)((unsigned)i * 2654435761u % (unsigned)vocab_size);
     measure(m, c, ids, f);
     for (int i = 0; i < FIGURES; i++) mid[i] = median(f[i]);
     (arg.json ? print_json : print_table)(m, c, mid, f, llama_context_bytes(m, &o));
-    free(ids);
+    free(ids), free(logits);
     llama_context_free(c);
     llama_free(m);
 }
