@@ -235,9 +235,10 @@ static void test_company(void) {
         uint64_t seed = 4;
         for (int i = 0; i < SUBJECTS; i++)
             for (int k = 0; k < N_SETS; k++) {
-                if ((subjects[i].identity && (i + k) % 3) || !expect_texts(&subjects[i], sets[k])) continue;
+                if ((subjects[i].identity && (k ? (i + k) % 3 : i % 2)) || !expect_texts(&subjects[i], sets[k])) continue;
                 for (int threads = 1; threads <= 3; threads++) {
-                    if (threads > 1 && (i + k + threads) % 2) continue; /* threads of busy cores wait for each other */
+                    /* Fewer, for threads of busy cores wait for each other; of each type some. */
+                    if (threads > 1 && ((i + k) % 4 || (i + k) / 4 % 2 != threads - 2)) continue;
                     const int n_batch = batches[random_int(&seed, 0, threads == 1 ? 5 : 2)];
                     watch w;
                     llama_options o = watched(&w);
@@ -245,7 +246,7 @@ static void test_company(void) {
                     o.n_threads = threads, o.n_batch = n_batch;
                     llama_context *c = create(&subjects[i], &o);
                     for (int way = 0; way < WAYS; way++) {
-                        if (threads > 1 && way != (i + k + threads) / 2 % WAYS) continue;
+                        if (threads > 1 && way != i % WAYS) continue;
                         const int bad = read_texts(&subjects[i], c, way, &seed);
                         if (!CHECK(!bad))
                             printf("  %s, %s, %d threads, n_batch %d, way %d: %d others\n", subjects[i].name, sets[k],
@@ -458,12 +459,9 @@ static void fork_everywhere(const subject *s, const char *set, int threads) {
 static void test_forks(void) {
     TEST("a fork goes on as if it had been evaluated itself, and so does the original") {
         for (int i = 0; i < SUBJECTS; i++)
-            if (!subjects[i].identity) {
-                fork_everywhere(&subjects[i], NULL, 1);
-                fork_everywhere(&subjects[i], "plain", 1);
-            }
-        fork_everywhere(&subjects[0], NULL, 2);
-        fork_everywhere(&subjects[2], NULL, 3);
+            if (!subjects[i].identity) fork_everywhere(&subjects[i], NULL, 1 + i % 2);
+        fork_everywhere(&subjects[0], "plain", 1);
+        fork_everywhere(&subjects[1], "plain", 3);
     }
     TEST("pages are counted exactly") {
         enum { FORKS = 16 };
@@ -783,7 +781,7 @@ static void test_walks(void) {
     TEST("random walks") {
         walk(&subjects[0], NULL, 1, 2000, 4);
         walk(&subjects[2], NULL, 2, 300, 2);
-        walk(&subjects[5], "plain", 1, 500, 4);
+        walk(&subjects[5], "plain", 1, 200, 4);
         walk(&subjects[1], NULL, 3, 300, 2);
         walk(&subjects[2 * TYPES], NULL, 1, 500, 4);
     }
