@@ -179,10 +179,10 @@ static void run_windows(const void *work, int begin, int end) {
     for (int i = begin; i < end; i++)
         for (int which = 0; which <= j->both; which++) {
             const stream *s = which ? &k->y : &k->x;
-            float *stream = s->stream + (size_t)(j->first + i) * n * dim, *at = stream;
+            float *rows = s->stream + (size_t)(j->first + i) * n * dim, *at = rows;
             if (j->part < INSIDE_PARTS) {
                 at = s->begin + (size_t)i * n * dim;
-                memcpy(at, stream, n * dim * sizeof *at);
+                memcpy(at, rows, n * dim * sizeof *at);
             }
             inside_layer_run(s->layer[compute_thread()], at, k->length, j->part,
                              j->part < INSIDE_PARTS ? s->input + (size_t)i * n * (size_t)j->stride : NULL,
