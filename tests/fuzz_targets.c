@@ -565,6 +565,43 @@ static void fuzz_use_model(const llama_model *m, const void *data, size_t size) 
     tokenizer_free(t);
 }
 
+static struct { /* made once */
+    int done;
+    tokenizer *tokenizers[7];
+    checkpoint checkpoint;
+    llama_model *model;
+} fuzz_ready;
+
+/* A saved sequence, into a context that holds another: as it comes, and with the hashes that it should have. What is
+ * refused changes nothing; what is taken comes out again as the same bytes, and can be gone on with. */
+static int fuzz_sequence(const unsigned char *data, size_t size) {
+    const llama_options o = {.n_ctx = 3 * LLAMA_PAGE, .n_sequences = 2, .n_batch = 6, .n_threads = 1};
+    const int tokens[2] = {1, 0};
+    llama_error why = {0, ""};
+    int taken = 0;
+    fuzz_allow(size, 8, 1 << 20);
+    llama_context *c = llama_context_create(fuzz_ready.model, &o, &why);
+    unsigned char *copy = malloc(size ? size : 1), *again = malloc(size ? size : 1);
+    if (c && copy && again && !llama_forward(c, tokens, 2, &why)) FUZZ_CHECK(0);
+    for (int fixed = 0; c && copy && again && fixed < 2 && !taken; fixed++) {
+        if (size) memcpy(copy, data, size);
+        if (fixed && size >= LL_STATE) {
+            ll_put(copy + 36, ll_model_hash(c), 8);
+            ll_put(copy + 44, ll_hash(2, copy + LL_STATE, size - LL_STATE), 8);
+        }
+        taken = !llama_restore(c, 0, copy, size, &why);
+        if (taken) FUZZ_CHECK(llama_state_bytes(c, 0) == size);
+        else fuzz_refused(why.text), FUZZ_CHECK(llama_length(c, 0) == 2 && llama_free_pages(c) == 2);
+    }
+    if (taken) {
+        FUZZ_CHECK(!llama_save(c, 0, again, size, &why));
+        const llama_item item = {0, 2, tokens, NULL, NULL, NULL, 0};
+        if (llama_evaluate(c, &item, 1, &why)) fuzz_refused(why.text);
+    }
+    free(copy), free(again), llama_context_free(c);
+    return taken;
+}
+
 static int fuzz_rows(void *user, enum tensor tensor, int layer, int first, int count, float *out, llama_error *err) {
     llama_source *s = user;
     return s->rows(s, tensor, layer, first, count, out, err);
@@ -581,7 +618,7 @@ static int fuzz_convert(llama_source *s, const unsigned char *input, size_t size
                              .rope_amplitudes = s->rope_amplitudes,
                              .tokenizer = s->tokenizer,
                              .tokenizer_size = s->tokenizer_size,
-                             .type = INSIDE_F32 + (int)(size % 4),
+                             .type = INSIDE_F32 + (int)(size % 6),
                              .rows = fuzz_rows,
                              .user = s};
     fuzz_allow(size, 4096, 1 << 22);
@@ -644,7 +681,7 @@ static int fuzz_relative_for(fuzz_use *use, const unsigned char *data, size_t si
     }
     if (f.n_layers > LAYERS) return 0;
     if (inside_check_config(&f, "model", &why)) return fuzz_refused(why.text);
-    const writer_input in = {.config = f, .type = INSIDE_F32 + (int)(size % 4)};
+    const writer_input in = {.config = f, .type = INSIDE_F32 + (int)(size % 6)};
     const size_t table = writer_header(&in, NULL, &end);
     if (end > 1 << 18) return 0;
     fuzz_allow((size_t)end, 1, 64);
@@ -910,13 +947,6 @@ static int fuzz_train_state(const unsigned char *data, size_t size) {
  * Texts, for tokenizers that are given: a digit that says which, then the text
  * ------------------------------------------------------------------------------------------------- */
 
-static struct { /* made once */
-    int done;
-    tokenizer *tokenizers[7];
-    checkpoint checkpoint;
-    llama_model *model;
-} fuzz_ready;
-
 static llama_model *fuzz_small_model(void) { return fuzz_ready.model; }
 
 static void fuzz_prepare(void) {
@@ -1044,6 +1074,7 @@ const fuzz_target fuzz_targets[] = {
     {"hf_tokenizer", fuzz_hf_tokenizer, fuzz_hf_tokenizer_seeds, fuzz_hf_words},
     {"options", fuzz_options, fuzz_options_seeds, fuzz_options_words},
     {"state", fuzz_train_state, fuzz_state_seeds, ""},
+    {"sequence", fuzz_sequence, fuzz_sequence_seeds, ""},
     {NULL, NULL, NULL, NULL}};
 
 void fuzz_seeds(const fuzz_target *target, fuzz_add *add, void *user) {

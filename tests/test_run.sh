@@ -453,9 +453,18 @@ else skip "tokenizer.model beside the model, the tokenizer of another model: no 
 
 # ---- Embedding ----
 
+awk -v to="$T/readme" '/^```/ { inside = /^```c$/; n += inside; next } inside { print > (to n ".c") }' README.md
 name="the README shows tests/example.c"
-sed -n '/^```c$/,/^```$/p' README.md | sed '1d;$d' >"$T/readme.c"
-if cmp -s "$T/readme.c" tests/example.c; then ok; else bad "$(diff "$T/readme.c" tests/example.c | head -n 5)"; fi
+if cmp -s "$T/readme1.c" tests/example.c; then ok; else bad "$(diff "$T/readme1.c" tests/example.c | head -n 5)"; fi
+name="the README shows tests/forks.c"
+if cmp -s "$T/readme2.c" tests/forks.c; then ok; else bad "$(diff "$T/readme2.c" tests/forks.c | head -n 5)"; fi
+name="the README shows what tests/forks.c prints"
+sed -n '/^\$ .\/forks/,/^```$/p' README.md | sed '1d;$d' >"$T/readme.txt"
+"$BUILD/tests/forks" tools/model/austen.llama "It is" >"$T/out"
+# The words depend on the last bits of the kernels; the last line does not.
+if [ "$(tail -n 1 "$T/readme.txt")" = "$(tail -n 1 "$T/out")" ] && [ "$(wc -l <"$T/out")" -eq 4 ]; then ok; else
+    bad "$(cat "$T/out")"
+fi
 name="the README shows the help"
 sed -n '/^usage: run/,/^```$/p' README.md | sed '$d' >"$T/readme.txt"
 "$RUN" --help >"$T/out"
