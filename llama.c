@@ -2250,8 +2250,7 @@ static int ll_run(llama_context *c, const llama_item *items, int count, float *l
      * what the others have, who get the page back if the call is cancelled. */
     for (int at = 0; at < LLAMA_PAGE; at++)
         for (int i = 0; i < count; i++)
-            if (c->sequences[items[i].sequence].length % LLAMA_PAGE == at)
-                ll_make_room(c, &items[i]), n += items[i].n;
+            if (c->sequences[items[i].sequence].length % LLAMA_PAGE == at) ll_make_room(c, &items[i]), n += items[i].n;
     ll_sync sync = {0, 0, 0, 0, 0, 0, 0, 0};
     const ll_team alone = {0, 1, &sync};
     c->cancelled = c->logits_at = c->at = c->done = 0;

@@ -171,7 +171,12 @@ static const float untouched = -12345;
 static llama_item ask(const subject *s, int t, int from, int n, uint64_t *seed) {
     answer *a = &answers[t];
     a->kind = random_int(seed, 0, KINDS - 1), a->from = from;
-    llama_item it = {t, n, text[t] + from, a->kind == LAST ? NULL : a->wanted, a->kind == NONE ? NULL : a->logits, NULL,
+    llama_item it = {t,
+                     n,
+                     text[t] + from,
+                     a->kind == LAST ? NULL : a->wanted,
+                     a->kind == NONE ? NULL : a->logits,
+                     NULL,
                      random_int(seed, 0, 1)};
     if (s->identity && random_int(seed, 0, 3)) it.hidden = a->hidden;
     for (int i = 0; i < TEXT; i++) a->wanted[i] = (unsigned char)(a->kind == ALL || random_int(seed, 0, 2) == 0);
@@ -235,7 +240,8 @@ static void test_company(void) {
         uint64_t seed = 4;
         for (int i = 0; i < SUBJECTS; i++)
             for (int k = 0; k < N_SETS; k++) {
-                if ((subjects[i].identity && (k ? (i + k) % 3 : i % 2)) || !expect_texts(&subjects[i], sets[k])) continue;
+                if ((subjects[i].identity && (k ? (i + k) % 3 : i % 2)) || !expect_texts(&subjects[i], sets[k]))
+                    continue;
                 for (int threads = 1; threads <= 3; threads++) {
                     /* Fewer, for threads of busy cores wait for each other; of each type some. */
                     if (threads > 1 && ((i + k) % 4 || (i + k) / 4 % 2 != threads - 2)) continue;
@@ -246,7 +252,7 @@ static void test_company(void) {
                     o.n_threads = threads, o.n_batch = n_batch;
                     llama_context *c = create(&subjects[i], &o);
                     for (int way = 0; way < WAYS; way++) {
-                        if (threads > 1 && way != i % WAYS) continue;
+                        if (threads > 1 ? way != i % WAYS : way == (i + k) % WAYS) continue;
                         const int bad = read_texts(&subjects[i], c, way, &seed);
                         if (!CHECK(!bad))
                             printf("  %s, %s, %d threads, n_batch %d, way %d: %d others\n", subjects[i].name, sets[k],
@@ -262,9 +268,11 @@ static void test_company(void) {
         const subject *s = &subjects[TYPES];
         float mean[4][DIM], other[DIM];
         for (int k = 0; k < 4; k++) {
-            const llama_options o = {.n_ctx = 256, .n_sequences = 2, .n_batch = k < 2 ? 200 : 9, .n_threads = 1 + k % 2};
+            const llama_options o = {
+                .n_ctx = 256, .n_sequences = 2, .n_batch = k < 2 ? 200 : 9, .n_threads = 1 + k % 2};
             llama_context *c = create(s, &o);
-            const llama_item items[] = {{1, 33, text[4], NULL, NULL, other, 1}, {0, 60, text[3], NULL, NULL, mean[k], 1}};
+            const llama_item items[] = {{1, 33, text[4], NULL, NULL, other, 1},
+                                        {0, 60, text[3], NULL, NULL, mean[k], 1}};
             CHECK(llama_evaluate(c, items + k % 2, 2 - k % 2, &err) == 0);
             CHECK(!memcmp(mean[k], mean[0], sizeof *mean));
             llama_context_free(c);
@@ -355,7 +363,7 @@ typedef struct {
 static int mirror_grow(mirror *m, const part *list, int count, int keep) {
     const int before = m->n_free;
     int needed = 0;
-    int (*page)[LONGEST / LLAMA_PAGE + 1] = xmalloc(sizeof m->page), *shared = xmalloc(sizeof m->shared);
+    int(*page)[LONGEST / LLAMA_PAGE + 1] = xmalloc(sizeof m->page), *shared = xmalloc(sizeof m->shared);
     memcpy(page, m->page, sizeof m->page), memcpy(shared, m->shared, sizeof m->shared);
     for (int i = 0; i < count && needed <= before; i++) {
         const int s = list[i].sequence, at = m->length[s] / LLAMA_PAGE, end = pages_of(m->length[s] + list[i].n);
@@ -373,8 +381,8 @@ static int mirror_grow(mirror *m, const part *list, int count, int keep) {
     return needed;
 }
 
-/* Evaluates random tokens; cancel_at: as in watch. What cannot be done must be refused, and change nothing. Returns 1 if
- * it was done, 0 if not, -1 if that was wrong. */
+/* Evaluates random tokens; cancel_at: as in watch. What cannot be done must be refused, and change nothing. Returns 1
+ * if it was done, 0 if not, -1 if that was wrong. */
 static int mirror_add(mirror *m, const part *list, int count, long cancel_at, int check) {
     static float logits[MOST][VOCAB];
     llama_item items[MOST];
@@ -493,7 +501,8 @@ static void test_forks(void) {
 /* Of different lengths in one page: in whichever order they come, the one that keeps it must not write over what the
  * others have there, for they may get it back. */
 static void share_a_page(mirror *m, int order) {
-    static const int lengths[6][3] = {{50, 30, 40}, {50, 40, 30}, {30, 50, 40}, {40, 50, 30}, {30, 40, 50}, {40, 30, 50}};
+    static const int lengths[6][3] = {{50, 30, 40}, {50, 40, 30}, {30, 50, 40},
+                                      {40, 50, 30}, {30, 40, 50}, {40, 30, 50}};
     for (int s = 0; s < m->n_sequences; s++) mirror_fork(m, s, s, 0);
     add(m, 3, 64 + 50);
     for (int s = 0; s < 3; s++) mirror_fork(m, s, 3, 64 + lengths[order][s]);
@@ -632,7 +641,8 @@ static void test_refused(void) {
         const part both[] = {{1, 1}, {0, 1}};
         add(m, 0, 30);
         mirror_fork(m, 1, 0, 30);
-        CHECK(mirror_add(m, both, 2, 0, 1) == 0 && mirror_add(m, both, 1, 0, 1) == 0 && mirror_add(m, both + 1, 1, 0, 1) == 0);
+        CHECK(mirror_add(m, both, 2, 0, 1) == 0 && mirror_add(m, both, 1, 0, 1) == 0 &&
+              mirror_add(m, both + 1, 1, 0, 1) == 0);
         CHECK_TEXT(err.text, "1 pages of 64 tokens are needed, 0 of 1 are free");
         mirror_fork(m, 0, 0, 0);
         add(m, 1, 31);
@@ -650,7 +660,8 @@ static void test_sequence_0(void) {
         float logprobs[TEXT], row[VOCAB];
         expect_texts(s, llama_context_kernels(c));
         const llama_item other = {2, 33, text[4], NULL, row, NULL, 0}, first = {0, 64, text[3], NULL, row, NULL, 0};
-        CHECK(!llama_logits(c) && llama_evaluate(c, &other, 1, &err) == 0 && !llama_logits(c) && llama_position(c) == 0);
+        CHECK(!llama_logits(c) && llama_evaluate(c, &other, 1, &err) == 0 && !llama_logits(c) &&
+              llama_position(c) == 0);
         const float *logits = llama_forward(c, text[0], 100, &err);
         CHECK(logits && !memcmp(logits, want[0][99], sizeof row) && llama_logits(c) == logits);
         CHECK(llama_position(c) == 100 && llama_length(c, 0) == 100 && llama_length(c, 2) == 33);
@@ -660,8 +671,7 @@ static void test_sequence_0(void) {
         CHECK(!llama_logits(c) && llama_position(c) == 90 && llama_length(c, 1) == 100);
         CHECK(llama_score(c, text[0] + 90, 60, logprobs, &err) == 0 && llama_logits(c));
         CHECK(llama_logits(c) && !memcmp(llama_logits(c), want[0][149], sizeof row));
-        for (int i = 0; i < 59; i++)
-            CHECK(logprobs[i] == llama_logprob(want[0][90 + i], VOCAB, text[0][91 + i]));
+        for (int i = 0; i < 59; i++) CHECK(logprobs[i] == llama_logprob(want[0][90 + i], VOCAB, text[0][91 + i]));
         const llama_item more = {1, 50, text[0] + 100, NULL, row, NULL, 0}, bad = {9, 1, text[0], NULL, row, NULL, 0};
         CHECK(llama_evaluate(c, &bad, 1, &err) == -1 && llama_logits(c)); /* refused: nothing has changed */
         CHECK(llama_evaluate(c, &more, 1, &err) == 0 && !llama_logits(c) && !memcmp(row, want[0][149], sizeof row));
@@ -727,7 +737,8 @@ static void test_options(void) {
             llama_context *c = create(s, &o);
             const int longest = k == 1 ? 70 : 100;
             const llama_item item = {1, longest, text[0], NULL, NULL, NULL, 0};
-            CHECK(llama_free_pages(c) == 2 && !llama_forward(c, text[0], longest + 1, &err) && err.code == LLAMA_NO_ROOM);
+            CHECK(llama_free_pages(c) == 2 && !llama_forward(c, text[0], longest + 1, &err) &&
+                  err.code == LLAMA_NO_ROOM);
             CHECK(llama_evaluate(c, &item, 1, &err) == 0 && llama_free_pages(c) == 0);
             CHECK(llama_fork(c, 0, 1, longest, &err) == 0 && !llama_forward(c, text[0], 1, &err));
             llama_context_free(c);
