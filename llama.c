@@ -1314,27 +1314,27 @@ struct llama_context {
     volatile int cancelled;       /* written by thread 0 before a barrier, read by all after it */
     /* Rows of activations are padded to whole tiles: a stride is a multiple of LL_TILE. */
     size_t dim_stride, q_stride, kv_stride, hidden_stride, vocab_stride, head_stride, router_stride;
-    float *x;              /* (n_batch, dim) residual stream */
-    float *q;              /* (n_batch, n_heads * head_dim) */
-    float *k, *v;          /* (n_batch, n_kv_heads * head_dim) */
-    float *heads;          /* (n_batch, n_heads * head_dim) what attention gives */
-    float *gate, *up;      /* (n_batch, hidden_dim) w1 . x and w3 . x; with experts a row for each one that is used */
-    float *branch;         /* (n_batch, dim) what will be added to x, where more happens to it before; rows as gate */
-    unsigned char *packed; /* the input of the next product, as its kernel reads it */
-    float *logits;         /* (n_logits, vocab_size) */
-    float *rope;           /* (n_ropes, longest, head_dim / 2, 2) cosine and sine */
-    uint64_t hash;         /* of the model, for saved sequences; 0: not computed yet */
-    int half;              /* 1: the kv cache is float16; with f32 weights it is float32 */
-    unsigned char *cache;  /* (n_pages, page_bytes) */
-    size_t head_bytes, page_bytes; /* of a page: a head's keys and values in a layer; all */
-    ll_sequence *sequences;        /* (n_sequences) */
-    int *shared;                   /* (n_pages) sequences that a page belongs to */
-    int *unused, n_unused;         /* (n_pages) the pages that belong to none */
-    ll_segment *segments;          /* (n_sequences) of the chunk that is being evaluated */
-    int n_segments, at, done;      /* where the next chunk begins: an item, and tokens of it that are done */
-    int *wanted, n_wanted;         /* (n_batch) rows of the chunk whose logits are wanted */
-    float **wanted_at;             /* (n_batch) and where */
-    int n_hidden;                  /* items of the chunk that want hidden states */
+    float *x;               /* (n_batch, dim) residual stream */
+    float *q;               /* (n_batch, n_heads * head_dim) */
+    float *k, *v;           /* (n_batch, n_kv_heads * head_dim) */
+    float *heads;           /* (n_batch, n_heads * head_dim) what attention gives */
+    float *gate, *up;       /* (n_batch, hidden_dim) w1 . x and w3 . x; with experts a row for each one that is used */
+    float *branch;          /* (n_batch, dim) what will be added to x, where more happens to it before; rows as gate */
+    unsigned char *packed;  /* the input of the next product, as its kernel reads it */
+    float *logits;          /* (n_logits, vocab_size) */
+    float *rope;            /* (n_ropes, longest, head_dim / 2, 2) cosine and sine */
+    uint64_t hash;          /* of the model, for saved sequences; 0: not computed yet */
+    int half;               /* 1: the kv cache is float16; with f32 weights it is float32 */
+    unsigned char *keys;    /* (n_layers, n_kv_heads, n_pages, LLAMA_PAGE / 16, head_dim, 16) */
+    unsigned char *values;  /* (n_layers, n_kv_heads, head_dim / 16, n_pages, LLAMA_PAGE, 16) */
+    ll_sequence *sequences; /* (n_sequences) */
+    int *shared;            /* (n_pages) sequences that a page belongs to */
+    int *unused, n_unused;  /* (n_pages) the pages that belong to none */
+    ll_segment *segments;   /* (n_sequences) of the chunk that is being evaluated */
+    int n_segments, at, done; /* where the next chunk begins: an item, and tokens of it that are done */
+    int *wanted, n_wanted;    /* (n_batch) rows of the chunk whose logits are wanted */
+    float **wanted_at;        /* (n_batch) and where */
+    int n_hidden;             /* items of the chunk that want hidden states */
     ll_mixture mixture;
     float *scratch; /* (n_threads, scratch_stride) */
     size_t scratch_stride;
@@ -1721,13 +1721,17 @@ static void ll_rotate(ll_team team, llama_context *c, int layer, int n) {
 /* Of one number in the cache. */
 static size_t ll_kv_bytes(const llama_context *c) { return c->half ? sizeof(uint16_t) : sizeof(float); }
 
-/* Where a page keeps a head's keys, and its values. */
+/* Where a page keeps a head's keys, and the head's 16 values from number d on. What lies in one page of it lies beside
+ * the same of the next page: a sequence whose pages follow each other is read from front to back. */
 static unsigned char *ll_head_keys(const llama_context *c, int page, int layer, int head) {
     const size_t i = (size_t)layer * (size_t)c->model->config.n_kv_heads + (size_t)head;
-    return c->cache + (size_t)page * c->page_bytes + i * c->head_bytes;
+    return c->keys +
+           (i * (size_t)c->n_pages + (size_t)page) * LLAMA_PAGE * (size_t)c->model->config.head_dim * ll_kv_bytes(c);
 }
-static unsigned char *ll_head_values(const llama_context *c, int page, int layer, int head) {
-    return ll_head_keys(c, page, layer, head) + LLAMA_PAGE * (size_t)c->model->config.head_dim * ll_kv_bytes(c);
+static unsigned char *ll_head_values(const llama_context *c, int page, int layer, int head, size_t d) {
+    const size_t i = (size_t)layer * (size_t)c->model->config.n_kv_heads + (size_t)head;
+    return c->values +
+           ((i * c->head_stride + d) * (size_t)c->n_pages + (size_t)page * LL_TILE) * LLAMA_PAGE * ll_kv_bytes(c);
 }
 
 /* Keys of a head for `count` positions from p of a page on, all in one tile, whose other columns may be another thread's. */
@@ -1751,12 +1755,13 @@ static void ll_store_keys(const llama_context *c, unsigned char *keys, const flo
 }
 
 /* A head's value at position p of a page. */
-static void ll_store_value(const llama_context *c, unsigned char *values, const float *v, size_t p) {
+static void ll_store_value(const llama_context *c, int page, int layer, int head, const float *v, size_t p) {
     const int head_dim = c->model->config.head_dim;
-    for (int d = 0; d < head_dim; d += LL_TILE, p += LLAMA_PAGE) {
+    for (int d = 0; d < head_dim; d += LL_TILE) {
         const int n = head_dim - d < LL_TILE ? head_dim - d : LL_TILE;
-        if (c->half) c->kernels->half((uint16_t *)(void *)values + p * LL_TILE, v + d, n);
-        else memcpy((float *)(void *)values + p * LL_TILE, v + d, (size_t)n * sizeof *v);
+        void *to = ll_head_values(c, page, layer, head, (size_t)d) + p * LL_TILE * ll_kv_bytes(c);
+        if (c->half) c->kernels->half((uint16_t *)to, v + d, n);
+        else memcpy(to, v + d, (size_t)n * sizeof *v);
     }
 }
 
@@ -1776,7 +1781,7 @@ static void ll_remember(ll_team team, llama_context *c, int layer, int n) {
                 const size_t from = (size_t)t * c->kv_stride + (size_t)h * (size_t)f->head_dim;
                 ll_store_keys(c, ll_head_keys(c, page, layer, h), c->k + from, p, count, ll_scratch(team, c));
                 for (size_t i = 0; i < (size_t)count; i++)
-                    ll_store_value(c, ll_head_values(c, page, layer, h), c->v + from + i * c->kv_stride, p + i);
+                    ll_store_value(c, page, layer, h, c->v + from + i * c->kv_stride, p + i);
             }
         }
     }
@@ -1861,8 +1866,9 @@ static void ll_attend(llama_context *c, int layer, int head, const ll_segment *s
             ll_online_softmax(c->kernels, row, visible, n, &max[i], &sum[i], out + (size_t)i * stride, stride);
         }
         for (int i = 0; i < n; i += LLAMA_PAGE)
-            list[i / LLAMA_PAGE] = ll_head_values(c, page[i / LLAMA_PAGE], layer, head);
-        for (size_t d = 0; d < stride; d += LL_TILE, values.offset += LLAMA_PAGE * line) /* out += a . v */
+            list[i / LLAMA_PAGE] = ll_head_values(c, page[i / LLAMA_PAGE], layer, head, 0);
+        for (size_t d = 0; d < stride;
+             d += LL_TILE, values.offset += (size_t)c->n_pages * LLAMA_PAGE * line) /* a . v */
             c->kernels->mix[c->half](out + d, stride, &values, score, n, count, LL_ADD);
     }
     for (int i = 0; i < count; i++) {
@@ -2200,6 +2206,17 @@ static int ll_check_room(llama_context *c, const llama_item *items, int count, l
                    LLAMA_PAGE, c->n_unused, c->n_pages);
 }
 
+static void ll_copy_page(const llama_context *c, int to, int from) {
+    const llama_config *f = &c->model->config;
+    const size_t piece = LL_TILE * LLAMA_PAGE * ll_kv_bytes(c), keys = piece / LL_TILE * (size_t)f->head_dim;
+    for (int l = 0; l < f->n_layers; l++)
+        for (int h = 0; h < f->n_kv_heads; h++) {
+            memcpy(ll_head_keys(c, to, l, h), ll_head_keys(c, from, l, h), keys);
+            for (size_t d = 0; d < c->head_stride; d += LL_TILE)
+                memcpy(ll_head_values(c, to, l, h, d), ll_head_values(c, from, l, h, d), piece);
+        }
+}
+
 /* Takes the pages that an item needs. */
 static void ll_make_room(llama_context *c, const llama_item *it) {
     ll_sequence *q = &c->sequences[it->sequence];
@@ -2207,7 +2224,7 @@ static void ll_make_room(llama_context *c, const llama_item *it) {
     q->rows = 0;
     if (from >= 0) {
         const int copy = q->page[q->length / LLAMA_PAGE] = ll_take_page(c);
-        memcpy(c->cache + (size_t)copy * c->page_bytes, c->cache + (size_t)from * c->page_bytes, c->page_bytes);
+        ll_copy_page(c, copy, from);
         c->shared[from]--;
         q->before = from + 1;
     }
@@ -2571,9 +2588,10 @@ static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     c->packed = (unsigned char *)ll_carve(base, &at, rows, widest); /* no type takes more than f32 */
     c->logits = ll_carve(base, &at, (size_t)c->n_logits, c->vocab_stride);
     c->rope = ll_carve(base, &at, (size_t)c->longest, (size_t)(f->n_ropes ? f->n_ropes : 1) * (size_t)f->head_dim);
-    c->head_bytes = ll_mul(LLAMA_PAGE * ll_kv_bytes(c), (size_t)f->head_dim + c->head_stride); /* keys, values */
-    c->page_bytes = ll_mul(c->head_bytes, ll_mul((size_t)f->n_layers, (size_t)f->n_kv_heads));
-    c->cache = (unsigned char *)ll_carve(base, &at, pages, c->page_bytes / sizeof(float));
+    const size_t heads = ll_mul((size_t)f->n_layers, (size_t)f->n_kv_heads), half = c->half ? 2 : 1;
+    const size_t lines = ll_mul(heads, ll_mul(pages, LLAMA_PAGE / half)); /* numbers to a float's place */
+    c->keys = (unsigned char *)ll_carve(base, &at, lines, (size_t)f->head_dim);
+    c->values = (unsigned char *)ll_carve(base, &at, lines, c->head_stride);
     const size_t pointers = sizeof(void *) / sizeof(float);
     c->sequences = (ll_sequence *)(void *)ll_carve(base, &at, sequences, sizeof(ll_sequence) / sizeof(float));
     int *numbers = (int *)(void *)ll_carve(base, &at, sequences, (size_t)ll_pages(c->longest));
@@ -2792,9 +2810,8 @@ static void ll_copy_state(const llama_context *c, const ll_sequence *q, unsigned
             for (int p = 0; p < q->length; p += LLAMA_PAGE) {
                 const int n = q->length - p < LLAMA_PAGE ? q->length - p : LLAMA_PAGE, page = q->page[p / LLAMA_PAGE];
                 const size_t bytes = d ? (size_t)n * line : ll_pad(n) / LL_TILE * (size_t)f->head_dim * line;
-                unsigned char *at =
-                    d ? ll_head_values(c, page, i / f->n_kv_heads, i % f->n_kv_heads) + (d - 1) * LLAMA_PAGE * line
-                      : ll_head_keys(c, page, i / f->n_kv_heads, i % f->n_kv_heads);
+                unsigned char *at = d ? ll_head_values(c, page, i / f->n_kv_heads, i % f->n_kv_heads, (d - 1) * LL_TILE)
+                                      : ll_head_keys(c, page, i / f->n_kv_heads, i % f->n_kv_heads);
                 memcpy(back ? at : data, back ? data : at, bytes);
                 data += bytes;
                 const size_t over = (size_t)(n % LL_TILE ? LL_TILE - n % LL_TILE : 0) * ll_kv_bytes(c); /* of a line */
