@@ -1424,12 +1424,13 @@ static int ll_part_size(int left, int threads, int least) {
  * that the system held up takes less of it and all end together, but long stretches first, because memory is
  * read best in those. A range that begins at n is the end. */
 static ll_range ll_next_part(ll_team team, int n, int least) {
-    ll_range r = {team.sync->taken, n};
+    ll_range r = {0, n};
 #ifdef LL_THREADS
     r.begin = __atomic_load_n(&team.sync->taken, __ATOMIC_RELAXED);
     do r.end = r.begin + ll_part_size(n - r.begin, team.count, least);
     while (!__atomic_compare_exchange_n(&team.sync->taken, &r.begin, r.end, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 #else
+    r.begin = team.sync->taken;
     team.sync->taken = r.end = r.begin + ll_part_size(n - r.begin, team.count, least);
 #endif
     return r;
