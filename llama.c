@@ -1735,7 +1735,8 @@ static unsigned char *ll_head_values(const llama_context *c, int page, int layer
            ((i * c->head_stride + d) * (size_t)c->n_pages + (size_t)page * LL_TILE) * LLAMA_PAGE * ll_kv_bytes(c);
 }
 
-/* Keys of a head for `count` positions from p of a page on, all in one tile, whose other columns may be another thread's. */
+/* Keys of a head for `count` positions from p of a page on, all in one tile, whose other columns may be another
+ * thread's. */
 static void ll_store_keys(const llama_context *c, unsigned char *keys, const float *k, size_t p, int count,
                           float *scratch) {
     const int head_dim = c->model->config.head_dim;
@@ -2264,8 +2265,8 @@ static int ll_check_item(const llama_context *c, const llama_item *it, const cha
 static int ll_run(llama_context *c, const llama_item *items, int count, float *logprobs, llama_error *err) {
     int n = 0;
     if (ll_check_room(c, items, count, err)) return -1;
-    /* Of those who have an unfinished page in common the longest comes last and keeps it: what it writes there is behind
-     * what the others have, who get the page back if the call is cancelled. */
+    /* Of those who have an unfinished page in common the longest comes last and keeps it: it writes there behind what the
+     * others have, who get the page back if the call is cancelled. */
     for (int at = 0; at < LLAMA_PAGE; at++)
         for (int i = 0; i < count; i++)
             if (c->sequences[items[i].sequence].length % LLAMA_PAGE == at) ll_make_room(c, &items[i]), n += items[i].n;
@@ -2705,7 +2706,7 @@ int llama_score(llama_context *c, const int *tokens, int n, float *logprobs, lla
 }
 
 int llama_position(const llama_context *c) { return c->sequences->length; }
-int llama_context_length(const llama_context *c) { return c->n_ctx; }
+int llama_context_length(const llama_context *c) { return c->longest; }
 int llama_context_threads(const llama_context *c) { return c->n_threads; }
 const char *llama_context_kernels(const llama_context *c) { return c->kernels->name; }
 

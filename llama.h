@@ -164,8 +164,9 @@ LLAMA_API const void *llama_get_tokenizer(const llama_model *model, size_t *size
 
 /* ---- Context ---- */
 
-/* Empty sequences, or one, number 0, which all functions of this section are about. The model must outlive it. All memory is allocated here, none later. NULL on
- * failure; a context too large for memory is refused with the number of bytes. */
+/* Empty sequences, or one, number 0, which all functions of this section are about. The model must outlive it. All
+ * memory is allocated here, none later. NULL on failure; a context too large for memory is refused with the number
+ * of bytes. */
 LLAMA_API llama_context *llama_context_create(const llama_model *model, const llama_options *options, llama_error *err);
 LLAMA_API void llama_context_free(llama_context *context); /* NULL is allowed */
 
@@ -227,12 +228,12 @@ LLAMA_API int llama_fork(llama_context *context, int to, int from, int n, llama_
 LLAMA_API int llama_length(const llama_context *context, int sequence); /* tokens; -1: there is no such sequence */
 LLAMA_API int llama_free_pages(const llama_context *context);           /* of ceil(n_ctx / LLAMA_PAGE) */
 
-/* A sequence as bytes, on disk say, to go on with later or elsewhere. llama_restore makes of them what the sequence was,
- * in any context of the same model with the same type of cache, whatever the sequence held there: the logits of the
- * next token are the same bits. All or nothing: other or damaged bytes, another model, too few free pages are refused,
- * and nothing is changed. Bytes of the cache that are used, and 64. For a file without a hash of its weights one is
- * computed at the first call, which reads all of them. Each returns 0, or -1 on failure; bytes are 0 for a sequence that
- * is none. */
+/* A sequence as bytes, on disk say, to go on with later or elsewhere. llama_restore makes of them what the sequence
+ * was, in any context of the same model with the same type of cache, whatever the sequence held there: the logits of
+ * the next token are the same bits. All or nothing: other or damaged bytes, another model, too few free pages are
+ * refused, and nothing is changed. Bytes of the cache that are used, and 64. For a file without a hash of its
+ * weights one is computed at the first call, which reads all of them. Each returns 0, or -1 on failure; bytes are 0
+ * for a sequence that is none. */
 LLAMA_API size_t llama_state_bytes(const llama_context *context, int sequence);
 LLAMA_API int llama_save(llama_context *context, int sequence, void *data, size_t size, llama_error *err);
 LLAMA_API int llama_restore(llama_context *context, int sequence, const void *data, size_t size, llama_error *err);
@@ -247,8 +248,8 @@ LLAMA_API int llama_restore(llama_context *context, int sequence, const void *da
  *   5. top-p         keep the fewest tokens whose probabilities sum to p or more (arXiv:1904.09751)
  *   6. min-p         keep tokens at least min_p times as probable as the best (arXiv:2407.01082)
  *   7. temperature   divide the logits, then draw
- *   8. check         the caller's hook is asked about the token: one that it refuses is left out, and another drawn with
- *                    the next random number (greedy: the next best). When all that was kept is refused, all of the
+ *   8. check         the caller's hook is asked about the token: one that it refuses is left out, and another drawn
+ * with                    the next random number (greedy: the next best). When all that was kept is refused, all of the
  *                    vocabulary is asked, and one that is allowed is drawn. Cheap where masking all of it is not
  * with probabilities before temperature in 5 and 6; equal logits rank by the smaller id. What is left is drawn
  * from in the order of rank where 3 or 4 ranked it, else in the order of ids. The generator

@@ -23,7 +23,7 @@ int main(int argc, char **argv) {
     ptrdiff_t n = tokens ? tokenizer_encode(tokens, argv[2], strlen(argv[2]), TOKENIZER_BOS, ids, MAX_PROMPT, NULL) : 0;
     if (!context || !logits || n < 1 || n > MAX_PROMPT) return fprintf(stderr, "no room, or no prompt\n"), 1;
 
-    /* The prompt is read once, as sequence 0, and kept: as bytes for another day, and as what three texts begin with. */
+    /* The prompt is read once, as sequence 0, and kept: as bytes for another day, and for three texts to begin with. */
     llama_item prompt = {0, (int)n, ids, NULL, logits, NULL, 0}, item[ANSWERS];
     llama_sampler *sampler[ANSWERS];
     if (llama_evaluate(context, &prompt, 1, &err)) return fprintf(stderr, "%s\n", err.text), 1;
