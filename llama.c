@@ -2265,8 +2265,8 @@ static int ll_check_item(const llama_context *c, const llama_item *it, const cha
 static int ll_run(llama_context *c, const llama_item *items, int count, float *logprobs, llama_error *err) {
     int n = 0;
     if (ll_check_room(c, items, count, err)) return -1;
-    /* Of those who have an unfinished page in common the longest comes last and keeps it: it writes there behind what the
-     * others have, who get the page back if the call is cancelled. */
+    /* Of those who have an unfinished page in common the longest comes last and keeps it: it writes there behind what
+     * the others have, who get the page back if the call is cancelled. */
     for (int at = 0; at < LLAMA_PAGE; at++)
         for (int i = 0; i < count; i++)
             if (c->sequences[items[i].sequence].length % LLAMA_PAGE == at) ll_make_room(c, &items[i]), n += items[i].n;

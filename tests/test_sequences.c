@@ -701,7 +701,8 @@ static void test_options(void) {
             llama_context *c = create(one, &o);
             CHECK(w.live == 1 && w.bytes == bytes);
             const int n_ctx = o.n_ctx ? o.n_ctx : N_CTX, sequences = o.n_sequences ? o.n_sequences : 1;
-            CHECK(llama_free_pages(c) == pages_of(n_ctx) && llama_context_length(c) == n_ctx);
+            const int longest = o.n_ctx_sequence && o.n_ctx_sequence < n_ctx ? o.n_ctx_sequence : n_ctx;
+            CHECK(llama_free_pages(c) == pages_of(n_ctx) && llama_context_length(c) == longest);
             CHECK(llama_length(c, sequences - 1) == 0 && llama_length(c, sequences) == -1);
             const llama_item last = {sequences - 1, 1, text[0], NULL, want[0][0], want[0][1], 1};
             CHECK(llama_evaluate(c, &last, 1, &err) == 0 && w.live == 1);
