@@ -1854,7 +1854,7 @@ static void ll_attend(llama_context *c, int layer, int head, const ll_segment *s
     memset(out, 0, (size_t)count * stride * sizeof *out);
     for (int p = seen / LL_KEYS * LL_KEYS; p < last; p += LL_KEYS) { /* a result must not depend on where p begins */
         const int n = last - p < LL_KEYS ? last - p : LL_KEYS, *page = s->page + p / LLAMA_PAGE;
-        const unsigned char *list[LL_KEYS / LLAMA_PAGE];
+        const unsigned char *list[(int)LL_KEYS / LLAMA_PAGE];
         ll_values values = {list, 0};
         for (int i = 0; i < n; i += LL_TILE) { /* scores = q . k */
             const size_t tile = (size_t)(i % LLAMA_PAGE / LL_TILE) * head_dim * line;
@@ -2210,7 +2210,7 @@ static int ll_check_room(llama_context *c, const llama_item *items, int count, l
 
 static void ll_copy_page(const llama_context *c, int to, int from) {
     const llama_config *f = &c->model->config;
-    const size_t piece = LL_TILE * LLAMA_PAGE * ll_kv_bytes(c), keys = piece / LL_TILE * (size_t)f->head_dim;
+    const size_t piece = (size_t)LL_TILE * LLAMA_PAGE * ll_kv_bytes(c), keys = piece / LL_TILE * (size_t)f->head_dim;
     for (int l = 0; l < f->n_layers; l++)
         for (int h = 0; h < f->n_kv_heads; h++) {
             memcpy(ll_head_keys(c, to, l, h), ll_head_keys(c, from, l, h), keys);
