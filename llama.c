@@ -110,7 +110,7 @@ extern long syscall(long number, ...); /* which unistd.h hides from strict C99 *
  *                 80  float32[4] attention_scale, embedding_scale, score_cap, logit_cap
  *                 96  uint32[3]  n_experts, n_experts_used, expert_dim
  *                108  uint32[2]  n_ropes, rope_short
- *                120  uint64     hash of the tensors: writer.c says which; 0: none
+ *                120  uint64     hash of the tensors, by ll_hash; 0: none
  *                128  char[32]   what it was made from, "qwen3" say; llama.c does not ask; the rest is zeros
  *                256             for each layer 16 bytes: uint32[4], llama_layer_kind and 0
  *                                for each tensor 64 bytes:

@@ -252,7 +252,7 @@ LLAMA_API int llama_restore(llama_context *context, int sequence, const void *da
  * with                    the next random number (greedy: the next best). When all that was kept is refused, all of the
  *                    vocabulary is asked, and one that is allowed is drawn. Cheap where masking all of it is not
  * with probabilities before temperature in 5 and 6; equal logits rank by the smaller id. What is left is drawn
- * from in the order of rank where 3 or 4 ranked it, else in the order of ids. The generator
+ * from in the order of rank where 4 or 5 ranked it, else in the order of ids. The generator
  * is SplitMix64 (Steele, Lea, Flood 2014) started at seed: its top 24 bits / 2^24 are the uniform
  * number, one per drawn token, none for a greedy one. */
 typedef struct {

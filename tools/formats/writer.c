@@ -30,18 +30,6 @@ typedef struct { /* where the bytes go: a file, or memory of exactly the size */
     llama_error *err;
 } writer_sink;
 
-/* FNV-1a (Fowler, Noll, Vo) over little-endian words of 64 bits instead of bytes, because models are large. Tensors are
- * whole words, with the zeros behind them. */
-static uint64_t writer_hash(uint64_t hash, const unsigned char *p, size_t size) {
-    for (size_t i = 0; i < size; i += 8) {
-        uint64_t word;
-        memcpy(&word, p + i, 8);
-        hash = (hash ^ word) * UINT64_C(0x100000001b3);
-        hash ^= hash >> 29; /* a product's high bits depend on all of a word, its low ones do not */
-    }
-    return hash;
-}
-
 static int writer_put(writer_sink *s, const void *data, size_t size) {
     if (s->memory) memcpy(s->memory + s->at, data, size);
     else if (fwrite(data, 1, size, s->file) != size) return set_error(s->err, "cannot write: %s", strerror(errno));
@@ -55,7 +43,7 @@ static int writer_put_tensor(writer_sink *s, const void *data, size_t size) {
     unsigned char last[64] = {0};
     const size_t whole = size / 64 * 64;
     if (whole < size) memcpy(last, (const unsigned char *)data + whole, size - whole);
-    s->hash = writer_hash(writer_hash(s->hash, data, whole), last, whole < size ? 64 : 0);
+    s->hash = inside_hash(inside_hash(s->hash, data, whole), last, whole < size ? 64 : 0);
     return writer_put(s, data, size);
 }
 

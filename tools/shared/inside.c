@@ -59,6 +59,8 @@ int tensor_is_vector(enum tensor id) { return id != TENSOR_EMBEDDING && id != TE
 size_t inside_tile_bytes(int type, int cols) { return ll_tile_bytes((ll_type)type, cols); }
 size_t inside_matrix_bytes(int type, int rows, int cols) { return ll_matrix_bytes((ll_type)type, rows, cols); }
 
+uint64_t inside_hash(uint64_t hash, const unsigned char *p, size_t size) { return ll_hash(hash, p, size); }
+
 const signed char *inside_q4_values(void) { return ll_q4_values; }
 
 uint16_t inside_to_f16(float f) { return ll_to_f16(f); }

@@ -49,6 +49,9 @@ int tensor_is_vector(enum tensor id);
 size_t inside_tile_bytes(int type, int cols);
 size_t inside_matrix_bytes(int type, int rows, int cols);
 
+/* FNV-1a over words of 64 bits: of a file's tensors, each filled up to whole lines, it is the file's hash. */
+uint64_t inside_hash(uint64_t hash, const unsigned char *p, size_t size);
+
 const signed char *inside_q4_values(void); /* the 16 that q4 counts in */
 
 uint16_t inside_to_f16(float f); /* to nearest, ties to even */
