@@ -23,6 +23,7 @@ typedef struct {
     char name[32];
     int identity; /* 1: logits are hidden states */
     int rows;     /* 1: rows of llama2.c, which are the same to about 1e-5 only */
+    const char *kv_type;
 } subject;
 
 static subject subjects[SUBJECTS];
@@ -32,6 +33,8 @@ static llama_model *load(subject *s, size_t size) {
     if (!s->loaded) printf("test: %s\n", err.text), exit(1);
     /* So that a call of one token takes all threads: see LL_SMALL. */
     ((llama_config *)llama_get_config(s->loaded))->weight_bytes = 1 << 30;
+    static const char *const kv_types[SUBJECTS] = {NULL, "q8", NULL, "q8", "f32", "q8", "q8", "f16", "q8", NULL, "q8"};
+    s->kv_type = kv_types[s - subjects];
     return s->loaded;
 }
 
@@ -112,7 +115,9 @@ static llama_options watched(watch *w) {
 }
 
 static llama_context *create(const subject *s, const llama_options *o) {
-    llama_context *c = llama_context_create(s->loaded, o, &err);
+    llama_options with = *o;
+    with.kv_type = s->kv_type;
+    llama_context *c = llama_context_create(s->loaded, &with, &err);
     if (!c && !strstr(err.text, "are not to be had")) printf("test: %s\n", err.text), exit(1);
     return c;
 }
@@ -697,6 +702,7 @@ static void test_options(void) {
             o.n_ctx_sequence = random_int(&seed, 0, 1) * random_int(&seed, 0, 700);
             o.n_batch = random_int(&seed, 0, 80), o.n_threads = random_int(&seed, 0, 3);
             const subject *one = &subjects[i % SUBJECTS];
+            o.kv_type = one->kv_type;
             const size_t bytes = llama_context_bytes(one->loaded, &o);
             llama_context *c = create(one, &o);
             CHECK(w.live == 1 && w.bytes == bytes);
