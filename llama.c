@@ -9,7 +9,7 @@
  * and how it becomes fast, before which a reader may stop:
  *
  *   7. Fast kernels      the loops of room 3 once more, for x86 and for ARM
- *   8. Looking ahead     several tokens, or several texts, at once: speculation and beam search, on the public functions
+ *   8. Looking ahead     speculation and beam search, built on the public functions
  *
  * ---- One token's way ----
  *
@@ -4425,11 +4425,11 @@ static const ll_kernels *ll_find_kernels(const char *name) {
  * guess but time: the caller sees, of each position once, the logits that llama_forward would have given. (Accepting
  * guesses at random instead, arXiv:2211.17192, keeps the distribution but not the text of a seed.)
  *
- * How long a guess is to be: a pass over 1 + k tokens takes the time of about 1 + k cost, and gives 1 + r1 + r1 r2 + ...
- * tokens, r being how often guesses of that kind were right. The k of the largest quotient is taken, which is 0 as soon
- * as r1 < cost. That is learned from tokens alone and never from a clock, so that a run can be repeated. A lookup need
- * not be evaluated to be judged: the next token shows whether it would have been right, so a text in which nothing
- * repeats itself costs nothing but the search. A draft is tried now and then, ever more rarely as it fails.
+ * How long a guess is to be: a pass over 1 + k tokens takes about 1 + k cost times that of one, and gives 1 + r1 +
+ * r1 r2 + ... tokens, r being how often guesses of that kind were right. The k of the largest quotient is taken, which
+ * is 0 as soon as r1 < cost. That is learned from tokens alone and never from a clock, so that a run can be repeated. A
+ * lookup need not be evaluated to be judged: the next token shows whether it would have been right, so a text in which
+ * nothing repeats itself costs nothing but the search. A draft is tried now and then, ever more rarely as it fails.
  */
 enum {
     LL_MATCH = 8,      /* tokens in front of a guess that agree, at most: so many kinds of lookups */
@@ -4438,8 +4438,8 @@ enum {
     LL_TRY = 2         /* guesses of such a try */
 };
 
-/* What a guess adds to the time of a pass, as a share of a token's. Measured: 0.1 to 0.2 where weights come from memory,
- * more where they fit a cache of so many bytes and arithmetic is all. */
+/* What a guess adds to the time of a pass, as a share of a token's. Measured: 0.1 to 0.2 where weights come from
+ * memory, more where they fit a cache of so many bytes and arithmetic is all. */
 static float ll_guess_cost(const llama_config *f) { return f->weight_bytes > (16 << 20) ? 0.2f : 0.4f; }
 
 struct llama_speculator {

@@ -303,11 +303,11 @@ LLAMA_API float llama_logprob(const float *logits, int vocab_size, int token);
 
 /* ---- Speculation ----
  * A pass over some tokens takes little longer than over one. So a guess at how the text goes on is evaluated together
- * with its last token: what followed the same tokens earlier in the text (lookup), or what a smaller model says (draft).
- * Each token is drawn by the caller from the very logits that llama_forward would have given, one random number and one
- * call of each hook for each, so the text is byte for byte the same, only sooner: a list or code that repeats itself 2
- * to 4 times. How far it looks ahead follows from how often guesses of the kind were right; where they fail it costs
- * next to nothing.
+ * with its last token: what followed the same tokens earlier in the text (lookup), or what a smaller model says
+ * (draft). Each token is drawn by the caller from the very logits that llama_forward would have given, one random number
+ * and one call of each hook for each, so the text is byte for byte the same, only sooner: a list or code that repeats
+ * itself 2 to 4 times. How far it looks ahead follows from how often guesses of the kind were right; where they fail it
+ * costs next to nothing.
  *
  *     llama_speculator *s = llama_speculator_create(context, NULL, NULL, 11, NULL, &err);
  *     const float *logits = llama_speculate(s, text, n, &err);
@@ -317,11 +317,12 @@ LLAMA_API float llama_logprob(const float *logits, int vocab_size, int token);
 typedef struct llama_speculator llama_speculator;
 
 /* Looks ahead in sequence 0 of a context by at most `most` tokens, 0 to 255: 11 is good, 0 looks nowhere (and rows of
- * llama2.c's files by 2, for the sake of the bits). With a draft, of the same vocabulary, its guesses are drawn as the
- * sampler, which llama_sample then draws the text with, would draw them next; sampler NULL: the likeliest. A draft costs
- * time where more than its share of the weights, and that of a guess, 0.2, is refused. Context, draft and sampler must
- * outlive it. options give the allocator, and n_threads, n_batch, kernels and progress of the draft's context. All
- * memory is allocated here: most + 1 times vocab_size floats, and a context for the draft. NULL on failure. */
+ * llama2.c's files by 2, for the sake of the bits). A draft has the same vocabulary; its guesses are drawn as the
+ * sampler, with which the caller draws, would draw them next; sampler NULL: the likeliest. Each guess of it costs its
+ * share of the weights, and 0.2 of a token as all guesses do, so one that is right less often than that is not asked
+ * long. Context, draft and sampler must outlive it. options give the allocator, and n_threads, n_batch, kernels and
+ * progress of the draft's context. All memory is allocated here: most + 1 times vocab_size floats, and a context for the
+ * draft. NULL on failure. */
 LLAMA_API llama_speculator *llama_speculator_create(llama_context *context, const llama_model *draft,
                                                     const llama_sampler *sampler, int most,
                                                     const llama_options *options, llama_error *err);
@@ -331,7 +332,7 @@ LLAMA_API void llama_speculator_free(llama_speculator *speculator); /* NULL is a
  * with the context. What the context holds of it already is not evaluated again, so a text may be anything: one token
  * more than last time, or cut, or another. Tokens that the caller has evaluated with llama_forward are taken to be
  * those of text. NULL on failure, as llama_forward; the context then holds less of the text.
- * Afterwards the context may hold guesses behind the text: llama_rewind(context, n) before it is used in another way. */
+ * Afterwards the context may hold guesses behind the text: llama_rewind(context, n) before others use it. */
 LLAMA_API const float *llama_speculate(llama_speculator *speculator, const int *text, int n, llama_error *err);
 
 typedef struct {
@@ -342,10 +343,10 @@ LLAMA_API llama_speculation llama_speculated(const llama_speculator *speculator)
 
 /* ---- Beam search ----
  * Looks for a likely text as a whole instead of drawing it token by token. Of all continuations of the n_beams open
- * texts by one token the n_beams likeliest that do not end the text are open next; one that ends it, and is as likely as
- * the least of them, is done. It stops when no open text can win any more, or at the length. The score, by which texts
- * of different lengths are compared, is that of arXiv:1609.08144: sum / ((5 + n) / 6)^length_penalty, sum being that of
- * its tokens' logarithms of probability. */
+ * texts by one token the n_beams likeliest that do not end the text are open next; one that ends it, and is as likely
+ * as the least of them, is done. It stops when no open text can win any more, or at the length. The score, by which
+ * texts of different lengths are compared, is that of arXiv:1609.08144: sum / ((5 + n) / 6)^length_penalty, sum being
+ * that of the logarithms of its tokens' probabilities. */
 typedef struct {
     int n_beams;                          /* 1 to the context's n_sequences, at most 255 */
     int most;                             /* tokens of a text, at most */

@@ -1,5 +1,5 @@
-/* test_beams.c - beam search against all texts there are, where the beams are enough for all, and against its definition
- * in llama.h, one text after the other, where they are not; what it does to a context, and what is refused.
+/* test_beams.c - beam search against all texts there are, where the beams are enough for all, and against its
+ * definition in llama.h, one text after the other, where they are not; what it does to a context, and what is refused.
  */
 #include "test.h"
 

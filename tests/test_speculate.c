@@ -1,6 +1,6 @@
 /* test_speculate.c - looking ahead changes nothing but time: the same logits to the bit, so the same tokens, of every
- * type of weights, with lookups and drafts, with every kind of sampler; guesses follow what is right; and what is refused
- * or fails leaves all as it was.
+ * type of weights, with lookups and drafts, with every kind of sampler; guesses follow what is right; and what is
+ * refused or fails leaves all as it was.
  */
 #include "test.h"
 
