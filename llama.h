@@ -135,6 +135,9 @@ typedef struct {
     /* The set of inner loops: "plain", "avx2", "avxvnni", "avx512", "avx512bf16", the same two with "wide" behind
        them, "neon", "neondot"; NULL: the fastest that this processor has. Sets round differently in the last bits. */
     const char *kernels;
+    /* What keys and values are kept in: "f32", "f16", or "q8", int8 with scales, which takes about half of f16's memory
+       and time at the end of a long context; NULL: "f32" for weights of float32, else "f16". */
+    const char *kv_type;
     /* Called by the thread in llama_forward or llama_score, at least once a layer, with the share of
      * the call's work that is done, 0..1. Return nonzero to cancel: the call then fails and the
      * context is as it was before. */
@@ -304,8 +307,8 @@ LLAMA_API float llama_logprob(const float *logits, int vocab_size, int token);
 /* ---- Speculation ----
  * A pass over some tokens takes little longer than over one. So a guess at how the text goes on is evaluated together
  * with its last token: what followed the same tokens earlier in the text (lookup), or what a smaller model says
- * (draft). Each token is drawn by the caller from the very logits that llama_forward would have given, one random number
- * and one call of each hook for each, so the text is byte for byte the same, only sooner: a list or code that repeats
+ * (draft). Each token is drawn by the caller from the very logits that llama_forward would have given, with one random
+ * number and one call of each hook, so the text is byte for byte the same, only sooner: a list or code that repeats
  * itself 2 to 4 times. How far it looks ahead follows from how often guesses of the kind were right; where they fail it
  * costs next to nothing.
  *
@@ -320,9 +323,9 @@ typedef struct llama_speculator llama_speculator;
  * llama2.c's files by 2, for the sake of the bits). A draft has the same vocabulary; its guesses are drawn as the
  * sampler, with which the caller draws, would draw them next; sampler NULL: the likeliest. Each guess of it costs its
  * share of the weights, and 0.2 of a token as all guesses do, so one that is right less often than that is not asked
- * long. Context, draft and sampler must outlive it. options give the allocator, and n_threads, n_batch, kernels and
- * progress of the draft's context. All memory is allocated here: most + 1 times vocab_size floats, and a context for the
- * draft. NULL on failure. */
+ * long. Context, draft and sampler must outlive it. options give the allocator, and n_threads, n_batch, kernels, kv_type
+ * and progress of the draft's context. All memory is allocated here: most + 1 times vocab_size floats, and a context for
+ * the draft. NULL on failure. */
 LLAMA_API llama_speculator *llama_speculator_create(llama_context *context, const llama_model *draft,
                                                     const llama_sampler *sampler, int most,
                                                     const llama_options *options, llama_error *err);

@@ -46,7 +46,7 @@ enum { TEXT_LIMIT = 1 << 30 }; /* bytes of a prompt or a text to score: token co
 static const char *program = "run"; /* the name it was started under */
 
 static struct { /* what the command line asks for */
-    const char *model, *tokenizer, *prompt, *file, *perplexity, *system, *template;
+    const char *model, *tokenizer, *prompt, *file, *perplexity, *system, *template, *kv_type;
     const char *stop[MOST_STOPS];
     int n_stops;
     int n_predict, n_ctx, n_threads; /* -1, 0, 0: for the program to choose */
@@ -286,6 +286,7 @@ static const struct option {
     {0, "stop", "TEXT", STOP, NULL, 0, 0, "end before this text; may be given several times"},
     {'s', "seed", "SEED", SEED, &arg.sampling.seed, 0, 0, "the same seed gives the same text (from the clock)"},
     {'c', "ctx-size", "N", WHOLE, &arg.n_ctx, 1, INT_MAX, "context in tokens (as needed, up to the model's)"},
+    {0, "kv-type", "TYPE", STRING, &arg.kv_type, 0, 0, "of the kv cache: f32, f16, or q8, half of f16 (f16)"},
     {'j', "threads", "N", WHOLE, &arg.n_threads, 1, 1024, "threads (one per core)"},
     {'z', "tokenizer", "FILE", STRING, &arg.tokenizer, 0, 0, "tokenizer (MODEL's own, or one beside it)"},
     {0, "chat", NULL, FLAG, &arg.chat, 0, 0, "talk: a line of standard input, an answer, and so on"},
@@ -625,6 +626,7 @@ static void create_context(long long needed) {
     const long long most = arg.n_given && !arg.chat && run.n_ids <= trained ? 2 * trained : trained;
     o.n_ctx = arg.n_ctx ? arg.n_ctx : (int)(needed < most ? needed : most < INT_MAX ? most : INT_MAX);
     o.n_threads = arg.n_threads;
+    o.kv_type = arg.kv_type;
     o.progress = on_progress;
     run.context = llama_context_create(run.model, &o, &err);
     if (!run.context) fail("%s", err.text);
