@@ -13,6 +13,7 @@
  * and what few programs need:
  *
  *   8. Saved sequences   what a context remembers, as bytes
+ *   9. Looking ahead     speculation and beam search, built on the public functions
  *
  * ---- One token's way ----
  *
@@ -1490,21 +1491,20 @@ static void ll_begin_with_bias(const ll_product *p, size_t first, size_t count) 
             p->out[t * p->stride + r] = (p->add ? p->out[t * p->stride + r] : 0) + p->bias[r];
 }
 
-/* Rows [first, first + LL_TILE) of a product with few tokens and rows as they lie. */
+/* Rows [first, first + LL_TILE) of a product with few tokens and rows as they lie: each token alone, so to the bit what
+ * it would be in a call of its own. */
 static void ll_multiply_rows(const llama_context *c, const ll_product *p, int first, float *scratch) {
     const ll_matrix *w = &p->w;
-    const int n = p->n, add = p->bias ? LL_ADD : p->add;
-    const int rows = w->rows - first < LL_TILE ? w->rows - first : LL_TILE;
-    for (int t = 0; t < n; t++) {
-        const float *x = (const float *)(const void *)p->packed + (size_t)t * (size_t)w->cols;
-        float *out = p->out + (size_t)t * p->stride + first;
-        if (w->type == LL_F32_ROWS)
-            c->kernels->dot(out, (const float *)w->data + (size_t)first * (size_t)w->cols, x, w->cols, rows, add);
-        else
-            for (int r = 0; r < rows; r++) {
-                ll_unpack_row(w, first + r, scratch);
-                c->kernels->dot(out + r, scratch, x, w->cols, 1, add);
-            }
+    const int add = p->bias ? LL_ADD : p->add, rows = w->rows - first < LL_TILE ? w->rows - first : LL_TILE;
+    const int floats = w->type == LL_F32_ROWS;
+    for (int r = 0, step; r < rows; r += step) {
+        const float *row = floats ? (const float *)w->data + (size_t)first * (size_t)w->cols : scratch;
+        step = floats ? rows : 1;
+        if (!floats) ll_unpack_row(w, first + r, scratch);
+        for (size_t t = 0; t < (size_t)p->n; t++) {
+            const float *x = (const float *)(const void *)p->packed + t * (size_t)w->cols;
+            c->kernels->dot(p->out + t * p->stride + first + r, row, x, w->cols, step, add);
+        }
     }
 }
 
@@ -4523,6 +4523,436 @@ int llama_restore(llama_context *c, int sequence, const void *data, size_t size,
     return 0;
 }
 
+/* ==== 9. Looking ahead ==========================================================================
+ * Reading the weights is what a token costs, and several tokens share it: those of a guess at how the text goes on, or
+ * those of several texts. All is done by public functions; only of a sampler the numbers that it will draw are looked
+ * at, of a context its model.
+ *
+ * ---- Speculation ----
+ * A guess is evaluated together with the token before it. The caller draws from the logits of each position as ever,
+ * and as long as what is drawn is what was guessed, the logits after it are there already. Nothing depends on the
+ * guess but time: the caller sees, of each position once, the logits that llama_forward would have given. (Accepting
+ * guesses at random instead, arXiv:2211.17192, keeps the distribution but not the text of a seed.)
+ *
+ * How long a guess is to be: a pass over 1 + k tokens takes about 1 + k cost times that of one, and gives 1 + r1 +
+ * r1 r2 + ... tokens, r being how often guesses of that kind were right. The k of the largest quotient is taken, which
+ * is 0 as soon as r1 < cost. That is learned from tokens alone and never from a clock, so that a run can be repeated. A
+ * lookup need not be evaluated to be judged: the next token shows whether it would have been right, so a text in which
+ * nothing repeats itself costs nothing but the search. A draft is tried now and then, ever more rarely as it fails.
+ */
+enum {
+    LL_MATCH = 8,      /* tokens in front of a guess that agree, at most: so many kinds of lookups */
+    LL_MOST = 255,     /* guesses at once */
+    LL_PATIENCE = 128, /* passes after which a draft that fails is tried again, at most */
+    LL_TRY = 2         /* guesses of such a try */
+};
+
+/* What a guess adds to the time of a pass, as a share of a token's. Measured: 0.1 to 0.2 where weights come from
+ * memory, more where they fit a cache of so many bytes and arithmetic is all. */
+static float ll_guess_cost(const llama_config *f) { return f->weight_bytes > (16 << 20) ? 0.2f : 0.4f; }
+
+struct llama_speculator {
+    llama_context *context;
+    ll_allocator allocator;
+    int most;
+    float cost;
+    int *text, held, given;    /* (length of the context) what it holds: `given` tokens by the caller, then guesses */
+    float *logits;             /* (most + 1, vocab_size) from the last one that was given on */
+    int first, rows;           /* the position of the first row; how many there are */
+    int *lookup, found;        /* (most) what followed the last tokens before; the next one to be judged, most: none */
+    int match, base;           /* tokens that agreed; the position of lookup[0] */
+    float right[LL_MATCH + 1]; /* the share of lookups that were right, by tokens that agreed */
+    llama_context *draft;      /* NULL: none */
+    llama_sampler *dice;       /* draws what the caller's sampler would */
+    const llama_sampler *sampler;
+    int *drafted; /* (length of the context) what the draft's context holds */
+    float draft_cost, draft_right;
+    int drafting;         /* 1: the guesses are the draft's */
+    int waited, patience; /* passes without it; how many there are to be */
+    llama_speculation count;
+};
+
+static int ll_common(const int *a, int n_a, const int *b, int n_b) {
+    int n = 0;
+    while (n < n_a && n < n_b && a[n] == b[n]) n++;
+    return n;
+}
+
+/* `to` will draw as `from` does. Both have the same options. */
+static void ll_follow(llama_sampler *to, const llama_sampler *from) {
+    to->state = from->state, to->seen = from->seen, to->next = from->next;
+    memcpy(to->history, from->history, (size_t)to->capacity * sizeof *to->history);
+}
+
+/* The sampler of drafts: a copy without hooks, which are to see what is really drawn; greedy if there is none. */
+static llama_sampler *ll_new_dice(const llama_model *m, const llama_sampler *from, const llama_options *o,
+                                  llama_error *err) {
+    llama_sampling greedy = llama_sampling_default();
+    greedy.temperature = 0;
+    llama_sampler *s = from ? llama_sampler_copy(from, o, err) : llama_sampler_create(m, &greedy, o, err);
+    if (s) s->sampling.adjust = NULL, s->sampling.check = NULL;
+    return s;
+}
+
+static int ll_add_draft(llama_speculator *s, const llama_model *draft, const llama_options *options, llama_error *err) {
+    const llama_config *f = &s->context->model->config, *other = &draft->config;
+    llama_options o;
+    if (other->vocab_size != f->vocab_size)
+        return ll_fail(err, LLAMA_BAD_OPTION, "the draft has a vocabulary of %d tokens, the model one of %d",
+                       other->vocab_size, f->vocab_size);
+    memset(&o, 0, sizeof o);
+    if (options) o = *options;
+    o.n_ctx = llama_context_length(s->context), o.n_sequences = o.n_ctx_sequence = 0;
+    s->draft_cost = s->cost + (float)other->weight_bytes / (float)(f->weight_bytes + 1);
+    s->dice = ll_new_dice(draft, s->sampler, &o, err);
+    s->draft = s->dice ? llama_context_create(draft, &o, err) : NULL;
+    return s->draft ? 0 : -1;
+}
+
+llama_speculator *llama_speculator_create(llama_context *c, const llama_model *draft, const llama_sampler *sampler,
+                                          int most, const llama_options *options, llama_error *err) {
+    const ll_allocator a = ll_allocator_of(options);
+    const size_t length = (size_t)llama_context_length(c), vocab_size = (size_t)c->model->config.vocab_size;
+    if (most < 0 || most > LL_MOST)
+        return ll_fail(err, LLAMA_BAD_OPTION, "most is %d, not between 0 and %d", most, LL_MOST),
+               (llama_speculator *)NULL;
+    if (sampler && sampler->vocab_size != c->model->config.vocab_size)
+        return ll_fail(err, LLAMA_BAD_OPTION, "the sampler has a vocabulary of %d tokens, the model one of %d",
+                       sampler->vocab_size, c->model->config.vocab_size),
+               (llama_speculator *)NULL;
+    /* Rows as they lie give one token's very bits only to few at once. */
+    if (ll_packed_type(&c->model->layers->wq) != c->model->layers->wq.type && most > LL_FEW - 2) most = LL_FEW - 2;
+    const size_t floats = ll_mul((size_t)most + 1, vocab_size), ints = 2 * length + (size_t)most;
+    const size_t bytes = ll_add(sizeof(llama_speculator), ll_mul(ll_add(floats, ints), sizeof(float)));
+    llama_speculator *s = (llama_speculator *)ll_alloc(&a, bytes);
+    if (!s) return ll_fail(err, LLAMA_NO_MEMORY, "no memory: a speculator needs %zu bytes", bytes), s;
+    memset(s, 0, sizeof *s);
+    s->context = c, s->allocator = a, s->most = s->found = most, s->sampler = sampler, s->patience = 1;
+    s->cost = ll_guess_cost(&c->model->config), s->draft_right = 0.7f;
+    for (int i = 0; i <= LL_MATCH; i++) s->right[i] = (float)i / (float)(i + 4);
+    s->logits = (float *)(void *)(s + 1);
+    s->text = (int *)(void *)(s->logits + floats), s->drafted = s->text + length, s->lookup = s->drafted + length;
+    if (draft && ll_add_draft(s, draft, options, err)) llama_speculator_free(s), s = NULL;
+    return s;
+}
+
+void llama_speculator_free(llama_speculator *s) {
+    if (!s) return;
+    const ll_allocator a = s->allocator;
+    llama_context_free(s->draft);
+    llama_sampler_free(s->dice);
+    ll_release(&a, s);
+}
+
+llama_speculation llama_speculated(const llama_speculator *s) { return s->count; }
+
+/* Of all places of the text (n) before its end the newest one with the most tokens, up to LL_MATCH, that the end has
+ * too: s->lookup becomes what followed there, over and over if that is the end. */
+static void ll_look_up(llama_speculator *s, int n) {
+    const int *text = s->text;
+    int from = 0;
+    s->match = 0, s->base = n, s->found = s->most;
+    for (int i = n - 1; i > 0 && s->match < LL_MATCH; i--) {
+        int same = 0;
+        while (same < LL_MATCH && same < i && text[i - 1 - same] == text[n - 1 - same]) same++;
+        if (same > s->match) s->match = same, from = i;
+    }
+    if (!s->match) return;
+    s->found = 0;
+    for (int i = 0; i < s->most; i++) s->lookup[i] = from + i < n ? text[from + i] : s->lookup[from + i - n];
+}
+
+/* How many guesses, up to most, promise most tokens for the time; *gain: in how many times that of one token each. The
+ * first is right as often as right[i] says, i <= last, the one after it as right[i + 1], and so on. */
+static int ll_best_length(const float *right, int i, int last, float cost, int most, float *gain) {
+    float tokens = 1, all = 1;
+    int best = 0;
+    *gain = 1.05f; /* less is not worth the risk */
+    for (int k = 1; k <= most; k++, i++) {
+        all *= right[i < last ? i : last], tokens += all;
+        if (tokens > *gain * (1 + (float)k * cost)) best = k, *gain = tokens / (1 + (float)k * cost);
+    }
+    return best;
+}
+
+/* Lets the draft go on with the text (n) for k tokens, which go behind it, as the caller's sampler would draw them:
+ * its next random numbers are known, so where both models think alike even an unlikely token is the same. Returns how
+ * many there are. */
+static int ll_draft(llama_speculator *s, int n, int k) {
+    const int same = ll_common(s->drafted, llama_position(s->draft), s->text, n), keep = same < n ? same : n - 1;
+    llama_rewind(s->draft, keep);
+    memcpy(s->drafted + keep, s->text + keep, (size_t)(n - keep) * sizeof *s->text);
+    const float *logits = llama_forward(s->draft, s->text + keep, n - keep, NULL);
+    if (s->sampler) ll_follow(s->dice, s->sampler);
+    for (int i = 0; i < k; i++) {
+        const int id = logits ? llama_sample(s->dice, logits, NULL) : -1;
+        if (id < 0) return i;
+        s->text[n + i] = s->drafted[n + i] = id;
+        if (i + 1 < k) logits = llama_forward(s->draft, &id, 1, NULL);
+    }
+    return k;
+}
+
+/* Puts guesses behind the text (n), by whom they promise more of. Returns how many. */
+static int ll_guess(llama_speculator *s, int n) {
+    const int room = llama_context_length(s->context) - n, most = room < s->most ? room : s->most;
+    float gain, other = 0;
+    if (!most) return 0;
+    ll_look_up(s, n);
+    int k = s->match ? ll_best_length(s->right, s->match, LL_MATCH, s->cost, most, &gain) : 0, drafts = 0;
+    s->drafting = 0;
+    if (s->draft) {
+        drafts = ll_best_length(&s->draft_right, 0, 0, s->draft_cost, most, &other);
+        if (drafts) s->patience = 1, s->waited = 0;
+        else if (++s->waited > s->patience) {
+            drafts = most < LL_TRY ? most : LL_TRY, s->waited = 0;
+            s->patience = s->patience < LL_PATIENCE ? 2 * s->patience : LL_PATIENCE;
+        }
+    }
+    if (drafts && (!k || other > gain)) s->drafting = 1, k = ll_draft(s, n, drafts);
+    else memcpy(s->text + n, s->lookup, (size_t)k * sizeof *s->text);
+    return k;
+}
+
+/* What the caller's text (n), of which `own` tokens are those of s->text, tells of guesses. */
+static void ll_judge(llama_speculator *s, const int *text, int n, int own) {
+    for (int i = s->given, good = own >= i; good && i < n; i++) {
+        const int j = i - s->base, length = s->match + j < LL_MATCH ? s->match + j : LL_MATCH;
+        if (i < s->held) {
+            good = text[i] == s->text[i], s->count.accepted += (uint64_t)good;
+            if (s->drafting) s->draft_right += ((float)good - s->draft_right) / 16;
+        }
+        if (j == s->found && j < s->most) {
+            const int hit = text[i] == s->lookup[j];
+            s->right[length] += ((float)hit - s->right[length]) / 16;
+            s->found = hit ? j + 1 : s->most;
+        }
+        good = good && i < s->held;
+    }
+}
+
+/* Evaluates the text (n) from position keep on, and k guesses behind it. */
+static int ll_look_ahead(llama_speculator *s, int keep, int n, int k, llama_error *err) {
+    unsigned char wanted[LL_MOST + 1];
+    llama_error own = {0, ""};
+    memset(wanted, 1, sizeof wanted);
+    const llama_item item = {0, n - keep + k, s->text + keep, k ? wanted : NULL, s->logits, NULL, 0};
+    s->rows = 0, s->given = s->held = keep;
+    if (llama_evaluate(s->context, &item, 1, &own)) {
+        if (k && own.code == LLAMA_NO_ROOM) return ll_look_ahead(s, keep, n, 0, err); /* others have the pages */
+        return ll_fail(err, own.code, "%s", own.text);
+    }
+    s->given = n, s->held = n + k, s->first = n - 1, s->rows = 1 + k;
+    s->count.passes++, s->count.proposed += (uint64_t)k;
+    return 0;
+}
+
+const float *llama_speculate(llama_speculator *s, const int *text, int n, llama_error *err) {
+    llama_context *c = s->context;
+    const int position = llama_position(c), vocab_size = c->model->config.vocab_size;
+    const float *none = NULL;
+    if (n < 1) return ll_fail(err, LLAMA_BAD_TOKEN, "%d tokens given, at least 1 needed", n), none;
+    if (n > llama_context_length(c))
+        return ll_fail(err, LLAMA_NO_ROOM, "a text of %d tokens does not fit: the context holds %d", n,
+                       llama_context_length(c)),
+               none;
+    /* What the caller has evaluated himself since then is known by what he says now. */
+    if (position < s->held) s->held = position;
+    if (s->given > s->held) s->given = s->held;
+    const int own = ll_common(s->text, s->held, text, n), theirs = position < n ? position : n;
+    const int same = own == s->held && theirs > own ? theirs : own;
+    for (int i = own; i < n; i++)
+        if (text[i] < 0 || text[i] >= vocab_size)
+            return ll_fail(err, LLAMA_BAD_TOKEN, "token %d of %d is %d, not between 0 and %d", i, n, text[i],
+                           vocab_size - 1),
+                   none;
+    ll_judge(s, text, n, own);
+    if (own == n && s->rows && n > s->first && n <= s->first + s->rows) {
+        if (s->given < n) s->given = n;
+        return s->logits + (size_t)(n - 1 - s->first) * (size_t)vocab_size;
+    }
+    memcpy(s->text + own, text + own, (size_t)(n - own) * sizeof *text);
+    if (same == n && position == n && llama_logits(c)) return s->given = s->held = n, llama_logits(c);
+    const int keep = same < n ? same : n - 1;
+    llama_rewind(c, keep);
+    return ll_look_ahead(s, keep, n, keep == n - 1 ? ll_guess(s, n) : 0, err) ? none : s->logits;
+}
+
+/* ---- Beam search ----
+ * The likeliest of all vocab_size^n texts cannot be found. A beam is one that may become it: of all tokens behind all
+ * beams the n_beams likeliest go on. They share the pages of what they have in common, and each reading of the weights.
+ */
+typedef struct {
+    double sum, score; /* lists are sorted by score */
+    int before, token; /* the node of all tokens but the last; that one */
+    int n, ended, sequence;
+} ll_beam;
+
+typedef struct {
+    int before, token; /* before: -1 for the first token */
+} ll_node;
+
+typedef struct {
+    llama_context *context;
+    const llama_beaming *o;
+    int prompt, most;
+    ll_beam *open, *next, *ends, *done; /* (n_beams) each: with this many tokens; with one more; ended there; ended */
+    int n_open, n_next, n_ends, n_done;
+    ll_node *nodes;    /* (most, n_beams) the open beams of each length */
+    llama_item *items; /* (n_beams) */
+    float *logits;     /* (n_beams, vocab_size) after each open beam */
+} ll_search;
+
+static double ll_beam_score(const ll_search *s, double sum, int n) {
+    return sum / pow((5.0 + n) / 6, (double)s->o->length_penalty);
+}
+
+/* Puts a beam into a list of the n_beams best, behind its equals. Returns how many there are now. */
+static int ll_insert(const ll_search *s, ll_beam *list, int n, ll_beam beam) {
+    int at = n;
+    while (at && list[at - 1].score < beam.score) at--;
+    if (at == s->o->n_beams) return n;
+    if (n < s->o->n_beams) n++;
+    memmove(list + at + 1, list + at, (size_t)(n - 1 - at) * sizeof *list);
+    list[at] = beam;
+    return n;
+}
+
+/* All tokens behind open beam b: those that may be among the n_beams best to s->next, or to s->ends. */
+static int ll_continue(ll_search *s, int b, llama_error *err) {
+    const llama_beaming *o = s->o;
+    const int vocab_size = s->context->model->config.vocab_size, parent = s->open[b].sequence;
+    const float *logits = s->logits + (size_t)b * (size_t)vocab_size;
+    const int best = ll_best(logits, vocab_size, err);
+    if (best < 0) return -1;
+    const double all = (double)logits[best] - (double)llama_logprob(logits, vocab_size, best);
+    const int before = s->open[b].n ? (s->open[b].n - 1) * o->n_beams + b : -1;
+    for (int id = 0; id < vocab_size; id++) {
+        const double sum = s->open[b].sum + ((double)logits[id] - all);
+        if (!(logits[id] >= -FLT_MAX) || (s->n_next == o->n_beams && sum < s->next[s->n_next - 1].sum)) continue;
+        ll_beam beam = {sum, sum, before, id, s->open[b].n + 1, 0, parent};
+        beam.ended = o->is_end && o->is_end(o->user, id);
+        if (beam.ended) s->n_ends = ll_insert(s, s->ends, s->n_ends, beam);
+        else s->n_next = ll_insert(s, s->next, s->n_next, beam);
+    }
+    return 0;
+}
+
+/* The next beams become the open ones, and what ended before the last of them is done. Returns 0 when none of the open
+ * ones can win any more: a sum can only fall, and what lengthening makes of it is known. */
+static int ll_end_step(ll_search *s) {
+    ll_beam *const swap = s->open;
+    for (int i = 0; i < s->n_ends; i++)
+        if (s->n_next < s->o->n_beams || s->ends[i].sum >= s->next[s->n_next - 1].sum) {
+            s->ends[i].score = ll_beam_score(s, s->ends[i].sum, s->ends[i].n);
+            s->n_done = ll_insert(s, s->done, s->n_done, s->ends[i]);
+        }
+    s->open = s->next, s->next = swap, s->n_open = s->n_next, s->n_next = s->n_ends = 0;
+    for (int i = 0; i < s->n_open; i++) {
+        const ll_beam *beam = &s->open[i];
+        const ll_node node = {beam->before, beam->token};
+        s->nodes[(size_t)(beam->n - 1) * (size_t)s->o->n_beams + (size_t)i] = node;
+    }
+    if (!s->n_open || s->open->n == s->most) return 0;
+    return !s->n_done || ll_beam_score(s, s->open->sum, s->most) > s->done->score;
+}
+
+/* Gives each open beam a sequence: the first of a parent's children his own, the others one that is free, as a fork;
+ * and evaluates their last tokens. */
+static int ll_step(ll_search *s, llama_error *err) {
+    const size_t vocab_size = (size_t)s->context->model->config.vocab_size;
+    int parent[LL_MOST + 1], owner[LL_MOST + 1], free_one = 0;
+    for (int i = 0; i < s->o->n_beams; i++) owner[i] = -1;
+    for (int i = 0; i < s->n_open; i++) {
+        parent[i] = s->open[i].sequence, s->open[i].sequence = -1;
+        if (owner[parent[i]] < 0) owner[s->open[i].sequence = parent[i]] = i;
+    }
+    for (int i = 0; i < s->n_open; i++) {
+        if (s->open[i].sequence >= 0) continue;
+        while (owner[free_one] >= 0) free_one++;
+        owner[s->open[i].sequence = free_one] = i;
+        if (llama_fork(s->context, free_one, parent[i], llama_length(s->context, parent[i]), err)) return -1;
+    }
+    for (int q = 0; q < s->o->n_beams; q++) /* the prompt stays in sequence 0 */
+        if (owner[q] < 0 && llama_fork(s->context, q, q, q ? 0 : s->prompt, err)) return -1;
+    for (int i = 0; i < s->n_open; i++) {
+        const llama_item item = {
+            s->open[i].sequence, 1, &s->open[i].token, NULL, s->logits + (size_t)i * vocab_size, NULL, 0};
+        s->items[i] = item;
+    }
+    return llama_evaluate(s->context, s->items, s->n_open, err);
+}
+
+/* The best of those that ended and those still open, to the caller. Returns how many. */
+static int ll_deliver_beams(ll_search *s, llama_beam *beams) {
+    for (int i = 0; i < s->n_open; i++) {
+        s->open[i].score = ll_beam_score(s, s->open[i].sum, s->open[i].n);
+        s->n_done = ll_insert(s, s->done, s->n_done, s->open[i]);
+    }
+    for (int i = 0; i < s->n_done; i++) {
+        const ll_beam *from = &s->done[i];
+        beams[i].sum = from->sum, beams[i].score = from->score, beams[i].n = from->n, beams[i].ended = from->ended;
+        beams[i].tokens[from->n - 1] = from->token;
+        for (int at = from->n - 2, node = from->before; at >= 0; at--, node = s->nodes[node].before)
+            beams[i].tokens[at] = s->nodes[node].token;
+    }
+    return s->n_done;
+}
+
+static int ll_check_beaming(const llama_context *c, const llama_beaming *o, llama_error *err) {
+    const int most = c->n_sequences < LL_MOST ? c->n_sequences : LL_MOST;
+    if (o->n_beams < 1 || o->n_beams > most)
+        return ll_fail(err, LLAMA_BAD_OPTION, "n_beams is %d, not between 1 and %d: the context has %d sequences",
+                       o->n_beams, most, c->n_sequences);
+    if (o->most < 1) return ll_fail(err, LLAMA_BAD_OPTION, "most is %d, not 1 or more", o->most);
+    if (!(o->length_penalty >= 0 && o->length_penalty <= 10))
+        return ll_fail(err, LLAMA_BAD_OPTION, "length_penalty is %g, not between 0 and 10", (double)o->length_penalty);
+    if (!llama_logits(c))
+        return ll_fail(err, LLAMA_BAD_LOGITS, "there are no logits to begin with: llama_forward first");
+    return 0;
+}
+
+/* One block for all of it, which begins with the lists. NULL without memory. */
+static void *ll_lay_out_search(ll_search *s, const ll_allocator *a, llama_error *err) {
+    const size_t beams = (size_t)s->o->n_beams, nodes = ll_mul(beams, (size_t)s->most);
+    const size_t floats = ll_mul(beams, (size_t)s->context->model->config.vocab_size);
+    const size_t bytes = ll_add(beams * (4 * sizeof(ll_beam) + sizeof(llama_item)),
+                                ll_add(ll_mul(nodes, sizeof(ll_node)), ll_mul(floats, sizeof(float))));
+    void *block = ll_alloc(a, nodes > INT_MAX ? SIZE_MAX : bytes);
+    if (!block) return ll_fail(err, LLAMA_NO_MEMORY, "no memory: %d beams need %zu bytes", s->o->n_beams, bytes), block;
+    s->open = (ll_beam *)block, s->next = s->open + beams, s->ends = s->next + beams, s->done = s->ends + beams;
+    s->items = (llama_item *)(void *)(s->done + beams);
+    s->nodes = (ll_node *)(void *)(s->items + beams);
+    s->logits = (float *)(void *)(s->nodes + nodes);
+    return block;
+}
+
+int llama_beam_search(llama_context *c, const llama_beaming *o, llama_beam *beams, const llama_options *options,
+                      llama_error *err) {
+    const ll_allocator a = ll_allocator_of(options);
+    const ll_beam begin = {0, 0, -1, -1, 0, 0, 0};
+    ll_search s;
+    int bad = 0;
+    if (ll_check_beaming(c, o, err)) return -1;
+    memset(&s, 0, sizeof s);
+    s.context = c, s.o = o, s.prompt = llama_position(c), s.n_open = 1;
+    const int room = llama_context_length(c) - s.prompt + 1; /* the last token is not evaluated */
+    s.most = o->most < room ? o->most : room;
+    void *block = ll_lay_out_search(&s, &a, err);
+    if (!block) return -1;
+    s.open[0] = begin;
+    memcpy(s.logits, llama_logits(c), (size_t)c->model->config.vocab_size * sizeof(float));
+    for (int q = 1; q < o->n_beams; q++) llama_fork(c, q, q, 0, NULL);
+    for (int more = 1; more && !bad;) {
+        for (int b = 0; b < s.n_open && !bad; b++) bad = ll_continue(&s, b, err);
+        more = !bad && ll_end_step(&s);
+        if (more) bad = ll_step(&s, err);
+    }
+    const int found = bad ? -1 : ll_deliver_beams(&s, beams);
+    for (int q = 0; q < o->n_beams; q++) llama_fork(c, q, q, q ? 0 : s.prompt, NULL);
+    ll_release(&a, block);
+    return found;
+}
 #undef LL_EACH_LAYER
 #undef LL_MMAP
 #undef LL_X86
