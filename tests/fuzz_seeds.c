@@ -334,11 +334,12 @@ static void fuzz_llama_seeds(int type, fuzz_add *add, void *user) {
 
 static void fuzz_sequence_seeds(fuzz_add *add, void *user) {
     static const int lengths[] = {0, 1, 17, LLAMA_PAGE, LLAMA_PAGE + 3};
-    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-        const llama_options o = {.n_ctx = 2 * LLAMA_PAGE, .n_threads = 1};
+    static const char *const kv_types[] = {"f32", "f16", "q8"};
+    for (size_t i = 0; i < 3 * sizeof lengths / sizeof *lengths; i++) {
+        const llama_options o = {.kv_type = kv_types[i % 3], .n_ctx = 2 * LLAMA_PAGE, .n_threads = 1};
         llama_context *c = llama_context_create(fuzz_ready.model, &o, NULL);
         const int tokens[2 * LLAMA_PAGE] = {1, 0, 1};
-        if (lengths[i]) FUZZ_CHECK(llama_forward(c, tokens, lengths[i], NULL));
+        if (lengths[i / 3]) FUZZ_CHECK(llama_forward(c, tokens, lengths[i / 3], NULL));
         const size_t size = llama_state_bytes(c, 0);
         unsigned char *state = malloc(size);
         FUZZ_CHECK(state && !llama_save(c, 0, state, size, NULL));

@@ -575,7 +575,14 @@ static struct { /* made once */
 /* A saved sequence, into a context that holds another: as it comes, and with the hashes that it should have. What is
  * refused changes nothing; what is taken comes out again as the same bytes, and can be gone on with. */
 static int fuzz_sequence(const unsigned char *data, size_t size) {
-    const llama_options o = {.n_ctx = 3 * LLAMA_PAGE, .n_sequences = 2, .n_batch = 6, .n_threads = 1};
+    const int bytes = size < LL_STATE ? 4 : data[28]; /* of a number, as it says itself */
+    const llama_options o = {.kv_type = bytes == 1   ? "q8"
+                                        : bytes == 2 ? "f16"
+                                                     : "f32",
+                             .n_ctx = 3 * LLAMA_PAGE,
+                             .n_sequences = 2,
+                             .n_batch = 6,
+                             .n_threads = 1};
     const int tokens[2] = {1, 0};
     llama_error why = {0, ""};
     int taken = 0;
