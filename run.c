@@ -63,9 +63,8 @@ static struct { /* what the program holds, to its end */
     llama_context *context;
     llama_sampler *sampler;
     llama_speculator *ahead;
-    char *model_path; /* of a file that was looked for */
-    char *text;       /* the prompt, or the text to score, when it was read from a file */
-    int *ids, n_ids;  /* of the text, with room for all that the context holds */
+    char *text;      /* the prompt, or the text to score, when it was read from a file */
+    int *ids, n_ids; /* of the text, with room for all that the context holds */
     llama_beam *beams;
     int n_beams;
 } run;
@@ -380,10 +379,8 @@ static void check_arguments(void) {
         misuse("--template %.40s: expected %s", arg.template, template_names());
     arg.n_given = arg.n_predict >= 0;
     if (arg.n_predict < 0) arg.n_predict = arg.chat ? INT_MAX : 256;
-    if (!arg.seeded) { /* short enough to be typed again */
-        double fraction = fmod(seconds() * 1e6, 1e6);
-        arg.sampling.seed = ((uint64_t)time(NULL) * 1000000u + (uint64_t)fraction) % 1000000000u;
-    }
+    if (!arg.seeded) /* short enough to be typed again */
+        arg.sampling.seed = ((uint64_t)time(NULL) * 1000000u + (uint64_t)fmod(seconds() * 1e6, 1e6)) % 1000000000u;
 }
 
 /* ---- Input ---- */
@@ -394,9 +391,7 @@ static void *allocate(size_t count, size_t size) {
     return p;
 }
 
-static void *copy_of(const char *bytes, size_t size) {
-    return size ? memcpy(allocate(size, 1), bytes, size) : allocate(1, 1);
-}
+static void *copy_of(const char *bytes, size_t size) { return memcpy(allocate(size, 1), size ? bytes : "", size); }
 
 /* Room for n items of that size: p, or where it has moved to, malloc'ed. */
 static void *grow(void *p, size_t n, size_t size, size_t *capacity) {
@@ -532,14 +527,6 @@ static void refuse_model(const char *path, const char *why) {
     fail("%s", why);
 }
 
-static void choose_model(const char *started_as) {
-    if (!arg.model) arg.model = run.model_path = find_own_model(started_as);
-    if (!arg.model)
-        misuse("no model given, and austen.llama is not beside the program; get one, stories15M.bin say, from "
-               "https://huggingface.co/karpathy/tinyllamas and its tokenizer.bin from "
-               "https://github.com/karpathy/llama2.c");
-}
-
 /* tokenizer.bin or tokenizer.model in the model's directory, malloc'ed. */
 static char *find_tokenizer(const char *model) {
     static const char *const names[] = {"tokenizer.bin", "tokenizer.model", NULL};
@@ -606,36 +593,26 @@ static void encode(const char *text, size_t size) {
     run.n_ids = (int)count + first;
 }
 
-static llama_options context_options(void) {
-    return (llama_options){.n_threads = arg.n_threads, .kv_type = arg.kv_type, .progress = on_progress};
-}
-
-/* Room for what is needed, as far as the model allows. It runs up to the length that it was trained for. Files are
- * often modest about that: a number of tokens that the user names gets up to twice as much. */
+/* The context, with room for what is needed, as far as the model allows, and what draws a text. It runs up to the length
+ * that it was trained for. Files are often modest about that: a number of tokens that the user names gets up to twice as
+ * much. */
 static void create_context(long long needed) {
     llama_error err;
-    llama_options o = context_options();
+    llama_options o = {.n_threads = arg.n_threads, .kv_type = arg.kv_type, .progress = on_progress};
     const long long trained = llama_get_config(run.model)->seq_len;
     const long long most = arg.n_given && !arg.chat && run.n_ids <= trained ? 2 * trained : trained;
     const long long length = arg.n_ctx ? arg.n_ctx : needed < most ? needed : most < INT_MAX ? most : INT_MAX;
     o.n_ctx = o.n_ctx_sequence = (int)length;
-    if (arg.beams) { /* they share the prompt; each fills pages of its own from there on */
+    if (arg.beams && run.n_ids <= length) { /* they share the prompt; each fills pages of its own from there on */
         const long long all = length + arg.beams * (length - run.n_ids + 2LL * LLAMA_PAGE);
-        o.n_sequences = arg.beams, o.n_ctx = run.n_ids > length ? o.n_ctx : all < INT_MAX ? (int)all : INT_MAX;
+        o.n_sequences = arg.beams, o.n_ctx = all < INT_MAX ? (int)all : INT_MAX;
     }
-    run.context = llama_context_create(run.model, &o, &err);
-    if (!run.context) fail("%s", err.text);
-}
-
-/* What draws a text, and evaluates it. */
-static void create_sampler(void) {
-    llama_error err;
-    const llama_options o = context_options();
-    const int most = arg.lookup || arg.draft ? LOOK_AHEAD : 0;
-    run.sampler = llama_sampler_create(run.model, &arg.sampling, NULL, &err);
-    if (!run.sampler) fail("%s", err.text);
-    run.ahead = llama_speculator_create(run.context, run.draft, run.sampler, most, &o, &err);
+    if (!(run.context = llama_context_create(run.model, &o, &err))) fail("%s", err.text);
+    if (!(run.sampler = llama_sampler_create(run.model, &arg.sampling, NULL, &err))) fail("%s", err.text);
+    run.ahead = llama_speculator_create(run.context, run.draft, run.sampler, arg.lookup || arg.draft ? LOOK_AHEAD : 0,
+                                        &o, &err);
     if (!run.ahead) fail("%s", err.text);
+    run.ids = grow(run.ids, (size_t)length + 1, sizeof *run.ids, &(size_t){(size_t)run.n_ids});
 }
 
 /* ---- Continuing and scoring ---- */
@@ -665,7 +642,7 @@ static void print_statistics(const char *why) {
         const llama_speculation s = llama_speculated(run.ahead);
         note("guesses  %.0f of %.0f were right", (double)s.accepted, (double)s.proposed);
     }
-    if (run.sampler && arg.sampling.temperature > 0 && !arg.beams)
+    if (!arg.perplexity && arg.sampling.temperature > 0 && !arg.beams)
         note("seed     %llu", (unsigned long long)arg.sampling.seed);
     note("stopped  %s", why);
 }
@@ -791,9 +768,7 @@ static void generate(const char *text, size_t size) {
     create_context((long long)run.n_ids + arg.n_predict);
     const int length = llama_context_length(run.context);
     if (run.n_ids > length) fail("the prompt has %d tokens, the context only %d (see -c)", run.n_ids, length);
-    create_sampler();
     for (int i = 0; i < run.n_ids; i++) llama_sampler_accept(run.sampler, run.ids[i]);
-    run.ids = grow(run.ids, (size_t)length + 1, sizeof *run.ids, &(size_t){0});
 
     start_progress("prompt", run.n_ids);
     const float *logits = llama_forward(run.context, run.ids, run.n_ids, &err);
@@ -805,9 +780,7 @@ static void generate(const char *text, size_t size) {
         begin_saying(run.n_ids > 1, 0); /* what begins with nothing, not even a prompt, begins where it can be seen */
         why = arg.beams ? search(&err) : decode(logits, &err);
         show(said.size);
-    } else if (!interrupted) {
-        fail("%s", err.text);
-    }
+    } else if (!interrupted) fail("%s", err.text);
     put("\n", 1);
     if (!why) fail("%s", err.text);
     spent.decode = seconds() - start;
@@ -1022,9 +995,8 @@ static int obey(const char *line, size_t size) {
 }
 
 static void converse(void) {
-    int typed = is_terminal(stdin);
+    const int typed = is_terminal(stdin);
     size_t size;
-    char *line;
     chat.template = arg.template ? tokenizer_template_find(arg.template) : tokenizer_template(run.tokens);
     if (!chat.template)
         fail("%.200s has no chat template: -p TEXT continues a text, --template NAME chats all the same", arg.model);
@@ -1034,8 +1006,6 @@ static void converse(void) {
         fail("the template of %.200s has no place for a system's text", arg.model);
     const char *name = tokenizer_template_name(chat.template);
     create_context(CHAT_CONTEXT);
-    create_sampler();
-    run.ids = allocate((size_t)llama_context_length(run.context), sizeof run.ids[0]);
     chat.whole = 1;
     if (arg.system) add_message(TOKENIZER_SYSTEM, copy_of(arg.system, strlen(arg.system)), strlen(arg.system));
     if (typed)
@@ -1043,7 +1013,7 @@ static void converse(void) {
     for (int obeyed = 0; obeyed >= 0;) {
         if (signal(SIGINT, SIG_DFL) == SIG_IGN) signal(SIGINT, SIG_IGN);
         if (typed) fputs("> ", stderr);
-        line = read_line(&size);
+        char *line = read_line(&size);
         if (!line) break;
         obeyed = !typed || size == 0 ? size == 0 && typed : obey(line, size);
         if (obeyed) free(line);
@@ -1079,7 +1049,11 @@ int main(int argc, char **argv) {
     binary_streams();
     parse_arguments(argc, argv);
     check_arguments();
-    choose_model(started_as);
+    if (!arg.model) arg.model = find_own_model(started_as);
+    if (!arg.model)
+        misuse("no model given, and austen.llama is not beside the program; get one, stories15M.bin say, from "
+               "https://huggingface.co/karpathy/tinyllamas and its tokenizer.bin from "
+               "https://github.com/karpathy/llama2.c");
     if (is_terminal(stderr)) arg.verbose = 1;
 
     load(); /* before the text is read, which someone may be typing */
