@@ -6,12 +6,9 @@
  *   4. Transformer       the forward pass, for many tokens at once
  *   5. Sampler           from logits to a token
  *   6. Public functions
- * and how it becomes fast, before which a reader may stop:
+ * and, behind where a reader may stop, how it becomes fast and what few programs need:
  *
  *   7. Fast kernels      the loops of room 3 once more, for x86 and for ARM
- *
- * and what few programs need:
- *
  *   8. Saved sequences   what a context remembers, as bytes
  *   9. Looking ahead     speculation and beam search, built on the public functions
  *
@@ -813,8 +810,7 @@ static const unsigned char *ll_group_at(ll_type type, const unsigned char *tile,
     return tile + lines * LL_LINE + (size_t)g * ll_group_bytes(type);
 }
 static float ll_group_scale(ll_type type, const unsigned char *tile, int g, int r) {
-    const int n = (int)ll_together(type),
-              i = g % n; /* of the groups that share a line, which stands before the first */
+    const int n = (int)ll_together(type), i = g % n; /* of groups whose scales share a line, before the first */
     const unsigned char *scales = ll_group_at(type, tile, g - i) - LL_LINE + i * LL_LINE / n;
     return ll_has_rows(type) ? ll_f32(tile + 4 * r) * (float)(signed char)scales[r]
                              : ll_from_f16(ll_u16(scales + 2 * r));
@@ -915,7 +911,6 @@ typedef struct { /* 16 numbers each of n values: LLAMA_PAGE of them in a page, `
     const unsigned char *const *page;
     size_t offset;
 } ll_values;
-
 typedef void ll_mix_fn(float *out, size_t out_stride, const ll_values *w, const float *a, int n, int tokens, int add);
 typedef void ll_dot_fn(float *out, const float *w, const float *x, int n, int rows, int add);
 typedef void ll_unpack_fn(float *tile, const float *w, size_t stride, int n, int rows);
@@ -1566,8 +1561,7 @@ static void ll_multiply_range(llama_context *c, const ll_product *p, int begin, 
 /* Several products: their tiles are handed out to the threads as one list. */
 static void ll_multiply(ll_team team, llama_context *c, const ll_product *list, int count) {
     float *scratch = ll_scratch(team, c);
-    const int least =
-        list->n < LL_FEW ? 4 : 2; /* a prompt's last tiles take long, a token's are too short to hand out */
+    const int least = list->n < LL_FEW ? 4 : 2; /* a prompt's last tiles take long, a token's are too short */
     int tiles = 0;
     for (int i = 0; i < count; i++) tiles += (list[i].w.rows + LL_TILE - 1) / LL_TILE;
     for (ll_range r = ll_next_part(team, tiles, least); r.begin < tiles; r = ll_next_part(team, tiles, least)) {
@@ -2256,8 +2250,7 @@ static int ll_check_room(llama_context *c, const llama_item *items, int count, l
     }
     for (int i = 0; i < count; i++) {
         ll_sequence *q = &c->sequences[items[i].sequence];
-        if (q->before) c->shared[q->before - 1]++;
-        q->before = 0;
+        if (q->before) c->shared[q->before - 1]++, q->before = 0;
     }
     if (missing <= c->n_unused) return 0;
     return ll_fail(err, LLAMA_NO_ROOM, "%" PRId64 " pages of %d tokens are needed, %d of %d are free", missing,
@@ -2706,9 +2699,8 @@ static int ll_choose_cache(llama_context *c, const llama_model *m, const char *n
     for (int l = 0; kv == LL_KV_Q8 && f->extras & LLAMA_QKV_BIAS && l < f->n_layers; l++)
         for (int i = 0; i < f->n_kv_heads * f->head_dim; i++)
             if (!(fabsf(m->layers[l].k_bias[i]) <= LL_MOST_BIAS))
-                return ll_fail(err, LLAMA_BAD_OPTION,
-                               "kv_type q8 would lose too much: layer %d has a bias of keys of %g, beyond %d", l,
-                               (double)m->layers[l].k_bias[i], LL_MOST_BIAS);
+                return ll_fail(err, LLAMA_BAD_OPTION, "kv_type q8 is too coarse: layer %d has a key's bias of %g", l,
+                               (double)m->layers[l].k_bias[i]);
     c->kv = kv;
     return 0;
 }
