@@ -58,7 +58,7 @@ TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
 # Those that load files run a second time without mmap; and with the plain kernels, which compile sooner.
 NO_MMAP_TESTS := $(patsubst tests/%.c,$(BUILD)/no_mmap/%,$(wildcard tests/test_checkpoint*.c tests/test_llama*.c tests/test_contract.c))
 # What the scripts run.
-HELPERS := $(patsubst %,$(BUILD)/tests/%,make_model example forks host golden peer talk tokens)
+HELPERS := $(patsubst %,$(BUILD)/tests/%,make_model example forks ahead host golden peer talk tokens)
 
 # What takes longest is begun first.
 all: $(BUILD)/$(LLAMA).o $(BUILD)/tools/shared/inside.o $(OUT)run $(TOOLS)

@@ -321,11 +321,10 @@ typedef struct llama_speculator llama_speculator;
 
 /* Looks ahead in sequence 0 of a context by at most `most` tokens, 0 to 255: 11 is good, 0 looks nowhere (and rows of
  * llama2.c's files by 2, for the sake of the bits). A draft has the same vocabulary; its guesses are drawn as the
- * sampler, with which the caller draws, would draw them next; sampler NULL: the likeliest. Each guess of it costs its
- * share of the weights, and 0.2 of a token as all guesses do, so one that is right less often than that is not asked
- * long. Context, draft and sampler must outlive it. options give the allocator, and n_threads, n_batch, kernels, kv_type
- * and progress of the draft's context. All memory is allocated here: most + 1 times vocab_size floats, and a context for
- * the draft. NULL on failure. */
+ * sampler, with which the caller draws, would draw them next; sampler NULL: the likeliest. One that is seldom right, or
+ * not small beside the model, is hardly asked. Context, draft and sampler must outlive it. options give the allocator,
+ * and n_threads, n_batch, kernels, kv_type and progress of the draft's context. All memory is allocated here: most + 1
+ * times vocab_size floats, and a context for the draft. NULL on failure. */
 LLAMA_API llama_speculator *llama_speculator_create(llama_context *context, const llama_model *draft,
                                                     const llama_sampler *sampler, int most,
                                                     const llama_options *options, llama_error *err);

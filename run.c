@@ -63,24 +63,19 @@ static struct { /* what the program holds, to its end */
     llama_context *context;
     llama_sampler *sampler;
     llama_speculator *ahead;
-    char *model_path; /* of a file that was looked for */
-    char *text;       /* the prompt, or the text to score, when it was read from a file */
-    int *ids;         /* of the text, with room for all that the context holds */
-    int n_ids;
-    float *logprobs;
-    llama_beam *beams; /* (n_beams) */
+    char *text;      /* the prompt, or the text to score, when it was read from a file */
+    int *ids, n_ids; /* of the text, with room for all that the context holds */
+    llama_beam *beams;
     int n_beams;
 } run;
 
 static struct {                         /* a conversation */
     int template, end_of_turn, changes; /* changes: a turn may change what was said before */
     tokenizer_message *messages;        /* (n of room for capacity), their texts malloc'ed */
-    int n;
-    size_t capacity;
-    int whole; /* the text has to be made anew from all messages */
-    int *next; /* (next_capacity) ids to go on with */
-    size_t next_capacity;
-    int answer_at; /* where the answer begins in run.ids */
+    int n, whole;                       /* 1: the text has to be made anew from all messages */
+    int *next;                          /* (next_capacity) ids to go on with */
+    int answer_at;                      /* where the answer begins in run.ids */
+    size_t capacity, next_capacity;
 } chat;
 
 static struct { /* what the model says */
@@ -106,53 +101,41 @@ static volatile sig_atomic_t interrupted;
 
 /* ---- The platform: each with a plain C99 way ---- */
 
-static int is_terminal(FILE *file) {
+/* kind_of: what is at path, or with NULL what standard input is: 'd' a directory, 'f' a file or a pipe, 0 something
+ * else. binary_streams: no "\r\n" for "\n". */
 #if defined(RUN_POSIX)
-    return isatty(fileno(file));
-#elif defined(_WIN32)
-    return _isatty(_fileno(file));
-#else
-    (void)file;
-    return 0;
-#endif
-}
+static int is_terminal(FILE *file) { return isatty(fileno(file)); }
+static void binary_streams(void) {}
 
-/* What is at path, or with NULL what standard input is: 'd' a directory, 'f' a file or a pipe, 0 something else. */
 static int kind_of(const char *path) {
-#if defined(RUN_POSIX)
     struct stat s;
     if (path ? stat(path, &s) : fstat(0, &s)) return 0;
     return S_ISDIR(s.st_mode) ? 'd' : S_ISREG(s.st_mode) || S_ISFIFO(s.st_mode) ? 'f' : 0;
-#else
-    return (void)path, 0;
-#endif
 }
 
 static int has_no_input_after(int milliseconds) {
-#if defined(RUN_POSIX)
     struct pollfd p = {0, POLLIN, 0};
     return poll(&p, 1, milliseconds) == 0;
-#else
-    return (void)milliseconds, 0;
-#endif
 }
 
 static double seconds(void) {
-#if defined(RUN_POSIX)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 #else
-    return (double)clock() / CLOCKS_PER_SEC; /* real time on Windows, processor time elsewhere */
-#endif
-}
-
-static void binary_streams(void) { /* no "\r\n" for "\n" */
 #if defined(_WIN32)
-    _setmode(_fileno(stdin), _O_BINARY);
-    _setmode(_fileno(stdout), _O_BINARY);
+static int is_terminal(FILE *file) { return _isatty(_fileno(file)); }
+static void binary_streams(void) { _setmode(_fileno(stdin), _O_BINARY), _setmode(_fileno(stdout), _O_BINARY); }
+#else
+static int is_terminal(FILE *file) { return (void)file, 0; }
+static void binary_streams(void) {}
 #endif
-}
+static int kind_of(const char *path) { return (void)path, 0; }
+static int has_no_input_after(int milliseconds) { return (void)milliseconds, 0; }
+/* Real time on Windows, processor time elsewhere. */
+static double seconds(void) { return (double)clock() / CLOCKS_PER_SEC; }
+#endif
 
 static void on_interrupt(int number) {
     interrupted = 1;
@@ -194,24 +177,18 @@ static void say(const char *prefix, const char *format, ...) {
 
 static const char *reason(void) { return errno ? strerror(errno) : "input or output error"; }
 
-static void draw_progress(double share, double elapsed, double now) {
-    double rate = share * progress.total / elapsed, left = elapsed / share - elapsed;
-    erase_progress();
-    progress.width = fprintf(stderr, "%s: %d%% of %d tokens, %.*f tokens/s, %.0f s left", progress.what,
-                             (int)(share * 100), progress.total, rate < 10, rate, left);
-    if (progress.width < 0) progress.width = 0;
-    progress.drawn = now;
-}
-
 /* The library calls this once a layer or more often. Short work shows nothing. */
 static int on_progress(void *user, float done) {
     (void)user;
-    if (interrupted) return 1;
-    if (progress.what) {
-        double now = seconds(), elapsed = now - progress.start;
-        double share = (progress.before + (double)done * progress.now) / progress.total;
-        if (elapsed > 1 && now - progress.drawn > 0.2 && share > 0) draw_progress(share, elapsed, now);
-    }
+    if (interrupted || !progress.what) return interrupted;
+    const double now = seconds(), elapsed = now - progress.start;
+    const double share = (progress.before + (double)done * progress.now) / progress.total;
+    if (elapsed <= 1 || now - progress.drawn <= 0.2 || share <= 0) return 0;
+    erase_progress();
+    const double rate = share * progress.total / elapsed;
+    const int width = fprintf(stderr, "%s: %d%% of %d tokens, %.*f tokens/s, %.0f s left", progress.what,
+                              (int)(share * 100), progress.total, rate < 10, rate, elapsed / share - elapsed);
+    progress.width = width > 0 ? width : 0, progress.drawn = now;
     return 0;
 }
 
@@ -385,14 +362,8 @@ static const char *template_names(void) { /* in one list */
 }
 
 static void check_arguments(void) {
-    if (arg.help) {
-        print_help();
-        exit(0);
-    }
-    if (arg.version) {
-        put("llama.c " LLAMA_VERSION "\n", sizeof "llama.c " LLAMA_VERSION);
-        exit(0);
-    }
+    if (arg.help) print_help(), exit(0);
+    if (arg.version) put("llama.c " LLAMA_VERSION "\n", sizeof "llama.c " LLAMA_VERSION), exit(0);
     if ((arg.prompt != NULL) + (arg.file != NULL) + (arg.perplexity != NULL) > 1)
         misuse("--prompt, --file and --perplexity exclude each other");
     if ((arg.n_stops || arg.lookup || arg.draft || arg.beams) && arg.perplexity)
@@ -408,10 +379,8 @@ static void check_arguments(void) {
         misuse("--template %.40s: expected %s", arg.template, template_names());
     arg.n_given = arg.n_predict >= 0;
     if (arg.n_predict < 0) arg.n_predict = arg.chat ? INT_MAX : 256;
-    if (!arg.seeded) { /* short enough to be typed again */
-        double fraction = fmod(seconds() * 1e6, 1e6);
-        arg.sampling.seed = ((uint64_t)time(NULL) * 1000000u + (uint64_t)fraction) % 1000000000u;
-    }
+    if (!arg.seeded) /* short enough to be typed again */
+        arg.sampling.seed = ((uint64_t)time(NULL) * 1000000u + (uint64_t)fmod(seconds() * 1e6, 1e6)) % 1000000000u;
 }
 
 /* ---- Input ---- */
@@ -422,9 +391,7 @@ static void *allocate(size_t count, size_t size) {
     return p;
 }
 
-static void *copy_of(const char *bytes, size_t size) {
-    return size ? memcpy(allocate(size, 1), bytes, size) : allocate(1, 1);
-}
+static void *copy_of(const char *bytes, size_t size) { return memcpy(allocate(size, 1), size ? bytes : "", size); }
 
 /* Room for n items of that size: p, or where it has moved to, malloc'ed. */
 static void *grow(void *p, size_t n, size_t size, size_t *capacity) {
@@ -560,14 +527,6 @@ static void refuse_model(const char *path, const char *why) {
     fail("%s", why);
 }
 
-static void choose_model(const char *started_as) {
-    if (!arg.model) arg.model = run.model_path = find_own_model(started_as);
-    if (!arg.model)
-        misuse("no model given, and austen.llama is not beside the program; get one, stories15M.bin say, from "
-               "https://huggingface.co/karpathy/tinyllamas and its tokenizer.bin from "
-               "https://github.com/karpathy/llama2.c");
-}
-
 /* tokenizer.bin or tokenizer.model in the model's directory, malloc'ed. */
 static char *find_tokenizer(const char *model) {
     static const char *const names[] = {"tokenizer.bin", "tokenizer.model", NULL};
@@ -623,20 +582,20 @@ static void load(void) {
 /* Ids of the text, with BOS first: to score a text, whether or not the tokenizer adds it on its own. */
 static void encode(const char *text, size_t size) {
     tokenizer_error err;
-    size_t capacity = tokenizer_bound(run.tokens, size);
-    int first = arg.perplexity && tokenizer_bos(run.tokens) >= 0;
-    ptrdiff_t count;
+    const int bos = tokenizer_bos(run.tokens), first = arg.perplexity && bos >= 0;
+    const size_t capacity = tokenizer_bound(run.tokens, size);
     run.ids = allocate(capacity, sizeof run.ids[0]);
-    if (first) run.ids[0] = tokenizer_bos(run.tokens);
-    count = tokenizer_encode(run.tokens, text, size, first ? 0 : TOKENIZER_BOS, run.ids + first,
-                             capacity - (size_t)first, &err);
+    if (first) run.ids[0] = bos;
+    const ptrdiff_t count = tokenizer_encode(run.tokens, text, size, first ? 0 : TOKENIZER_BOS, run.ids + first,
+                                             capacity - (size_t)first, &err);
     if (count < 0) fail("%s", err.text);
     if (count >= INT_MAX) fail("the text has more than %d tokens", INT_MAX);
     run.n_ids = (int)count + first;
 }
 
-/* Room for what is needed, as far as the model allows. It runs up to the length that it was trained for. Files are
- * often modest about that: a number of tokens that the user names gets up to twice as much. */
+/* The context, with room for what is needed, as far as the model allows, and what draws a text. It runs up to the length
+ * that it was trained for. Files are often modest about that: a number of tokens that the user names gets up to twice as
+ * much. */
 static void create_context(long long needed) {
     llama_error err;
     llama_options o = {.n_threads = arg.n_threads, .kv_type = arg.kv_type, .progress = on_progress};
@@ -644,23 +603,16 @@ static void create_context(long long needed) {
     const long long most = arg.n_given && !arg.chat && run.n_ids <= trained ? 2 * trained : trained;
     const long long length = arg.n_ctx ? arg.n_ctx : needed < most ? needed : most < INT_MAX ? most : INT_MAX;
     o.n_ctx = o.n_ctx_sequence = (int)length;
-    if (arg.beams) { /* they share the prompt; each fills pages of its own from there on */
+    if (arg.beams && run.n_ids <= length) { /* they share the prompt; each fills pages of its own from there on */
         const long long all = length + arg.beams * (length - run.n_ids + 2LL * LLAMA_PAGE);
-        o.n_sequences = arg.beams, o.n_ctx = run.n_ids > length ? o.n_ctx : all < INT_MAX ? (int)all : INT_MAX;
+        o.n_sequences = arg.beams, o.n_ctx = all < INT_MAX ? (int)all : INT_MAX;
     }
-    run.context = llama_context_create(run.model, &o, &err);
-    if (!run.context) fail("%s", err.text);
-}
-
-/* What draws a text, and evaluates it. */
-static void create_sampler(void) {
-    llama_error err;
-    const llama_options o = {.n_threads = arg.n_threads, .kv_type = arg.kv_type, .progress = on_progress};
-    run.sampler = llama_sampler_create(run.model, &arg.sampling, NULL, &err);
-    if (!run.sampler) fail("%s", err.text);
+    if (!(run.context = llama_context_create(run.model, &o, &err))) fail("%s", err.text);
+    if (!(run.sampler = llama_sampler_create(run.model, &arg.sampling, NULL, &err))) fail("%s", err.text);
     run.ahead = llama_speculator_create(run.context, run.draft, run.sampler, arg.lookup || arg.draft ? LOOK_AHEAD : 0,
                                         &o, &err);
     if (!run.ahead) fail("%s", err.text);
+    run.ids = grow(run.ids, (size_t)length + 1, sizeof *run.ids, &(size_t){(size_t)run.n_ids});
 }
 
 /* ---- Continuing and scoring ---- */
@@ -690,7 +642,8 @@ static void print_statistics(const char *why) {
         const llama_speculation s = llama_speculated(run.ahead);
         note("guesses  %.0f of %.0f were right", (double)s.accepted, (double)s.proposed);
     }
-    if (run.sampler && arg.sampling.temperature > 0) note("seed     %llu", (unsigned long long)arg.sampling.seed);
+    if (!arg.perplexity && arg.sampling.temperature > 0 && !arg.beams)
+        note("seed     %llu", (unsigned long long)arg.sampling.seed);
     note("stopped  %s", why);
 }
 
@@ -794,16 +747,15 @@ static const char *search(llama_error *err) {
 
 /* All that beams found, each with its beginning. */
 static void print_beams(void) {
-    for (int i = 0; i < run.n_beams; i++) {
-        const llama_beam *b = &run.beams[i];
+    for (llama_beam *b = run.beams; b < run.beams + run.n_beams; b++) {
         char text[400];
         size_t size, used = 0;
-        for (int k = 0, previous = run.ids[spent.n_prompt - 1]; k < b->n; previous = b->tokens[k++]) {
-            const char *bytes = tokenizer_decode(run.tokens, previous, b->tokens[k], &size);
-            for (size_t j = 0; j < size && used + 1 < sizeof text; j++) text[used++] = bytes[j] ? bytes[j] : '?';
+        for (int i = 0, last = run.ids[spent.n_prompt - 1]; i < b->n; last = b->tokens[i++]) {
+            const char *bytes = tokenizer_decode(run.tokens, last, b->tokens[i], &size);
+            for (size_t j = 0; j < size && used < sizeof text; j++) text[used++] = bytes[j] ? bytes[j] : '?';
         }
-        text[used] = 0;
-        note("beam     score %.4f, sum %.4f, %d tokens%s: %s", b->score, b->sum, b->n, b->ended ? ", ended" : "", text);
+        note("beam     score %.4f, sum %.4f, %d tokens%s: %.*s", b->score, b->sum, b->n, b->ended ? ", ended" : "",
+             (int)used, text);
     }
 }
 
@@ -816,11 +768,7 @@ static void generate(const char *text, size_t size) {
     create_context((long long)run.n_ids + arg.n_predict);
     const int length = llama_context_length(run.context);
     if (run.n_ids > length) fail("the prompt has %d tokens, the context only %d (see -c)", run.n_ids, length);
-    create_sampler();
     for (int i = 0; i < run.n_ids; i++) llama_sampler_accept(run.sampler, run.ids[i]);
-    int *ids = memcpy(allocate((size_t)length + 1, sizeof *ids), run.ids, (size_t)run.n_ids * sizeof *ids);
-    free(run.ids);
-    run.ids = ids;
 
     start_progress("prompt", run.n_ids);
     const float *logits = llama_forward(run.context, run.ids, run.n_ids, &err);
@@ -832,9 +780,7 @@ static void generate(const char *text, size_t size) {
         begin_saying(run.n_ids > 1, 0); /* what begins with nothing, not even a prompt, begins where it can be seen */
         why = arg.beams ? search(&err) : decode(logits, &err);
         show(said.size);
-    } else if (!interrupted) {
-        fail("%s", err.text);
-    }
+    } else if (!interrupted) fail("%s", err.text);
     put("\n", 1);
     if (!why) fail("%s", err.text);
     spent.decode = seconds() - start;
@@ -850,6 +796,7 @@ static void generate(const char *text, size_t size) {
  * is done with. A window is scored in pieces; the first token of a piece by the logits after the one before. */
 static int score(double *total) {
     llama_error err;
+    float logprobs[SCORED_AT_ONCE];
     const int step = llama_context_length(run.context) - 1, bos = tokenizer_bos(run.tokens);
     const int vocab_size = llama_get_config(run.model)->vocab_size, all = run.n_ids - 1;
     *total = 0;
@@ -861,23 +808,14 @@ static int score(double *total) {
             n = end + 1 - at < SCORED_AT_ONCE ? end + 1 - at : SCORED_AT_ONCE;
             progress.before = at, progress.now = n;
             if (at > first) *total -= (double)llama_logprob(llama_logits(run.context), vocab_size, run.ids[at]);
-            if (llama_score(run.context, run.ids + at, n, run.logprobs, &err) != 0) {
+            if (llama_score(run.context, run.ids + at, n, logprobs, &err) != 0) {
                 if (interrupted) return at > first ? at : first;
                 fail("%s", err.text);
             }
-            for (int i = 0; i < n - 1; i++) *total -= (double)run.logprobs[i];
+            for (int i = 0; i < n - 1; i++) *total -= (double)logprobs[i];
         }
     }
     return all;
-}
-
-/* Bytes that the first n tokens after BOS stand for. */
-static double bytes_of(int n) {
-    double sum = 0;
-    size_t size;
-    for (int i = 1; i <= n; i++)
-        tokenizer_decode(run.tokens, i > 1 ? run.ids[i - 1] : -1, run.ids[i], &size), sum += (double)size;
-    return sum;
 }
 
 static void perplexity(size_t bytes) {
@@ -889,22 +827,20 @@ static void perplexity(size_t bytes) {
     if (all < 1) fail("%.200s holds no token", arg.perplexity);
     create_context(run.n_ids);
     if (llama_context_length(run.context) < 2) fail("a context of 1 token has no room for a token to score (see -c)");
-    run.logprobs = allocate(SCORED_AT_ONCE, sizeof run.logprobs[0]);
 
     start_progress("perplexity", all);
-    const int scored = score(&total);
+    const int scored = spent.n_prompt = score(&total);
     spent.prompt = end_progress();
     if (scored < all) {
         snprintf(part, sizeof part, " partial %.1f%% of %d tokens", 100.0 * scored / all, all);
-        length = bytes_of(scored);
+        length = 0;
+        for (int i = 1; i <= scored; i++) /* the bytes that were scored */
+            tokenizer_decode(run.tokens, i > 1 ? run.ids[i - 1] : -1, run.ids[i], &bytes), length += (double)bytes;
     }
-    if (scored) {
-        spent.n_prompt = scored;
-        if (isnan(total)) fail("the model's probabilities are not numbers");
-        snprintf(line, sizeof line, "tokens %d nll %.6f perplexity %.6f bits_per_byte %.6f%s\n", scored, total / scored,
-                 exp(total / scored), total / log(2) / length, part);
-        put(line, strlen(line));
-    }
+    if (scored && isnan(total)) fail("the model's probabilities are not numbers");
+    snprintf(line, sizeof line, "tokens %d nll %.6f perplexity %.6f bits_per_byte %.6f%s\n", scored, total / scored,
+             exp(total / scored), total / log(2) / length, part);
+    if (scored) put(line, strlen(line));
     print_statistics(scored == all ? "at the end of the file" : "by Ctrl-C");
 }
 
@@ -925,8 +861,8 @@ static void drop_messages(int first, int n) {
 static int encode_messages(int first) {
     tokenizer_error err;
     for (;;) {
-        ptrdiff_t n = tokenizer_encode_chat(run.tokens, chat.template, chat.messages, chat.n, first, chat.next,
-                                            chat.next_capacity, &err);
+        const ptrdiff_t n = tokenizer_encode_chat(run.tokens, chat.template, chat.messages, chat.n, first, chat.next,
+                                                  chat.next_capacity, &err);
         if (n < 0) fail("%s", err.text);
         if (n > INT_MAX / 2) fail("the conversation has more than %d tokens", INT_MAX / 2);
         if ((size_t)n <= chat.next_capacity) return (int)n;
@@ -1059,9 +995,8 @@ static int obey(const char *line, size_t size) {
 }
 
 static void converse(void) {
-    int typed = is_terminal(stdin);
+    const int typed = is_terminal(stdin);
     size_t size;
-    char *line;
     chat.template = arg.template ? tokenizer_template_find(arg.template) : tokenizer_template(run.tokens);
     if (!chat.template)
         fail("%.200s has no chat template: -p TEXT continues a text, --template NAME chats all the same", arg.model);
@@ -1071,8 +1006,6 @@ static void converse(void) {
         fail("the template of %.200s has no place for a system's text", arg.model);
     const char *name = tokenizer_template_name(chat.template);
     create_context(CHAT_CONTEXT);
-    create_sampler();
-    run.ids = allocate((size_t)llama_context_length(run.context), sizeof run.ids[0]);
     chat.whole = 1;
     if (arg.system) add_message(TOKENIZER_SYSTEM, copy_of(arg.system, strlen(arg.system)), strlen(arg.system));
     if (typed)
@@ -1080,7 +1013,7 @@ static void converse(void) {
     for (int obeyed = 0; obeyed >= 0;) {
         if (signal(SIGINT, SIG_DFL) == SIG_IGN) signal(SIGINT, SIG_IGN);
         if (typed) fputs("> ", stderr);
-        line = read_line(&size);
+        char *line = read_line(&size);
         if (!line) break;
         obeyed = !typed || size == 0 ? size == 0 && typed : obey(line, size);
         if (obeyed) free(line);
@@ -1092,45 +1025,41 @@ static void converse(void) {
     print_statistics("at the end of the conversation");
 }
 
-/* The exit status, unless Ctrl-C ends it, so that a loop in a shell ends too. */
-static int end(void) {
-    if (interrupted) raise(SIGINT);
-    return interrupted ? STATUS_INTERRUPTED : 0;
-}
-
-int main(int argc, char **argv) {
-    const char *text;
-    size_t size;
-    double start = seconds();
-    if (argc > 0 && argv[0]) {
-        const char *slash = strrchr(argv[0], '/');
-        program = slash ? slash + 1 : argv[0];
-    }
-    arg.sampling = llama_sampling_default();
-    binary_streams();
-    parse_arguments(argc, argv);
-    check_arguments();
-    choose_model(argc > 0 && argv[0] ? argv[0] : program);
-    if (is_terminal(stderr)) arg.verbose = 1;
-
-    load(); /* before the text is read, which someone may be typing */
-    spent.load = seconds() - start;
-    if (arg.chat) return converse(), end();
+/* Finds the text, and continues or scores it. */
+static void read_text(void) {
     if (!arg.prompt && !arg.file && !arg.perplexity && kind_of(NULL) == 'f') {
         arg.file = "-";
         if (has_no_input_after(1000))
             warn("waiting for a prompt on standard input; -p TEXT gives one, </dev/null none");
     }
-    if (arg.file || arg.perplexity) {
-        size = read_file(arg.file ? arg.file : arg.perplexity);
-        text = run.text;
-    } else {
-        text = arg.prompt ? arg.prompt : "";
-        size = strlen(text);
-    }
+    const char *path = arg.file ? arg.file : arg.perplexity, *prompt = arg.prompt ? arg.prompt : "";
+    const size_t size = path ? read_file(path) : strlen(prompt);
+    const char *text = path ? run.text : prompt;
     catch_interrupt();
     encode(text, size);
     if (arg.perplexity) perplexity(size);
     else generate(text, size);
-    return end();
+}
+
+int main(int argc, char **argv) {
+    const double start = seconds();
+    const char *started_as = argc > 0 && argv[0] ? argv[0] : program, *slash = strrchr(started_as, '/');
+    program = slash ? slash + 1 : started_as;
+    arg.sampling = llama_sampling_default();
+    binary_streams();
+    parse_arguments(argc, argv);
+    check_arguments();
+    if (!arg.model) arg.model = find_own_model(started_as);
+    if (!arg.model)
+        misuse("no model given, and austen.llama is not beside the program; get one, stories15M.bin say, from "
+               "https://huggingface.co/karpathy/tinyllamas and its tokenizer.bin from "
+               "https://github.com/karpathy/llama2.c");
+    if (is_terminal(stderr)) arg.verbose = 1;
+
+    load(); /* before the text is read, which someone may be typing */
+    spent.load = seconds() - start;
+    if (arg.chat) converse();
+    else read_text();
+    if (interrupted) raise(SIGINT); /* so that a loop in a shell ends too */
+    return interrupted ? STATUS_INTERRUPTED : 0;
 }

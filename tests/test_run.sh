@@ -190,6 +190,66 @@ text=$(seeded)
 check "a seed from the clock is shown" test "$(seeded -s "$(echo "$text" | sed -n 's/^seed *//p')")" = "$text"
 check "top-k of 1 is greedy" test "$(seeded -k 1 | tail -n 1)" = "$alphabet"
 
+# ---- Sooner, and by beams ----
+
+# sooner NAME MODEL ARGUMENTS: the same bytes with lookups, and with the model as its own draft.
+sooner() {
+    name=$1 model=$2
+    shift 2
+    run "$model" "$@" && cp "$T/out" "$T/plain"
+    for way in --lookup "--draft $model" "--lookup --draft $model"; do
+        run "$model" "$@" $way -v
+        if [ "$status" = 0 ] && cmp -s "$T/out" "$T/plain" && grep -q '^guesses  [0-9]* of [0-9]* were right' "$T/err"
+        then ok; else bad "$way: status $status: $(cat "$T/err")"; fi
+    done
+}
+# guessed NAME LEAST: of the last run at least so many guesses were right.
+guessed() {
+    name=$1
+    if awk -v least="$2" '/^guesses/ { right = $2 } END { exit right < least }' "$T/err"; then ok; else bad "$(cat "$T/err")"; fi
+}
+sooner "greedily" "$tiny" -t 0 -p 0 -n 62
+run "$tiny" -t 0 -p 0 -n 62 --lookup -v
+guessed "digits that go round are looked up" 30
+sooner "up to the end of the text" "$tiny" -t 0 -p 0123abc012
+sooner "up to a stop string" "$tiny" -t 0 -p 01 -n 60 --stop 3456
+sooner "up to the end of the context" "$tiny" -t 0 -p 0 -n 30 -c 30
+for seed in 1 2; do
+    sooner "noise, seed $seed" "$tiny" -t 100 -k 0 --top-p 1 -n 50 -s $seed
+    [ ! -r tools/model/austen.llama ] || {
+        sooner "words, seed $seed" tools/model/austen.llama -n 60 -s $seed -j 1 -p "She was"
+        sooner "words with a penalty, seed $seed" tools/model/austen.llama -n 60 -s $seed --repeat-penalty 1.3 -j 1
+    }
+done
+[ ! -r tools/model/austen.llama ] || {
+    run tools/model/austen.llama -n 100 -s 1 -j 1 --draft tools/model/austen.llama -v # whose time, that of the whole, is soon saved
+    guessed "a draft draws with the same numbers" 10
+    run tools/model/austen.llama -p "It is" -n 12 -j 1 --beams 3 -v
+    name="all beams are shown"
+    if [ "$(grep -c '^beam     score -[0-9.]*, sum -[0-9.]*, 12 tokens: ' "$T/err")" = 3 ] && ! grep -q '^seed' "$T/err"
+    then ok; else bad "$(cat "$T/err")"; fi
+}
+gives "one beam" 0 "$alphabet\n" "$tiny" --beams 1
+gives "beams that all but one lose" 0 "xyz\n" "$tiny" --beams 4 --length-penalty 0 -p x
+gives "beams and no tokens" 0 "x\n" "$tiny" --beams 4 -n 0 -p x
+gives "beams and a stop string" 0 "0123\n" "$tiny" --beams 2 -n 9 -p 0 --stop 45
+warns "beams and a short context" "012345678\n" "ended after 8 of 256 tokens: the context of 10 is full" \
+    "$tiny" --beams 2 -p 0 -c 10
+wrong_use "--beams excludes --chat" "$tiny" --beams 2 --chat
+wrong_use "--beams excludes" "$tiny" --beams 2 --lookup
+wrong_use "so --temp has no meaning" "$tiny" --beams 2 -t 0
+wrong_use "so --seed has no meaning" "$tiny" --beams 2 -s 4
+wrong_use "--length-penalty is for --beams" "$tiny" --length-penalty 1
+wrong_use "generated" "$tiny" --lookup --perplexity "$tiny"
+for value in 0 -1 256 2.5 x; do wrong_use "whole number" "$tiny" --beams "$value"; done
+for value in -1 10.1 nan x; do wrong_use "number from 0 to 10" "$tiny" --beams 2 --length-penalty "$value"; done
+LC_ALL=C tr N '^' <"$T/tokenizer.bin" >"$T/other.bin"
+"$TOOLS/convert" "$tiny" "$T/other.llama" --type f32 -z "$T/other.bin" >/dev/null
+refuses "a draft with another tokenizer" 1 1 "its tokenizer is another, of token" "$tiny" --draft "$T/other.llama"
+refuses "a draft that is not there" 1 1 "no-draft" "$tiny" --draft "$T/no-draft.llama"
+[ ! -r tools/model/austen.llama ] || refuses "a draft with another vocabulary" 1 1 "its vocabulary has 2048 tokens, not 300" \
+    "$tiny" --draft tools/model/austen.llama
+
 # ---- Perplexity ----
 
 line="nll 0.000000 perplexity 1.000000 bits_per_byte 0.000000\n"
