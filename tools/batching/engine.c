@@ -1,8 +1,8 @@
 /* engine.c - contract in engine.h.
  *
- * Each pass evaluates one token of every text that is being written, and up to PIECE tokens of prompts: so a long prompt
- * comes in pieces, and nobody waits for it. A request enters when there are free pages for all that it may come to, so
- * none is ever put out again.
+ * Each pass evaluates one token of every text that is being written, and up to PIECE tokens of prompts: so a long
+ * prompt comes in pieces, and nobody waits for it. A request enters when there are free pages for all that it may come
+ * to, so none is ever put out again.
  *
  * What a prompt has in common with one that is there, or was lately, is forked, in whole pages. Where that one is still
  * being evaluated the later waits for it: of fifty prompts with one preface, the preface is evaluated once.
@@ -470,7 +470,8 @@ static int put_score(engine *e, slot *s) {
 }
 
 /* Goes back to the prompt. The answer's first token is judged by the logits that are there. Where a piece of both makes
- * the prompt another, its last page is evaluated again: a page that others may share is not gone back into. 1: there is something to be evaluated, 0: nothing, -1: it failed. */
+ * the prompt another, its last page is evaluated again: a page that others may share is not gone back into. 1: there
+ * is something to be evaluated, 0: nothing, -1: it failed. */
 static int begin_answer(engine *e, int i) {
     slot *s = &e->slots[i];
     const int *own = s->answers[s->answer], n = s->lengths[s->answer], first = s->n_prompt < n ? s->n_prompt : n - 1;

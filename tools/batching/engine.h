@@ -1,5 +1,5 @@
-/* engine.h - many requests at once on one context: each has a sequence, all share each reading of the weights, and a new
- * one enters as soon as there is room. A request's result is the same whoever is beside it.
+/* engine.h - many requests at once on one context: each has a sequence, all share each reading of the weights, and a
+ * new one enters as soon as there is room. A request's result is the same whoever is beside it.
  */
 #ifndef ENGINE_H
 #define ENGINE_H

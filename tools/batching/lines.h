@@ -29,8 +29,8 @@ typedef struct {
 int lines_open(lines *l, const char *path, llama_error *err);
 void lines_close(lines *l);
 
-/* 1: there is a line; 0: the file has ended; -1: it cannot be read; 2: nothing has come yet, and the caller did not want
- * to wait, or was interrupted. */
+/* 1: there is a line; 0: the file has ended; -1: it cannot be read; 2: nothing has come yet, and the caller did not
+ * want to wait, or was interrupted. */
 int lines_next(lines *l, one_line *line, int wait, llama_error *err);
 
 #endif

@@ -27,8 +27,8 @@ enum { OUTPUT_RESULT = 1, OUTPUT_ERROR, OUTPUT_SEEN = 4 };
 int output_open(output *o, const char *path, llama_error *err);
 
 /* The same for a file that an earlier run has left, which must be one of the input's at `input`: then a part of a line
- * at its end is cut off, with retry errors are taken out, and what comes goes behind the rest. If it is refused it stays
- * as it is. If there is none it is begun. */
+ * at its end is cut off, with retry errors are taken out, and what comes goes behind the rest. If it is refused it
+ * stays as it is. If there is none it is begun. */
 int output_resume(output *o, const char *path, const char *input, const request_rules *rules, int retry, resumed *r,
                   llama_error *err);
 int resumed_has(const resumed *r, const char *id, uint64_t line); /* 1: it is done; id NULL: there is none */

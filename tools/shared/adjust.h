@@ -4,7 +4,8 @@
  * DRY ("don't repeat yourself", by p-e-w: text-generation-webui, pull request 5677): a token that would go on with what
  * the text says somewhere already loses multiplier * base^(n - allowed) from its logit, n being how many of the last
  * tokens stand before it there too, 50 at most, if n is at least allowed. So long repetitions become impossible, and
- * words and phrases stay as they are. A breaker, a line break say, ends what is compared, and is never made less likely.
+ * words and phrases stay as they are. A breaker, a line break say, ends what is compared, and never becomes less
+ * likely.
  *
  * XTC ("exclude top choices", by the same: pull request 6335): with some probability all tokens that are at least
  * threshold likely are left out, but for the least likely of them. It is meant to come behind min-p, which would
