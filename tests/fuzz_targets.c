@@ -294,11 +294,13 @@ static int fuzz_fclose(FILE *file) {
 #define TEXT OPTION_TEXT
 #define WHOLE OPTION_WHOLE
 #define REAL OPTION_REAL
+#define VERSION OPTION_VERSION
 #include "../tools/batching/request.c"
 #undef FLAG
 #undef TEXT
 #undef WHOLE
 #undef REAL
+#undef VERSION
 
 #include "../tools/shared/compute.c"
 #include "../tools/training/grad.c"

@@ -45,6 +45,11 @@ if grep -q "and 2[0-9][0-9] in common" "$T/stderr"; then ok; else bad "$(cat "$T
 is "as run says it" "$(printf '{"prompt": "Emma was", "n": 20, "seed": 5, "repeat_penalty": 1.2}' | "$program" "$model" -q -j 1 |
     sed 's/.*"text": "\(.*\)", "tokens.*/\1/')" "$("$RUN" "$model" -q -j 1 -p "Emma was" -n 20 -s 5 --repeat-penalty 1.2 | sed -e ':a' -e 'N' -e '$!ba' -e 's/\n/\\n/g')"
 
+if [ -r "$data/stories260K.bin" ]; then
+    stories() { "$program" "$data/stories260K.bin" -z "$data/tok512.bin" -q "$@" <"$T/in"; }
+    is "llama2.c's files too" "$(stories -j 1 --sequences 1)" "$(stories -j 2 --sequences 7 --ordered)"
+else skip "llama2.c's files: no $data"; fi
+
 # ---- What a line may say: a model whose text is known, a to z ----
 
 cat >"$T/lines" <<'END'

@@ -13,10 +13,12 @@
 #include "batching/output.h"
 #include "batching/request.h"
 #include "formats/vocabulary.h"
+#include "formats/writer.h"
 #include "shared/clock.h"
 #include "shared/files.h"
 #include "shared/options.h"
 #include "shared/terminal.h"
+#include "training/weights.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -41,6 +43,7 @@ static struct { /* what the command line asks for */
 
 static struct { /* what the program holds */
     llama_model *model;
+    void *model_data; /* what it lies in, if it was made here */
     tokenizer *tokens;
     engine *engine;
     lines in;
@@ -276,11 +279,27 @@ static void print_summary(void) {
 
 static int on_progress(void *user, float done) { return (void)user, (void)done, interrupted != 0; }
 
+/* With rows as they lie in llama2.c's files, results depend a little on who is evaluated beside them. So such a model is
+ * made one of a .llama file's form, in memory, in float32. */
+static void load_model(void) {
+    llama_error err;
+    model_weights w;
+    size_t size;
+    run.model = llama_load(arg.model, NULL, &err);
+    if (!run.model) fail("%s", err.text);
+    if (strncmp(llama_get_config(run.model)->format, "llama2.c", 8) != 0) return;
+    llama_free(run.model);
+    if (weights_load(&w, arg.model, &err)) fail("%s", err.text);
+    const int failed = weights_build(&w, writer_type("f32"), &run.model_data, &size, &err);
+    weights_free(&w);
+    run.model = failed ? NULL : llama_load_memory(run.model_data, size, NULL, &err);
+    if (!run.model) fail("%s", err.text);
+}
+
 static void load(void) {
     llama_error err;
     tokenizer_error why = {0, ""};
-    run.model = llama_load(arg.model, NULL, &err);
-    if (!run.model) fail("%s", err.text);
+    load_model();
     run.tokens = vocabulary_of_model(run.model, arg.model, arg.tokenizer, &why);
     if (why.code) fail("%s", why.text);
     if (!run.tokens) fail("%.200s has no tokenizer; give one with -z FILE", arg.model);
@@ -317,7 +336,7 @@ static void close_all(void) {
     for (int i = 0; i < AHEAD; i++) free(waiting.text[i]);
     if (run.has_next) request_free(&run.next);
     lines_close(&run.in), resumed_free(&run.before), ids_free(&run.seen);
-    engine_free(run.engine), tokenizer_free(run.tokens), llama_free(run.model);
+    engine_free(run.engine), tokenizer_free(run.tokens), llama_free(run.model), free(run.model_data);
     if (bad) fail("%s", err.text);
 }
 

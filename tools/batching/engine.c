@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LARGE = 1 << 19 };         /* logits that two threads look at sooner than one */
 enum { PIECE = 256, ROWS = 64 };  /* tokens of prompts in a pass; of answers, whose logits are wanted */
 enum { CONTEXT_BYTES = 1 << 30 }; /* about what a context may take that nobody has asked for */
 
@@ -593,8 +594,10 @@ int engine_step(engine *e, llama_error *err) {
     if (!e->n_items) return e->busy ? set_error(err, "no request can go on") : 0;
     if (llama_evaluate(e->context, e->items, e->n_items, err)) return -1;
     e->counts.passes++;
+    const double logits = (double)e->n_items * e->f->vocab_size; /* to be looked at */
+    (void)logits;
 #ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic, 1) num_threads(llama_context_threads(e->context))
+#pragma omp parallel for schedule(dynamic, 1) num_threads(llama_context_threads(e->context)) if (logits > LARGE)
 #endif
     for (int k = 0; k < e->n_items; k++) use_logits(e, &e->items[k]);
     for (int k = 0; k < e->n_items; k++) {
