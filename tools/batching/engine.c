@@ -424,6 +424,13 @@ static int has_room(engine *e) {
     return llama_free_pages(e->context) >= promised;
 }
 
+/* Lets the one in that waits, if there is room. */
+static void let_in(engine *e) {
+    if (!e->waiting) return;
+    waits_for_share(e, e->order[e->busy - 1]);
+    e->waiting = !has_room(e);
+}
+
 int engine_take(engine *e, request *r) {
     int i = 0;
     if (e->waiting || e->busy == e->o.n_sequences) return 0;
@@ -439,6 +446,7 @@ int engine_take(engine *e, request *r) {
     e->counts.shared += (uint64_t)llama_length(e->context, i);
     if (e->o.kind != REQUEST_EMBED) find_share(e, i);
     e->waiting = 1;
+    let_in(e);
     return 1;
 }
 
@@ -589,7 +597,7 @@ static int go_on(engine *e, int i) {
 }
 
 int engine_step(engine *e, llama_error *err) {
-    if (e->waiting && (waits_for_share(e, e->order[e->busy - 1]), has_room(e))) e->waiting = 0;
+    let_in(e);
     plan(e);
     if (!e->n_items) return e->busy ? set_error(err, "no request can go on") : 0;
     if (llama_evaluate(e->context, e->items, e->n_items, err)) return -1;
