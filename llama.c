@@ -6,9 +6,11 @@
  *   4. Transformer       the forward pass, for many tokens at once
  *   5. Sampler           from logits to a token
  *   6. Public functions
- * and how it becomes fast, before which a reader may stop:
+ * and, behind where a reader may stop, how it becomes fast and what few programs need:
  *
  *   7. Fast kernels      the loops of room 3 once more, for x86 and for ARM
+ *   8. Saved sequences   what a context remembers, as bytes
+ *   9. Looking ahead     speculation and beam search, built on the public functions
  *
  * ---- One token's way ----
  *
@@ -808,8 +810,7 @@ static const unsigned char *ll_group_at(ll_type type, const unsigned char *tile,
     return tile + lines * LL_LINE + (size_t)g * ll_group_bytes(type);
 }
 static float ll_group_scale(ll_type type, const unsigned char *tile, int g, int r) {
-    const int n = (int)ll_together(type),
-              i = g % n; /* of the groups that share a line, which stands before the first */
+    const int n = (int)ll_together(type), i = g % n; /* of groups whose scales share a line, before the first */
     const unsigned char *scales = ll_group_at(type, tile, g - i) - LL_LINE + i * LL_LINE / n;
     return ll_has_rows(type) ? ll_f32(tile + 4 * r) * (float)(signed char)scales[r]
                              : ll_from_f16(ll_u16(scales + 2 * r));
@@ -873,7 +874,7 @@ static void ll_unpack_row(const ll_matrix *m, int row, float *out) {
  *   tile      out[t][r] (+)= sum over k of a[t][k] * w[r][k]    w is a tile of 16 rows, a a packed block
  *   prompt    the same for many tokens, with `tiles` tiles that follow each other; every LL_STEP columns it fetches the
  *             next `lines` lines from `ahead` on; NULL where tile is as good
- *   scores    tile over the key cache: w is 16 positions' keys, f32 or f16 (n, 16), a packed f32
+ *   scores    tile over the key cache: w is 16 positions' keys, f32 or f16 (n, 16), a packed f32; or all as of q8
  *   mix       tile over the value cache, whose positions lie in a list of pages; rows of a as they lie, LL_KEYS apart.
  *             Its sums go on from page to page, so that they do not depend on where one ends
  *   unpack    makes an f32 tile of up to 16 rows as they lie, stride apart; those that lack are zero
@@ -910,7 +911,6 @@ typedef struct { /* 16 numbers each of n values: LLAMA_PAGE of them in a page, `
     const unsigned char *const *page;
     size_t offset;
 } ll_values;
-
 typedef void ll_mix_fn(float *out, size_t out_stride, const ll_values *w, const float *a, int n, int tokens, int add);
 typedef void ll_dot_fn(float *out, const float *w, const float *x, int n, int rows, int add);
 typedef void ll_unpack_fn(float *tile, const float *w, size_t stride, int n, int rows);
@@ -918,6 +918,10 @@ typedef void ll_half_fn(uint16_t *out, const float *x, int n);
 typedef void ll_rotate_fn(float *x, const float *rope, int n);
 typedef float ll_softmax_fn(float *x, int n, float *max);
 typedef void ll_gate_fn(float *a, const float *b, int n);
+
+/* What the kv cache is kept in. */
+enum { LL_KV_F32, LL_KV_F16, LL_KV_Q8, LL_N_KV };
+static int ll_kv_size(int kv) { return kv == LL_KV_F32 ? 4 : kv == LL_KV_F16 ? 2 : 1; } /* bytes of a value's number */
 
 /* The table of operations: one for each kernel set. The forward pass calls nothing of what takes time but through it.
  */
@@ -931,8 +935,9 @@ typedef struct {
 typedef struct {
     const char *name;
     ll_product_kernels type[LL_Q6 + 1]; /* from LL_F32 on */
-    ll_tile_fn *scores[2];              /* over a cache of float32, of float16 */
-    ll_mix_fn *mix[2];
+    ll_tile_fn *scores[LL_N_KV];        /* by the type of the cache */
+    ll_mix_fn *mix[LL_N_KV];
+    int queries[LL_N_KV]; /* that scores and mix take at once, at most LL_BLOCK */
     ll_unpack_fn *unpack;
     ll_half_fn *half;
     ll_rotate_fn *rotate;
@@ -942,7 +947,7 @@ typedef struct {
 } ll_kernels;
 
 /* The set of that name, or the fastest if name is NULL; NULL if this processor or build has none such. The only door
- * between what is computed and how fast: it is the last function of the file. */
+ * between what is computed and how fast: it is the last function of room 7. */
 static const ll_kernels *ll_find_kernels(const char *name);
 
 /* ---- e^x, softmax, SwiGLU, rotation ---- */
@@ -1038,29 +1043,31 @@ static void ll_tile_f16_plain(float *out, size_t out_stride, const void *w, cons
     }
 }
 
-/* The product with values; those of float16 are summed in sixteens too. */
+/* The product with values, each number of so many bytes; those of float16 are summed in sixteens too. */
 static void ll_mix_plain(float *out, size_t out_stride, const ll_values *w, const float *a, int n, int tokens, int add,
-                         int half) {
+                         int bytes) {
     for (int t = 0; t < tokens; t++, out += out_stride, a += LL_KEYS)
         for (int k = 0, end, sum_up = add; k < n; sum_up = 1) {
             float sum[LL_TILE] = {0};
-            for (end = half && n - k > 16 ? k + 16 : n; k < end; k++) {
-                const unsigned char *at = w->page[k / LLAMA_PAGE] + w->offset;
-                const float *line = (const float *)(const void *)at + k % LLAMA_PAGE * LL_TILE;
-                const uint16_t *halves = (const uint16_t *)(const void *)at + k % LLAMA_PAGE * LL_TILE;
-                for (int r = 0; r < LL_TILE; r++) sum[r] += a[k] * (half ? ll_from_f16(halves[r]) : line[r]);
+            for (end = bytes == 2 && n - k > 16 ? k + 16 : n; k < end; k++) {
+                const size_t line = (size_t)(k % LLAMA_PAGE * LL_TILE * bytes);
+                const unsigned char *v = w->page[k / LLAMA_PAGE] + w->offset + line;
+                for (int r = 0; r < LL_TILE; r++, v += bytes)
+                    sum[r] += a[k] * (bytes == 4   ? ll_f32(v)
+                                      : bytes == 2 ? ll_from_f16(ll_u16(v))
+                                                   : (float)*(const signed char *)v);
             }
             for (int r = 0; r < LL_TILE; r++) out[r] = sum_up ? out[r] + sum[r] : sum[r];
         }
 }
-static void ll_mix_f32_plain(float *out, size_t out_stride, const ll_values *w, const float *a, int n, int tokens,
-                             int add) {
-    ll_mix_plain(out, out_stride, w, a, n, tokens, add, 0);
-}
-static void ll_mix_f16_plain(float *out, size_t out_stride, const ll_values *w, const float *a, int n, int tokens,
-                             int add) {
-    ll_mix_plain(out, out_stride, w, a, n, tokens, add, 1);
-}
+#define LL_MIX_PLAIN(name, bytes)                                                                                      \
+    static void name(float *out, size_t out_stride, const ll_values *w, const float *a, int n, int tokens, int add) {  \
+        ll_mix_plain(out, out_stride, w, a, n, tokens, add, bytes);                                                    \
+    }
+LL_MIX_PLAIN(ll_mix_f32_plain, 4)
+LL_MIX_PLAIN(ll_mix_f16_plain, 2)
+LL_MIX_PLAIN(ll_mix_q8_plain, 1)
+#undef LL_MIX_PLAIN
 
 /* Keys and values become half as many bytes: the cache is read once a token, as the weights are. */
 static void ll_half_plain(uint16_t *out, const float *x, int n) {
@@ -1237,7 +1244,8 @@ static const ll_kernels ll_plain = {"plain",
      {ll_pack_bf16, ll_tile_bf16_plain, NULL, 8, 1},
      {ll_pack_q8, ll_tile_q8_plain, NULL, 8, 1}, {ll_pack_q4_0, ll_tile_q4_0_plain, NULL, 8, 1},
      {ll_pack_q4, ll_tile_q4_plain, NULL, 8, 1}, {ll_pack_q6, ll_tile_q6_plain, NULL, 8, 1}},
-    {ll_tile_f32_plain, ll_tile_f16_plain}, {ll_mix_f32_plain, ll_mix_f16_plain}, ll_unpack_tile_plain, ll_half_plain,
+    {ll_tile_f32_plain, ll_tile_f16_plain, ll_tile_q8_plain},
+    {ll_mix_f32_plain, ll_mix_f16_plain, ll_mix_q8_plain}, {8, 8, 8}, ll_unpack_tile_plain, ll_half_plain,
     ll_rotate_plain, ll_dot_plain, ll_softmax_plain, {ll_swiglu_plain, ll_geglu_plain}};
 /* clang-format on */
 
@@ -1313,7 +1321,7 @@ struct llama_context {
     int rope_ready;               /* positions whose rotations are computed */
     volatile int cancelled;       /* written by thread 0 before a barrier, read by all after it */
     /* Rows of activations are padded to whole tiles: a stride is a multiple of LL_TILE. */
-    size_t dim_stride, q_stride, kv_stride, hidden_stride, vocab_stride, head_stride, router_stride;
+    size_t dim_stride, q_stride, kv_stride, hidden_stride, vocab_stride, head_stride, router_stride, query_stride;
     float *x;               /* (n_batch, dim) residual stream */
     float *q;               /* (n_batch, n_heads * head_dim) */
     float *k, *v;           /* (n_batch, n_kv_heads * head_dim) */
@@ -1324,9 +1332,11 @@ struct llama_context {
     float *logits;          /* (n_logits, vocab_size) */
     float *rope;            /* (n_ropes, longest, head_dim / 2, 2) cosine and sine */
     uint64_t hash;          /* of the model, for saved sequences; 0: not computed yet */
-    int half;               /* 1: the kv cache is float16; with f32 weights it is float32 */
-    unsigned char *keys;    /* (n_layers, n_kv_heads, n_pages, LLAMA_PAGE / 16, head_dim, 16) */
+    int kv;                 /* the type of the kv cache: LL_KV_F32 ... */
+    size_t key_bytes;       /* of a tile of keys */
+    unsigned char *keys;    /* (n_layers, n_kv_heads, n_pages, LLAMA_PAGE / 16) tiles */
     unsigned char *values;  /* (n_layers, n_kv_heads, head_dim / 16, n_pages, LLAMA_PAGE, 16) */
+    float *value_scales;    /* (n_layers, n_kv_heads, n_pages, LLAMA_PAGE) of q8 */
     ll_sequence *sequences; /* (n_sequences) */
     int *shared;            /* (n_pages) sequences that a page belongs to */
     int *unused, n_unused;  /* (n_pages) the pages that belong to none */
@@ -1476,21 +1486,20 @@ static void ll_begin_with_bias(const ll_product *p, size_t first, size_t count) 
             p->out[t * p->stride + r] = (p->add ? p->out[t * p->stride + r] : 0) + p->bias[r];
 }
 
-/* Rows [first, first + LL_TILE) of a product with few tokens and rows as they lie. */
+/* Rows [first, first + LL_TILE) of a product with few tokens and rows as they lie: each token alone, so to the bit what
+ * it would be in a call of its own. */
 static void ll_multiply_rows(const llama_context *c, const ll_product *p, int first, float *scratch) {
     const ll_matrix *w = &p->w;
-    const int n = p->n, add = p->bias ? LL_ADD : p->add;
-    const int rows = w->rows - first < LL_TILE ? w->rows - first : LL_TILE;
-    for (int t = 0; t < n; t++) {
-        const float *x = (const float *)(const void *)p->packed + (size_t)t * (size_t)w->cols;
-        float *out = p->out + (size_t)t * p->stride + first;
-        if (w->type == LL_F32_ROWS)
-            c->kernels->dot(out, (const float *)w->data + (size_t)first * (size_t)w->cols, x, w->cols, rows, add);
-        else
-            for (int r = 0; r < rows; r++) {
-                ll_unpack_row(w, first + r, scratch);
-                c->kernels->dot(out + r, scratch, x, w->cols, 1, add);
-            }
+    const int add = p->bias ? LL_ADD : p->add, rows = w->rows - first < LL_TILE ? w->rows - first : LL_TILE;
+    const int floats = w->type == LL_F32_ROWS;
+    for (int r = 0, step; r < rows; r += step) {
+        const float *row = floats ? (const float *)w->data + (size_t)first * (size_t)w->cols : scratch;
+        step = floats ? rows : 1;
+        if (!floats) ll_unpack_row(w, first + r, scratch);
+        for (size_t t = 0; t < (size_t)p->n; t++) {
+            const float *x = (const float *)(const void *)p->packed + t * (size_t)w->cols;
+            c->kernels->dot(p->out + t * p->stride + first + r, row, x, w->cols, step, add);
+        }
     }
 }
 
@@ -1552,8 +1561,7 @@ static void ll_multiply_range(llama_context *c, const ll_product *p, int begin, 
 /* Several products: their tiles are handed out to the threads as one list. */
 static void ll_multiply(ll_team team, llama_context *c, const ll_product *list, int count) {
     float *scratch = ll_scratch(team, c);
-    const int least =
-        list->n < LL_FEW ? 4 : 2; /* a prompt's last tiles take long, a token's are too short to hand out */
+    const int least = list->n < LL_FEW ? 4 : 2; /* a prompt's last tiles take long, a token's are too short */
     int tiles = 0;
     for (int i = 0; i < count; i++) tiles += (list[i].w.rows + LL_TILE - 1) / LL_TILE;
     for (ll_range r = ll_next_part(team, tiles, least); r.begin < tiles; r = ll_next_part(team, tiles, least)) {
@@ -1716,23 +1724,42 @@ static void ll_rotate(ll_team team, llama_context *c, int layer, int n) {
  *     keys      tiles of 16 positions, (head_dim, 16) each:    q . k for 16 positions is a tile product over head_dim
  *     values    tiles of 16 numbers, (LLAMA_PAGE, 16) each:    a . v for 16 numbers is one over the positions
  *
+ * Their numbers are float32, float16, or int8: then a tile of keys is one of q8, which queries meet in int8 too, and
+ * the scale that all numbers of a position's value have in common is multiplied with a, which is its weight.
+ *
  * Going back in a text needs no more than a smaller length: what stands behind it is written over before it is seen.
  */
 
-/* Of one number in the cache. */
-static size_t ll_kv_bytes(const llama_context *c) { return c->half ? sizeof(uint16_t) : sizeof(float); }
-
-/* Where a page keeps a head's keys, and the head's 16 values from number d on. What lies in one page of it lies beside
- * the same of the next page: a sequence whose pages follow each other is read from front to back. */
+/* Where a page keeps a head's keys, the head's 16 values from number d on, and the values' scales. What lies in one page
+ * of it lies beside the same of the next page: a sequence whose pages follow each other is read from front to back. */
+static size_t ll_head_at(const llama_context *c, int layer, int head) {
+    return (size_t)layer * (size_t)c->model->config.n_kv_heads + (size_t)head;
+}
 static unsigned char *ll_head_keys(const llama_context *c, int page, int layer, int head) {
-    const size_t i = (size_t)layer * (size_t)c->model->config.n_kv_heads + (size_t)head;
-    return c->keys +
-           (i * (size_t)c->n_pages + (size_t)page) * LLAMA_PAGE * (size_t)c->model->config.head_dim * ll_kv_bytes(c);
+    const size_t i = ll_head_at(c, layer, head) * (size_t)c->n_pages + (size_t)page;
+    return c->keys + i * (LLAMA_PAGE / LL_TILE) * c->key_bytes;
 }
 static unsigned char *ll_head_values(const llama_context *c, int page, int layer, int head, size_t d) {
-    const size_t i = (size_t)layer * (size_t)c->model->config.n_kv_heads + (size_t)head;
-    return c->values +
-           ((i * c->head_stride + d) * (size_t)c->n_pages + (size_t)page * LL_TILE) * LLAMA_PAGE * ll_kv_bytes(c);
+    const size_t tile = ll_head_at(c, layer, head) * (c->head_stride / LL_TILE) + d / LL_TILE;
+    return c->values + (tile * (size_t)c->n_pages + (size_t)page) * LLAMA_PAGE * LL_TILE * (size_t)ll_kv_size(c->kv);
+}
+static float *ll_head_scales(const llama_context *c, int page, int layer, int head) {
+    return c->value_scales + (ll_head_at(c, layer, head) * (size_t)c->n_pages + (size_t)page) * LLAMA_PAGE;
+}
+
+/* A key as row r of a tile of q8. */
+static void ll_store_key_q8(unsigned char *tile, const float *k, int head_dim, size_t r) {
+    signed char q[LL_Q8_GROUP];
+    float scale;
+    for (int g = 0; g * LL_Q8_GROUP < head_dim; g++) {
+        unsigned char *lines = tile + (ll_group_at(LL_Q8, tile, g) - tile),
+                      *scales = lines - (g % 2 * 16 + 1) * LL_LINE;
+        const int left = head_dim - g * LL_Q8_GROUP, n = left < LL_Q8_GROUP ? left : LL_Q8_GROUP;
+        ll_quantize_plain(q, k + g * LL_Q8_GROUP, n, LL_Q8_GROUP, &scale);
+        const uint16_t half = ll_to_f16(scale);
+        memcpy(scales + g % 2 * 32 + 2 * r, &half, 2);
+        for (size_t i = 0; i < LL_Q8_GROUP; i += 4) memcpy(lines + i / 4 * LL_LINE + 4 * r, q + i, 4);
+    }
 }
 
 /* Keys of a head for `count` positions from p of a page on, all in one tile, whose other columns may be another
@@ -1740,29 +1767,37 @@ static unsigned char *ll_head_values(const llama_context *c, int page, int layer
 static void ll_store_keys(const llama_context *c, unsigned char *keys, const float *k, size_t p, int count,
                           float *scratch) {
     const int head_dim = c->model->config.head_dim;
-    const size_t tile = p / LL_TILE * LL_TILE * (size_t)head_dim;
-    float *floats = (float *)(void *)keys + tile;
-    uint16_t *halves = (uint16_t *)(void *)keys + tile, *row = (uint16_t *)(void *)scratch;
-    if (count == LL_TILE) {
-        c->kernels->unpack(c->half ? scratch : floats, k, c->kv_stride, head_dim, LL_TILE);
-        if (c->half) c->kernels->half(halves, scratch, head_dim * LL_TILE);
+    unsigned char *tile = keys + p / LL_TILE * c->key_bytes;
+    float *floats = (float *)(void *)tile;
+    uint16_t *halves = (uint16_t *)(void *)tile, *row = (uint16_t *)(void *)scratch;
+    if (count == LL_TILE && c->kv != LL_KV_Q8) {
+        c->kernels->unpack(c->kv == LL_KV_F16 ? scratch : floats, k, c->kv_stride, head_dim, LL_TILE);
+        if (c->kv == LL_KV_F16) c->kernels->half(halves, scratch, head_dim * LL_TILE);
         return;
     }
     for (size_t column = p % LL_TILE; count > 0; count--, column++, k += c->kv_stride) {
-        if (c->half) c->kernels->half(row, k, head_dim);
-        for (size_t d = 0; d < (size_t)head_dim; d++)
-            if (c->half) halves[d * LL_TILE + column] = row[d];
-            else floats[d * LL_TILE + column] = k[d];
+        if (c->kv == LL_KV_F16) c->kernels->half(row, k, head_dim);
+        if (c->kv == LL_KV_Q8) ll_store_key_q8(tile, k, head_dim, column);
+        else
+            for (size_t d = 0; d < (size_t)head_dim; d++)
+                if (c->kv == LL_KV_F16) halves[d * LL_TILE + column] = row[d];
+                else floats[d * LL_TILE + column] = k[d];
     }
 }
 
 /* A head's value at position p of a page. */
-static void ll_store_value(const llama_context *c, int page, int layer, int head, const float *v, size_t p) {
+static void ll_store_value(const llama_context *c, int page, int layer, int head, const float *v, size_t p,
+                           float *scratch) {
     const int head_dim = c->model->config.head_dim;
+    signed char *q = (signed char *)scratch;
+    if (c->kv == LL_KV_Q8)
+        ll_quantize_plain(q, v, head_dim, (int)c->head_stride, ll_head_scales(c, page, layer, head) + p);
     for (int d = 0; d < head_dim; d += LL_TILE) {
         const int n = head_dim - d < LL_TILE ? head_dim - d : LL_TILE;
-        void *to = ll_head_values(c, page, layer, head, (size_t)d) + p * LL_TILE * ll_kv_bytes(c);
-        if (c->half) c->kernels->half((uint16_t *)to, v + d, n);
+        void *to = ll_head_values(c, page, layer, head, (size_t)d) + p * LL_TILE * (size_t)ll_kv_size(c->kv);
+        if (n < LL_TILE) memset(to, 0, (size_t)(LL_TILE * ll_kv_size(c->kv)));
+        if (c->kv == LL_KV_Q8) memcpy(to, q + d, LL_TILE);
+        else if (c->kv == LL_KV_F16) c->kernels->half((uint16_t *)to, v + d, n);
         else memcpy(to, v + d, (size_t)n * sizeof *v);
     }
 }
@@ -1783,7 +1818,7 @@ static void ll_remember(ll_team team, llama_context *c, int layer, int n) {
                 const size_t from = (size_t)t * c->kv_stride + (size_t)h * (size_t)f->head_dim;
                 ll_store_keys(c, ll_head_keys(c, page, layer, h), c->k + from, p, count, ll_scratch(team, c));
                 for (size_t i = 0; i < (size_t)count; i++)
-                    ll_store_value(c, page, layer, h, c->v + from + i * c->kv_stride, p + i);
+                    ll_store_value(c, page, layer, h, c->v + from + i * c->kv_stride, p + i, ll_scratch(team, c));
             }
         }
     }
@@ -1832,49 +1867,64 @@ static void ll_online_softmax(const ll_kernels *kernels, float *score, ll_range 
     *sum += total;
 }
 
+/* The block's queries, times the scale of their products, as the keys' kernel reads them. */
+static void ll_pack_queries(const llama_context *c, int head, const ll_segment *s, ll_range queries, float *rows,
+                            float *packed) {
+    const llama_config *f = &c->model->config;
+    const int group = f->n_heads / f->n_kv_heads;
+    const float scale = f->attention_scale > 0 ? f->attention_scale : 1.0f / sqrtf((float)f->head_dim);
+    for (int i = queries.begin; i < queries.end; i++) {
+        const float *from = c->q + (size_t)s->first * c->q_stride + ll_query_at(c, head, group, i);
+        float *row = rows + (size_t)(i - queries.begin) * c->head_stride;
+        for (int d = 0; d < f->head_dim; d++) row[d] = from[d] * scale;
+    }
+    c->kernels->type[c->kv == LL_KV_Q8 ? LL_Q8 : LL_F32].pack(packed, rows, c->head_stride, f->head_dim,
+                                                              queries.end - queries.begin);
+}
+
 /* Attention of at most LL_BLOCK queries of one kv head. */
 static void ll_attend(llama_context *c, int layer, int head, const ll_segment *s, ll_range queries, float *scratch) {
     const llama_config *f = &c->model->config;
     const int group = f->n_heads / f->n_kv_heads, begin = queries.begin, count = queries.end - begin;
     const int position = s->position, last = position + (queries.end - 1) / group + 1; /* the last sees the most */
-    const size_t head_dim = (size_t)f->head_dim, stride = c->head_stride, line = LL_TILE * ll_kv_bytes(c);
-    const size_t first = (size_t)s->first * c->q_stride;
-    float *q = scratch;                      /* (head_dim, count), packed */
-    float *score = q + head_dim * LL_BLOCK;  /* (count, LL_KEYS) */
-    float *out = score + LL_KEYS * LL_BLOCK; /* (count, head_stride) */
-    float max[LL_BLOCK], sum[LL_BLOCK];      /* of each query's scores so far; of their e^(score - max) */
-    const float scale = f->attention_scale > 0 ? f->attention_scale : 1.0f / sqrtf((float)head_dim);
+    const size_t head_dim = (size_t)f->head_dim, stride = c->head_stride;
+    float *q = scratch;                            /* (head_dim, count), packed */
+    float *score = q + c->query_stride * LL_BLOCK; /* (count, LL_KEYS) */
+    float *out = score + LL_KEYS * LL_BLOCK;       /* (count, head_stride) */
+    float max[LL_BLOCK], sum[LL_BLOCK];            /* of each query's scores so far; of their e^(score - max) */
     const int window = f->layers[layer].window;
     const int seen = window ? ll_visible(position, group, begin, window, 0, INT_MAX).begin : 0; /* by the first query */
-    for (int i = 0; i < count; i++) {
-        const float *from = c->q + first + ll_query_at(c, head, group, begin + i);
-        for (size_t d = 0; d < head_dim; d++) q[d * (size_t)count + (size_t)i] = from[d] * scale;
-        max[i] = -FLT_MAX, sum[i] = 0;
-    }
+    ll_pack_queries(c, head, s, queries, out, q);
+    for (int i = 0; i < count; i++) max[i] = -FLT_MAX, sum[i] = 0;
     memset(out, 0, (size_t)count * stride * sizeof *out);
     for (int p = seen / LL_KEYS * LL_KEYS; p < last; p += LL_KEYS) { /* a result must not depend on where p begins */
         const int n = last - p < LL_KEYS ? last - p : LL_KEYS, *page = s->page + p / LLAMA_PAGE;
         const unsigned char *list[(int)LL_KEYS / LLAMA_PAGE];
         ll_values values = {list, 0};
         for (int i = 0; i < n; i += LL_TILE) { /* scores = q . k */
-            const size_t tile = (size_t)(i % LLAMA_PAGE / LL_TILE) * head_dim * line;
-            c->kernels->scores[c->half](score + i, LL_KEYS, ll_head_keys(c, page[i / LLAMA_PAGE], layer, head) + tile,
-                                        q, f->head_dim, count, 0);
+            const unsigned char *keys = ll_head_keys(c, page[i / LLAMA_PAGE], layer, head);
+            c->kernels->scores[c->kv](score + i, LL_KEYS, keys + (size_t)(i % LLAMA_PAGE / LL_TILE) * c->key_bytes, q,
+                                      f->head_dim, count, 0);
         }
         for (int i = 0; i < count; i++) { /* a = e^(score - max), 0 for what is not to be seen */
             const ll_range visible = ll_visible(position, group, begin + i, window, p, n);
             float *row = score + i * LL_KEYS;
             if (f->score_cap > 0) ll_cap(row + visible.begin, visible.end - visible.begin, f->score_cap);
             ll_online_softmax(c->kernels, row, visible, n, &max[i], &sum[i], out + (size_t)i * stride, stride);
+            for (int k = 0; c->kv == LL_KV_Q8 && k < n; k += LLAMA_PAGE) {
+                const float *scales = ll_head_scales(c, page[k / LLAMA_PAGE], layer, head);
+                for (int j = 0; j < LLAMA_PAGE && k + j < n; j++) row[k + j] *= scales[j];
+            }
         }
         for (int i = 0; i < n; i += LLAMA_PAGE)
             list[i / LLAMA_PAGE] = ll_head_values(c, page[i / LLAMA_PAGE], layer, head, 0);
-        for (size_t d = 0; d < stride;
-             d += LL_TILE, values.offset += (size_t)c->n_pages * LLAMA_PAGE * line) /* a . v */
-            c->kernels->mix[c->half](out + d, stride, &values, score, n, count, LL_ADD);
+        for (size_t d = 0; d < stride; d += LL_TILE) { /* a . v */
+            c->kernels->mix[c->kv](out + d, stride, &values, score, n, count, LL_ADD);
+            values.offset += (size_t)c->n_pages * LLAMA_PAGE * LL_TILE * (size_t)ll_kv_size(c->kv);
+        }
     }
     for (int i = 0; i < count; i++) {
-        float *to = c->heads + first + ll_query_at(c, head, group, begin + i);
+        float *to = c->heads + (size_t)s->first * c->q_stride + ll_query_at(c, head, group, begin + i);
         for (size_t d = 0; d < head_dim; d++) to[d] = out[(size_t)i * stride + d] / sum[i];
     }
 }
@@ -2037,7 +2087,7 @@ static void ll_classify(ll_team team, llama_context *c, const int *rows, int n) 
 
 /* A segment of the next chunk for each item that has tokens in it, and the rows whose logits are wanted. */
 static void ll_begin_chunk(llama_context *c, const llama_item *items, int chunk) {
-    const int group = c->model->config.n_heads / c->model->config.n_kv_heads, block = c->kernels->type[LL_F32].block;
+    const int group = c->model->config.n_heads / c->model->config.n_kv_heads, block = c->kernels->queries[c->kv];
     const size_t vocab_size = (size_t)c->model->config.vocab_size;
     c->n_segments = c->n_wanted = c->n_hidden = 0;
     for (int first = 0, n; first < chunk; first += n) {
@@ -2200,8 +2250,7 @@ static int ll_check_room(llama_context *c, const llama_item *items, int count, l
     }
     for (int i = 0; i < count; i++) {
         ll_sequence *q = &c->sequences[items[i].sequence];
-        if (q->before) c->shared[q->before - 1]++;
-        q->before = 0;
+        if (q->before) c->shared[q->before - 1]++, q->before = 0;
     }
     if (missing <= c->n_unused) return 0;
     return ll_fail(err, LLAMA_NO_ROOM, "%" PRId64 " pages of %d tokens are needed, %d of %d are free", missing,
@@ -2210,10 +2259,12 @@ static int ll_check_room(llama_context *c, const llama_item *items, int count, l
 
 static void ll_copy_page(const llama_context *c, int to, int from) {
     const llama_config *f = &c->model->config;
-    const size_t piece = (size_t)LL_TILE * LLAMA_PAGE * ll_kv_bytes(c), keys = piece / LL_TILE * (size_t)f->head_dim;
+    const size_t piece = (size_t)(LL_TILE * LLAMA_PAGE * ll_kv_size(c->kv));
     for (int l = 0; l < f->n_layers; l++)
         for (int h = 0; h < f->n_kv_heads; h++) {
-            memcpy(ll_head_keys(c, to, l, h), ll_head_keys(c, from, l, h), keys);
+            memcpy(ll_head_keys(c, to, l, h), ll_head_keys(c, from, l, h), LLAMA_PAGE / LL_TILE * c->key_bytes);
+            if (c->kv == LL_KV_Q8)
+                memcpy(ll_head_scales(c, to, l, h), ll_head_scales(c, from, l, h), LLAMA_PAGE * sizeof(float));
             for (size_t d = 0; d < c->head_stride; d += LL_TILE)
                 memcpy(ll_head_values(c, to, l, h, d), ll_head_values(c, from, l, h, d), piece);
         }
@@ -2568,9 +2619,11 @@ static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     const size_t rows = ll_mul(n, mixtures ? (size_t)f->n_experts_used : 1);
     c->head_stride = ll_pad(f->head_dim), c->router_stride = mixtures ? ll_pad(f->n_experts) : 0;
     c->hidden_stride = ll_max(dense ? ll_pad(f->hidden_dim) : 0, mixtures ? ll_pad(f->expert_dim) : 0);
+    c->query_stride = ll_max(c->head_stride, ll_packed_bytes(LL_Q8, f->head_dim) / sizeof(float));
     /* Three tiles: of few columns, a packed group takes more than their floats. */
     const size_t widest = ll_max(ll_max(c->dim_stride, c->q_stride), ll_max(c->hidden_stride, 3 * LL_TILE));
-    c->scratch_stride = ll_max(ll_mul(widest, 3 * LL_TILE), ll_mul(2 * c->head_stride + LL_KEYS, LL_BLOCK));
+    c->scratch_stride =
+        ll_max(ll_mul(widest, 3 * LL_TILE), ll_mul(c->query_stride + c->head_stride + LL_KEYS, LL_BLOCK));
     c->x = ll_carve(base, &at, n, c->dim_stride);
     c->q = ll_carve(base, &at, n, c->q_stride);
     c->k = ll_carve(base, &at, n, c->kv_stride);
@@ -2590,10 +2643,12 @@ static size_t ll_layout_context(llama_context *c, unsigned char *base) {
     c->packed = (unsigned char *)ll_carve(base, &at, rows, widest); /* no type takes more than f32 */
     c->logits = ll_carve(base, &at, (size_t)c->n_logits, c->vocab_stride);
     c->rope = ll_carve(base, &at, (size_t)c->longest, (size_t)(f->n_ropes ? f->n_ropes : 1) * (size_t)f->head_dim);
-    const size_t heads = ll_mul((size_t)f->n_layers, (size_t)f->n_kv_heads), half = c->half ? 2 : 1;
-    const size_t lines = ll_mul(heads, ll_mul(pages, LLAMA_PAGE / half)); /* numbers to a float's place */
-    c->keys = (unsigned char *)ll_carve(base, &at, lines, (size_t)f->head_dim);
-    c->values = (unsigned char *)ll_carve(base, &at, lines, c->head_stride);
+    const size_t lines = ll_mul(ll_mul((size_t)f->n_layers, (size_t)f->n_kv_heads), ll_mul(pages, LLAMA_PAGE));
+    const size_t tile = (size_t)(LL_TILE * ll_kv_size(c->kv));
+    c->key_bytes = c->kv == LL_KV_Q8 ? ll_tile_bytes(LL_Q8, f->head_dim) : tile * (size_t)f->head_dim;
+    c->keys = (unsigned char *)ll_carve(base, &at, lines / LL_TILE, c->key_bytes / sizeof(float));
+    c->values = (unsigned char *)ll_carve(base, &at, lines / LL_TILE, c->head_stride * tile / sizeof(float));
+    c->value_scales = ll_carve(base, &at, c->kv == LL_KV_Q8 ? lines : 0, 1);
     const size_t pointers = sizeof(void *) / sizeof(float);
     c->sequences = (ll_sequence *)(void *)ll_carve(base, &at, sequences, sizeof(ll_sequence) / sizeof(float));
     int *numbers = (int *)(void *)ll_carve(base, &at, sequences, (size_t)ll_pages(c->longest));
@@ -2631,6 +2686,25 @@ static int ll_cores(void) {
 }
 #endif
 
+/* The type of the kv cache. In int8 the largest of 64 numbers of a key decides how fine the others are: where it is a
+ * bias beyond LL_MOST_BIAS (Qwen 2's go up to some hundred), perplexity suffers. */
+enum { LL_MOST_BIAS = 50 };
+static int ll_choose_cache(llama_context *c, const llama_model *m, const char *name, llama_error *err) {
+    static const char *const names[LL_N_KV] = {"f32", "f16", "q8"};
+    const llama_config *f = &m->config;
+    int kv = m->layers->wq.type >= LL_BF16 && m->layers->wq.type <= LL_Q6 ? LL_KV_F16 : LL_KV_F32;
+    if (name)
+        for (kv = 0; kv < LL_N_KV && strcmp(name, names[kv]);) kv++;
+    if (kv == LL_N_KV) return ll_fail(err, LLAMA_BAD_OPTION, "kv_type is \"%.20s\", not f32, f16 or q8", name);
+    for (int l = 0; kv == LL_KV_Q8 && f->extras & LLAMA_QKV_BIAS && l < f->n_layers; l++)
+        for (int i = 0; i < f->n_kv_heads * f->head_dim; i++)
+            if (!(fabsf(m->layers[l].k_bias[i]) <= LL_MOST_BIAS))
+                return ll_fail(err, LLAMA_BAD_OPTION, "kv_type q8 is too coarse: layer %d has a key's bias of %g", l,
+                               (double)m->layers[l].k_bias[i]);
+    c->kv = kv;
+    return 0;
+}
+
 /* The numbers of a context: options where they are given, defaults where not. */
 static int ll_configure_context(llama_context *c, const llama_model *m, const llama_options *o, llama_error *err) {
     llama_options none;
@@ -2646,7 +2720,7 @@ static int ll_configure_context(llama_context *c, const llama_model *m, const ll
         if (value[i] < 0 || value[i] > most[i])
             return ll_fail(err, LLAMA_BAD_OPTION, "%s is %d, not between 0 and %d", names[i], value[i], most[i]);
     c->model = m;
-    c->half = m->layers->wq.type >= LL_BF16 && m->layers->wq.type <= LL_Q6;
+    if (ll_choose_cache(c, m, o->kv_type, err)) return -1;
     c->kernels = ll_find_kernels(o->kernels);
     if (!c->kernels)
         return ll_fail(err, LLAMA_BAD_OPTION, "kernels \"%.20s\" are not to be had on this processor or in this build",
@@ -2764,131 +2838,6 @@ int llama_length(const llama_context *c, int sequence) {
 }
 
 int llama_free_pages(const llama_context *c) { return c->n_unused; }
-
-/* ---- Saved sequences ----
- * A header of LL_STATE bytes: "llama.cs", uint32 version 1, uint32[6] what keys and values depend on beside the weights
- * (ll_state_shape), uint64 hash of the model, uint64 hash of what follows: for each layer and kv head the tiles of keys
- * of all positions, then those of values. Pages do not show in it.
- */
-enum { LL_STATE = 64 };
-
-/* FNV-1a (Fowler, Noll, Vo) over words of 64 bits instead of bytes, the last one filled up with zeros. */
-static uint64_t ll_hash(uint64_t hash, const unsigned char *p, size_t size) {
-    for (size_t i = 0; i < size; i += 8) {
-        uint64_t word = 0;
-        memcpy(&word, p + i, size - i < 8 ? size - i : 8);
-        hash = (hash ^ word) * UINT64_C(0x100000001b3);
-        hash ^= hash >> 29; /* a product's high bits depend on all of a word, its low ones do not */
-    }
-    return hash;
-}
-
-static uint64_t ll_model_hash(llama_context *c) {
-    if (!c->hash) c->hash = c->model->config.hash;
-    if (!c->hash) c->hash = ll_hash(1, c->model->file, c->model->file_size) | 1;
-    return c->hash;
-}
-
-static void ll_state_shape(const llama_context *c, int length, uint32_t shape[6]) {
-    const llama_config *f = &c->model->config;
-    const int numbers[] = {length,      f->n_layers,         f->n_kv_heads,
-                           f->head_dim, (int)ll_kv_bytes(c), f->rope_short && c->longest > f->rope_short};
-    for (int i = 0; i < 6; i++) shape[i] = (uint32_t)numbers[i];
-}
-
-static size_t ll_state_bytes(const llama_context *c, int length) {
-    const llama_config *f = &c->model->config;
-    const size_t keys = ll_mul(ll_pad(length), (size_t)f->head_dim), values = ll_mul((size_t)length, c->head_stride);
-    const size_t heads = ll_mul((size_t)f->n_layers, (size_t)f->n_kv_heads);
-    return ll_add(LL_STATE, ll_mul(ll_mul(heads, ll_add(keys, values)), ll_kv_bytes(c)));
-}
-
-/* The pieces of a sequence's pages in the order of a saved one, to data, or, if back, from it. */
-static void ll_copy_state(const llama_context *c, const ll_sequence *q, unsigned char *data, int back) {
-    const llama_config *f = &c->model->config;
-    const size_t line = LL_TILE * ll_kv_bytes(c), tiles = c->head_stride / LL_TILE; /* of values; and one of keys: */
-    for (int i = 0; i < f->n_layers * f->n_kv_heads; i++)
-        for (size_t d = 0; d <= tiles; d++)
-            for (int p = 0; p < q->length; p += LLAMA_PAGE) {
-                const int n = q->length - p < LLAMA_PAGE ? q->length - p : LLAMA_PAGE, page = q->page[p / LLAMA_PAGE];
-                const size_t bytes = d ? (size_t)n * line : ll_pad(n) / LL_TILE * (size_t)f->head_dim * line;
-                unsigned char *at = d ? ll_head_values(c, page, i / f->n_kv_heads, i % f->n_kv_heads, (d - 1) * LL_TILE)
-                                      : ll_head_keys(c, page, i / f->n_kv_heads, i % f->n_kv_heads);
-                memcpy(back ? at : data, back ? data : at, bytes);
-                data += bytes;
-                const size_t over = (size_t)(n % LL_TILE ? LL_TILE - n % LL_TILE : 0) * ll_kv_bytes(c); /* of a line */
-                for (size_t k = 1; !back && !d && over && k <= (size_t)f->head_dim; k++)
-                    memset(data - (k - 1) * line - over, 0, over); /* keys of no position of its */
-            }
-}
-
-size_t llama_state_bytes(const llama_context *c, int sequence) {
-    const int length = llama_length(c, sequence);
-    return length < 0 ? 0 : ll_state_bytes(c, length);
-}
-
-static void ll_put(unsigned char *p, uint64_t value, int bytes) {
-    for (int i = 0; i < bytes; i++) p[i] = (unsigned char)(value >> 8 * i);
-}
-
-int llama_save(llama_context *c, int sequence, void *data, size_t size, llama_error *err) {
-    static const unsigned char magic[] = "llama.cs";
-    unsigned char *p = (unsigned char *)data;
-    uint32_t shape[6];
-    if (ll_check_sequence(c, sequence, err)) return -1;
-    const ll_sequence *q = &c->sequences[sequence];
-    const size_t bytes = ll_state_bytes(c, q->length);
-    if (size < bytes)
-        return ll_fail(err, LLAMA_BAD_OPTION, "sequence %d needs %zu bytes, %zu are given", sequence, bytes, size);
-    memset(p, 0, LL_STATE), memcpy(p, magic, 8);
-    ll_put(p + 8, 1, 4);
-    ll_state_shape(c, q->length, shape);
-    for (int i = 0; i < 6; i++) ll_put(p + 12 + 4 * i, shape[i], 4);
-    ll_put(p + 36, ll_model_hash(c), 8);
-    ll_copy_state(c, q, p + LL_STATE, 0);
-    ll_put(p + 44, ll_hash(2, p + LL_STATE, bytes - LL_STATE), 8);
-    return 0;
-}
-
-int llama_restore(llama_context *c, int sequence, const void *data, size_t size, llama_error *err) {
-    static const char *const names[] = {"length",       "layers", "kv heads", "head_dim", "bytes of a number",
-                                        "long rotation"};
-    const unsigned char *p = (const unsigned char *)data;
-    uint32_t shape[6];
-    if (ll_check_sequence(c, sequence, err)) return -1;
-    if (size < LL_STATE || memcmp(p, "llama.cs", 8) || ll_u32(p + 8) != 1)
-        return ll_fail(err, LL_BAD, "saved sequence: %zu bytes that are none, or of another version", size);
-    const uint32_t length = ll_u32(p + 12);
-    if (length > (uint32_t)c->longest)
-        return ll_fail(err, LLAMA_NO_ROOM, "saved sequence: %" PRIu32 " tokens, a sequence holds %d", length,
-                       c->longest);
-    ll_state_shape(c, (int)length, shape);
-    for (int i = 0; i < 6; i++)
-        if (ll_u32(p + 12 + 4 * i) != shape[i])
-            return ll_fail(err, LL_BAD, "saved sequence: %s %" PRIu32 ", here %" PRIu32 ": of another model or cache",
-                           names[i], ll_u32(p + 12 + 4 * i), shape[i]);
-    if (ll_u64(p + 36) != ll_model_hash(c))
-        return ll_fail(err, LL_BAD, "saved sequence: of a model with other weights");
-    const size_t bytes = ll_state_bytes(c, (int)length);
-    for (int i = 52; i < LL_STATE; i++)
-        if (p[i]) return ll_fail(err, LL_BAD, "saved sequence: byte %d is %d, not 0", i, p[i]);
-    if (size != bytes)
-        return ll_fail(err, LL_BAD, "saved sequence: %zu bytes, its header implies %zu: cut short?", size, bytes);
-    if (ll_u64(p + 44) != ll_hash(2, p + LL_STATE, bytes - LL_STATE))
-        return ll_fail(err, LL_BAD, "saved sequence: damaged, its bytes have another hash");
-    ll_sequence *q = &c->sequences[sequence];
-    int own = 0; /* pages that it gives back */
-    for (int i = 0; i < ll_pages(q->length); i++) own += c->shared[q->page[i]] == 1;
-    if (ll_pages((int)length) > c->n_unused + own)
-        return ll_fail(err, LLAMA_NO_ROOM, "saved sequence: %d pages of %d tokens are needed, %d of %d are free",
-                       ll_pages((int)length), LLAMA_PAGE, c->n_unused + own, c->n_pages);
-    ll_cut(c, q, 0);
-    for (int i = 0; i < ll_pages((int)length); i++) q->page[i] = ll_take_page(c);
-    q->length = (int)length;
-    if (!sequence) c->logits_at = 0;
-    ll_copy_state(c, q, (unsigned char *)data + LL_STATE, 1);
-    return 0;
-}
 
 /* ---- Samplers: a random generator and the last tokens ---- */
 
@@ -3159,10 +3108,11 @@ static void ll_pack_bf16_as_f32(void *out, const float *x, size_t stride, int n,
  * operations instead: there one tile and twelve tokens have the fewest, with the broadcast as the instruction's own
  * operand. */
 
-/* Line k of an f32 tile, or of a float16 cache. */
-LL_INLINE LL_AVX512 __m512 ll_line_avx512(const void *w, size_t k, const int HALF) {
-    return HALF ? _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)w + k))
-                : _mm512_loadu_ps((const float *)w + k * LL_TILE);
+/* Line k of an f32 tile, or of a cache of float16 or int8. */
+LL_INLINE LL_AVX512 __m512 ll_line_avx512(const void *w, size_t k, const int BYTES) {
+    if (BYTES == 4) return _mm512_loadu_ps((const float *)w + k * LL_TILE);
+    if (BYTES == 2) return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)w + k));
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)w + k)));
 }
 
 LL_INLINE LL_AVX512 void ll_store_avx512(float *out, __m512 v, int add) {
@@ -3180,7 +3130,7 @@ LL_INLINE uintptr_t ll_fetch(uintptr_t ahead, int lines) {
 LL_INLINE void ll_fetch_line(const void *line) { _mm_prefetch((const char *)((uintptr_t)line + 8192), _MM_HINT_T0); }
 
 LL_INLINE LL_AVX512 void ll_floats_avx512(float *out, size_t out_stride, const void *w, const void *packed, int n,
-                                          int add, const void *ahead, int lines, const int HALF, const size_t TILES,
+                                          int add, const void *ahead, int lines, const int BYTES, const size_t TILES,
                                           const size_t TOKENS) {
     const size_t columns = (size_t)n;
     const float *a = (const float *)packed, *second = (const float *)w + columns * LL_TILE;
@@ -3188,9 +3138,9 @@ LL_INLINE LL_AVX512 void ll_floats_avx512(float *out, size_t out_stride, const v
     __m512 c[LL_BLOCK], d[LL_BLOCK];
     LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t] = d[t] = _mm512_setzero_ps();
     for (size_t k = 0; k < columns; k++, a += TOKENS) {
-        const __m512 v = ll_line_avx512(w, k, HALF), u = TILES == 2 ? _mm512_loadu_ps(second + k * LL_TILE) : v;
+        const __m512 v = ll_line_avx512(w, k, BYTES), u = TILES == 2 ? _mm512_loadu_ps(second + k * LL_TILE) : v;
         if (TILES == 2 && k % LL_STEP == 0) next = ll_fetch(next, lines);
-        if (TILES == 1 && TOKENS < LL_FEW && !HALF) ll_fetch_line((const float *)w + k * LL_TILE);
+        if (TILES == 1 && TOKENS < LL_FEW && BYTES == 4) ll_fetch_line((const float *)w + k * LL_TILE);
         LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
             const __m512 x = _mm512_set1_ps(a[t]);
             c[t] = _mm512_fmadd_ps(v, x, c[t]);
@@ -3204,13 +3154,13 @@ LL_INLINE LL_AVX512 void ll_floats_avx512(float *out, size_t out_stride, const v
 }
 
 LL_INLINE LL_AVX512 void ll_mix_avx512(float *out, size_t out_stride, const ll_values *w, const float *a, int n,
-                                       int add, const int HALF, const size_t TOKENS) {
+                                       int add, const int BYTES, const size_t TOKENS) {
     const unsigned char *const *page = w->page;
     __m512 c[LL_BLOCK];
     LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t] = _mm512_setzero_ps();
     for (; n > 0; n -= LLAMA_PAGE, page++)
         for (size_t k = 0; k < (size_t)(n < LLAMA_PAGE ? n : LLAMA_PAGE); k++, a++) {
-            const __m512 v = ll_line_avx512(*page + w->offset, k, HALF);
+            const __m512 v = ll_line_avx512(*page + w->offset, k, BYTES);
             LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t] = _mm512_fmadd_ps(v, _mm512_set1_ps(a[t * LL_KEYS]), c[t]);
         }
     LL_UNROLL(size_t t = 0; t < TOKENS; t++) ll_store_avx512(out + t * out_stride, c[t], add);
@@ -3544,8 +3494,11 @@ LL_AVX512 static void ll_pack_q6_avx512(void *out, const float *x, size_t stride
 
 /* ---- AVX2 ---- */
 
-LL_INLINE LL_AVX2 __m256 ll_half_line_avx2(const void *w, size_t k, const int HALF) {
-    return HALF ? _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)w + k)) : _mm256_loadu_ps((const float *)w + k * 8);
+LL_INLINE LL_AVX2 __m256 ll_half_line_avx2(const void *w, size_t k, const int BYTES) {
+    if (BYTES == 4) return _mm256_loadu_ps((const float *)w + k * 8);
+    if (BYTES == 2) return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)w + k));
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)((const char *)w + 8 * k))));
 }
 
 /* The same with two registers of 8 rows to a line. */
@@ -3555,13 +3508,13 @@ LL_INLINE LL_AVX2 void ll_store_avx2(float *out, const __m256 v[2], int add) {
 }
 
 LL_INLINE LL_AVX2 void ll_tile_avx2(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
-                                    const int HALF, const int UNUSED, const size_t TOKENS) {
+                                    const int BYTES, const int UNUSED, const size_t TOKENS) {
     const float *a = (const float *)packed;
     __m256 c[LL_BLOCK][2];
     (void)UNUSED;
     LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t][0] = c[t][1] = _mm256_setzero_ps();
     for (size_t k = 0; k < (size_t)n; k++, a += TOKENS) {
-        const __m256 lo = ll_half_line_avx2(w, 2 * k, HALF), hi = ll_half_line_avx2(w, 2 * k + 1, HALF);
+        const __m256 lo = ll_half_line_avx2(w, 2 * k, BYTES), hi = ll_half_line_avx2(w, 2 * k + 1, BYTES);
         LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
             const __m256 b = _mm256_broadcast_ss(a + t);
             c[t][0] = _mm256_fmadd_ps(lo, b, c[t][0]);
@@ -3572,14 +3525,14 @@ LL_INLINE LL_AVX2 void ll_tile_avx2(float *out, size_t out_stride, const void *w
 }
 
 LL_INLINE LL_AVX2 void ll_mix_avx2(float *out, size_t out_stride, const ll_values *w, const float *a, int n, int add,
-                                   const int HALF, const size_t TOKENS) {
+                                   const int BYTES, const size_t TOKENS) {
     const unsigned char *const *page = w->page;
     __m256 c[LL_BLOCK][2];
     LL_UNROLL(size_t t = 0; t < TOKENS; t++) c[t][0] = c[t][1] = _mm256_setzero_ps();
     for (; n > 0; n -= LLAMA_PAGE, page++)
         for (size_t k = 0; k < (size_t)(n < LLAMA_PAGE ? n : LLAMA_PAGE); k++, a++) {
             const unsigned char *v = *page + w->offset;
-            const __m256 lo = ll_half_line_avx2(v, 2 * k, HALF), hi = ll_half_line_avx2(v, 2 * k + 1, HALF);
+            const __m256 lo = ll_half_line_avx2(v, 2 * k, BYTES), hi = ll_half_line_avx2(v, 2 * k + 1, BYTES);
             LL_UNROLL(size_t t = 0; t < TOKENS; t++) {
                 const __m256 b = _mm256_broadcast_ss(a + t * LL_KEYS);
                 c[t][0] = _mm256_fmadd_ps(lo, b, c[t][0]);
@@ -3858,13 +3811,14 @@ LL_AVX2 static void ll_pack_q4_0_avx_vnni(void *out, const float *x, size_t stri
 #endif
 
 /* ---- Instances ---- */
-LL_TILE_FN(ll_tile_f32_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, NULL, 0, 0, 1)
-LL_TILE_FN(ll_tile_f16_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, NULL, 0, 1, 1)
-LL_MIX_FN(ll_mix_f32_avx512, LL_AVX512, LL_CASES_12, ll_mix_avx512, 0)
-LL_MIX_FN(ll_mix_f16_avx512, LL_AVX512, LL_CASES_12, ll_mix_avx512, 1)
+LL_TILE_FN(ll_tile_f32_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, NULL, 0, 4, 1)
+LL_TILE_FN(ll_tile_f16_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, NULL, 0, 2, 1)
+LL_MIX_FN(ll_mix_f32_avx512, LL_AVX512, LL_CASES_12, ll_mix_avx512, 4)
+LL_MIX_FN(ll_mix_f16_avx512, LL_AVX512, LL_CASES_12, ll_mix_avx512, 2)
+LL_MIX_FN(ll_mix_q8_avx512, LL_AVX512, LL_CASES_12, ll_mix_avx512, 1)
 LL_TILE_FN(ll_tile_bf16_avx512, LL_AVX512, LL_CASES_12, ll_bf16_avx512, 0, 0)
 LL_TILE_FN(ll_tile_bf16_native, LL_AVX512_BF16, LL_CASES_12, ll_bf16_native, NULL, 0, 1)
-LL_PROMPT_FN(ll_pair_f32_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, ahead, lines, 0, 2)
+LL_PROMPT_FN(ll_pair_f32_avx512, LL_AVX512, LL_CASES_12, ll_floats_avx512, ahead, lines, 4, 2)
 LL_PROMPT_FN(ll_pair_bf16_native, LL_AVX512_BF16, LL_CASES_12, ll_bf16_native, ahead, lines, 2)
 LL_PROMPT_FN(ll_pair_q8_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, ahead, lines, LL_Q8, 2)
 LL_PROMPT_FN(ll_pair_q4_0_avx512, LL_AVX512, LL_CASES_6, ll_groups_avx512, ahead, lines, LL_Q4_0, 2)
@@ -3890,10 +3844,11 @@ static void ll_tile_q8_avx512(float *out, size_t out_stride, const void *w, cons
 LL_FEW_FN(ll_tile_q4_0_avx512, ll_wide_q4_0_avx512, LL_Q4_0)
 LL_FEW_FN(ll_tile_q4_avx512, ll_wide_q4_avx512, LL_Q4)
 LL_FEW_FN(ll_tile_q6_avx512, ll_wide_q6_avx512, LL_Q6)
-LL_TILE_FN(ll_tile_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 0, 0)
-LL_TILE_FN(ll_tile_f16_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 1, 0)
-LL_MIX_FN(ll_mix_f32_avx2, LL_AVX2, LL_CASES_6, ll_mix_avx2, 0)
-LL_MIX_FN(ll_mix_f16_avx2, LL_AVX2, LL_CASES_6, ll_mix_avx2, 1)
+LL_TILE_FN(ll_tile_f32_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 4, 0)
+LL_TILE_FN(ll_tile_f16_avx2, LL_AVX2, LL_CASES_6, ll_tile_avx2, 2, 0)
+LL_MIX_FN(ll_mix_f32_avx2, LL_AVX2, LL_CASES_6, ll_mix_avx2, 4)
+LL_MIX_FN(ll_mix_f16_avx2, LL_AVX2, LL_CASES_6, ll_mix_avx2, 2)
+LL_MIX_FN(ll_mix_q8_avx2, LL_AVX2, LL_CASES_6, ll_mix_avx2, 1)
 LL_TILE_FN(ll_tile_q8_avx2, LL_AVX2, LL_CASES_4, ll_groups_avx2, LL_Q8, 0)
 LL_TILE_FN(ll_tile_q4_0_avx2, LL_AVX2, LL_CASES_4, ll_groups_avx2, LL_Q4_0, 0)
 LL_TILE_FN(ll_tile_q4_avx2, LL_AVX2, LL_CASES_4, ll_groups_avx2, LL_Q4, 0)
@@ -4076,7 +4031,8 @@ static const ll_kernels ll_avx2 = {"avx2",
      {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6, 1},
      {ll_pack_q8_avx2, ll_tile_q8_avx2, NULL, 4, 1}, {ll_pack_q4_0_avx2, ll_tile_q4_0_avx2, NULL, 4, 1},
      {ll_pack_q4_avx2, ll_tile_q4_avx2, NULL, 4, 1}, {ll_pack_q6_avx2, ll_tile_q6_avx2, NULL, 4, 1}},
-    {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_mix_f32_avx2, ll_mix_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
+    {ll_tile_f32_avx2, ll_tile_f16_avx2, ll_tile_q8_avx2},
+    {ll_mix_f32_avx2, ll_mix_f16_avx2, ll_mix_q8_avx2}, {6, 6, 4}, ll_unpack_tile_avx2, ll_half_avx2,
     ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, {ll_swiglu_avx2, ll_geglu_avx2}};
 #ifdef LL_AVX_VNNI
 static const ll_kernels ll_avx_vnni = {"avxvnni",
@@ -4084,7 +4040,8 @@ static const ll_kernels ll_avx_vnni = {"avxvnni",
      {ll_pack_bf16_as_f32, ll_tile_bf16_avx2, NULL, 6, 1},
      {ll_pack_q8_avx_vnni, ll_tile_q8_avx_vnni, NULL, 4, 1}, {ll_pack_q4_0_avx_vnni, ll_tile_q4_0_avx_vnni, NULL, 4, 1},
      {ll_pack_q4_avx2, ll_tile_q4_avx_vnni, NULL, 4, 1}, {ll_pack_q6_avx2, ll_tile_q6_avx_vnni, NULL, 4, 1}},
-    {ll_tile_f32_avx2, ll_tile_f16_avx2}, {ll_mix_f32_avx2, ll_mix_f16_avx2}, ll_unpack_tile_avx2, ll_half_avx2,
+    {ll_tile_f32_avx2, ll_tile_f16_avx2, ll_tile_q8_avx_vnni},
+    {ll_mix_f32_avx2, ll_mix_f16_avx2, ll_mix_q8_avx2}, {6, 6, 4}, ll_unpack_tile_avx2, ll_half_avx2,
     ll_rotate_avx2, ll_dot_avx2, ll_softmax_avx2, {ll_swiglu_avx2, ll_geglu_avx2}};
 #endif
 /* For each of two ways to multiply bf16, and two ways that suit processors: see above. */
@@ -4095,7 +4052,8 @@ static const ll_kernels ll_avx_vnni = {"avxvnni",
         {ll_pack_q4_0_avx512, ll_tile_q4_0_avx512, ll_##WAY##_q4_0_avx512, BLOCK, INT8_TILES},                        \
         {ll_pack_q4_avx512, ll_tile_q4_avx512, ll_##WAY##_q4_avx512, BLOCK, INT8_TILES},                              \
         {ll_pack_q6_avx512, ll_tile_q6_avx512, ll_##WAY##_q6_avx512, BLOCK, INT8_TILES}},                             \
-        {ll_tile_f32_avx512, ll_tile_f16_avx512}, {ll_mix_f32_avx512, ll_mix_f16_avx512}, ll_unpack_tile_avx512,    \
+        {ll_tile_f32_avx512, ll_tile_f16_avx512, ll_tile_q8_avx512},                                                  \
+        {ll_mix_f32_avx512, ll_mix_f16_avx512, ll_mix_q8_avx512}, {12, 12, 12}, ll_unpack_tile_avx512,                \
         ll_half_avx2, ll_rotate_avx512, ll_dot_avx2, ll_softmax_avx512, {ll_swiglu_avx512, ll_geglu_avx512}};
 #define LL_NO_BF16 ll_pack_bf16_as_f32, ll_tile_bf16_avx512, NULL, 1
 #define LL_HAS_BF16 ll_pack_bf16_native, ll_tile_bf16_native, ll_pair_bf16_native, 2
@@ -4118,9 +4076,12 @@ LL_AVX512_SETS(ll_avx512_bf16_wide, "avx512bf16wide", LL_HAS_BF16, wide, 12, 1)
 #define LL_DOTPROD __attribute__((target("arch=armv8.2-a+dotprod")))
 #endif
 
-LL_INLINE float32x4_t ll_quarter_neon(const void *w, size_t k, const int HALF) {
-    return HALF ? vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16((const uint16_t *)w + 4 * k)))
-                : vld1q_f32((const float *)w + 4 * k);
+LL_INLINE float32x4_t ll_quarter_neon(const void *w, size_t k, const int BYTES) {
+    if (BYTES == 4) return vld1q_f32((const float *)w + 4 * k);
+    if (BYTES == 2) return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16((const uint16_t *)w + 4 * k)));
+    int32_t four;
+    memcpy(&four, (const char *)w + 4 * k, sizeof four);
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four))))));
 }
 
 LL_INLINE void ll_store_neon(float *out, const float32x4_t v[4], int add) {
@@ -4128,7 +4089,7 @@ LL_INLINE void ll_store_neon(float *out, const float32x4_t v[4], int add) {
 }
 
 LL_INLINE void ll_tile_neon(float *out, size_t out_stride, const void *w, const void *packed, int n, int add,
-                            const int HALF, const int UNUSED, const size_t TOKENS) {
+                            const int BYTES, const int UNUSED, const size_t TOKENS) {
     const float *a = (const float *)packed;
     float32x4_t c[6][4];
     (void)UNUSED;
@@ -4136,7 +4097,7 @@ LL_INLINE void ll_tile_neon(float *out, size_t out_stride, const void *w, const 
         LL_UNROLL(int i = 0; i < 4; i++) c[t][i] = vdupq_n_f32(0);
     for (size_t k = 0; k < (size_t)n; k++, a += TOKENS) {
         float32x4_t v[4];
-        LL_UNROLL(size_t i = 0; i < 4; i++) v[i] = ll_quarter_neon(w, 4 * k + i, HALF);
+        LL_UNROLL(size_t i = 0; i < 4; i++) v[i] = ll_quarter_neon(w, 4 * k + i, BYTES);
         LL_UNROLL(size_t t = 0; t < TOKENS; t++)
             LL_UNROLL(int i = 0; i < 4; i++) c[t][i] = vfmaq_n_f32(c[t][i], v[i], a[t]);
     }
@@ -4144,7 +4105,7 @@ LL_INLINE void ll_tile_neon(float *out, size_t out_stride, const void *w, const 
 }
 
 LL_INLINE void ll_mix_neon(float *out, size_t out_stride, const ll_values *w, const float *a, int n, int add,
-                           const int HALF, const size_t TOKENS) {
+                           const int BYTES, const size_t TOKENS) {
     const unsigned char *const *page = w->page;
     float32x4_t c[6][4];
     LL_UNROLL(size_t t = 0; t < TOKENS; t++)
@@ -4152,7 +4113,7 @@ LL_INLINE void ll_mix_neon(float *out, size_t out_stride, const ll_values *w, co
     for (; n > 0; n -= LLAMA_PAGE, page++)
         for (size_t k = 0; k < (size_t)(n < LLAMA_PAGE ? n : LLAMA_PAGE); k++, a++) {
             float32x4_t v[4];
-            LL_UNROLL(size_t i = 0; i < 4; i++) v[i] = ll_quarter_neon(*page + w->offset, 4 * k + i, HALF);
+            LL_UNROLL(size_t i = 0; i < 4; i++) v[i] = ll_quarter_neon(*page + w->offset, 4 * k + i, BYTES);
             LL_UNROLL(size_t t = 0; t < TOKENS; t++)
                 LL_UNROLL(int i = 0; i < 4; i++) c[t][i] = vfmaq_n_f32(c[t][i], v[i], a[t * LL_KEYS]);
         }
@@ -4341,10 +4302,11 @@ static void ll_half_neon(uint16_t *out, const float *x, int n) {
     ll_half_plain(out + whole, x + whole, n - whole);
 }
 
-LL_TILE_FN(ll_tile_f32_neon, , LL_CASES_6, ll_tile_neon, 0, 0)
-LL_TILE_FN(ll_tile_f16_neon, , LL_CASES_6, ll_tile_neon, 1, 0)
-LL_MIX_FN(ll_mix_f32_neon, , LL_CASES_6, ll_mix_neon, 0)
-LL_MIX_FN(ll_mix_f16_neon, , LL_CASES_6, ll_mix_neon, 1)
+LL_TILE_FN(ll_tile_f32_neon, , LL_CASES_6, ll_tile_neon, 4, 0)
+LL_TILE_FN(ll_tile_f16_neon, , LL_CASES_6, ll_tile_neon, 2, 0)
+LL_MIX_FN(ll_mix_f32_neon, , LL_CASES_6, ll_mix_neon, 4)
+LL_MIX_FN(ll_mix_f16_neon, , LL_CASES_6, ll_mix_neon, 2)
+LL_MIX_FN(ll_mix_q8_neon, , LL_CASES_6, ll_mix_neon, 1)
 LL_TILE_FN(ll_tile_bf16_neon, , LL_CASES_6, ll_bf16_neon, 0, 0)
 LL_TILE_FN(ll_tile_q8_neon, , LL_CASES_6, ll_groups_neon, LL_Q8, 0)
 LL_TILE_FN(ll_tile_q4_0_neon, , LL_CASES_6, ll_groups_neon, LL_Q4_0, 0)
@@ -4361,14 +4323,16 @@ static const ll_kernels ll_neon = {"neon",
      {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6, 1},
      {ll_pack_q8, ll_tile_q8_neon, NULL, 6, 1}, {ll_pack_q4_0, ll_tile_q4_0_neon, NULL, 6, 1},
      {ll_pack_q4, ll_tile_q4_neon, NULL, 6, 1}, {ll_pack_q6, ll_tile_q6_neon, NULL, 6, 1}},
-    {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_mix_f32_neon, ll_mix_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
+    {ll_tile_f32_neon, ll_tile_f16_neon, ll_tile_q8_neon},
+    {ll_mix_f32_neon, ll_mix_f16_neon, ll_mix_q8_neon}, {6, 6, 6}, ll_unpack_tile_plain, ll_half_neon,
     ll_rotate_neon, ll_dot_neon, ll_softmax_neon, {ll_swiglu_neon, ll_geglu_neon}};
 static const ll_kernels ll_neon_dot = {"neondot",
     {{NULL, NULL, NULL, 0, 0}, {ll_pack_f32, ll_tile_f32_neon, NULL, 6, 1},
      {ll_pack_bf16_as_f32, ll_tile_bf16_neon, NULL, 6, 1},
      {ll_pack_q8, ll_tile_q8_neon_dot, NULL, 6, 1}, {ll_pack_q4_0, ll_tile_q4_0_neon_dot, NULL, 6, 1},
      {ll_pack_q4, ll_tile_q4_neon_dot, NULL, 6, 1}, {ll_pack_q6, ll_tile_q6_neon_dot, NULL, 6, 1}},
-    {ll_tile_f32_neon, ll_tile_f16_neon}, {ll_mix_f32_neon, ll_mix_f16_neon}, ll_unpack_tile_plain, ll_half_neon,
+    {ll_tile_f32_neon, ll_tile_f16_neon, ll_tile_q8_neon_dot},
+    {ll_mix_f32_neon, ll_mix_f16_neon, ll_mix_q8_neon}, {6, 6, 6}, ll_unpack_tile_plain, ll_half_neon,
     ll_rotate_neon, ll_dot_neon, ll_softmax_neon, {ll_swiglu_neon, ll_geglu_neon}};
 /* clang-format on */
 #endif
@@ -4412,6 +4376,574 @@ static const ll_kernels *ll_find_kernels(const char *name) {
     if (!name || !strcmp(name, ll_neon.name)) return &ll_neon;
 #endif
     return !name || !strcmp(name, ll_plain.name) ? &ll_plain : NULL;
+}
+
+/* ==== 8. Saved sequences ========================================================================
+ * A header of LL_STATE bytes: "llama.cs", uint32 version 1, uint32[6] what keys and values depend on beside the weights
+ * (ll_state_shape), uint64 hash of the model, uint64 hash of what follows: for each layer and kv head, and LLAMA_PAGE
+ * positions at a time, the tiles of keys, those of values, and the values' scales.
+ */
+enum { LL_STATE = 64 };
+
+/* FNV-1a (Fowler, Noll, Vo) over words of 64 bits instead of bytes, the last one filled up with zeros. */
+static uint64_t ll_hash(uint64_t hash, const unsigned char *p, size_t size) {
+    for (size_t i = 0; i < size; i += 8) {
+        uint64_t word = 0;
+        memcpy(&word, p + i, size - i < 8 ? size - i : 8);
+        hash = (hash ^ word) * UINT64_C(0x100000001b3);
+        hash ^= hash >> 29; /* a product's high bits depend on all of a word, its low ones do not */
+    }
+    return hash;
+}
+
+static uint64_t ll_model_hash(llama_context *c) {
+    if (!c->hash) c->hash = c->model->config.hash;
+    if (!c->hash) c->hash = ll_hash(1, c->model->file, c->model->file_size) | 1;
+    return c->hash;
+}
+
+static void ll_state_shape(const llama_context *c, int length, uint32_t shape[6]) {
+    const llama_config *f = &c->model->config;
+    const int numbers[] = {length,      f->n_layers,       f->n_kv_heads,
+                           f->head_dim, ll_kv_size(c->kv), f->rope_short && c->longest > f->rope_short};
+    for (int i = 0; i < 6; i++) shape[i] = (uint32_t)numbers[i];
+}
+
+static size_t ll_state_bytes(const llama_context *c, int length) {
+    const llama_config *f = &c->model->config;
+    const size_t heads = ll_mul((size_t)f->n_layers, (size_t)f->n_kv_heads), positions = (size_t)length;
+    const size_t value = c->head_stride * (size_t)ll_kv_size(c->kv) + (c->kv == LL_KV_Q8 ? sizeof(float) : 0);
+    const size_t keys = ll_mul(ll_pad(length) / LL_TILE, c->key_bytes);
+    return ll_add(LL_STATE, ll_mul(heads, ll_add(keys, ll_mul(positions, value))));
+}
+
+/* Zeros in a tile of keys for positions from `first` on: 16 numbers after the other, but of q8 four bytes of each. */
+static void ll_clear_keys(const llama_context *c, unsigned char *tile, int first) {
+    for (size_t at = 0, size; at < c->key_bytes; at += LL_TILE * size) {
+        const int scales = c->kv == LL_KV_Q8 && at % (33 * LL_LINE) < LL_LINE; /* of two groups, before their lines */
+        size = c->kv == LL_KV_F16 || scales ? 2 : 4;
+        memset(tile + at + (size_t)first * size, 0, (size_t)(LL_TILE - first) * size);
+    }
+}
+
+static void ll_move(unsigned char **data, void *at, size_t bytes, int back) {
+    memcpy(back ? at : *data, back ? *data : at, bytes);
+    *data += bytes;
+}
+
+/* What a sequence's pages hold, to data, or, if back, from it. */
+static void ll_copy_state(const llama_context *c, const ll_sequence *q, unsigned char *data, int back) {
+    const llama_config *f = &c->model->config;
+    const size_t line = (size_t)(LL_TILE * ll_kv_size(c->kv));
+    for (int i = 0; i < f->n_layers * f->n_kv_heads; i++)
+        for (int p = 0; p < q->length; p += LLAMA_PAGE) {
+            const int l = i / f->n_kv_heads, h = i % f->n_kv_heads, page = q->page[p / LLAMA_PAGE];
+            const int left = q->length - p, n = left < LLAMA_PAGE ? left : LLAMA_PAGE;
+            ll_move(&data, ll_head_keys(c, page, l, h), ll_pad(n) / LL_TILE * c->key_bytes, back);
+            if (!back && n % LL_TILE) ll_clear_keys(c, data - c->key_bytes, n % LL_TILE);
+            for (size_t d = 0; d < c->head_stride; d += LL_TILE)
+                ll_move(&data, ll_head_values(c, page, l, h, d), (size_t)n * line, back);
+            if (c->kv == LL_KV_Q8) ll_move(&data, ll_head_scales(c, page, l, h), (size_t)n * sizeof(float), back);
+        }
+}
+
+size_t llama_state_bytes(const llama_context *c, int sequence) {
+    const int length = llama_length(c, sequence);
+    return length < 0 ? 0 : ll_state_bytes(c, length);
+}
+
+static void ll_put(unsigned char *p, uint64_t value, int bytes) {
+    for (int i = 0; i < bytes; i++) p[i] = (unsigned char)(value >> 8 * i);
+}
+
+int llama_save(llama_context *c, int sequence, void *data, size_t size, llama_error *err) {
+    static const unsigned char magic[] = "llama.cs";
+    unsigned char *p = (unsigned char *)data;
+    uint32_t shape[6];
+    if (ll_check_sequence(c, sequence, err)) return -1;
+    const ll_sequence *q = &c->sequences[sequence];
+    const size_t bytes = ll_state_bytes(c, q->length);
+    if (size < bytes)
+        return ll_fail(err, LLAMA_BAD_OPTION, "sequence %d needs %zu bytes, %zu are given", sequence, bytes, size);
+    memset(p, 0, LL_STATE), memcpy(p, magic, 8);
+    ll_put(p + 8, 1, 4);
+    ll_state_shape(c, q->length, shape);
+    for (int i = 0; i < 6; i++) ll_put(p + 12 + 4 * i, shape[i], 4);
+    ll_put(p + 36, ll_model_hash(c), 8);
+    ll_copy_state(c, q, p + LL_STATE, 0);
+    ll_put(p + 44, ll_hash(2, p + LL_STATE, bytes - LL_STATE), 8);
+    return 0;
+}
+
+int llama_restore(llama_context *c, int sequence, const void *data, size_t size, llama_error *err) {
+    static const char *const names[] = {"length",       "layers", "kv heads", "head_dim", "bytes of a number",
+                                        "long rotation"};
+    const unsigned char *p = (const unsigned char *)data;
+    uint32_t shape[6];
+    if (ll_check_sequence(c, sequence, err)) return -1;
+    if (size < LL_STATE || memcmp(p, "llama.cs", 8) || ll_u32(p + 8) != 1)
+        return ll_fail(err, LL_BAD, "saved sequence: %zu bytes that are none, or of another version", size);
+    const uint32_t length = ll_u32(p + 12);
+    if (length > (uint32_t)c->longest)
+        return ll_fail(err, LLAMA_NO_ROOM, "saved sequence: %" PRIu32 " tokens, a sequence holds %d", length,
+                       c->longest);
+    ll_state_shape(c, (int)length, shape);
+    for (int i = 0; i < 6; i++)
+        if (ll_u32(p + 12 + 4 * i) != shape[i])
+            return ll_fail(err, LL_BAD, "saved sequence: %s %" PRIu32 ", here %" PRIu32 ": of another model or cache",
+                           names[i], ll_u32(p + 12 + 4 * i), shape[i]);
+    if (ll_u64(p + 36) != ll_model_hash(c))
+        return ll_fail(err, LL_BAD, "saved sequence: of a model with other weights");
+    const size_t bytes = ll_state_bytes(c, (int)length);
+    for (int i = 52; i < LL_STATE; i++)
+        if (p[i]) return ll_fail(err, LL_BAD, "saved sequence: byte %d is %d, not 0", i, p[i]);
+    if (size != bytes)
+        return ll_fail(err, LL_BAD, "saved sequence: %zu bytes, its header implies %zu: cut short?", size, bytes);
+    if (ll_u64(p + 44) != ll_hash(2, p + LL_STATE, bytes - LL_STATE))
+        return ll_fail(err, LL_BAD, "saved sequence: damaged, its bytes have another hash");
+    ll_sequence *q = &c->sequences[sequence];
+    int own = 0; /* pages that it gives back */
+    for (int i = 0; i < ll_pages(q->length); i++) own += c->shared[q->page[i]] == 1;
+    if (ll_pages((int)length) > c->n_unused + own)
+        return ll_fail(err, LLAMA_NO_ROOM, "saved sequence: %d pages of %d tokens are needed, %d of %d are free",
+                       ll_pages((int)length), LLAMA_PAGE, c->n_unused + own, c->n_pages);
+    ll_cut(c, q, 0);
+    for (int i = 0; i < ll_pages((int)length); i++) q->page[i] = ll_take_page(c);
+    q->length = (int)length;
+    if (!sequence) c->logits_at = 0;
+    ll_copy_state(c, q, (unsigned char *)data + LL_STATE, 1);
+    return 0;
+}
+
+/* ==== 9. Looking ahead ==========================================================================
+ * Reading the weights is what a token costs, and several tokens share it: those of a guess at how the text goes on, or
+ * those of several texts. All is done by public functions; only of a sampler the numbers that it will draw are looked
+ * at, of a context its model.
+ *
+ * ---- Speculation ----
+ * A guess is evaluated together with the token before it. The caller draws from the logits of each position as ever,
+ * and as long as what is drawn is what was guessed, the logits after it are there already. Nothing depends on the
+ * guess but time: the caller sees, of each position once, the logits that llama_forward would have given. (Accepting
+ * guesses at random instead, arXiv:2211.17192, keeps the distribution but not the text of a seed.)
+ *
+ * How long a guess is to be: a pass over 1 + k tokens takes about 1 + k cost times that of one, and gives 1 + r1 +
+ * r1 r2 + ... tokens, r being how often guesses of that kind were right. The k of the largest quotient is taken, which
+ * is 0 as soon as r1 < cost. That is learned from tokens alone and never from a clock, so that a run can be repeated. A
+ * lookup need not be evaluated to be judged: the next token shows whether it would have been right, so a text in which
+ * nothing repeats itself costs nothing but the search. A draft is tried now and then, ever more rarely as it fails.
+ */
+enum {
+    LL_MATCH = 8,      /* tokens in front of a guess that agree, at most: so many kinds of lookups */
+    LL_MOST = 255,     /* guesses at once */
+    LL_PATIENCE = 128, /* passes after which a draft that fails is tried again, at most */
+    LL_TRY = 2         /* guesses of such a try */
+};
+
+/* What a guess adds to the time of a pass, as a share of a token's. Measured: 0.1 to 0.2 where weights come from
+ * memory, more where they fit a cache of so many bytes and arithmetic is all. */
+static float ll_guess_cost(const llama_config *f) { return f->weight_bytes > (16 << 20) ? 0.2f : 0.4f; }
+
+struct llama_speculator {
+    llama_context *context;
+    ll_allocator allocator;
+    int most;
+    float cost;
+    int *text, held, given;    /* (length of the context) what it holds: `given` tokens by the caller, then guesses */
+    float *logits;             /* (most + 1, vocab_size) from the last one that was given on */
+    int first, rows;           /* the position of the first row; how many there are */
+    int *lookup, found;        /* (most) what followed the last tokens before; the next one to be judged, most: none */
+    int match, base;           /* tokens that agreed; the position of lookup[0] */
+    float right[LL_MATCH + 1]; /* the share of lookups that were right, by tokens that agreed */
+    llama_context *draft;      /* NULL: none */
+    llama_sampler *dice;       /* draws what the caller's sampler would */
+    const llama_sampler *sampler;
+    int *drafted; /* (length of the context) what the draft's context holds */
+    float draft_cost, draft_right;
+    int drafting;         /* 1: the guesses are the draft's */
+    int waited, patience; /* passes without it; how many there are to be */
+    llama_speculation count;
+};
+
+static int ll_common(const int *a, int n_a, const int *b, int n_b) {
+    int n = 0;
+    while (n < n_a && n < n_b && a[n] == b[n]) n++;
+    return n;
+}
+
+/* `to` will draw as `from` does. Both have the same options. */
+static void ll_follow(llama_sampler *to, const llama_sampler *from) {
+    to->state = from->state, to->seen = from->seen, to->next = from->next;
+    memcpy(to->history, from->history, (size_t)to->capacity * sizeof *to->history);
+}
+
+/* The sampler of drafts: a copy without hooks, which are to see what is really drawn; greedy if there is none. */
+static llama_sampler *ll_new_dice(const llama_model *m, const llama_sampler *from, const llama_options *o,
+                                  llama_error *err) {
+    llama_sampling greedy = llama_sampling_default();
+    greedy.temperature = 0;
+    llama_sampler *s = from ? llama_sampler_copy(from, o, err) : llama_sampler_create(m, &greedy, o, err);
+    if (s) s->sampling.adjust = NULL, s->sampling.check = NULL;
+    return s;
+}
+
+static int ll_add_draft(llama_speculator *s, const llama_model *draft, const llama_options *options, llama_error *err) {
+    const llama_config *f = &s->context->model->config, *other = &draft->config;
+    llama_options o;
+    if (other->vocab_size != f->vocab_size)
+        return ll_fail(err, LLAMA_BAD_OPTION, "the draft has a vocabulary of %d tokens, the model one of %d",
+                       other->vocab_size, f->vocab_size);
+    memset(&o, 0, sizeof o);
+    if (options) o = *options;
+    o.n_ctx = llama_context_length(s->context), o.n_sequences = o.n_ctx_sequence = 0;
+    s->draft_cost = s->cost + (float)other->weight_bytes / (float)(f->weight_bytes + 1);
+    s->dice = ll_new_dice(draft, s->sampler, &o, err);
+    s->draft = s->dice ? llama_context_create(draft, &o, err) : NULL;
+    return s->draft ? 0 : -1;
+}
+
+llama_speculator *llama_speculator_create(llama_context *c, const llama_model *draft, const llama_sampler *sampler,
+                                          int most, const llama_options *options, llama_error *err) {
+    const ll_allocator a = ll_allocator_of(options);
+    const size_t length = (size_t)llama_context_length(c), vocab_size = (size_t)c->model->config.vocab_size;
+    if (most < 0 || most > LL_MOST)
+        return ll_fail(err, LLAMA_BAD_OPTION, "most is %d, not between 0 and %d", most, LL_MOST),
+               (llama_speculator *)NULL;
+    if (sampler && sampler->vocab_size != c->model->config.vocab_size)
+        return ll_fail(err, LLAMA_BAD_OPTION, "the sampler has a vocabulary of %d tokens, the model one of %d",
+                       sampler->vocab_size, c->model->config.vocab_size),
+               (llama_speculator *)NULL;
+    /* Rows as they lie give one token's very bits only to few at once. */
+    if (ll_packed_type(&c->model->layers->wq) != c->model->layers->wq.type && most > LL_FEW - 2) most = LL_FEW - 2;
+    const size_t floats = ll_mul((size_t)most + 1, vocab_size), ints = 2 * length + (size_t)most;
+    const size_t bytes = ll_add(sizeof(llama_speculator), ll_mul(ll_add(floats, ints), sizeof(float)));
+    llama_speculator *s = (llama_speculator *)ll_alloc(&a, bytes);
+    if (!s) return ll_fail(err, LLAMA_NO_MEMORY, "no memory: a speculator needs %zu bytes", bytes), s;
+    memset(s, 0, sizeof *s);
+    s->context = c, s->allocator = a, s->most = s->found = most, s->sampler = sampler, s->patience = 1;
+    s->cost = ll_guess_cost(&c->model->config), s->draft_right = 0.7f;
+    for (int i = 0; i <= LL_MATCH; i++) s->right[i] = (float)i / (float)(i + 4);
+    s->logits = (float *)(void *)(s + 1);
+    s->text = (int *)(void *)(s->logits + floats), s->drafted = s->text + length, s->lookup = s->drafted + length;
+    if (draft && ll_add_draft(s, draft, options, err)) llama_speculator_free(s), s = NULL;
+    return s;
+}
+
+void llama_speculator_free(llama_speculator *s) {
+    if (!s) return;
+    const ll_allocator a = s->allocator;
+    llama_context_free(s->draft);
+    llama_sampler_free(s->dice);
+    ll_release(&a, s);
+}
+
+llama_speculation llama_speculated(const llama_speculator *s) { return s->count; }
+
+/* Of all places of the text (n) before its end the newest one with the most tokens, up to LL_MATCH, that the end has
+ * too: s->lookup becomes what followed there, over and over if that is the end. */
+static void ll_look_up(llama_speculator *s, int n) {
+    const int *text = s->text;
+    int from = 0;
+    s->match = 0, s->base = n, s->found = s->most;
+    for (int i = n - 1; i > 0 && s->match < LL_MATCH; i--) {
+        int same = 0;
+        while (same < LL_MATCH && same < i && text[i - 1 - same] == text[n - 1 - same]) same++;
+        if (same > s->match) s->match = same, from = i;
+    }
+    if (!s->match) return;
+    s->found = 0;
+    for (int i = 0; i < s->most; i++) s->lookup[i] = from + i < n ? text[from + i] : s->lookup[from + i - n];
+}
+
+/* How many guesses, up to most, promise most tokens for the time; *gain: in how many times that of one token each. The
+ * first is right as often as right[i] says, i <= last, the one after it as right[i + 1], and so on. */
+static int ll_best_length(const float *right, int i, int last, float cost, int most, float *gain) {
+    float tokens = 1, all = 1;
+    int best = 0;
+    *gain = 1.05f; /* less is not worth the risk */
+    for (int k = 1; k <= most; k++, i++) {
+        all *= right[i < last ? i : last], tokens += all;
+        if (tokens > *gain * (1 + (float)k * cost)) best = k, *gain = tokens / (1 + (float)k * cost);
+    }
+    return best;
+}
+
+/* Lets the draft go on with the text (n) for k tokens, which go behind it, as the caller's sampler would draw them:
+ * its next random numbers are known, so where both models think alike even an unlikely token is the same. Returns how
+ * many there are. */
+static int ll_draft(llama_speculator *s, int n, int k) {
+    const int same = ll_common(s->drafted, llama_position(s->draft), s->text, n), keep = same < n ? same : n - 1;
+    llama_rewind(s->draft, keep);
+    memcpy(s->drafted + keep, s->text + keep, (size_t)(n - keep) * sizeof *s->text);
+    const float *logits = llama_forward(s->draft, s->text + keep, n - keep, NULL);
+    if (s->sampler) ll_follow(s->dice, s->sampler);
+    for (int i = 0; i < k; i++) {
+        const int id = logits ? llama_sample(s->dice, logits, NULL) : -1;
+        if (id < 0) return i;
+        s->text[n + i] = s->drafted[n + i] = id;
+        if (i + 1 < k) logits = llama_forward(s->draft, &id, 1, NULL);
+    }
+    return k;
+}
+
+/* Puts guesses behind the text (n), by whom they promise more of. Returns how many. */
+static int ll_guess(llama_speculator *s, int n) {
+    const int room = llama_context_length(s->context) - n, most = room < s->most ? room : s->most;
+    float gain, other = 0;
+    if (!most) return 0;
+    ll_look_up(s, n);
+    int k = s->match ? ll_best_length(s->right, s->match, LL_MATCH, s->cost, most, &gain) : 0, drafts = 0;
+    s->drafting = 0;
+    if (s->draft) {
+        drafts = ll_best_length(&s->draft_right, 0, 0, s->draft_cost, most, &other);
+        if (drafts) s->patience = 1, s->waited = 0;
+        else if (++s->waited > s->patience) {
+            drafts = most < LL_TRY ? most : LL_TRY, s->waited = 0;
+            s->patience = s->patience < LL_PATIENCE ? 2 * s->patience : LL_PATIENCE;
+        }
+    }
+    if (drafts && (!k || other > gain)) s->drafting = 1, k = ll_draft(s, n, drafts);
+    else memcpy(s->text + n, s->lookup, (size_t)k * sizeof *s->text);
+    return k;
+}
+
+/* What the caller's text (n), of which `own` tokens are those of s->text, tells of guesses. */
+static void ll_judge(llama_speculator *s, const int *text, int n, int own) {
+    for (int i = s->given, good = own >= i; good && i < n; i++) {
+        const int j = i - s->base, length = s->match + j < LL_MATCH ? s->match + j : LL_MATCH;
+        if (i < s->held) {
+            good = text[i] == s->text[i], s->count.accepted += (uint64_t)good;
+            if (s->drafting) s->draft_right += ((float)good - s->draft_right) / 16;
+        }
+        if (j == s->found && j < s->most) {
+            const int hit = text[i] == s->lookup[j];
+            s->right[length] += ((float)hit - s->right[length]) / 16;
+            s->found = hit ? j + 1 : s->most;
+        }
+        good = good && i < s->held;
+    }
+}
+
+/* Evaluates the text (n) from position keep on, and k guesses behind it. */
+static int ll_look_ahead(llama_speculator *s, int keep, int n, int k, llama_error *err) {
+    unsigned char wanted[LL_MOST + 1];
+    llama_error own = {0, ""};
+    memset(wanted, 1, sizeof wanted);
+    const llama_item item = {0, n - keep + k, s->text + keep, k ? wanted : NULL, s->logits, NULL, 0};
+    s->rows = 0, s->given = s->held = keep;
+    if (llama_evaluate(s->context, &item, 1, &own)) {
+        if (k && own.code == LLAMA_NO_ROOM) return ll_look_ahead(s, keep, n, 0, err); /* others have the pages */
+        return ll_fail(err, own.code, "%s", own.text);
+    }
+    s->given = n, s->held = n + k, s->first = n - 1, s->rows = 1 + k;
+    s->count.passes++, s->count.proposed += (uint64_t)k;
+    return 0;
+}
+
+const float *llama_speculate(llama_speculator *s, const int *text, int n, llama_error *err) {
+    llama_context *c = s->context;
+    const int position = llama_position(c), vocab_size = c->model->config.vocab_size;
+    const float *none = NULL;
+    if (n < 1) return ll_fail(err, LLAMA_BAD_TOKEN, "%d tokens given, at least 1 needed", n), none;
+    if (n > llama_context_length(c))
+        return ll_fail(err, LLAMA_NO_ROOM, "a text of %d tokens does not fit: the context holds %d", n,
+                       llama_context_length(c)),
+               none;
+    /* What the caller has evaluated himself since then is known by what he says now. */
+    if (position < s->held) s->held = position;
+    if (s->given > s->held) s->given = s->held;
+    const int own = ll_common(s->text, s->held, text, n), theirs = position < n ? position : n;
+    const int same = own == s->held && theirs > own ? theirs : own;
+    for (int i = own; i < n; i++)
+        if (text[i] < 0 || text[i] >= vocab_size)
+            return ll_fail(err, LLAMA_BAD_TOKEN, "token %d of %d is %d, not between 0 and %d", i, n, text[i],
+                           vocab_size - 1),
+                   none;
+    ll_judge(s, text, n, own);
+    if (own == n && s->rows && n > s->first && n <= s->first + s->rows) {
+        if (s->given < n) s->given = n;
+        return s->logits + (size_t)(n - 1 - s->first) * (size_t)vocab_size;
+    }
+    memcpy(s->text + own, text + own, (size_t)(n - own) * sizeof *text);
+    if (same == n && position == n && llama_logits(c)) return s->given = s->held = n, llama_logits(c);
+    const int keep = same < n ? same : n - 1;
+    llama_rewind(c, keep);
+    return ll_look_ahead(s, keep, n, keep == n - 1 ? ll_guess(s, n) : 0, err) ? none : s->logits;
+}
+
+/* ---- Beam search ----
+ * The likeliest of all vocab_size^n texts cannot be found. A beam is one that may become it: of all tokens behind all
+ * beams the n_beams likeliest go on. They share the pages of what they have in common, and each reading of the weights.
+ */
+typedef struct {
+    double sum, score; /* lists are sorted by score */
+    int before, token; /* the node of all tokens but the last; that one */
+    int n, ended, sequence;
+} ll_beam;
+
+typedef struct {
+    int before, token; /* before: -1 for the first token */
+} ll_node;
+
+typedef struct {
+    llama_context *context;
+    const llama_beaming *o;
+    int prompt, most;
+    ll_beam *open, *next, *ends, *done; /* (n_beams) each: with this many tokens; with one more; ended there; ended */
+    int n_open, n_next, n_ends, n_done;
+    ll_node *nodes;    /* (most, n_beams) the open beams of each length */
+    llama_item *items; /* (n_beams) */
+    float *logits;     /* (n_beams, vocab_size) after each open beam */
+} ll_search;
+
+static double ll_beam_score(const ll_search *s, double sum, int n) {
+    return sum / pow((5.0 + n) / 6, (double)s->o->length_penalty);
+}
+
+/* Puts a beam into a list of the n_beams best, behind its equals. Returns how many there are now. */
+static int ll_insert(const ll_search *s, ll_beam *list, int n, ll_beam beam) {
+    int at = n;
+    while (at && list[at - 1].score < beam.score) at--;
+    if (at == s->o->n_beams) return n;
+    if (n < s->o->n_beams) n++;
+    memmove(list + at + 1, list + at, (size_t)(n - 1 - at) * sizeof *list);
+    list[at] = beam;
+    return n;
+}
+
+/* All tokens behind open beam b: those that may be among the n_beams best to s->next, or to s->ends. */
+static int ll_continue(ll_search *s, int b, llama_error *err) {
+    const llama_beaming *o = s->o;
+    const int vocab_size = s->context->model->config.vocab_size, parent = s->open[b].sequence;
+    const float *logits = s->logits + (size_t)b * (size_t)vocab_size;
+    const int best = ll_best(logits, vocab_size, err);
+    if (best < 0) return -1;
+    const double all = (double)logits[best] - (double)llama_logprob(logits, vocab_size, best);
+    const int before = s->open[b].n ? (s->open[b].n - 1) * o->n_beams + b : -1;
+    for (int id = 0; id < vocab_size; id++) {
+        const double sum = s->open[b].sum + ((double)logits[id] - all);
+        if (!(logits[id] >= -FLT_MAX) || (s->n_next == o->n_beams && sum < s->next[s->n_next - 1].sum)) continue;
+        ll_beam beam = {sum, sum, before, id, s->open[b].n + 1, 0, parent};
+        beam.ended = o->is_end && o->is_end(o->user, id);
+        if (beam.ended) s->n_ends = ll_insert(s, s->ends, s->n_ends, beam);
+        else s->n_next = ll_insert(s, s->next, s->n_next, beam);
+    }
+    return 0;
+}
+
+/* The next beams become the open ones, and what ended before the last of them is done. Returns 0 when none of the open
+ * ones can win any more: a sum can only fall, and what lengthening makes of it is known. */
+static int ll_end_step(ll_search *s) {
+    ll_beam *const swap = s->open;
+    for (int i = 0; i < s->n_ends; i++)
+        if (s->n_next < s->o->n_beams || s->ends[i].sum >= s->next[s->n_next - 1].sum) {
+            s->ends[i].score = ll_beam_score(s, s->ends[i].sum, s->ends[i].n);
+            s->n_done = ll_insert(s, s->done, s->n_done, s->ends[i]);
+        }
+    s->open = s->next, s->next = swap, s->n_open = s->n_next, s->n_next = s->n_ends = 0;
+    for (int i = 0; i < s->n_open; i++) {
+        const ll_beam *beam = &s->open[i];
+        const ll_node node = {beam->before, beam->token};
+        s->nodes[(size_t)(beam->n - 1) * (size_t)s->o->n_beams + (size_t)i] = node;
+    }
+    if (!s->n_open || s->open->n == s->most) return 0;
+    return !s->n_done || ll_beam_score(s, s->open->sum, s->most) > s->done->score;
+}
+
+/* Gives each open beam a sequence: the first of a parent's children his own, the others one that is free, as a fork;
+ * and evaluates their last tokens. */
+static int ll_step(ll_search *s, llama_error *err) {
+    const size_t vocab_size = (size_t)s->context->model->config.vocab_size;
+    int parent[LL_MOST + 1], owner[LL_MOST + 1], free_one = 0;
+    for (int i = 0; i < s->o->n_beams; i++) owner[i] = -1;
+    for (int i = 0; i < s->n_open; i++) {
+        parent[i] = s->open[i].sequence, s->open[i].sequence = -1;
+        if (owner[parent[i]] < 0) owner[s->open[i].sequence = parent[i]] = i;
+    }
+    for (int i = 0; i < s->n_open; i++) {
+        if (s->open[i].sequence >= 0) continue;
+        while (owner[free_one] >= 0) free_one++;
+        owner[s->open[i].sequence = free_one] = i;
+        if (llama_fork(s->context, free_one, parent[i], llama_length(s->context, parent[i]), err)) return -1;
+    }
+    for (int q = 0; q < s->o->n_beams; q++) /* the prompt stays in sequence 0 */
+        if (owner[q] < 0 && llama_fork(s->context, q, q, q ? 0 : s->prompt, err)) return -1;
+    for (int i = 0; i < s->n_open; i++) {
+        const llama_item item = {
+            s->open[i].sequence, 1, &s->open[i].token, NULL, s->logits + (size_t)i * vocab_size, NULL, 0};
+        s->items[i] = item;
+    }
+    return llama_evaluate(s->context, s->items, s->n_open, err);
+}
+
+/* The best of those that ended and those still open, to the caller. Returns how many. */
+static int ll_deliver_beams(ll_search *s, llama_beam *beams) {
+    for (int i = 0; i < s->n_open; i++) {
+        s->open[i].score = ll_beam_score(s, s->open[i].sum, s->open[i].n);
+        s->n_done = ll_insert(s, s->done, s->n_done, s->open[i]);
+    }
+    for (int i = 0; i < s->n_done; i++) {
+        const ll_beam *from = &s->done[i];
+        beams[i].sum = from->sum, beams[i].score = from->score, beams[i].n = from->n, beams[i].ended = from->ended;
+        beams[i].tokens[from->n - 1] = from->token;
+        for (int at = from->n - 2, node = from->before; at >= 0; at--, node = s->nodes[node].before)
+            beams[i].tokens[at] = s->nodes[node].token;
+    }
+    return s->n_done;
+}
+
+static int ll_check_beaming(const llama_context *c, const llama_beaming *o, llama_error *err) {
+    const int most = c->n_sequences < LL_MOST ? c->n_sequences : LL_MOST;
+    if (o->n_beams < 1 || o->n_beams > most)
+        return ll_fail(err, LLAMA_BAD_OPTION, "n_beams is %d, not between 1 and %d: the context has %d sequences",
+                       o->n_beams, most, c->n_sequences);
+    if (o->most < 1) return ll_fail(err, LLAMA_BAD_OPTION, "most is %d, not 1 or more", o->most);
+    if (!(o->length_penalty >= 0 && o->length_penalty <= 10))
+        return ll_fail(err, LLAMA_BAD_OPTION, "length_penalty is %g, not between 0 and 10", (double)o->length_penalty);
+    if (!llama_logits(c))
+        return ll_fail(err, LLAMA_BAD_LOGITS, "there are no logits to begin with: llama_forward first");
+    return 0;
+}
+
+/* One block for all of it, which begins with the lists. NULL without memory. */
+static void *ll_lay_out_search(ll_search *s, const ll_allocator *a, llama_error *err) {
+    const size_t beams = (size_t)s->o->n_beams, nodes = ll_mul(beams, (size_t)s->most);
+    const size_t floats = ll_mul(beams, (size_t)s->context->model->config.vocab_size);
+    const size_t bytes = ll_add(beams * (4 * sizeof(ll_beam) + sizeof(llama_item)),
+                                ll_add(ll_mul(nodes, sizeof(ll_node)), ll_mul(floats, sizeof(float))));
+    void *block = ll_alloc(a, nodes > INT_MAX ? SIZE_MAX : bytes);
+    if (!block) return ll_fail(err, LLAMA_NO_MEMORY, "no memory: %d beams need %zu bytes", s->o->n_beams, bytes), block;
+    s->open = (ll_beam *)block, s->next = s->open + beams, s->ends = s->next + beams, s->done = s->ends + beams;
+    s->items = (llama_item *)(void *)(s->done + beams);
+    s->nodes = (ll_node *)(void *)(s->items + beams);
+    s->logits = (float *)(void *)(s->nodes + nodes);
+    return block;
+}
+
+int llama_beam_search(llama_context *c, const llama_beaming *o, llama_beam *beams, const llama_options *options,
+                      llama_error *err) {
+    const ll_allocator a = ll_allocator_of(options);
+    const ll_beam begin = {0, 0, -1, -1, 0, 0, 0};
+    ll_search s;
+    int bad = 0;
+    if (ll_check_beaming(c, o, err)) return -1;
+    memset(&s, 0, sizeof s);
+    s.context = c, s.o = o, s.prompt = llama_position(c), s.n_open = 1;
+    const int room = llama_context_length(c) - s.prompt + 1; /* the last token is not evaluated */
+    s.most = o->most < room ? o->most : room;
+    void *block = ll_lay_out_search(&s, &a, err);
+    if (!block) return -1;
+    s.open[0] = begin;
+    memcpy(s.logits, llama_logits(c), (size_t)c->model->config.vocab_size * sizeof(float));
+    for (int q = 1; q < o->n_beams; q++) llama_fork(c, q, q, 0, NULL);
+    for (int more = 1; more && !bad;) {
+        for (int b = 0; b < s.n_open && !bad; b++) bad = ll_continue(&s, b, err);
+        more = !bad && ll_end_step(&s);
+        if (more) bad = ll_step(&s, err);
+    }
+    const int found = bad ? -1 : ll_deliver_beams(&s, beams);
+    for (int q = 0; q < o->n_beams; q++) llama_fork(c, q, q, q ? 0 : s.prompt, NULL);
+    ll_release(&a, block);
+    return found;
 }
 #undef LL_EACH_LAYER
 #undef LL_MMAP

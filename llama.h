@@ -135,6 +135,9 @@ typedef struct {
     /* The set of inner loops: "plain", "avx2", "avxvnni", "avx512", "avx512bf16", the same two with "wide" behind
        them, "neon", "neondot"; NULL: the fastest that this processor has. Sets round differently in the last bits. */
     const char *kernels;
+    /* What keys and values are kept in: "f32", "f16", or "q8", int8 with scales, which takes about half of f16's memory
+       and time at the end of a long context; NULL: "f32" for weights of float32, else "f16". */
+    const char *kv_type;
     /* Called by the thread in llama_forward or llama_score, at least once a layer, with the share of
      * the call's work that is done, 0..1. Return nonzero to cancel: the call then fails and the
      * context is as it was before. */
@@ -300,6 +303,75 @@ LLAMA_API llama_sampler *llama_sampler_copy(const llama_sampler *sampler, const 
 
 /* The natural logarithm of the probability that softmax(logits) gives token; 0 <= token < vocab_size. */
 LLAMA_API float llama_logprob(const float *logits, int vocab_size, int token);
+
+/* ---- Speculation ----
+ * A pass over some tokens takes little longer than over one. So a guess at how the text goes on is evaluated together
+ * with its last token: what followed the same tokens earlier in the text (lookup), or what a smaller model says
+ * (draft). Each token is drawn by the caller from the very logits that llama_forward would have given, with one random
+ * number and one call of each hook, so the text is byte for byte the same, only sooner: a list or code that repeats
+ * itself 2 to 4 times. How far it looks ahead follows from how often guesses of the kind were right; where they fail it
+ * costs next to nothing.
+ *
+ *     llama_speculator *s = llama_speculator_create(context, NULL, NULL, 11, NULL, &err);
+ *     const float *logits = llama_speculate(s, text, n, &err);
+ *     while (logits && (text[n] = llama_sample(sampler, logits, &err)) >= 0 && ...)
+ *         logits = llama_speculate(s, text, ++n, &err);
+ */
+typedef struct llama_speculator llama_speculator;
+
+/* Looks ahead in sequence 0 of a context by at most `most` tokens, 0 to 255: 11 is good, 0 looks nowhere (and rows of
+ * llama2.c's files by 2, for the sake of the bits). A draft has the same vocabulary; its guesses are drawn as the
+ * sampler, with which the caller draws, would draw them next; sampler NULL: the likeliest. Each guess of it costs its
+ * share of the weights, and 0.2 of a token as all guesses do, so one that is right less often than that is not asked
+ * long. Context, draft and sampler must outlive it. options give the allocator, and n_threads, n_batch, kernels, kv_type
+ * and progress of the draft's context. All memory is allocated here: most + 1 times vocab_size floats, and a context for
+ * the draft. NULL on failure. */
+LLAMA_API llama_speculator *llama_speculator_create(llama_context *context, const llama_model *draft,
+                                                    const llama_sampler *sampler, int most,
+                                                    const llama_options *options, llama_error *err);
+LLAMA_API void llama_speculator_free(llama_speculator *speculator); /* NULL is allowed */
+
+/* The logits (vocab_size) after a text of n tokens, all of it from the beginning; they stay valid until the next call
+ * with the context. What the context holds of it already is not evaluated again, so a text may be anything: one token
+ * more than last time, or cut, or another. Tokens that the caller has evaluated with llama_forward are taken to be
+ * those of text. NULL on failure, as llama_forward; the context then holds less of the text.
+ * Afterwards the context may hold guesses behind the text: llama_rewind(context, n) before others use it. */
+LLAMA_API const float *llama_speculate(llama_speculator *speculator, const int *text, int n, llama_error *err);
+
+typedef struct {
+    uint64_t passes;             /* calls that evaluated something */
+    uint64_t proposed, accepted; /* tokens that were guessed in them, and those that the text then had */
+} llama_speculation;
+LLAMA_API llama_speculation llama_speculated(const llama_speculator *speculator);
+
+/* ---- Beam search ----
+ * Looks for a likely text as a whole instead of drawing it token by token. Of all continuations of the n_beams open
+ * texts by one token the n_beams likeliest that do not end the text are open next; one that ends it, and is as likely
+ * as the least of them, is done. It stops when no open text can win any more, or at the length. The score, by which
+ * texts of different lengths are compared, is that of arXiv:1609.08144: sum / ((5 + n) / 6)^length_penalty, sum being
+ * that of the logarithms of its tokens' probabilities. */
+typedef struct {
+    int n_beams;                          /* 1 to the context's n_sequences, at most 255 */
+    int most;                             /* tokens of a text, at most */
+    float length_penalty;                 /* 0 to 10; 0: the score is the sum, 0.6 to 1 is usual */
+    int (*is_end)(void *user, int token); /* 1: it ends a text, and is its last token; NULL: none does */
+    void *user;                           /* passed to is_end */
+} llama_beaming;
+
+typedef struct {
+    double sum, score;
+    int n;       /* tokens, at least 1 */
+    int ended;   /* 1: by its last token; 0: by its length, or it was open when another had won */
+    int *tokens; /* (most) the caller's */
+} llama_beam;
+
+/* Texts that follow what sequence 0 holds, for which llama_logits has logits. Puts the n_beams best, ended or not, into
+ * beams (n_beams), best first, and returns how many there are, or -1 on failure: an option out of its range, too few
+ * pages (a beam needs those of its own tokens, and one), no memory, a cancelled call. Sequences 1 to n_beams - 1 are
+ * used and forgotten; sequence 0 is then as it was, without logits. options give the allocator, of n_beams times
+ * vocab_size floats and some more. */
+LLAMA_API int llama_beam_search(llama_context *context, const llama_beaming *beaming, llama_beam *beams,
+                                const llama_options *options, llama_error *err);
 
 #ifdef __cplusplus
 }

@@ -39,39 +39,46 @@
 
 enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_INTERRUPTED = 130 };
 enum { CHAT_CONTEXT = 4096 }; /* tokens, unless -c says otherwise or the model has fewer */
-enum { MOST_STOPS = 32 };
+enum { MOST_STOPS = 32, MOST_BEAMS = 255 };
+enum { LOOK_AHEAD = 11 };      /* tokens: with the one before them they fill the kernels' blocks */
 enum { SCORED_AT_ONCE = 256 }; /* tokens: what an interrupted score may lose */
 enum { TEXT_LIMIT = 1 << 30 }; /* bytes of a prompt or a text to score: token counts must fit an int */
 
 static const char *program = "run"; /* the name it was started under */
 
 static struct { /* what the command line asks for */
-    const char *model, *tokenizer, *prompt, *file, *perplexity, *system, *template;
+    const char *model, *tokenizer, *prompt, *file, *perplexity, *system, *template, *kv_type, *draft;
+    const char *drawing; /* the last option that was given of how tokens are drawn */
     const char *stop[MOST_STOPS];
     int n_stops;
     int n_predict, n_ctx, n_threads; /* -1, 0, 0: for the program to choose */
-    int chat, quiet, verbose, no_mmap, help, version, seeded, n_given;
+    int chat, quiet, verbose, no_mmap, help, version, seeded, n_given, lookup, beams; /* beams 0: tokens are drawn */
+    float length_penalty;                                                             /* -1: not given */
     llama_sampling sampling;
-} arg = {.n_predict = -1};
+} arg = {.n_predict = -1, .length_penalty = -1};
 
-static struct { /* what the program holds */
-    llama_model *model;
+static struct { /* what the program holds, to its end */
+    llama_model *model, *draft;
     tokenizer *tokens;
     llama_context *context;
     llama_sampler *sampler;
-    char *model_path, *tokenizer_path; /* of files that were looked for */
-    char *text;                        /* the prompt, or the text to score, when it was read from a file */
-    int *ids;                          /* of the text; in a chat, those that the context holds */
+    llama_speculator *ahead;
+    char *model_path; /* of a file that was looked for */
+    char *text;       /* the prompt, or the text to score, when it was read from a file */
+    int *ids;         /* of the text, with room for all that the context holds */
     int n_ids;
     float *logprobs;
+    llama_beam *beams; /* (n_beams) */
+    int n_beams;
 } run;
 
 static struct {                         /* a conversation */
     int template, end_of_turn, changes; /* changes: a turn may change what was said before */
     tokenizer_message *messages;        /* (n of room for capacity), their texts malloc'ed */
-    int n, capacity;
-    int whole; /* the context has to be made anew from all messages */
-    int *next; /* (next_capacity) ids to evaluate */
+    int n;
+    size_t capacity;
+    int whole; /* the text has to be made anew from all messages */
+    int *next; /* (next_capacity) ids to go on with */
     size_t next_capacity;
     int answer_at; /* where the answer begins in run.ids */
 } chat;
@@ -163,54 +170,27 @@ static void erase_progress(void) {
     progress.width = 0;
 }
 
-/* One line, of limited length and without control characters: file names and the strings of files are
- * anybody's. */
-static void say(const char *prefix, const char *separator, const char *format, va_list values) {
+/* One line, of limited length and without control characters: file names and the strings of files are anybody's. */
+static void say(const char *prefix, const char *format, ...) {
     char text[600];
+    va_list values;
+    va_start(values, format);
     vsnprintf(text, sizeof text, format, values);
+    va_end(values);
     for (char *c = text; *c; c++)
         if ((unsigned char)*c < 32 || *c == 127) *c = '?';
     erase_progress();
-    fprintf(stderr, "%s%s%s\n", prefix, separator, text);
+    fprintf(stderr, "%s%s%s\n", prefix, *prefix ? ": " : "", text);
 }
 
-static void note(const char *format, ...) {
-    va_list values;
-    va_start(values, format);
-    say("", "", format, values);
-    va_end(values);
-}
-
-#ifdef __GNUC__
-#define RUN_ENDS __attribute__((noreturn)) /* so that no path is searched for faults, or warned of, that none takes */
-#else
-#define RUN_ENDS
-#endif
-
-/* What the user should know though nothing failed, and even if nobody watches. */
-static void warn(const char *format, ...) {
-    va_list values;
-    va_start(values, format);
-    say(program, ": ", format, values);
-    va_end(values);
-}
-
-RUN_ENDS static void fail(const char *format, ...) {
-    va_list values;
-    va_start(values, format);
-    say(program, ": ", format, values);
-    va_end(values);
-    exit(STATUS_FAILED);
-}
-
-RUN_ENDS static void misuse(const char *format, ...) {
-    va_list values;
-    va_start(values, format);
-    say(program, ": ", format, values);
-    va_end(values);
-    fprintf(stderr, "usage: %s [MODEL] [options], see %s --help\n", program, program);
-    exit(STATUS_USAGE);
-}
+/* Macros, because a compiler knows of exit that no path goes on behind it. What warn says the user should know though
+ * nothing failed, and even if nobody watches. */
+#define note(...) say("", __VA_ARGS__)
+#define warn(...) say(program, __VA_ARGS__)
+#define fail(...) (say(program, __VA_ARGS__), exit(STATUS_FAILED))
+#define misuse(...)                                                                                                    \
+    (say(program, __VA_ARGS__), say("usage", "%s [MODEL] [options], see %s --help", program, program),                 \
+     exit(STATUS_USAGE))
 
 static const char *reason(void) { return errno ? strerror(errno) : "input or output error"; }
 
@@ -286,11 +266,16 @@ static const struct option {
     {0, "stop", "TEXT", STOP, NULL, 0, 0, "end before this text; may be given several times"},
     {'s', "seed", "SEED", SEED, &arg.sampling.seed, 0, 0, "the same seed gives the same text (from the clock)"},
     {'c', "ctx-size", "N", WHOLE, &arg.n_ctx, 1, INT_MAX, "context in tokens (as needed, up to the model's)"},
+    {0, "kv-type", "TYPE", STRING, &arg.kv_type, 0, 0, "of the kv cache: f32, f16, or q8, half of f16 (f16)"},
     {'j', "threads", "N", WHOLE, &arg.n_threads, 1, 1024, "threads (one per core)"},
     {'z', "tokenizer", "FILE", STRING, &arg.tokenizer, 0, 0, "tokenizer (MODEL's own, or one beside it)"},
     {0, "chat", NULL, FLAG, &arg.chat, 0, 0, "talk: a line of standard input, an answer, and so on"},
     {0, "system", "TEXT", STRING, &arg.system, 0, 0, "what the model is told before the chat"},
     {0, "template", "NAME", STRING, &arg.template, 0, 0, "how it was taught to chat (as MODEL says)"},
+    {0, "lookup", NULL, FLAG, &arg.lookup, 0, 0, "the same text sooner, where it repeats itself"},
+    {0, "draft", "MODEL", STRING, &arg.draft, 0, 0, "the same text sooner, guessed by a smaller model"},
+    {0, "beams", "N", WHOLE, &arg.beams, 1, MOST_BEAMS, "search a likely text with N at once, draw nothing"},
+    {0, "length-penalty", "A", REAL, &arg.length_penalty, 0, 10, "how much longer ones are favoured (1)"},
     {'q', "quiet", NULL, FLAG, &arg.quiet, 0, 0, "print only what follows the prompt"},
     {'v', "verbose", NULL, FLAG, &arg.verbose, 0, 0, "statistics even if stderr is no terminal"},
     {0, "no-mmap", NULL, FLAG, &arg.no_mmap, 0, 0, "read MODEL whole: it may then change or go"},
@@ -369,6 +354,7 @@ static void set_option(const struct option *o, const char *text) {
                o->low, o->high);
     }
     if (o->kind == SEED) arg.seeded = 1;
+    if ((char *)o->to >= (char *)&arg.sampling && (char *)o->to < (char *)(&arg.sampling + 1)) arg.drawing = o->name;
 }
 
 static void parse_arguments(int argc, char **argv) {
@@ -409,7 +395,12 @@ static void check_arguments(void) {
     }
     if ((arg.prompt != NULL) + (arg.file != NULL) + (arg.perplexity != NULL) > 1)
         misuse("--prompt, --file and --perplexity exclude each other");
-    if (arg.n_stops && arg.perplexity) misuse("--stop is for texts that are generated");
+    if ((arg.n_stops || arg.lookup || arg.draft || arg.beams) && arg.perplexity)
+        misuse("--stop, --lookup, --draft and --beams are for texts that are generated");
+    if (arg.beams && (arg.chat || arg.lookup || arg.draft)) misuse("--beams excludes --chat, --lookup and --draft");
+    if (arg.beams && arg.drawing) misuse("--beams draws nothing, so --%s has no meaning", arg.drawing);
+    if (arg.length_penalty >= 0 && !arg.beams) misuse("--length-penalty is for --beams");
+    if (arg.length_penalty < 0) arg.length_penalty = 1;
     if (arg.chat && (arg.prompt || arg.file || arg.perplexity))
         misuse("--chat reads standard input, and takes no --prompt, --file or --perplexity");
     if ((arg.system || arg.template) && !arg.chat) misuse("--system and --template are for --chat");
@@ -431,12 +422,17 @@ static void *allocate(size_t count, size_t size) {
     return p;
 }
 
-/* Room for twice as many bytes; at first for some. */
-static char *grow(char *bytes, size_t *capacity, size_t first) {
-    *capacity = *capacity ? 2 * *capacity : first;
-    bytes = realloc(bytes, *capacity);
-    if (!bytes) fail("out of memory for a text of %.0f bytes", (double)*capacity);
-    return bytes;
+static void *copy_of(const char *bytes, size_t size) {
+    return size ? memcpy(allocate(size, 1), bytes, size) : allocate(1, 1);
+}
+
+/* Room for n items of that size: p, or where it has moved to, malloc'ed. */
+static void *grow(void *p, size_t n, size_t size, size_t *capacity) {
+    if (n <= *capacity) return p;
+    *capacity = n < 128 ? 256 : 2 * n;
+    p = *capacity <= SIZE_MAX / size ? realloc(p, *capacity * size) : NULL;
+    if (!p) fail("out of memory for a text of %.0f bytes", (double)*capacity * (double)size);
+    return p;
 }
 
 /* Reads the bytes of a file as they are into run.text, - for standard input. Returns their number. */
@@ -446,7 +442,7 @@ static size_t read_file(const char *path) {
     size_t size = 0, capacity = 0, got = 1;
     if (!file) fail("cannot open %.200s: %s", path, reason());
     for (; got > 0 && !feof(file); size += got) { /* on a terminal more might follow the end, but nobody means that */
-        if (size == capacity) run.text = grow(run.text, &capacity, 1 << 16);
+        run.text = grow(run.text, size + 1, 1, &capacity);
         got = fread(run.text + size, 1, capacity - size, file);
         if (got > TEXT_LIMIT - size) fail("%.200s is longer than %d bytes", path, (int)TEXT_LIMIT);
     }
@@ -462,9 +458,8 @@ static char *read_line(size_t *size) {
     int c;
     errno = 0;
     for (*size = 0; (c = getc(stdin)) != EOF && c != '\n'; line[(*size)++] = (char)c) {
-        if (*size < capacity) continue;
-        if (capacity > TEXT_LIMIT / 2) fail("a line of standard input is longer than %d bytes", (int)TEXT_LIMIT / 2);
-        line = grow(line, &capacity, 256);
+        if (*size > TEXT_LIMIT / 2) fail("a line of standard input is longer than %d bytes", (int)TEXT_LIMIT / 2);
+        line = grow(line, *size + 1, 1, &capacity);
     }
     if (ferror(stdin)) fail("cannot read standard input: %s", reason());
     if (c == EOF && *size == 0) return free(line), NULL;
@@ -522,38 +517,38 @@ static char *find_own_model(const char *started_as) {
     return find_beside("", 0, names);
 }
 
-/* Ends with the command that makes a model of what is at from. */
-RUN_ENDS static void advise_to_convert(const char *what, const char *from, size_t length) {
+/* Ends with the command that makes a model of what is at path, or of the directory that its first bytes name. */
+static void advise_to_convert(const char *path, const char *what, size_t length) {
+    const char *from = path;
     while (length > 1 && from[length - 1] == '/') length--;
     if (!length) from = ".", length = 1;
     size_t begin = length, end = length > 5 && !strncmp(from + length - 5, ".gguf", 5) ? length - 5 : length;
     while (begin && from[begin - 1] != '/') begin--;
     const int named = from[begin] != '.'; /* . and .. give no name to the new file */
-    fail("%.150s is %s; this makes a model of it: tools/convert \"%.*s\" \"%.*s.llama\"", arg.model, what, (int)length,
-         from, named ? (int)(end - begin) : 5, named ? from + begin : "model");
+    fail("%.150s is %s; this makes a model of it: tools/convert \"%.*s\" \"%.*s.llama\"", path, what, (int)length, from,
+         named ? (int)(end - begin) : 5, named ? from + begin : "model");
 }
 
 /* What was named as a model and is none: what it is, if that can be told, and what to do with it. */
-RUN_ENDS static void refuse_model(const char *why) {
+static void refuse_model(const char *path, const char *why) {
     static const char *const config[] = {"config.json", NULL};
     static const char *const others[][2] = {
         {"PK\3\4", "a zip archive, perhaps of PyTorch weights; get the model as safetensors or GGUF for tools/convert"},
         {"\200\2\212\12", "old PyTorch weights; get the model as safetensors or GGUF for tools/convert"},
         {"\37\213\10", "packed by gzip; unpack it and name what was in it"}};
-    const char *path = arg.model;
     char start[9] = "";
     FILE *file = fopen(path, "rb");
     const size_t n = file ? fread(start, 1, sizeof start, file) : 0;
-    if (kind_of(path) == 'd') advise_to_convert("a directory, perhaps from Hugging Face", path, strlen(path));
+    if (kind_of(path) == 'd') advise_to_convert(path, "a directory, perhaps from Hugging Face", strlen(path));
     if (!file && (strchr(path, ' ') || !path[strcspn(path, "./")]))
         fail("no file is named \"%.200s\"; a prompt goes after -p: %s -p \"%.200s\"", path, program, path);
     if (file) fclose(file);
     if (strstr(why, ": 0 bytes ")) fail("%.200s is empty; get the model again, or name another", path);
-    if (n >= 4 && !memcmp(start, "GGUF", 4)) advise_to_convert("a GGUF file", path, strlen(path));
+    if (n >= 4 && !memcmp(start, "GGUF", 4)) advise_to_convert(path, "a GGUF file", strlen(path));
     if (n == 9 && start[8] == '{') {
         char *beside = find_beside(path, directory_of(path), config);
         const char *what = "a safetensors file, part of a directory";
-        if (beside) free(beside), advise_to_convert(what, path, directory_of(path));
+        if (beside) free(beside), advise_to_convert(path, what, directory_of(path));
         fail("%.200s is %s; get the rest of it, config.json first, for tools/convert", path, what);
     }
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
@@ -561,7 +556,7 @@ RUN_ENDS static void refuse_model(const char *why) {
     tokenizer *t = tokenizer_load(path, 0, NULL, NULL);
     tokenizer_free(t);
     if (t) fail("%.200s is a tokenizer, not a model; it goes after -z: %s MODEL -z \"%.200s\"", path, program, path);
-    if (start[0] == '{') advise_to_convert("JSON text, perhaps part of a directory", path, directory_of(path));
+    if (start[0] == '{') advise_to_convert(path, "JSON text, perhaps part of a directory", directory_of(path));
     fail("%s", why);
 }
 
@@ -573,32 +568,56 @@ static void choose_model(const char *started_as) {
                "https://github.com/karpathy/llama2.c");
 }
 
-/* tokenizer.bin or tokenizer.model in the model's directory. */
-static const char *find_tokenizer(void) {
+/* tokenizer.bin or tokenizer.model in the model's directory, malloc'ed. */
+static char *find_tokenizer(const char *model) {
     static const char *const names[] = {"tokenizer.bin", "tokenizer.model", NULL};
-    const int directory = (int)directory_of(arg.model);
-    run.tokenizer_path = find_beside(arg.model, (size_t)directory, names);
-    if (!run.tokenizer_path)
+    const int directory = (int)directory_of(model), shown = directory < 150 ? directory : 150;
+    char *found = find_beside(model, (size_t)directory, names);
+    if (!found)
         fail("no tokenizer: neither %.*stokenizer.bin nor %.*stokenizer.model can be opened; give one with -z FILE",
-             directory < 150 ? directory : 150, arg.model, directory < 150 ? directory : 150, arg.model);
-    return run.tokenizer_path;
+             shown, model, shown, model);
+    return found;
 }
 
-static void load(void) {
+static llama_model *load_model(const char *path) {
     llama_error err;
-    tokenizer_error tokenizer_err;
-    run.model = llama_load(arg.model, &(llama_options){.copy = arg.no_mmap}, &err);
-    if (!run.model) refuse_model(err.text);
-    int vocab_size = llama_get_config(run.model)->vocab_size;
+    llama_model *model = llama_load(path, &(llama_options){.copy = arg.no_mmap}, &err);
+    if (!model) refuse_model(path, err.text);
+    return model;
+}
+
+/* The one that was named, the model's own, which a draft's is anyway, or one beside it. */
+static tokenizer *load_tokenizer(const char *path, const llama_model *model) {
+    tokenizer_error err;
     size_t size;
-    const void *own = llama_get_tokenizer(run.model, &size);
-    if (own && !arg.tokenizer) {
-        run.tokens = tokenizer_load_memory(own, size, vocab_size, NULL, &tokenizer_err);
-        if (!run.tokens) fail("%.200s: its tokenizer: %s", arg.model, tokenizer_err.text);
-    } else {
-        run.tokens = tokenizer_load(arg.tokenizer ? arg.tokenizer : find_tokenizer(), vocab_size, NULL, &tokenizer_err);
-        if (!run.tokens) fail("%s", tokenizer_err.text);
+    const int vocab_size = llama_get_config(model)->vocab_size;
+    const void *own = llama_get_tokenizer(model, &size);
+    if (arg.tokenizer && model == run.model) own = NULL;
+    char *beside = own || arg.tokenizer ? NULL : find_tokenizer(path);
+    tokenizer *t = own ? tokenizer_load_memory(own, size, vocab_size, NULL, &err)
+                       : tokenizer_load(beside ? beside : arg.tokenizer, vocab_size, NULL, &err);
+    free(beside);
+    if (!t && own) fail("%.200s: its tokenizer: %s", path, err.text);
+    if (!t) fail("%s", err.text);
+    return t;
+}
+
+/* The model, and a draft, which has to mean the same by each token. */
+static void load(void) {
+    run.model = load_model(arg.model);
+    run.tokens = load_tokenizer(arg.model, run.model);
+    if (!arg.draft) return;
+    run.draft = load_model(arg.draft);
+    const int n = llama_get_config(run.model)->vocab_size, other = llama_get_config(run.draft)->vocab_size;
+    if (n != other) fail("%.200s cannot be the draft: its vocabulary has %d tokens, not %d", arg.draft, other, n);
+    tokenizer *t = load_tokenizer(arg.draft, run.draft);
+    for (int id = 0; id < n; id++) {
+        tokenizer_piece a, b;
+        const int known = tokenizer_get_piece(run.tokens, id, &a);
+        if (known != tokenizer_get_piece(t, id, &b) || (known && (a.size != b.size || memcmp(a.text, b.text, a.size))))
+            fail("%.200s cannot be the draft: its tokenizer is another, of token %d for one", arg.draft, id);
     }
+    tokenizer_free(t);
 }
 
 /* Ids of the text, with BOS first: to score a text, whether or not the tokenizer adds it on its own. */
@@ -620,20 +639,28 @@ static void encode(const char *text, size_t size) {
  * often modest about that: a number of tokens that the user names gets up to twice as much. */
 static void create_context(long long needed) {
     llama_error err;
-    llama_options o = {0};
+    llama_options o = {.n_threads = arg.n_threads, .kv_type = arg.kv_type, .progress = on_progress};
     const long long trained = llama_get_config(run.model)->seq_len;
     const long long most = arg.n_given && !arg.chat && run.n_ids <= trained ? 2 * trained : trained;
-    o.n_ctx = arg.n_ctx ? arg.n_ctx : (int)(needed < most ? needed : most < INT_MAX ? most : INT_MAX);
-    o.n_threads = arg.n_threads;
-    o.progress = on_progress;
+    const long long length = arg.n_ctx ? arg.n_ctx : needed < most ? needed : most < INT_MAX ? most : INT_MAX;
+    o.n_ctx = o.n_ctx_sequence = (int)length;
+    if (arg.beams) { /* they share the prompt; each fills pages of its own from there on */
+        const long long all = length + arg.beams * (length - run.n_ids + 2LL * LLAMA_PAGE);
+        o.n_sequences = arg.beams, o.n_ctx = run.n_ids > length ? o.n_ctx : all < INT_MAX ? (int)all : INT_MAX;
+    }
     run.context = llama_context_create(run.model, &o, &err);
     if (!run.context) fail("%s", err.text);
 }
 
+/* What draws a text, and evaluates it. */
 static void create_sampler(void) {
     llama_error err;
+    const llama_options o = {.n_threads = arg.n_threads, .kv_type = arg.kv_type, .progress = on_progress};
     run.sampler = llama_sampler_create(run.model, &arg.sampling, NULL, &err);
     if (!run.sampler) fail("%s", err.text);
+    run.ahead = llama_speculator_create(run.context, run.draft, run.sampler, arg.lookup || arg.draft ? LOOK_AHEAD : 0,
+                                        &o, &err);
+    if (!run.ahead) fail("%s", err.text);
 }
 
 /* ---- Continuing and scoring ---- */
@@ -659,6 +686,10 @@ static void print_statistics(const char *why) {
     print_speed("prompt", spent.n_prompt, spent.prompt, "");
     print_speed("decode", spent.n_decoded, spent.decode,
                 spent.n_drawn == spent.n_decoded + 1 ? " (the first came with the prompt)" : "");
+    if (arg.lookup || arg.draft) {
+        const llama_speculation s = llama_speculated(run.ahead);
+        note("guesses  %.0f of %.0f were right", (double)s.accepted, (double)s.proposed);
+    }
     if (run.sampler && arg.sampling.temperature > 0) note("seed     %llu", (unsigned long long)arg.sampling.seed);
     note("stopped  %s", why);
 }
@@ -696,12 +727,7 @@ static void show(size_t end) {
 
 static void say_more(const char *bytes, size_t size) {
     if (!size) return;
-    if (size > said.capacity - said.size) {
-        said.capacity = 2 * (said.size + size);
-        char *grown = realloc(said.text, said.capacity);
-        if (!grown) fail("out of memory");
-        said.text = grown;
-    }
+    said.text = grow(said.text, said.size + size, 1, &said.capacity);
     const size_t before = said.size;
     memcpy(said.text + before, bytes, size);
     said.size += size;
@@ -709,29 +735,76 @@ static void say_more(const char *bytes, size_t size) {
 }
 
 static const char context_full[] = "because the context is full";
+static const float *drop_turns(int n_answer);
 
-/* Samples and prints from the logits after the prompt on. Returns why it stopped, or NULL and err. A
- * token is evaluated only if the one after it is wanted. */
-static const char *decode(const float *logits, llama_error *err) {
-    int id, previous = run.ids[run.n_ids - 1];
+/* Says what a token stands for that comes behind run.ids, or returns why it ends the text. */
+static const char *say_token(int id) {
     size_t size;
+    if (tokenizer_is_end(run.tokens, id) || (arg.chat && id == chat.end_of_turn)) return "at the end of the text";
+    if (id == tokenizer_bos(run.tokens)) return "where another text begins"; /* llama2.c's training data */
+    const char *bytes = tokenizer_decode(run.tokens, run.ids[run.n_ids - 1], id, &size);
+    say_more(bytes, size);
+    spent.n_drawn++;
+    return said.stopped ? "at a stop string" : NULL;
+}
+
+/* Samples and prints from the logits after run.ids on. Returns why it stopped, or NULL and err. A token is evaluated
+ * only if the one after it is wanted; in a chat another turn may follow it. */
+static const char *decode(const float *logits, llama_error *err) {
     for (int left = arg.n_predict; left > 0; left--) {
         if (interrupted) return "by Ctrl-C";
-        id = llama_sample(run.sampler, logits, err);
+        const int id = llama_sample(run.sampler, logits, err);
         if (id < 0) return NULL;
-        if (tokenizer_is_end(run.tokens, id)) return "at the end of the text";
-        if (id == tokenizer_bos(run.tokens)) return "where another text begins"; /* llama2.c's training data */
-        const char *bytes = tokenizer_decode(run.tokens, previous, id, &size);
-        say_more(bytes, size);
-        spent.n_drawn++;
-        if (said.stopped) return "at a stop string";
-        previous = id;
-        if (left == 1) break;
-        if (llama_position(run.context) == llama_context_length(run.context)) return context_full;
-        logits = llama_forward(run.context, &id, 1, err);
+        const char *why = say_token(id);
+        llama_sampler_rewind(run.sampler, 1); /* until it is in run.ids too */
+        if (why) return why;
+        if (left == 1 && !arg.chat) break;
+        if (run.n_ids == llama_context_length(run.context) && !(arg.chat && drop_turns(run.n_ids - chat.answer_at)))
+            return interrupted ? "by Ctrl-C" : context_full;
+        llama_sampler_accept(run.sampler, run.ids[run.n_ids++] = id);
+        logits = llama_speculate(run.ahead, run.ids, run.n_ids, err);
         if (!logits) return interrupted ? "by Ctrl-C" : NULL;
+        spent.n_decoded++;
     }
     return "after the number of tokens asked for";
+}
+
+static int ends_text(void *user, int id) {
+    (void)user;
+    return tokenizer_is_end(run.tokens, id) || id == tokenizer_bos(run.tokens);
+}
+
+/* The same of the best text that beams find. */
+static const char *search(llama_error *err) {
+    const int room = llama_context_length(run.context) - run.n_ids + 1; /* the last token is not evaluated */
+    const int most = arg.n_predict < room ? arg.n_predict : room;
+    const llama_beaming how = {arg.beams, most, arg.length_penalty, ends_text, NULL};
+    const char *why = NULL;
+    if (!most) return "after the number of tokens asked for";
+    run.beams = allocate((size_t)arg.beams, sizeof *run.beams);
+    for (int i = 0; i < arg.beams; i++) run.beams[i].tokens = allocate((size_t)most, sizeof(int));
+    run.n_beams = llama_beam_search(run.context, &how, run.beams, NULL, err);
+    if (run.n_beams < 0) return interrupted ? "by Ctrl-C" : NULL;
+    for (int i = 0; i < run.beams->n && !why; i++) {
+        why = say_token(run.beams->tokens[i]);
+        if (!why) run.ids[run.n_ids++] = run.beams->tokens[i], spent.n_decoded++;
+    }
+    return why ? why : most < arg.n_predict ? context_full : "after the number of tokens asked for";
+}
+
+/* All that beams found, each with its beginning. */
+static void print_beams(void) {
+    for (int i = 0; i < run.n_beams; i++) {
+        const llama_beam *b = &run.beams[i];
+        char text[400];
+        size_t size, used = 0;
+        for (int k = 0, previous = run.ids[spent.n_prompt - 1]; k < b->n; previous = b->tokens[k++]) {
+            const char *bytes = tokenizer_decode(run.tokens, previous, b->tokens[k], &size);
+            for (size_t j = 0; j < size && used + 1 < sizeof text; j++) text[used++] = bytes[j] ? bytes[j] : '?';
+        }
+        text[used] = 0;
+        note("beam     score %.4f, sum %.4f, %d tokens%s: %s", b->score, b->sum, b->n, b->ended ? ", ended" : "", text);
+    }
 }
 
 /* The prompt is printed from the caller's bytes: decoding its tokens need not give them back (a
@@ -739,24 +812,25 @@ static const char *decode(const float *logits, llama_error *err) {
 static void generate(const char *text, size_t size) {
     llama_error err;
     const char *why = "by Ctrl-C";
-    const float *logits;
-    double start;
     if (!run.n_ids) fail("the prompt is empty, and this tokenizer has no token that begins a text");
     create_context((long long)run.n_ids + arg.n_predict);
-    if (run.n_ids > llama_context_length(run.context))
-        fail("the prompt has %d tokens, the context only %d (see -c)", run.n_ids, llama_context_length(run.context));
+    const int length = llama_context_length(run.context);
+    if (run.n_ids > length) fail("the prompt has %d tokens, the context only %d (see -c)", run.n_ids, length);
     create_sampler();
     for (int i = 0; i < run.n_ids; i++) llama_sampler_accept(run.sampler, run.ids[i]);
+    int *ids = memcpy(allocate((size_t)length + 1, sizeof *ids), run.ids, (size_t)run.n_ids * sizeof *ids);
+    free(run.ids);
+    run.ids = ids;
 
     start_progress("prompt", run.n_ids);
-    logits = llama_forward(run.context, run.ids, run.n_ids, &err);
+    const float *logits = llama_forward(run.context, run.ids, run.n_ids, &err);
     spent.prompt = end_progress();
-    start = seconds();
+    const double start = seconds();
     if (logits) {
         spent.n_prompt = run.n_ids;
         if (!arg.quiet) put(text, size);
         begin_saying(run.n_ids > 1, 0); /* what begins with nothing, not even a prompt, begins where it can be seen */
-        why = decode(logits, &err);
+        why = arg.beams ? search(&err) : decode(logits, &err);
         show(said.size);
     } else if (!interrupted) {
         fail("%s", err.text);
@@ -764,11 +838,11 @@ static void generate(const char *text, size_t size) {
     put("\n", 1);
     if (!why) fail("%s", err.text);
     spent.decode = seconds() - start;
-    spent.n_decoded = llama_position(run.context) - spent.n_prompt;
+    if (arg.verbose) print_beams();
     print_statistics(why);
     if (why == context_full)
         warn("ended after %d of %d tokens: the context of %d is full (trained for %d; -c N sets it)", spent.n_drawn,
-             arg.n_predict, llama_context_length(run.context), llama_get_config(run.model)->seq_len);
+             arg.n_predict, length, llama_get_config(run.model)->seq_len);
 }
 
 /* The sum of the negative log-probabilities of the tokens after BOS; returns how many were scored, all unless Ctrl-C
@@ -837,12 +911,7 @@ static void perplexity(size_t bytes) {
 /* ---- Chat ---- */
 
 static void add_message(int role, char *text, size_t size) { /* which now belongs to the conversation */
-    if (chat.n == chat.capacity) {
-        chat.capacity = chat.capacity ? 2 * chat.capacity : 16;
-        tokenizer_message *grown = realloc(chat.messages, (size_t)chat.capacity * sizeof *grown);
-        if (!grown) fail("out of memory");
-        chat.messages = grown;
-    }
+    chat.messages = grow(chat.messages, (size_t)chat.n + 1, sizeof *chat.messages, &chat.capacity);
     chat.messages[chat.n++] = (tokenizer_message){role, text, size};
 }
 
@@ -861,102 +930,59 @@ static int encode_messages(int first) {
         if (n < 0) fail("%s", err.text);
         if (n > INT_MAX / 2) fail("the conversation has more than %d tokens", INT_MAX / 2);
         if ((size_t)n <= chat.next_capacity) return (int)n;
-        free(chat.next);
-        chat.next = allocate(chat.next_capacity = 2 * (size_t)n, sizeof chat.next[0]);
+        chat.next = grow(chat.next, (size_t)n, sizeof *chat.next, &chat.next_capacity);
     }
 }
 
-/* Makes the context hold the n ids of chat.next, from run.ids[keep] on; those before are the same. NULL if
- * Ctrl-C stops it. */
-static const float *evaluate(int keep, const int *ids, int n) {
+/* Puts the `count` ids of chat.next into the text from position `from` on, and behind them the last n_answer ids that it
+ * had; and evaluates it, but for what it begins with anyway, the system's say. NULL if Ctrl-C stops it. */
+static const float *evaluate(int from, int count, int n_answer) {
     llama_error err;
-    llama_rewind(run.context, keep);
+    const int end = from + count, n = end + n_answer, answer_at = run.n_ids - n_answer;
+    int keep = from;
+    while (keep < end && keep < n - 1 && keep < answer_at && chat.next[keep - from] == run.ids[keep]) keep++;
+    llama_rewind(run.context, keep); /* what was guessed behind it may be right, but was not evaluated with the rest */
     llama_sampler_rewind(run.sampler, run.n_ids - keep);
-    run.n_ids = keep;
-    start_progress("prompt", n);
-    const float *logits = llama_forward(run.context, ids, n, &err);
+    memmove(run.ids + end, run.ids + answer_at, (size_t)n_answer * sizeof *run.ids);
+    memcpy(run.ids + from, chat.next, (size_t)count * sizeof *run.ids);
+    for (int i = keep; i < n; i++) llama_sampler_accept(run.sampler, run.ids[i]);
+    run.n_ids = n, chat.answer_at = end, chat.whole = 1; /* until it is done */
+    start_progress("prompt", n - keep);
+    const float *logits = llama_speculate(run.ahead, run.ids, n, &err);
     spent.prompt += end_progress();
     if (!logits && !interrupted) fail("%s", err.text);
     if (!logits) return NULL;
-    memcpy(run.ids + keep, ids, (size_t)n * sizeof *ids);
-    for (int i = 0; i < n; i++) llama_sampler_accept(run.sampler, ids[i]);
-    run.n_ids += n;
-    spent.n_prompt += n;
+    chat.whole = chat.changes, spent.n_prompt += n - keep;
     return logits;
 }
 
-/* Evaluates the whole conversation and the last n_answer ids of the context after it; of the ids that the
- * context begins with anyway, the system's say, nothing is evaluated again. */
-static const float *evaluate_whole(int count, int n_answer) {
-    int keep = 0, n = count + n_answer;
-    if ((size_t)n > chat.next_capacity) {
-        int *grown = realloc(chat.next, (size_t)n * sizeof *grown);
-        if (!grown) fail("out of memory");
-        chat.next = grown;
-        chat.next_capacity = (size_t)n;
-    }
-    memcpy(chat.next + count, run.ids + run.n_ids - n_answer, (size_t)n_answer * sizeof chat.next[0]);
-    while (keep < n - 1 && keep < run.n_ids && chat.next[keep] == run.ids[keep]) keep++;
-    chat.whole = 1; /* until it is done */
-    const float *logits = evaluate(keep, chat.next + keep, n - keep);
-    if (!logits) return NULL;
-    chat.whole = chat.changes;
-    chat.answer_at = count;
-    return logits;
-}
-
-/* Drops the oldest turns until a quarter of the context is free, and makes the context anew. NULL if that
- * cannot be done or Ctrl-C stops it. */
+/* Drops the oldest turns until a quarter of the context is free, and makes the text anew. NULL if that cannot be done or
+ * Ctrl-C stops it. */
 static const float *drop_turns(int n_answer) {
     int length = llama_context_length(run.context), system = arg.system != NULL, dropped = 0, count = INT_MAX / 2;
-    while (chat.n - system > 1 && count + n_answer > length / 4 * 3) {
+    for (; chat.n - system > 1 && count + n_answer > length / 4 * 3; dropped++) {
         drop_messages(system, 2);
-        dropped++;
         count = encode_messages(0);
     }
     if (!dropped) return NULL;
     chat.whole = 1;
     if (said.shown) put("\n", 1);
     note("(the context of %d tokens is full: the oldest %s forgotten)", length, dropped == 1 ? "turn is" : "turns are");
-    return count + n_answer < length ? evaluate_whole(count, n_answer) : NULL;
+    return count + n_answer < length ? evaluate(0, count, n_answer) : NULL;
 }
 
 /* Evaluates what the user said. NULL if there is no room for it, or if Ctrl-C stops it. */
 static const float *listen(void) {
-    int count = encode_messages(chat.whole ? 0 : chat.n - 1), length = llama_context_length(run.context);
-    if (count + (chat.whole ? 0 : run.n_ids) > length) return drop_turns(0);
-    if (chat.whole) return evaluate_whole(count, 0);
-    const float *logits = evaluate(run.n_ids, chat.next, count);
-    if (logits) chat.answer_at = run.n_ids;
-    return logits;
+    const int from = chat.whole ? 0 : run.n_ids, count = encode_messages(chat.whole ? 0 : chat.n - 1);
+    return from + count > llama_context_length(run.context) ? drop_turns(0) : evaluate(from, count, 0);
 }
 
 static void answer(const float *logits) {
     llama_error err;
-    double start = seconds(), prompt = spent.prompt;
-    for (int left = arg.n_predict; left > 0 && !interrupted; left--) {
-        size_t size;
-        int id = llama_sample(run.sampler, logits, &err), previous = run.ids[run.n_ids - 1];
-        if (id < 0) fail("%s", err.text);
-        llama_sampler_rewind(run.sampler, 1); /* until it is in the context too */
-        if (tokenizer_is_end(run.tokens, id) || id == chat.end_of_turn || id == tokenizer_bos(run.tokens)) break;
-        const char *bytes = tokenizer_decode(run.tokens, previous, id, &size);
-        say_more(bytes, size);
-        if (said.stopped) break;
-        if (run.n_ids == llama_context_length(run.context) && !drop_turns(run.n_ids - chat.answer_at)) {
-            if (!interrupted) note("(the context is full; see -c)");
-            break;
-        }
-        logits = llama_forward(run.context, &id, 1, &err);
-        if (!logits && !interrupted) fail("%s", err.text);
-        if (!logits) {
-            chat.whole = 1; /* the context lacks a token that was printed */
-            break;
-        }
-        llama_sampler_accept(run.sampler, id);
-        run.ids[run.n_ids++] = id;
-        spent.n_decoded++;
-    }
+    const double start = seconds(), prompt = spent.prompt;
+    const char *why = decode(logits, &err);
+    if (!why) fail("%s", err.text);
+    if (why == context_full) note("(the context is full; see -c)");
     show(said.size);
     spent.decode += seconds() - start - (spent.prompt - prompt);
 }
@@ -971,9 +997,7 @@ static void take_turn(char *line, size_t size) {
     else if (!interrupted) note("(too long for the context of %d tokens; see -c)", llama_context_length(run.context));
     put("\n", 1);
     if (!logits) drop_messages(chat.n - 1, 1);
-    else
-        add_message(TOKENIZER_ASSISTANT, memcpy(allocate(said.size, 1), said.size ? said.text : "", said.size),
-                    said.size);
+    else add_message(TOKENIZER_ASSISTANT, copy_of(said.text, said.size), said.size);
 }
 
 /* A text between quotes, as JSON has it. What is no UTF-8, half a character say, becomes U+FFFD. */
@@ -1026,7 +1050,7 @@ static int obey(const char *line, size_t size) {
     else if (!strcmp(text, "/retry") && chat.n < system + 2) note("(nothing was answered yet)");
     else if (!strcmp(text, "/retry")) {
         const tokenizer_message asked = chat.messages[chat.n - 2];
-        char *again = memcpy(allocate(asked.size, 1), asked.text, asked.size);
+        char *again = copy_of(asked.text, asked.size);
         drop_messages(chat.n - 2, 2);
         chat.whole = 1; /* what has not changed is not evaluated again */
         take_turn(again, asked.size);
@@ -1050,10 +1074,7 @@ static void converse(void) {
     create_sampler();
     run.ids = allocate((size_t)llama_context_length(run.context), sizeof run.ids[0]);
     chat.whole = 1;
-    if (arg.system) {
-        size = strlen(arg.system);
-        add_message(TOKENIZER_SYSTEM, memcpy(allocate(size, 1), arg.system, size), size);
-    }
+    if (arg.system) add_message(TOKENIZER_SYSTEM, copy_of(arg.system, strlen(arg.system)), strlen(arg.system));
     if (typed)
         note("chat with %.200s, template %s; /help lists commands, Ctrl-D leaves", arg.model, name ? name : "its own");
     for (int obeyed = 0; obeyed >= 0;) {
@@ -1071,20 +1092,10 @@ static void converse(void) {
     print_statistics("at the end of the conversation");
 }
 
-static void release(void) {
-    if (chat.n) drop_messages(0, chat.n);
-    free(chat.messages);
-    free(chat.next);
-    llama_sampler_free(run.sampler);
-    llama_context_free(run.context);
-    tokenizer_free(run.tokens);
-    llama_free(run.model);
-    free(run.model_path);
-    free(run.tokenizer_path);
-    free(run.text);
-    free(run.ids);
-    free(run.logprobs);
-    free(said.text);
+/* The exit status, unless Ctrl-C ends it, so that a loop in a shell ends too. */
+static int end(void) {
+    if (interrupted) raise(SIGINT);
+    return interrupted ? STATUS_INTERRUPTED : 0;
 }
 
 int main(int argc, char **argv) {
@@ -1104,12 +1115,7 @@ int main(int argc, char **argv) {
 
     load(); /* before the text is read, which someone may be typing */
     spent.load = seconds() - start;
-    if (arg.chat) {
-        converse();
-        release();
-        if (interrupted) raise(SIGINT);
-        return interrupted ? STATUS_INTERRUPTED : 0;
-    }
+    if (arg.chat) return converse(), end();
     if (!arg.prompt && !arg.file && !arg.perplexity && kind_of(NULL) == 'f') {
         arg.file = "-";
         if (has_no_input_after(1000))
@@ -1126,7 +1132,5 @@ int main(int argc, char **argv) {
     encode(text, size);
     if (arg.perplexity) perplexity(size);
     else generate(text, size);
-    release();
-    if (interrupted) raise(SIGINT); /* so that a loop in a shell ends too */
-    return interrupted ? STATUS_INTERRUPTED : 0;
+    return end();
 }

@@ -18,6 +18,23 @@ has_terminal() { # script of util-linux, which gives a command a terminal of its
     [ "$(script -qec 'echo yes' /dev/null </dev/null 2>/dev/null | tr -d '\r')" = yes ]
 }
 
+await() { # FILE [PATTERN]: until the file has such a line, or anything at all; a minute at most
+    tries=0
+    until grep -q -e "${2:-}" "$1" 2>/dev/null || [ $tries -ge 600 ]; do sleep 0.1; tries=$((tries + 1)); done
+}
+
+can_interrupt() { timeout --foreground --preserve-status 1 true 2>/dev/null; }
+# interrupted FILE COMMAND...: Ctrl-C after a second, or later where a busy machine was not so far by then that FILE had
+# anything. In the foreground, or timeout sends the signal twice, and the second one kills. Leaves $status.
+interrupted() {
+    file=$1
+    shift
+    for delay in 1 4 16 64; do
+        timeout --foreground --preserve-status -s INT $delay "$@" && status=0 || status=$?
+        [ ! -s "$file" ] || break
+    done
+}
+
 # refuses NAME STATUS WORD ARGUMENTS: of $program. One line, two for wrong usage, with WORD, and nothing on stdout.
 refuses() {
     name=$1 want=$2 word=$3

@@ -387,7 +387,7 @@ static void test_long(void) {
                 for (size_t j = 0; j < LENGTH; j++) text[j] = units[i][j % n];
                 const clock_t start = clock();
                 CHECK(tokenizer_encode(t, text, LENGTH, 0, ids, 3 * LENGTH, NULL) > 0);
-                CHECK((double)(clock() - start) / CLOCKS_PER_SEC < 2); /* 10 ms without sanitizers */
+                CHECK((double)(clock() - start) / CLOCKS_PER_SEC < 20); /* 10 ms without sanitizers */
             }
             tokenizer_free(t);
         }

@@ -79,6 +79,7 @@ static void find_sets(void) {
             CHECK_TEXT(k->name, names[i]);
             for (int type = LL_F32; type <= LL_Q6; type++)
                 CHECK(k->type[type].block >= 1 && k->type[type].block <= LL_BLOCK);
+            for (int kv = 0; kv < LL_N_KV; kv++) CHECK(k->queries[kv] >= 1 && k->queries[kv] <= LL_BLOCK);
             fastest |= k == ll_find_kernels(NULL);
             sets[n_sets++] = k;
         }
@@ -443,6 +444,12 @@ static float *marked(size_t n) {
     return out;
 }
 
+/* Of a tile: those of a block of a prompt, and queries that meet keys. */
+static int most_tokens(const ll_kernels *set, ll_type type) {
+    const int block = set->type[type].block, queries = set->queries[LL_KV_Q8];
+    return type == LL_Q8 && queries > block ? queries : block;
+}
+
 static void check_tiles(ll_type type, int n, uint64_t *seed) {
     static double want[LL_BLOCK][LL_TILE], size[LL_BLOCK][LL_TILE];
     const size_t stride = (size_t)n + (size_t)random_int(seed, 0, 40);
@@ -456,7 +463,7 @@ static void check_tiles(ll_type type, int n, uint64_t *seed) {
     encode_tile(type, w, LL_TILE, n, tile);
     define_products(type, tile, x, stride, n, want, size);
     for (int s = 0; s < n_sets; s++)
-        for (int tokens = 1; tokens <= sets[s]->type[type].block; tokens++)
+        for (int tokens = 1; tokens <= most_tokens(sets[s], type); tokens++)
             for (int add = 0; add < 2; add++) {
                 const size_t out_stride = LL_TILE + (size_t)random_int(seed, 0, 1) * (size_t)random_int(seed, 1, 50);
                 float *out = marked(out_stride * (size_t)(tokens - 1) + LL_TILE);
@@ -684,50 +691,55 @@ static void define_cache(const float *w, const uint16_t *half, const float *a, s
 
 enum { PAGE_BYTES = LLAMA_PAGE * LL_TILE * 4 + 256 };
 
-/* mix 0: scores, with a packed; 1: mix, with rows LL_KEYS apart. */
-static void check_cache(const ll_kernels *set, int mix, int half, int n, int tokens, uint64_t *seed) {
+static const char *const cache_names[] = {"f32", "f16", "q8"};
+
+/* mix 0: scores, with a packed; 1: mix, with rows LL_KEYS apart; over a cache of type kv. */
+static void check_cache(const ll_kernels *set, int mix, int kv, int n, int tokens, uint64_t *seed) {
     static double want[LL_BLOCK][LL_TILE], size[LL_BLOCK][LL_TILE];
     const size_t lines = (size_t)n * LL_TILE, out_stride = mix ? LL_TILE * (size_t)random_int(seed, 1, 3) : LL_KEYS;
     const size_t floats = mix ? (size_t)(tokens - 1) * LL_KEYS + (size_t)n : (size_t)(n * tokens);
     float *w = unaligned(lines * sizeof *w), *a = unaligned(floats * sizeof *a);
     uint16_t *h = unaligned(lines * sizeof *h);
     fill_floats(w, lines, 1, seed), fill_floats(a, floats, 1, seed);
+    signed char *q = unaligned(lines);
+    for (size_t i = 0; kv == LL_KV_Q8 && i < lines; i++) w[i] = q[i] = (signed char)random_int(seed, -128, 127);
     ll_half_plain(h, w, (int)lines);
+    const void *const all[] = {w, h, q};
+    const int half = kv == LL_KV_F16;
     const unsigned char *pages[LL_KEYS / LLAMA_PAGE]; /* which lie in the order that comes to hand, and apart */
     unsigned char *cache = xmalloc((LL_KEYS / LLAMA_PAGE) * PAGE_BYTES + 1024);
     const ll_values values = {pages, 192};
     for (int i = 0; mix && i < n; i += LLAMA_PAGE) {
-        const size_t bytes = LL_TILE * (half ? sizeof *h : sizeof *w),
-                     count = (size_t)(n - i < LLAMA_PAGE ? n - i : LLAMA_PAGE);
+        const size_t bytes = (size_t)(LL_TILE * ll_kv_size(kv));
+        const size_t count = (size_t)(n - i < LLAMA_PAGE ? n - i : LLAMA_PAGE);
         unsigned char *page = cache + (size_t)(LL_KEYS / LLAMA_PAGE - 1 - i / LLAMA_PAGE) * PAGE_BYTES;
-        memcpy(page + values.offset, (half ? (unsigned char *)h : (unsigned char *)w) + (size_t)i * bytes,
-               count * bytes);
+        memcpy(page + values.offset, (const unsigned char *)all[kv] + (size_t)i * bytes, count * bytes);
         pages[i / LLAMA_PAGE] = page;
     }
     if (mix) define_cache(w, half ? h : NULL, a, LL_KEYS, 1, n, want, size, tokens);
     else define_cache(w, half ? h : NULL, a, 1, (size_t)tokens, n, want, size, tokens);
     for (int add = 0; add < 2; add++) {
         float *out = marked(out_stride * (size_t)(tokens - 1) + LL_TILE);
-        if (mix) set->mix[half](out, out_stride, &values, a, n, tokens, add);
-        else set->scores[half](out, out_stride, half ? (const void *)h : w, a, n, tokens, add);
+        if (mix) set->mix[kv](out, out_stride, &values, a, n, tokens, add);
+        else set->scores[kv](out, out_stride, all[kv], a, n, tokens, add);
         if (!CHECK(compare(out, out_stride, tokens, add, n, want, size)))
-            printf("  %s, n %d, %d tokens, add %d, %s\n", set->name, n, tokens, add, half ? "f16" : "f32");
+            printf("  %s, n %d, %d tokens, add %d, %s\n", set->name, n, tokens, add, cache_names[kv]);
         unaligned_free(out);
     }
-    unaligned_free(w), unaligned_free(a), unaligned_free(h), free(cache);
+    unaligned_free(w), unaligned_free(a), unaligned_free(h), unaligned_free(q), free(cache);
 }
 
 static void test_attention(void) {
-    for (int mix = 0; mix < 2; mix++) {
-        TEST(mix ? "mix over caches of float32 and float16" : "scores over caches of float32 and float16") {
+    for (int mix = 0; mix < 2; mix++) { /* keys in int8 are a tile of q8 */
+        TEST(mix ? "mix over caches of float32, float16 and int8" : "scores over caches of float32 and float16") {
             static const int keys[] = {2, 4, 6, 8, 16, 18, 34, 64, 80, 128},
                              positions[] = {1, 2, 3, 5, 15, 16, 17, 100, 255, 256};
             uint64_t seed = 12;
             for (int s = 0; s < n_sets; s++)
                 for (int i = 0; i < 10; i++)
-                    for (int tokens = 1; tokens <= sets[s]->type[LL_F32].block; tokens++)
-                        for (int half = 0; half < 2; half++)
-                            check_cache(sets[s], mix, half, mix ? positions[i] : keys[i], tokens, &seed);
+                    for (int kv = 0; kv < (mix ? LL_N_KV : LL_KV_Q8); kv++)
+                        for (int tokens = 1; tokens <= sets[s]->queries[kv]; tokens++)
+                            check_cache(sets[s], mix, kv, mix ? positions[i] : keys[i], tokens, &seed);
         }
     }
 }

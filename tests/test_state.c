@@ -39,8 +39,11 @@ static subject load(int type, uint64_t seed, int head_dim) {
 
 static void unload(subject *s) { llama_free(s->loaded), free(s->file.bytes); }
 
+static const char *kv_type; /* of the caches that are made */
+
 static llama_context *context(const llama_model *m, int n_ctx, int n_sequences, const char *set) {
     llama_options o = {0};
+    o.kv_type = kv_type;
     o.n_ctx = n_ctx, o.n_sequences = n_sequences, o.n_threads = 1, o.kernels = set;
     return llama_context_create(m, &o, &err);
 }
@@ -64,24 +67,28 @@ static unsigned char *save(llama_context *c, int sequence, size_t *size) {
 static void test_going_on(void) {
     static const int lengths[] = {0, 1, 15, 16, 63, 64, 65, 128, LENGTH - 1};
     TEST("a restored sequence goes on with the same bits, elsewhere too, in every type and set") {
-        for (int type = 0; type < TYPES; type++) {
-            subject s = load(INSIDE_F32 + type, 3u + (unsigned)type, 10);
+        static const char *const kv_types[2 * TYPES] = {NULL, NULL,  NULL, NULL,  NULL, NULL,
+                                                        "q8", "f32", "q8", "f32", "f16", "q8"};
+        for (int i = 0; i < 2 * TYPES; i++) {
+            const int type = i % TYPES, head_dims[] = {10, 16, 66, 130}; /* one group of q8, two, three */
+            subject s = load(INSIDE_F32 + type, 3u + (unsigned)type, i < TYPES ? 10 : head_dims[i % 4]);
+            kv_type = kv_types[i];
             for (int k = 0; k < N_SETS; k++)
-                for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+                for (size_t j = 0; j < sizeof lengths / sizeof *lengths; j++) {
                     llama_context *one = context(s.loaded, LENGTH, 1, sets[k]), *other = NULL;
                     float want[VOCAB], got[VOCAB], ignored[VOCAB];
                     size_t size;
                     if (!one) break; /* not to be had */
-                    if (lengths[i]) append(one, 0, lengths[i], ignored);
+                    if (lengths[j]) append(one, 0, lengths[j], ignored);
                     unsigned char *state = save(one, 0, &size);
                     append(one, 0, 1, want);
                     other = context(s.loaded, 4 * CONTEXT, 5, sets[k]);
                     append(other, 1, 70, ignored), append(other, 3, 90, ignored); /* others, and what it replaces */
-                    CHECK(llama_restore(other, 3, state, size, &err) == 0 && llama_length(other, 3) == lengths[i]);
+                    CHECK(llama_restore(other, 3, state, size, &err) == 0 && llama_length(other, 3) == lengths[j]);
                     append(other, 3, 1, got);
                     CHECK(memcmp(want, got, sizeof want) == 0);
                     /* The same bytes come out again. */
-                    CHECK(llama_fork(other, 3, 3, lengths[i], &err) == 0);
+                    CHECK(llama_fork(other, 3, 3, lengths[j], &err) == 0);
                     size_t again;
                     unsigned char *second = save(other, 3, &again);
                     CHECK(again == size && memcmp(state, second, size) == 0);
@@ -92,6 +99,7 @@ static void test_going_on(void) {
                     free(state), free(second), llama_context_free(one), llama_context_free(other);
                 }
             unload(&s);
+            kv_type = NULL;
         }
     }
 }
@@ -130,14 +138,18 @@ static void test_refusals(void) {
         }
     }
     TEST("another model's, and another cache's, are refused by name") {
-        const subject *wrong[] = {&wider, &other, &floats};
-        static const char *const why[] = {"head_dim", "other weights", "bytes of a number"};
-        for (int i = 0; i < 3; i++) {
+        const subject *wrong[] = {&wider, &other, &floats, &s, &s};
+        static const char *const why[] = {"head_dim", "other weights", "bytes of a number",
+                                          "bytes of a number 2, here 1", "bytes of a number 2, here 4"};
+        static const char *const kv_types[] = {NULL, NULL, NULL, "q8", "f32"};
+        for (int i = 0; i < 5; i++) {
+            kv_type = kv_types[i];
             llama_context *e = context(wrong[i]->loaded, CONTEXT, 2, NULL);
             append(e, 1, 3, after);
             CHECK(refused(e, state, size, why[i]));
             llama_context_free(e);
         }
+        kv_type = NULL;
     }
     TEST("no room: too long for a sequence, and too few pages, with both numbers") {
         llama_options o = {0};

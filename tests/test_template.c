@@ -367,7 +367,7 @@ static void test_none(void) {
         const clock_t start = clock();
         tokenizer *t =
             make("{% for a in range(1000) %}{% set b = loop.index * loop.length %}{% endfor %}" TEMPLATE_CHATML, 0);
-        CHECK((double)(clock() - start) / CLOCKS_PER_SEC < 1);
+        CHECK((double)(clock() - start) / CLOCKS_PER_SEC < 20); /* a tenth of a second without sanitizers */
         CHECK_TEXT(name_of(t), "chatml");
         tokenizer_free(t);
     }

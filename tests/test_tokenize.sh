@@ -35,8 +35,9 @@ if [ "$("$TOOLS/tokenize" "$t" <"$T/long" | wc -w)" -eq 70001 ]; then ok; else b
 # Typed: at the first end the program is done, and what follows is somebody else's.
 if has_terminal; then
     name="a terminal's first Ctrl-D"
-    (printf 'ab\n\004'; sleep 1; printf 'cd\n\004') | script -qec "$TOOLS/tokenize $t; echo then; cat" /dev/null | tr -d '\r' >"$T/out"
-    if [ "$(sed -n '/^259 260 261 13$/,$p' "$T/out" | sed 2q | tr '\n' ' ')" = "259 260 261 13 then " ]
+    : >"$T/out"
+    (printf 'ab\n\004'; await "$T/out" then; printf 'cd\n\004') | script -qec "$TOOLS/tokenize $t; echo then; cat" /dev/null >"$T/out"
+    if [ "$(tr -d '\r' <"$T/out" | sed -n '/^259 260 261 13$/,$p' | sed 2q | tr '\n' ' ')" = "259 260 261 13 then " ]
     then ok; else bad "$(cat "$T/out")"; fi
 else skip "Ctrl-D: no script of util-linux"; fi
 

@@ -164,8 +164,7 @@ name="stopped by a signal"
 rm -f "$T"/b.llama* "$T/stdout"
 (trap - INT; exec "$TRAIN" "$T/text" "$T/b.llama" $small --steps 100000 >"$T/stdout" 2>"$T/stderr") &
 pid=$!
-i=0
-while [ ! -s "$T/stdout" ] && [ $i -lt 20 ]; do sleep 1; i=$((i + 1)); done # until it has caught the signal
+await "$T/stdout" # until it catches the signal
 kill -TERM $pid
 wait $pid
 if [ $? -eq 143 ] && grep -q "^stopped .*--resume" "$T/stdout" && [ -f "$T/b.llama" ]; then ok; else bad "$(cat "$T/stdout" "$T/stderr")"; fi

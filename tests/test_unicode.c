@@ -160,7 +160,7 @@ static void test_time(void) {
             for (size_t at = 0; at < n; at += size) memcpy(text + at, repeated[i], size);
             clock_t start = clock();
             tk_out out = nfc(text, n);
-            CHECK((double)(clock() - start) / CLOCKS_PER_SEC < 5); /* a tenth of a second without sanitizers */
+            CHECK((double)(clock() - start) / CLOCKS_PER_SEC < 20); /* a tenth of a second without sanitizers */
             free(out.p);
             free(text);
         }

@@ -90,7 +90,7 @@ static const shape shapes[] = {
 };
 
 static struct { /* what the command line asks for */
-    const char *model, *shape, *type, *kernels, *prompts;
+    const char *model, *shape, *type, *kernels, *kv_type, *prompts;
     const char *other; /* of --compare */
     int decode, threads, rounds, position, layers, json, sequences;
 } arg = {.type = "q8", .prompts = "256", .decode = 64, .rounds = 5, .sequences = 1};
@@ -337,8 +337,7 @@ static void measure(const llama_model *m, llama_context *c, int *tokens, figures
             if (bf16 && f[BF16][r] > 0) unit = f[BF16][r];
             f[PROMPT + i][r] = speed, f[PROMPT_SHARE + i][r] = unit > 0 ? ops / unit : 0;
         }
-        const double kv = 2.0 * arg.sequences * config->n_layers * config->n_kv_heads * config->head_dim *
-                          inside_kv_bytes(c) * (llama_position(c) + arg.decode / 2.0);
+        const double kv = arg.sequences * inside_kv_bytes(c) * (llama_position(c) + arg.decode / 2.0);
         decode(m, c, tokens, &f[DECODE][r], &f[READ][r]);
         f[DECODE_SHARE][r] = ((double)config->weight_bytes + kv) * f[DECODE][r] / arg.sequences / 1e9 / f[READ][r];
     }
@@ -445,6 +444,7 @@ static void run_build(const char *program, double (*f)[MOST_ROUNDS], int r) {
     if (arg.position) argv[n++] = "--position", argv[n++] = position;
     if (arg.sequences > 1) argv[n++] = "--sequences", argv[n++] = sequences;
     if (arg.kernels) argv[n++] = "--kernels", argv[n++] = arg.kernels;
+    if (arg.kv_type) argv[n++] = "--kv-type", argv[n++] = arg.kv_type;
     if (arg.shape) argv[n++] = "--type", argv[n++] = arg.type, argv[n++] = "--shape", argv[n++] = arg.shape;
     else argv[n++] = "--", argv[n++] = arg.model;
     if ((status = process_output((char *const *)argv, text, sizeof text, &err)) < 0) fail("%s", err.text);
@@ -511,6 +511,7 @@ static const char help[] = "usage: bench MODEL | --shape NAME [options]\n"
                            "  -j N            threads (one per core)\n"
                            "  --position N    tokens in the context before a prompt (0)\n"
                            "  --sequences N   that many texts at once, each as long; speeds are of all (1)\n"
+                           "  --kv-type T     of the kv cache: f32 f16 q8 (f16; f32 with weights of f32)\n"
                            "  --kernels SET   plain avx2 avxvnni avx512 avx512wide avx512bf16\n"
                            "                  avx512bf16wide neon neondot (the fastest)\n"
                            "  --compare BENCH another build of this program: runs both in turns, round by\n"
@@ -530,6 +531,7 @@ static const option options[] = {
     {0, "position", "N", WHOLE, &arg.position, 0, MOST_TOKENS, 0, NULL},
     {0, "sequences", "N", WHOLE, &arg.sequences, 1, MOST_SEQUENCES, 0, NULL},
     {0, "kernels", "SET", TEXT, &arg.kernels, 0, 0, 0, NULL},
+    {0, "kv-type", "T", TEXT, &arg.kv_type, 0, 0, 0, NULL},
     {0, "compare", "BENCH", TEXT, &arg.other, 0, 0, 0, NULL},
     {0, "json", NULL, FLAG, &arg.json, 0, 1, 0, NULL},
     {'h', "help", NULL, HELP, NULL, 0, 0, 0, NULL},
@@ -556,7 +558,7 @@ static void bench(void) {
     const int64_t all = (int64_t)arg.sequences * ((each + LLAMA_PAGE - 1) / LLAMA_PAGE * LLAMA_PAGE);
     if (all > 1 << 28) fail("%d sequences of %d tokens are too long", arg.sequences, each);
     o.n_ctx = arg.sequences > 1 ? (int)all : each, o.n_ctx_sequence = each, o.n_sequences = arg.sequences;
-    o.n_threads = arg.threads, o.kernels = arg.kernels;
+    o.n_threads = arg.threads, o.kernels = arg.kernels, o.kv_type = arg.kv_type;
     if (arg.model) measure_load(&o, f);
     if (arg.shape) memory = build_shape(&size);
     llama_model *m = memory ? llama_load_memory(memory, size, NULL, &err) : llama_load(arg.model, NULL, &err);

@@ -122,7 +122,9 @@ const void *inside_file(const llama_model *m, size_t *size) {
     return m->file;
 }
 
-int inside_kv_bytes(const llama_context *c) { return (int)ll_kv_bytes(c); }
+double inside_kv_bytes(const llama_context *c) {
+    return (double)(ll_state_bytes(c, LLAMA_PAGE) - LL_STATE) / LLAMA_PAGE;
+}
 
 /* ---- Arithmetic ---- */
 

@@ -77,7 +77,7 @@ int inside_type(const llama_model *m, enum tensor id, int layer);
 void inside_codes(const llama_model *m, enum tensor id, int layer, int row, signed char *codes, uint16_t *scales);
 
 const void *inside_file(const llama_model *m, size_t *size); /* the bytes that its weights lie in */
-int inside_kv_bytes(const llama_context *c);                 /* of a value of the kv cache */
+double inside_kv_bytes(const llama_context *c);              /* of a position in the kv cache */
 
 /* ---- Arithmetic: llama.c, room 3, says what each computes ---- */
 
