@@ -27,7 +27,7 @@
 enum { AHEAD = 4096 }; /* lines: how far --ordered reads on while the first is not done */
 
 static struct { /* what the command line asks for */
-    const char *model, *input, *output, *tokenizer, *template, *stop;
+    const char *model, *input, *output, *tokenizer, *template, *stop, *kv_type;
     int embed, score, last, raw, sequences, n_ctx, threads, ordered, resume, retry, quiet;
     request_settings settings;
 } arg = {.sequences = 32,
@@ -108,6 +108,7 @@ static const option options[] = {
     {0, "retry", NULL, FLAG, &arg.retry, 0, 1, 0, "with --resume: but errors are"},
     {0, "sequences", "N", WHOLE, &arg.sequences, 1, 1024, 0, "lines at once (32)"},
     {'c', "ctx-size", "N", WHOLE, &arg.n_ctx, 1, 1 << 28, 0, "tokens of all lines at once (as many as fit 1 GB)"},
+    {0, "kv-type", "TYPE", TEXT, &arg.kv_type, 0, 0, 0, "of the kv cache: f32, f16, or q8, half of f16 (f16)"},
     {'j', "threads", "N", WHOLE, &arg.threads, 1, 1024, 0, "threads (one per core)"},
     {'z', "tokenizer", "FILE", TEXT, &arg.tokenizer, 0, 0, 0, "tokenizer (MODEL's own, or one beside it)"},
     {'q', "quiet", NULL, FLAG, &arg.quiet, 0, 1, 0, "no summary"},
@@ -310,6 +311,7 @@ static void load(void) {
                               .n_sequences = arg.sequences,
                               .n_ctx = arg.n_ctx,
                               .n_threads = arg.threads,
+                              .kv_type = arg.kv_type,
                               .last = arg.last,
                               .raw = arg.raw,
                               .progress = on_progress,

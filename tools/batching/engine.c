@@ -101,6 +101,7 @@ engine *engine_create(const engine_options *o, llama_error *err) {
     llama_options l = {.n_sequences = o->n_sequences,
                        .n_batch = PIECE + o->n_sequences,
                        .n_threads = o->n_threads,
+                       .kv_type = o->kv_type,
                        .progress = o->progress,
                        .user = o->user};
     e->longest = l.n_ctx_sequence = o->n_ctx && o->n_ctx < e->f->seq_len ? o->n_ctx : e->f->seq_len;

@@ -16,6 +16,7 @@ typedef struct {
     int n_sequences;                         /* at once */
     int n_ctx;                               /* tokens in all of them; 0: the engine chooses */
     int n_threads;                           /* 0: one per core */
+    const char *kv_type;                     /* as in llama_options */
     int last;                                /* REQUEST_EMBED: 1: the vector of the last token; 0: the mean over all */
     int raw;                                 /* ... as it is; 0: of length 1 */
     int (*progress)(void *user, float done); /* as in llama_options */

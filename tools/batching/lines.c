@@ -62,9 +62,10 @@ static int lines_room(lines *l, llama_error *err) {
     if (l->size > LINES_LONGEST) l->skipping = 1;
     if (l->skipping) l->offset += l->size, l->size = l->searched = 0;
     if (l->size < l->capacity) return 0;
-    char *more = realloc(l->buffer, 2 * l->capacity);
+    const size_t capacity = 2 * l->capacity + LINES_FIRST;
+    char *more = realloc(l->buffer, capacity);
     if (!more) return set_error(err, "%.120s: no memory for a line", l->path);
-    l->buffer = more, l->capacity *= 2;
+    l->buffer = more, l->capacity = capacity;
     return 0;
 }
 
