@@ -947,7 +947,7 @@ static int fuzz_options(const unsigned char *data, size_t size) {
         p += strcspn(p, "\n");
     }
     memset(&arg, 0, sizeof arg);
-    arg.n_predict = -1;
+    arg.n_predict = -1, arg.length_penalty = -1;
     arg.sampling = llama_sampling_default();
     if (setjmp(fuzz_exit_to)) {
         free(text);
