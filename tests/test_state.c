@@ -67,7 +67,7 @@ static unsigned char *save(llama_context *c, int sequence, size_t *size) {
 static void test_going_on(void) {
     static const int lengths[] = {0, 1, 15, 16, 63, 64, 65, 128, LENGTH - 1};
     TEST("a restored sequence goes on with the same bits, elsewhere too, in every type and set") {
-        static const char *const kv_types[2 * TYPES] = {NULL, NULL,  NULL, NULL,  NULL, NULL,
+        static const char *const kv_types[2 * TYPES] = {NULL, NULL,  NULL, NULL,  NULL,  NULL,
                                                         "q8", "f32", "q8", "f32", "f16", "q8"};
         for (int i = 0; i < 2 * TYPES; i++) {
             const int type = i % TYPES, head_dims[] = {10, 16, 66, 130}; /* one group of q8, two, three */
@@ -96,6 +96,14 @@ static void test_going_on(void) {
                     CHECK(llama_restore(one, 0, state, size, &err) == 0 && !llama_logits(one));
                     append(one, 0, 1, got);
                     CHECK(memcmp(want, got, sizeof want) == 0);
+                    /* A sequence of the same tokens is the same bytes, whatever there was where it lies. */
+                    if (lengths[j]) {
+                        CHECK(llama_fork(other, 3, 3, 0, &err) == 0);
+                        append(other, 4, lengths[j], ignored);
+                        unsigned char *third = save(other, 4, &again);
+                        CHECK(again == size && memcmp(state, third, size) == 0);
+                        free(third);
+                    }
                     free(state), free(second), llama_context_free(one), llama_context_free(other);
                 }
             unload(&s);
