@@ -1730,14 +1730,14 @@ static void ll_rotate(ll_team team, llama_context *c, int layer, int n) {
  * Going back in a text needs no more than a smaller length: what stands behind it is written over before it is seen.
  */
 
-/* Where a page keeps a head's keys, the head's 16 values from number d on, and the values' scales. What lies in one page
- * of it lies beside the same of the next page: a sequence whose pages follow each other is read from front to back. */
+/* Where a page keeps a head's keys, the head's 16 values from number d on, and the values' scales. Each lies beside the
+ * same of the next page: a sequence whose pages follow each other is read from front to back. */
 static size_t ll_head_at(const llama_context *c, int layer, int head) {
     return (size_t)layer * (size_t)c->model->config.n_kv_heads + (size_t)head;
 }
 static unsigned char *ll_head_keys(const llama_context *c, int page, int layer, int head) {
     const size_t i = ll_head_at(c, layer, head) * (size_t)c->n_pages + (size_t)page;
-    return c->keys + i * (LLAMA_PAGE / LL_TILE) * c->key_bytes;
+    return c->keys + i * ((int)LLAMA_PAGE / LL_TILE) * c->key_bytes;
 }
 static unsigned char *ll_head_values(const llama_context *c, int page, int layer, int head, size_t d) {
     const size_t tile = ll_head_at(c, layer, head) * (c->head_stride / LL_TILE) + d / LL_TILE;
@@ -2259,10 +2259,10 @@ static int ll_check_room(llama_context *c, const llama_item *items, int count, l
 
 static void ll_copy_page(const llama_context *c, int to, int from) {
     const llama_config *f = &c->model->config;
-    const size_t piece = (size_t)(LL_TILE * LLAMA_PAGE * ll_kv_size(c->kv));
+    const size_t piece = (size_t)(LL_TILE * (int)LLAMA_PAGE * ll_kv_size(c->kv));
     for (int l = 0; l < f->n_layers; l++)
         for (int h = 0; h < f->n_kv_heads; h++) {
-            memcpy(ll_head_keys(c, to, l, h), ll_head_keys(c, from, l, h), LLAMA_PAGE / LL_TILE * c->key_bytes);
+            memcpy(ll_head_keys(c, to, l, h), ll_head_keys(c, from, l, h), (int)LLAMA_PAGE / LL_TILE * c->key_bytes);
             if (c->kv == LL_KV_Q8)
                 memcpy(ll_head_scales(c, to, l, h), ll_head_scales(c, from, l, h), LLAMA_PAGE * sizeof(float));
             for (size_t d = 0; d < c->head_stride; d += LL_TILE)
@@ -2698,7 +2698,7 @@ static int ll_choose_cache(llama_context *c, const llama_model *m, const char *n
     if (kv == LL_N_KV) return ll_fail(err, LLAMA_BAD_OPTION, "kv_type is \"%.20s\", not f32, f16 or q8", name);
     for (int l = 0; kv == LL_KV_Q8 && f->extras & LLAMA_QKV_BIAS && l < f->n_layers; l++)
         for (int i = 0; i < f->n_kv_heads * f->head_dim; i++)
-            if (!(fabsf(m->layers[l].k_bias[i]) <= LL_MOST_BIAS))
+            if (!(fabsf(m->layers[l].k_bias[i]) <= (float)LL_MOST_BIAS))
                 return ll_fail(err, LLAMA_BAD_OPTION, "kv_type q8 is too coarse: layer %d has a key's bias of %g", l,
                                (double)m->layers[l].k_bias[i]);
     c->kv = kv;

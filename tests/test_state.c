@@ -67,7 +67,7 @@ static unsigned char *save(llama_context *c, int sequence, size_t *size) {
 static void test_going_on(void) {
     static const int lengths[] = {0, 1, 15, 16, 63, 64, 65, 128, LENGTH - 1};
     TEST("a restored sequence goes on with the same bits, elsewhere too, in every type and set") {
-        static const char *const kv_types[2 * TYPES] = {NULL, NULL,  NULL, NULL,  NULL, NULL,
+        static const char *const kv_types[2 * TYPES] = {NULL, NULL,  NULL, NULL,  NULL,  NULL,
                                                         "q8", "f32", "q8", "f32", "f16", "q8"};
         for (int i = 0; i < 2 * TYPES; i++) {
             const int type = i % TYPES, head_dims[] = {10, 16, 66, 130}; /* one group of q8, two, three */
