@@ -533,8 +533,7 @@ static void add_item(engine *e, int i) {
     else if (at + n == end) it->logits = s->logits;
     e->which[e->n_items++] = i;
     if (judges) e->n_rows -= n;
-    if (drawn) e->counts.drawn++;
-    else e->piece -= n, e->counts.prompt += (uint64_t)n;
+    if (!drawn) e->piece -= n, e->counts.prompt += (uint64_t)n;
 }
 
 /* Texts that are being written first, then prompts in the order in which they came. */
@@ -588,6 +587,7 @@ static int go_on(engine *e, int i) {
         return finish_text(e, s);
     }
     s->ids[s->n++] = id;
+    e->counts.drawn++;
     const char *bytes = tokenizer_decode(e->o.tokens, previous, id, &size);
     json_put_bytes(&s->text, bytes, size);
     const size_t end = s->text.failed ? 0 : find_stop(s, before);
