@@ -593,9 +593,9 @@ static void encode(const char *text, size_t size) {
     run.n_ids = (int)count + first;
 }
 
-/* The context, with room for what is needed, as far as the model allows, and what draws a text. It runs up to the length
- * that it was trained for. Files are often modest about that: a number of tokens that the user names gets up to twice as
- * much. */
+/* The context, with room for what is needed, as far as the model allows, and what draws a text. It runs up to the
+ * length that it was trained for. Files are often modest about that: a number of tokens that the user names gets up to
+ * twice as much. */
 static void create_context(long long needed) {
     llama_error err;
     llama_options o = {.n_threads = arg.n_threads, .kv_type = arg.kv_type, .progress = on_progress};
@@ -752,7 +752,8 @@ static void print_beams(void) {
         size_t size, used = 0;
         for (int i = 0, last = run.ids[spent.n_prompt - 1]; i < b->n; last = b->tokens[i++]) {
             const char *bytes = tokenizer_decode(run.tokens, last, b->tokens[i], &size);
-            for (size_t j = 0; j < size && used < sizeof text; j++) text[used++] = bytes[j] ? bytes[j] : '?';
+            for (size_t j = 0; j < size && used < sizeof text; j++)
+                text[used++] = bytes[j] == '\n' || !bytes[j] ? ' ' : bytes[j];
         }
         note("beam     score %.4f, sum %.4f, %d tokens%s: %.*s", b->score, b->sum, b->n, b->ended ? ", ended" : "",
              (int)used, text);
@@ -870,8 +871,8 @@ static int encode_messages(int first) {
     }
 }
 
-/* Puts the `count` ids of chat.next into the text from position `from` on, and behind them the last n_answer ids that it
- * had; and evaluates it, but for what it begins with anyway, the system's say. NULL if Ctrl-C stops it. */
+/* Puts the `count` ids of chat.next into the text from position `from` on, and behind them the last n_answer ids that
+ * it had; and evaluates it, but for what it begins with anyway, the system's say. NULL if Ctrl-C stops it. */
 static const float *evaluate(int from, int count, int n_answer) {
     llama_error err;
     const int end = from + count, n = end + n_answer, answer_at = run.n_ids - n_answer;
@@ -892,8 +893,8 @@ static const float *evaluate(int from, int count, int n_answer) {
     return logits;
 }
 
-/* Drops the oldest turns until a quarter of the context is free, and makes the text anew. NULL if that cannot be done or
- * Ctrl-C stops it. */
+/* Drops the oldest turns until a quarter of the context is free, and makes the text anew. NULL if that cannot be done,
+ * or Ctrl-C stops it. */
 static const float *drop_turns(int n_answer) {
     int length = llama_context_length(run.context), system = arg.system != NULL, dropped = 0, count = INT_MAX / 2;
     for (; chat.n - system > 1 && count + n_answer > length / 4 * 3; dropped++) {
