@@ -612,7 +612,8 @@ static void create_context(long long needed) {
     run.ahead = llama_speculator_create(run.context, run.draft, run.sampler, arg.lookup || arg.draft ? LOOK_AHEAD : 0,
                                         &o, &err);
     if (!run.ahead) fail("%s", err.text);
-    run.ids = grow(run.ids, (size_t)length + 1, sizeof *run.ids, &(size_t){(size_t)run.n_ids});
+    size_t room = (size_t)run.n_ids;
+    run.ids = grow(run.ids, (size_t)length + 1, sizeof *run.ids, &room);
 }
 
 /* ---- Continuing and scoring ---- */
