@@ -316,14 +316,12 @@ static int set_number(const struct option *o, const char *text) {
 }
 
 static void set_option(const struct option *o, const char *text) {
-    if (o->kind == FLAG) {
-        *(int *)o->to = 1;
-    } else if (o->kind == STOP) {
+    if (o->kind == FLAG) *(int *)o->to = 1;
+    else if (o->kind == STRING) *(const char **)o->to = text;
+    else if (o->kind == STOP) {
         if (!*text) misuse("--stop needs a text that is not empty");
         if (arg.n_stops == MOST_STOPS) misuse("--stop may be given %d times", MOST_STOPS);
         arg.stop[arg.n_stops++] = text;
-    } else if (o->kind == STRING) {
-        *(const char **)o->to = text;
     } else if (!set_number(o, text)) {
         if (o->kind == SEED) misuse("--%s %.40s: expected a whole number from 0 to 2^64 - 1", o->name, text);
         if (o->kind == POSITIVE) misuse("--%s %.40s: expected a number above 0, up to %.10g", o->name, text, o->high);
@@ -527,17 +525,6 @@ static void refuse_model(const char *path, const char *why) {
     fail("%s", why);
 }
 
-/* tokenizer.bin or tokenizer.model in the model's directory, malloc'ed. */
-static char *find_tokenizer(const char *model) {
-    static const char *const names[] = {"tokenizer.bin", "tokenizer.model", NULL};
-    const int directory = (int)directory_of(model), shown = directory < 150 ? directory : 150;
-    char *found = find_beside(model, (size_t)directory, names);
-    if (!found)
-        fail("no tokenizer: neither %.*stokenizer.bin nor %.*stokenizer.model can be opened; give one with -z FILE",
-             shown, model, shown, model);
-    return found;
-}
-
 static llama_model *load_model(const char *path) {
     llama_error err;
     llama_model *model = llama_load(path, &(llama_options){.copy = arg.no_mmap}, &err);
@@ -545,19 +532,22 @@ static llama_model *load_model(const char *path) {
     return model;
 }
 
-/* The one that was named, the model's own, which a draft's is anyway, or one beside it. */
+/* The one that was named, the model's own, which a draft's is anyway, or one in its directory. */
 static tokenizer *load_tokenizer(const char *path, const llama_model *model) {
+    static const char *const names[] = {"tokenizer.bin", "tokenizer.model", NULL};
     tokenizer_error err;
-    size_t size;
-    const int vocab_size = llama_get_config(model)->vocab_size;
+    size_t size, directory = directory_of(path);
+    const int vocab_size = llama_get_config(model)->vocab_size, shown = directory < 150 ? (int)directory : 150;
     const void *own = llama_get_tokenizer(model, &size);
     if (arg.tokenizer && model == run.model) own = NULL;
-    char *beside = own || arg.tokenizer ? NULL : find_tokenizer(path);
+    char *beside = own || arg.tokenizer ? NULL : find_beside(path, directory, names);
+    if (!own && !arg.tokenizer && !beside)
+        fail("no tokenizer: neither %.*stokenizer.bin nor %.*stokenizer.model can be opened; give one with -z FILE",
+             shown, path, shown, path);
     tokenizer *t = own ? tokenizer_load_memory(own, size, vocab_size, NULL, &err)
                        : tokenizer_load(beside ? beside : arg.tokenizer, vocab_size, NULL, &err);
     free(beside);
-    if (!t && own) fail("%.200s: its tokenizer: %s", path, err.text);
-    if (!t) fail("%s", err.text);
+    if (!t) fail("%.200s%s%s", own ? path : "", own ? ": its tokenizer: " : "", err.text);
     return t;
 }
 
