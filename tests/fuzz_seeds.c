@@ -334,11 +334,12 @@ static void fuzz_llama_seeds(int type, fuzz_add *add, void *user) {
 
 static void fuzz_sequence_seeds(fuzz_add *add, void *user) {
     static const int lengths[] = {0, 1, 17, LLAMA_PAGE, LLAMA_PAGE + 3};
-    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-        const llama_options o = {.n_ctx = 2 * LLAMA_PAGE, .n_threads = 1};
+    static const char *const kv_types[] = {"f32", "f16", "q8"};
+    for (size_t i = 0; i < 3 * sizeof lengths / sizeof *lengths; i++) {
+        const llama_options o = {.kv_type = kv_types[i % 3], .n_ctx = 2 * LLAMA_PAGE, .n_threads = 1};
         llama_context *c = llama_context_create(fuzz_ready.model, &o, NULL);
         const int tokens[2 * LLAMA_PAGE] = {1, 0, 1};
-        if (lengths[i]) FUZZ_CHECK(llama_forward(c, tokens, lengths[i], NULL));
+        if (lengths[i / 3]) FUZZ_CHECK(llama_forward(c, tokens, lengths[i / 3], NULL));
         const size_t size = llama_state_bytes(c, 0);
         unsigned char *state = malloc(size);
         FUZZ_CHECK(state && !llama_save(c, 0, state, size, NULL));
@@ -653,6 +654,16 @@ static void fuzz_json_seeds(fuzz_add *add, void *user) {
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) add(user, texts[i], strlen(texts[i]));
 }
 
+static void fuzz_request_seeds(fuzz_add *add, void *user) { /* the first byte says which kind */
+    static const char *const texts[] = {"\3{\"id\": \"a\", \"prompt\": \"x\\u0000\", \"n\": 5, \"top_p\": 0.75, "
+                                        "\"seed\": 12, \"stop\": [\"a\", \"b\"]}",
+                                        "\3{\"id\": 3, \"messages\": [{\"role\": \"user\", \"content\": \"a\"}], "
+                                        "\"logprobs\": true, \"dry_breakers\": [\"x\"]}",
+                                        "\3{\"prompt\": \"\", \"stop\": \"x\"}", "\1{\"text\": \"a\"}",
+                                        "\2{\"id\": \"\\u00e9\", \"prompt\": \"a\", \"answers\": [\"b\", \"c\"]}"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) add(user, texts[i], strlen(texts[i]));
+}
+
 typedef struct {
     const char *architecture, *more; /* more: keys of config.json */
     const char *type;
@@ -891,6 +902,9 @@ static void fuzz_text_seeds(fuzz_add *add, void *user) {
 static const char fuzz_json_words[] =
     "{\n}\n[\n]\n,\n:\n\"\"\nnull\ntrue\nfalse\n0\n-1\n1e999\n0.5\n\\u0000\n\\ud800\n{}\n[]\n\"a\":1\n\xC3\xA9\n"
     "\\\"";
+static const char fuzz_request_words[] =
+    "{\n}\n[\n]\n,\n:\n\"\"\nnull\ntrue\n0\n-1\n1e300\n0.5\n\\u0000\n\"id\":\n\"prompt\":\n\"text\":\n\"messages\":\n"
+    "\"answers\":\n\"role\":\"system\"\n\"content\":\n\"stop\":\n\"n\":\n\"top_p\":\n\"seed\":\n\"logprobs\":\n\"a\"";
 static const char fuzz_hf_words[] =
     "0\n1\n2\n3\n268435456\n1e9\n-1\n0.5\nnull\ntrue\nfalse\n[]\n{}\n\"\"\n,\n:\n\"\n[\n]\n{\n}\n\"F32\"\n"
     "\"BF16\"\n\"F16\"\n\"shape\"\n\"data_offsets\"\n[0,0]\n\"model.layers.0.\n\"lm_head.weight\"\n"

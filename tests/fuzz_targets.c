@@ -289,6 +289,19 @@ static int fuzz_fclose(FILE *file) {
 #include "../tools/formats/vocabulary.c"
 #include "../tools/formats/writer.c"
 
+/* run.c has kinds of options of the same names */
+#define FLAG OPTION_FLAG
+#define TEXT OPTION_TEXT
+#define WHOLE OPTION_WHOLE
+#define REAL OPTION_REAL
+#define VERSION OPTION_VERSION
+#include "../tools/batching/request.c"
+#undef FLAG
+#undef TEXT
+#undef WHOLE
+#undef REAL
+#undef VERSION
+
 #include "../tools/shared/compute.c"
 #include "../tools/training/grad.c"
 #include "../tools/training/state.c"
@@ -575,7 +588,14 @@ static struct { /* made once */
 /* A saved sequence, into a context that holds another: as it comes, and with the hashes that it should have. What is
  * refused changes nothing; what is taken comes out again as the same bytes, and can be gone on with. */
 static int fuzz_sequence(const unsigned char *data, size_t size) {
-    const llama_options o = {.n_ctx = 3 * LLAMA_PAGE, .n_sequences = 2, .n_batch = 6, .n_threads = 1};
+    const int bytes = size < LL_STATE ? 4 : data[28]; /* of a number, as it says itself */
+    const llama_options o = {.kv_type = bytes == 1   ? "q8"
+                                        : bytes == 2 ? "f16"
+                                                     : "f32",
+                             .n_ctx = 3 * LLAMA_PAGE,
+                             .n_sequences = 2,
+                             .n_batch = 6,
+                             .n_threads = 1};
     const int tokens[2] = {1, 0};
     llama_error why = {0, ""};
     int taken = 0;
@@ -829,6 +849,40 @@ static int fuzz_json(const unsigned char *data, size_t size) {
     return 1;
 }
 
+/* A line of tools/batch; the first byte says of which kind of run. What is read is within the bounds of its options. */
+static int fuzz_request(const unsigned char *data, size_t size) {
+    static request_settings defaults = {.n = 256, .top_p = 1};
+    static const option options[] = {
+        {0, "n", "N", OPTION_WHOLE, &defaults.n, 1, 1000, REQUEST_KEY, NULL},
+        {0, "top-p", "P", OPTION_REAL, &defaults.top_p, 0.5, 1, REQUEST_KEY, NULL},
+        {0, "seed", "N", OPTION_WHOLE, &defaults.seed, 0, 9, REQUEST_KEY, NULL},
+        {0, "logprobs", NULL, OPTION_FLAG, &defaults.logprobs, 0, 1, REQUEST_KEY, NULL},
+    };
+    const request_rules rules = {.kind = (request_kind)(size ? data[0] % 3 : 0),
+                                 .options = options,
+                                 .n_options = 4,
+                                 .defaults = &defaults,
+                                 .stop = "end"};
+    llama_error why = {0, ""};
+    request r;
+    fuzz_allow(size, 512, 1 << 14);
+    const int result = request_parse(&r, (const char *)data + (size > 0), size - (size > 0), 7, &rules, &why);
+    if (r.id) {
+        json_text id;
+        FUZZ_MUST(!json_parse(&id, r.id, strlen(r.id), "id", &why) && id.count == 1);
+        json_free(&id);
+    }
+    if (!result) {
+        FUZZ_CHECK(r.id && (r.prompt.text != NULL) != (r.messages != NULL));
+        FUZZ_CHECK(r.settings.n >= 1 && r.settings.n <= 1000 && r.settings.top_p >= 0.5 && r.settings.top_p <= 1);
+        for (int i = 0; i < r.n_stops; i++) FUZZ_CHECK(r.stops[i].size && !r.stops[i].text[r.stops[i].size]);
+        for (int i = 0; i < r.n_answers; i++) FUZZ_CHECK(r.answers[i].size);
+        for (int i = 0; i < r.n_messages; i++) FUZZ_CHECK(r.messages[i].role && r.messages[i].text);
+    }
+    request_free(&r);
+    return result ? fuzz_refused(why.text) : 1;
+}
+
 /* A directory is one input: each file behind a mark, which is "\xFF@@" and a digit. */
 static const char *const fuzz_names[] = {
     "hf/config.json",     "hf/model.safetensors",  "hf/model.safetensors.index.json", "hf/a.safetensors",
@@ -900,7 +954,7 @@ static int fuzz_options(const unsigned char *data, size_t size) {
         p += strcspn(p, "\n");
     }
     memset(&arg, 0, sizeof arg);
-    arg.n_predict = -1;
+    arg.n_predict = -1, arg.length_penalty = -1;
     arg.sampling = llama_sampling_default();
     if (setjmp(fuzz_exit_to)) {
         free(text);
@@ -1068,6 +1122,7 @@ const fuzz_target fuzz_targets[] = {
     {"text", fuzz_text, fuzz_text_seeds, fuzz_text_words},
     {"gguf", fuzz_gguf, fuzz_gguf_seeds, fuzz_gguf_words},
     {"json", fuzz_json, fuzz_json_seeds, fuzz_json_words},
+    {"request", fuzz_request, fuzz_request_seeds, fuzz_request_words},
     {"jinja", fuzz_jinja, fuzz_jinja_seeds, fuzz_jinja_words},
     {"template", fuzz_template, fuzz_template_seeds, fuzz_jinja_words},
     {"hf", fuzz_hf, fuzz_hf_seeds, fuzz_hf_words},

@@ -1,7 +1,7 @@
 #!/bin/sh
-# includes.sh - who may include whom in tools/: a folder itself, tools/shared and the two headers; training the writer's
-# header too; shared/inside.c, alone, llama.c. A program, any header. And nobody comes back to himself by what he
-# includes, NAME.c and NAME.h being one. Prints what is wrong; ends with 1 if anything is.
+# includes.sh - who may include whom in tools/: a folder itself, tools/shared and the two headers; batching those of
+# JSON and training the writer's too; shared/inside.c, alone, llama.c. A program, any header. And nobody comes back to
+# himself by what he includes, NAME.c and NAME.h being one. Prints what is wrong; ends with 1 if anything is.
 cd "$(dirname "$0")/.." || exit 1
 awk '
 function plain(path) { # a/b/../c -> a/c
@@ -15,6 +15,7 @@ function allowed(from, to) {
     if (to == "llama.c") return from == "tools/shared/inside.c"
     if (to !~ /^tools\/.*\.h$/) return 0
     if (folder(from) == "" || folder(to) == folder(from) || folder(to) == "shared") return 1
+    if (folder(from) == "batching") return to ~ /^tools\/formats\/json(_writer)?\.h$/
     return folder(from) == "training" && to == "tools/formats/writer.h"
 }
 function follow(name, way,    list, n, i) { # way: from where to where we came here

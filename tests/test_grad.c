@@ -67,8 +67,8 @@ static void test_gradients(const model_case *m, compute *c) {
     f.norm_eps = 1e-5f, f.rope_theta = 10000;
     for (int i = 0; i < f.head_dim / 2; i++) rope[i] = pow(100, -2.0 * i / f.head_dim);
     for (int i = 0; i < BATCH * f.seq_len; i++) {
-        tokens[i] = (int)(grad_random(&seed) % (uint64_t)f.vocab_size);
-        next[i] = (int)(grad_random(&seed) % (uint64_t)f.vocab_size);
+        tokens[i] = (int)(split_mix(&seed) % (uint64_t)f.vocab_size);
+        next[i] = (int)(split_mix(&seed) % (uint64_t)f.vocab_size);
     }
     grad *g = grad_create(&f, rope, BATCH, c, NULL);
     if (!CHECK(g)) return;

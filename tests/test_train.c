@@ -3,6 +3,7 @@
  */
 #include "../tools/shared/inside.h"
 #include "../tools/shared/files.h"
+#include "../tools/shared/numbers.h"
 #include "../tools/training/bpe.h"
 #include "../tools/training/corpus.h"
 #include "../tools/training/grad.h"
@@ -12,8 +13,8 @@
 
 static uint64_t seed = 1;
 
-static int below(int n) { return (int)(grad_random(&seed) % (uint64_t)n); }
-static float unit(void) { return (float)((double)(grad_random(&seed) >> 40) * 0x1p-23 - 1); } /* -1..1 */
+static int below(int n) { return (int)(split_mix(&seed) % (uint64_t)n); }
+static float unit(void) { return (float)((double)(split_mix(&seed) >> 40) * 0x1p-23 - 1); } /* -1..1 */
 
 /* ---- Products ---- */
 

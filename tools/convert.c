@@ -154,24 +154,6 @@ static llama_source *open_source(llama_error *err) {
     return source_open_llama2c(arg.input, err);
 }
 
-/* tokenizer.bin or tokenizer.model in the input's directory, malloc'ed; NULL if there is none. */
-static char *find_tokenizer(void) {
-    static const char *const names[] = {"tokenizer.bin", "tokenizer.model"};
-    const char *slash = strrchr(arg.input, '/');
-    const size_t directory = slash ? (size_t)(slash - arg.input) + 1 : 0;
-    char *path = malloc(directory + sizeof "tokenizer.model");
-    for (int i = 0; path && i < 2; i++) {
-        memcpy(path, arg.input, directory);
-        strcpy(path + directory, names[i]);
-        FILE *file = fopen(path, "rb");
-        if (!file) continue;
-        fclose(file);
-        return path;
-    }
-    free(path);
-    return NULL;
-}
-
 /* Replaces the tokenizer by the one in a file. */
 static int load_tokenizer(llama_source *s, const char *path, llama_error *err) {
     tokenizer_error why;
@@ -191,7 +173,7 @@ static int choose_tokenizer(llama_source *s, llama_error *err) {
     if (arg.tokenizer) return load_tokenizer(s, arg.tokenizer, err);
     if (*s->tokenizer_error.text)
         return set_error(err, "%.200s (--no-tokenizer converts without)", s->tokenizer_error.text);
-    char *beside = s->tokenizer || is_directory(arg.input) ? NULL : find_tokenizer();
+    char *beside = s->tokenizer || is_directory(arg.input) ? NULL : vocabulary_beside(arg.input);
     const int result = beside ? load_tokenizer(s, beside, err) : 0;
     free(beside);
     return result;
@@ -324,18 +306,9 @@ static void print_report(const llama_source *s, const writer_report *r, const ca
     tokenizer_free(t);
 }
 
-/* The tokenizer that goes with a model: -z, its own, or the one beside it. */
 static tokenizer *exported_tokenizer(const llama_model *m) {
-    const int n = llama_get_config(m)->vocab_size;
     tokenizer_error why = {0};
-    size_t size;
-    const void *own = llama_get_tokenizer(m, &size);
-    char *beside = own || arg.tokenizer || arg.no_tokenizer ? NULL : find_tokenizer();
-    const char *path = arg.tokenizer ? arg.tokenizer : beside;
-    tokenizer *t = NULL;
-    if (path) t = tokenizer_load(path, n, NULL, &why);
-    else if (own && !arg.no_tokenizer) t = tokenizer_load_memory(own, size, n, NULL, &why);
-    free(beside);
+    tokenizer *t = arg.no_tokenizer ? NULL : vocabulary_of_model(m, arg.input, arg.tokenizer, &why);
     if (why.code) fail("%s", why.text);
     return t;
 }

@@ -19,6 +19,7 @@
 #include "training/bpe.h"
 #include "training/corpus.h"
 #include "training/grad.h"
+#include "shared/numbers.h"
 #include "training/state.h"
 #include "training/weights.h"
 
@@ -553,7 +554,7 @@ static double make_step(void) {
     const size_t length = (size_t)arg.context;
     for (int a = 0; a < arg.accumulate; a++) {
         const uint64_t turn = now.step * (uint64_t)arg.accumulate + (uint64_t)a;
-        const uint64_t seed = grad_mix((uint64_t)arg.seed ^ grad_mix(turn + 1));
+        const uint64_t seed = mix_bits((uint64_t)arg.seed ^ mix_bits(turn + 1));
         const grad_pass pass = {1, 1.0 / arg.accumulate, arg.dropout, seed};
         for (int i = 0; i < arg.batch; i++)
             if (windows_take(&run.learned, turn * (uint64_t)arg.batch + (uint64_t)i, run.batch + (size_t)i * length,
@@ -602,13 +603,6 @@ static double bits_per_byte(double loss) { return loss / log(2) * (double)run.n_
 
 /* ---- What is printed ---- */
 
-static const char *time_text(double s) {
-    static char text[24];
-    if (s >= 5400) snprintf(text, sizeof text, "%.1f h", s / 3600);
-    else snprintf(text, sizeof text, s >= 100 ? "%.0f min" : "%.0f s", s >= 100 ? s / 60 : s);
-    return text;
-}
-
 /* How many multiples of every there are after this step and before the last one. */
 static double times_left(int every) {
     return every ? floor((arg.steps - 1.0) / every) - floor((double)now.step / every) : 0;
@@ -652,7 +646,7 @@ static void print_line(int evaluated, double rate, double spent, uint64_t steps)
     append(text, "step %5.0f/%d  mean50 %.4f", (double)now.step, arg.steps, now.mean);
     if (evaluated) append(text, "  held-out %.4f, %.3f bits/byte", now.held, bits_per_byte(now.held));
     if (steps && now.step < (uint64_t)arg.steps)
-        append(text, "  %s left", time_text(seconds_left(spent / (double)steps)));
+        append(text, "  %s left", clock_text(seconds_left(spent / (double)steps)));
     if (share > 0) append(text, "  %.0f tokens/s, %.0f%% of peak", speed, 100 * share);
     else if (steps) append(text, "  %.0f tokens/s", speed);
     append(text, "  |g| %.2f", now.length);
@@ -669,7 +663,7 @@ static void print_result(void) {
         printf("speed      %.0f tokens/s, %.1f GFLOP/s", speed, speed * grad_operations(&run.model.config, 1) * 1e-9);
     if (share > 0) printf(", %.0f%% of the f32 peak", 100 * share);
     if (speed > 0) putchar('\n');
-    printf("done       %s, mean50 %.6f", time_text(clock_seconds() - now.start), now.mean);
+    printf("done       %s, mean50 %.6f", clock_text(clock_seconds() - now.start), now.mean);
     const double held = arg.keep_best ? now.lowest : now.held;
     if (run.scored.count)
         printf(", %sheld-out %.6f, %.4f bits/byte", arg.keep_best ? "lowest " : "", held, bits_per_byte(held));

@@ -24,7 +24,7 @@ static char *json_room(json_out *j, size_t n) {
     return j->text + j->size;
 }
 
-static void json_put_bytes(json_out *j, const char *text, size_t n) {
+void json_put_bytes(json_out *j, const char *text, size_t n) {
     char *room = json_room(j, n);
     if (!room) return;
     memcpy(room, text, n);

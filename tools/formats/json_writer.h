@@ -17,6 +17,7 @@ void json_out_free(json_out *j);
 
 /* Text as it is. */
 void json_put(json_out *j, const char *format, ...) PRINTF_LIKE(2, 3);
+void json_put_bytes(json_out *j, const char *text, size_t size);
 
 /* A string with its quotes. What is no UTF-8 becomes U+FFFD: no JSON text could have it. */
 void json_put_string(json_out *j, const char *text, size_t size);

@@ -1,6 +1,7 @@
 /* vocabulary.c - contract in vocabulary.h. */
 #include "vocabulary.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -182,4 +183,33 @@ void *vocabulary_save(const tokenizer *t, size_t *size) {
     *size = flat ? n : 0;
     if (flat) tokenizer_save(t, flat, n);
     return flat;
+}
+
+char *vocabulary_beside(const char *path) {
+    static const char *const names[] = {"tokenizer.bin", "tokenizer.model"};
+    const char *slash = strrchr(path, '/');
+    const size_t directory = slash ? (size_t)(slash - path) + 1 : 0;
+    char *found = malloc(directory + sizeof "tokenizer.model");
+    for (int i = 0; found && i < 2; i++) {
+        memcpy(found, path, directory);
+        strcpy(found + directory, names[i]);
+        FILE *file = fopen(found, "rb");
+        if (!file) continue;
+        fclose(file);
+        return found;
+    }
+    free(found);
+    return NULL;
+}
+
+tokenizer *vocabulary_of_model(const llama_model *m, const char *path, const char *file, tokenizer_error *err) {
+    const int n = llama_get_config(m)->vocab_size;
+    size_t size;
+    const void *own = llama_get_tokenizer(m, &size);
+    char *beside = own || file ? NULL : vocabulary_beside(path);
+    tokenizer *t = NULL;
+    if (file || beside) t = tokenizer_load(file ? file : beside, n, NULL, err);
+    else if (own) t = tokenizer_load_memory(own, size, n, NULL, err);
+    free(beside);
+    return t;
 }

@@ -2,6 +2,7 @@
 #ifndef VOCABULARY_H
 #define VOCABULARY_H
 
+#include "../../llama.h"
 #include "../../tokenizer.h"
 
 /* Makes CONTROL of the pieces that are marks of a chat template (a Jinja text): of those that it has between quotes or
@@ -25,5 +26,12 @@ size_t vocabulary_encode_bytes(const char *text, size_t size, char *out);
 
 /* The flat form that tokenizer.h describes, malloc'ed; NULL, and *size 0, without memory. */
 void *vocabulary_save(const tokenizer *t, size_t *size);
+
+/* tokenizer.bin or tokenizer.model in the directory of the file at path, malloc'ed; NULL if there is none. */
+char *vocabulary_beside(const char *path);
+
+/* The tokenizer that goes with a model from the file at path: that of file, if it is not NULL, else its own, else the
+ * one beside it. NULL if there is none; err has a code if one could not be loaded. */
+tokenizer *vocabulary_of_model(const llama_model *m, const char *path, const char *file, tokenizer_error *err);
 
 #endif

@@ -8,6 +8,15 @@
 /* a * b; UINT64_MAX, which no file has and no allocation gives, instead of wrapping. */
 static inline uint64_t mul_size(uint64_t a, uint64_t b) { return b && a > UINT64_MAX / b ? UINT64_MAX : a * b; }
 
+/* ---- Random bits: SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014) ---- */
+
+static inline uint64_t mix_bits(uint64_t z) {
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+    return z ^ z >> 31;
+}
+static inline uint64_t split_mix(uint64_t *state) { return mix_bits(*state += 0x9E3779B97F4A7C15u); }
+
 /* ---- Little-endian, whatever the processor is, and at any address ---- */
 
 static inline uint64_t get_uint(const unsigned char *p, int bytes) {

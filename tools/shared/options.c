@@ -2,7 +2,6 @@
 #include "options.h"
 #include "terminal.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,17 +13,6 @@ int option_was_given(const void *to) {
     for (int i = 0; i < command->n_options; i++)
         if (command->options[i].to == to && given[i]) return 1;
     return 0;
-}
-
-int option_allows(const option *o, double x) {
-    return x >= o->low && x <= o->high && (o->kind == REAL || x == floor(x));
-}
-
-double option_value(const option *o) { return o->kind == REAL ? *(double *)o->to : *(int *)o->to; }
-
-void option_store(const option *o, double x) {
-    if (o->kind == REAL) *(double *)o->to = x;
-    else *(int *)o->to = (int)x;
 }
 
 /* As it is written on the command line. */

@@ -5,6 +5,8 @@
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
+#include <math.h>
+
 typedef enum {
     FLAG,   /* takes no value, and makes an int 1 */
     OFF,    /* makes it 0 */
@@ -40,9 +42,15 @@ void options_parse(const command_line *line, int argc, char **argv);
 
 int option_was_given(const void *to); /* any of those that set this variable */
 
-/* A number that may stand there; nan may not. */
-int option_allows(const option *o, double x);
-double option_value(const option *o); /* FLAG, OFF, WHOLE and REAL */
-void option_store(const option *o, double x);
+/* ---- A number as an option has it: FLAG, OFF, WHOLE, REAL; inline, for who reads other texts by such a table ---- */
+
+static inline int option_allows(const option *o, double x) { /* whether it may stand there; nan may not */
+    return x >= o->low && x <= o->high && (o->kind == REAL || x == floor(x));
+}
+static inline double option_value(const option *o) { return o->kind == REAL ? *(double *)o->to : *(int *)o->to; }
+static inline void option_store(const option *o, double x) {
+    if (o->kind == REAL) *(double *)o->to = x;
+    else *(int *)o->to = (int)x;
+}
 
 #endif

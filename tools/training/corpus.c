@@ -2,6 +2,7 @@
 #include "corpus.h"
 #include "../shared/messages.h"
 #include "grad.h"
+#include "../shared/numbers.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -86,14 +87,14 @@ void windows_at(const windows *w, size_t start, int *tokens, int *next) {
     memcpy(next, w->ids + start, length * sizeof *next);
 }
 
-static uint64_t epoch_seed(const windows *w, uint64_t epoch) { return grad_mix(w->seed ^ grad_mix(epoch + 1)); }
+static uint64_t epoch_seed(const windows *w, uint64_t epoch) { return mix_bits(w->seed ^ mix_bits(epoch + 1)); }
 
 /* Fisher and Yates' shuffle. The bias of % is below 2^-40 for any text that there is. */
 static void shuffle(windows *w, uint64_t epoch) {
     uint64_t state = epoch_seed(w, epoch);
     for (size_t i = 0; i < w->count; i++) w->order[i] = i;
     for (size_t i = w->count; i > 1; i--) {
-        const size_t k = (size_t)(grad_random(&state) % i), was = w->order[k];
+        const size_t k = (size_t)(split_mix(&state) % i), was = w->order[k];
         w->order[k] = w->order[i - 1], w->order[i - 1] = was;
     }
     w->epoch = epoch;

@@ -256,15 +256,7 @@ void grad_free(grad *g) {
 real *grad_weights(grad *g) { return g->w.all; }
 real *grad_gradients(grad *g) { return g->dw.all; }
 
-uint64_t grad_mix(uint64_t z) {
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return z ^ z >> 31;
-}
-
-uint64_t grad_random(uint64_t *state) { return grad_mix(*state += 0x9E3779B97F4A7C15u); }
-
-static double uniform(uint64_t *state) { return ((double)(grad_random(state) >> 11) + 0.5) * 0x1p-53; } /* 0 < u < 1 */
+static double uniform(uint64_t *state) { return ((double)(split_mix(state) >> 11) + 0.5) * 0x1p-53; } /* 0 < u < 1 */
 
 void grad_initialise(grad *g, uint64_t seed) {
     const double pi = 3.14159265358979323846;
@@ -558,7 +550,7 @@ static void add_branch_tokens(const void *with, int begin, int end) {
         real *out = o->y + at;
         const real *in = o->branch + at;
         for (int i = 0; dropped && i < dim; i += 4) { /* 16 random bits for each */
-            const uint64_t bits = grad_mix(o->key + (at + (size_t)i) * 0x9E3779B97F4A7C15u);
+            const uint64_t bits = mix_bits(o->key + (at + (size_t)i) * 0x9E3779B97F4A7C15u);
             for (int j = 0; j < 4 && i + j < dim; j++)
                 out[i + j] = (bits >> (16 * j) & 0xFFFF) < dropped ? 0 : keep * in[i + j];
         }
@@ -568,7 +560,7 @@ static void add_branch_tokens(const void *with, int begin, int end) {
 }
 
 static void add_branch(grad *g, real *y, const real *x, const real *branch, int where) {
-    const work o = {.g = g, .y = y, .x = x, .branch = branch, .key = grad_mix(g->seed + (uint64_t)where)};
+    const work o = {.g = g, .y = y, .x = x, .branch = branch, .key = mix_bits(g->seed + (uint64_t)where)};
     compute_parallel(g->c, g->n, add_branch_tokens, &o);
 }
 

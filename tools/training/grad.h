@@ -70,9 +70,4 @@ typedef struct {
  * Returns the length of the gradient; if it is nan or infinity, nothing else was done. */
 double adamw_step(grad *g, const adamw *o, real *moment1, real *moment2);
 
-/* SplitMix64 (Steele, Lea, Flood 2014): the next of a sequence; and its mixing alone, which makes any number look
- * random. */
-uint64_t grad_random(uint64_t *state);
-uint64_t grad_mix(uint64_t z);
-
 #endif
