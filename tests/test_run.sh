@@ -523,6 +523,15 @@ sed -n '/^\$ .\/forks/,/^```$/p' README.md | sed '1d;$d' >"$T/readme.txt"
 if [ "$(tail -n 1 "$T/readme.txt")" = "$(tail -n 1 "$T/out")" ] && [ "$(wc -l <"$T/out")" -eq 4 ]; then ok; else
     bad "$(cat "$T/out")"
 fi
+name="the README shows tests/ahead.c"
+if cmp -s "$T/readme3.c" tests/ahead.c; then ok; else bad "$(diff "$T/readme3.c" tests/ahead.c | head -n 5)"; fi
+name="the README shows what tests/ahead.c prints"
+sed -n '/^\$ .\/ahead/,/^```$/p' README.md | sed '1d;$d' >"$T/readme.txt"
+"$BUILD/tests/ahead" tools/model/austen.llama "It is" >"$T/out"
+shape() { sed -n 's/[0-9.]*[0-9]/N/g; /guesses\|^-N/p' "$1" | cut -c 1-9; } # the words depend on the kernels' last bits
+if [ "$(shape "$T/readme.txt")" = "$(shape "$T/out")" ] && [ "$(shape "$T/out" | wc -l)" -eq 5 ]; then ok; else
+    bad "$(cat "$T/out")"
+fi
 name="the README shows the help"
 sed -n '/^usage: run/,/^```$/p' README.md | sed '$d' >"$T/readme.txt"
 "$RUN" --help >"$T/out"
