@@ -84,24 +84,21 @@ static const option options[] = {
      "on tokens of the window (1: off)"},
     {0, "repeat-window", "N", WHOLE, &arg.settings.repeat_window, 0, 1 << 20, REQUEST_KEY, "tokens (64)"},
     {0, "dry-multiplier", "X", REAL, &arg.settings.dry_multiplier, 0, 100, REQUEST_KEY,
-     "DRY's penalty on repetitions (0: off; 0.8 is usual)"},
-    {0, "dry-base", "X", REAL, &arg.settings.dry_base, 1, 100, REQUEST_KEY, "its growth with each token (1.75)"},
-    {0, "dry-allowed-length", "N", WHOLE, &arg.settings.dry_allowed_length, 1, 1 << 20, REQUEST_KEY,
-     "and from which length on (2)"},
-    {0, "dry-range", "N", WHOLE, &arg.settings.dry_range, 0, INT_MAX, REQUEST_KEY,
-     "and how far it looks back (0: to the beginning)"},
+     "DRY's penalty on repetitions (0: off; 0.8 is usual), with\n                           --dry-base (1.75), --dry-allowed-length (2), --dry-range (0: all)"},
+    {0, "dry-base", "X", REAL, &arg.settings.dry_base, 1, 100, REQUEST_KEY, NULL},
+    {0, "dry-allowed-length", "N", WHOLE, &arg.settings.dry_allowed_length, 1, 1 << 20, REQUEST_KEY, NULL},
+    {0, "dry-range", "N", WHOLE, &arg.settings.dry_range, 0, INT_MAX, REQUEST_KEY, NULL},
     {0, "xtc-probability", "P", REAL, &arg.settings.xtc_probability, 0, 1, REQUEST_KEY,
-     "how often XTC excludes top choices (0: off)"},
-    {0, "xtc-threshold", "P", REAL, &arg.settings.xtc_threshold, 0, 1, REQUEST_KEY,
-     "which are as likely as that (0.1)"},
+     "how often XTC excludes the top choices above\n                           --xtc-threshold (0.1; probability 0: off)"},
+    {0, "xtc-threshold", "P", REAL, &arg.settings.xtc_threshold, 0, 1, REQUEST_KEY, NULL},
     {'s', "seed", "N", WHOLE, &arg.settings.seed, 0, INT_MAX, REQUEST_KEY,
      "of each line (0): the same line gives the same text"},
     {0, "stop", "TEXT", TEXT, &arg.stop, 0, 0, 0, "end before this text"},
     {0, "logprobs", NULL, FLAG, &arg.settings.logprobs, 0, 1, REQUEST_KEY, "with each token's log-probability"},
     {0, "template", "NAME", TEXT, &arg.template, 0, 0, 0, "for messages (as MODEL says)"},
-    {0, "embed", NULL, FLAG, &arg.embed, 0, 1, 0, "vectors of texts instead: mean over tokens, of length 1"},
-    {0, "last", NULL, FLAG, &arg.last, 0, 1, 0, "of the last token instead of the mean"},
-    {0, "raw", NULL, FLAG, &arg.raw, 0, 1, 0, "as long as they are"},
+    {0, "embed", NULL, FLAG, &arg.embed, 0, 1, 0, "vectors of texts instead: the mean over tokens, of length 1;\n                           --last: of the last token, --raw: as long as it is"},
+    {0, "last", NULL, FLAG, &arg.last, 0, 1, 0, NULL},
+    {0, "raw", NULL, FLAG, &arg.raw, 0, 1, 0, NULL},
     {0, "score", NULL, FLAG, &arg.score, 0, 1, 0, "log-probabilities of given answers instead"},
     {0, "ordered", NULL, FLAG, &arg.ordered, 0, 1, 0, "results in the order of lines, not as they end"},
     {0, "resume", NULL, FLAG, &arg.resume, 0, 1, 0, "go on with FILE: what is in it is not done again"},
@@ -112,8 +109,8 @@ static const option options[] = {
     {'j', "threads", "N", WHOLE, &arg.threads, 1, 1024, 0, "threads (one per core)"},
     {'z', "tokenizer", "FILE", TEXT, &arg.tokenizer, 0, 0, 0, "tokenizer (MODEL's own, or one beside it)"},
     {'q', "quiet", NULL, FLAG, &arg.quiet, 0, 1, 0, "no summary"},
-    {'h', "help", NULL, HELP, NULL, 0, 0, 0, "print this"},
-    {0, "version", NULL, VERSION, NULL, 0, 0, 0, "print the version"},
+    {'h', "help", NULL, HELP, NULL, 0, 0, 0, "print this; --version: the version"},
+    {0, "version", NULL, VERSION, NULL, 0, 0, 0, NULL},
 };
 /* clang-format on */
 
@@ -130,8 +127,7 @@ static const command_line line = {
         "A line may have n, temperature, top_k and so on: options without a value here are\n"
         "true or false there; stop may be an array, and so is dry_breakers. A line that\n"
         "cannot be done gives {\"id\": .., \"line\": .., \"error\": ..}, and stops no other.\n"
-        "The same line gives the same text whoever is beside it (with llama2.c's .bin\n"
-        "files logits agree to 1e-5 only: convert them, for the same text each time).\n\n",
+        "The same line gives the same text whoever is beside it.\n\n",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .names = {&arg.model, &arg.input},
@@ -280,8 +276,8 @@ static void print_summary(void) {
 
 static int on_progress(void *user, float done) { return (void)user, (void)done, interrupted != 0; }
 
-/* With rows as they lie in llama2.c's files, results depend a little on who is evaluated beside them. So such a model is
- * made one of a .llama file's form, in memory, in float32. */
+/* With rows as they lie in llama2.c's files, results depend a little on who is evaluated beside them. So such a model
+ * is made one of a .llama file's form, in memory, in float32. */
 static void load_model(void) {
     llama_error err;
     model_weights w;
