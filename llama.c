@@ -4723,20 +4723,22 @@ static void ll_judge(llama_speculator *s, const int *text, int n, int own) {
     }
 }
 
-/* Evaluates the text (n) from position keep on, and k guesses behind it. */
-static int ll_look_ahead(llama_speculator *s, int keep, int n, int k, llama_error *err) {
+/* Evaluates the text (n) from position keep on, and k guesses behind it. Returns the logits after the text. */
+static const float *ll_look_ahead(llama_speculator *s, int keep, int n, int k, llama_error *err) {
     unsigned char wanted[LL_MOST + 1];
     llama_error own = {0, ""};
+    const float *logits = s->logits;
     memset(wanted, 1, sizeof wanted);
-    const llama_item item = {0, n - keep + k, s->text + keep, k ? wanted : NULL, s->logits, NULL, 0};
     s->rows = 0, s->given = s->held = keep;
-    if (llama_evaluate(s->context, &item, 1, &own)) {
-        if (k && own.code == LLAMA_NO_ROOM) return ll_look_ahead(s, keep, n, 0, err); /* others have the pages */
-        return ll_fail(err, own.code, "%s", own.text);
-    }
-    s->given = n, s->held = n + k, s->first = n - 1, s->rows = 1 + k;
+    if (k) {
+        const llama_item item = {0, n - keep + k, s->text + keep, wanted, s->logits, NULL, 0};
+        if (llama_evaluate(s->context, &item, 1, &own)) logits = NULL;
+        if (own.code == LLAMA_NO_ROOM) return ll_look_ahead(s, keep, n, 0, err); /* others have the pages */
+    } else logits = llama_forward(s->context, s->text + keep, n - keep, &own);
+    if (!logits) return ll_fail(err, own.code, "%s", own.text), logits;
+    s->given = n, s->held = n + k, s->first = n - 1, s->rows = k ? 1 + k : 0;
     s->count.passes++, s->count.proposed += (uint64_t)k;
-    return 0;
+    return logits;
 }
 
 const float *llama_speculate(llama_speculator *s, const int *text, int n, llama_error *err) {
@@ -4767,7 +4769,7 @@ const float *llama_speculate(llama_speculator *s, const int *text, int n, llama_
     if (same == n && position == n && llama_logits(c)) return s->given = s->held = n, llama_logits(c);
     const int keep = same < n ? same : n - 1;
     llama_rewind(c, keep);
-    return ll_look_ahead(s, keep, n, keep == n - 1 ? ll_guess(s, n) : 0, err) ? none : s->logits;
+    return ll_look_ahead(s, keep, n, keep == n - 1 ? ll_guess(s, n) : 0, err);
 }
 
 /* ---- Beam search ----
