@@ -4619,8 +4619,8 @@ llama_speculator *llama_speculator_create(llama_context *c, const llama_model *d
     llama_speculator *s = (llama_speculator *)ll_alloc(&a, bytes);
     if (!s) return ll_fail(err, LLAMA_NO_MEMORY, "no memory: a speculator needs %zu bytes", bytes), s;
     memset(s, 0, sizeof *s);
-    s->context = c, s->allocator = a, s->most = s->found = most, s->sampler = sampler, s->patience = 1;
-    s->cost = ll_guess_cost(&c->model->config), s->draft_right = 0.7f;
+    s->context = c, s->allocator = a, s->most = s->found = most, s->sampler = sampler, s->patience = LL_PATIENCE / 16;
+    s->cost = ll_guess_cost(&c->model->config), s->draft_right = 0.6f;
     for (int i = 0; i <= LL_MATCH; i++) s->right[i] = (float)(i * i) / (float)(i * i + 16);
     s->logits = (float *)(void *)(s + 1);
     s->text = (int *)(void *)(s->logits + floats), s->drafted = s->text + length, s->lookup = s->drafted + length;
@@ -4695,7 +4695,7 @@ static int ll_guess(llama_speculator *s, int n) {
     s->drafting = 0;
     if (s->draft) {
         drafts = ll_best_length(&s->draft_right, 0, 0, s->draft_cost, most, &other);
-        if (drafts) s->patience = 1, s->waited = 0;
+        if (drafts) s->patience = LL_PATIENCE / 16, s->waited = 0;
         else if (++s->waited > s->patience) {
             drafts = most < LL_TRY ? most : LL_TRY, s->waited = 0;
             s->patience = s->patience < LL_PATIENCE ? 2 * s->patience : LL_PATIENCE;
@@ -4712,7 +4712,7 @@ static void ll_judge(llama_speculator *s, const int *text, int n, int own) {
         const int j = i - s->base, length = s->match + j < LL_MATCH ? s->match + j : LL_MATCH;
         if (i < s->held) {
             good = text[i] == s->text[i], s->count.accepted += (uint64_t)good;
-            if (s->drafting) s->draft_right += ((float)good - s->draft_right) / 16;
+            if (s->drafting) s->draft_right += ((float)good - s->draft_right) / 8;
         }
         if (j == s->found && j < s->most) {
             const int hit = text[i] == s->lookup[j];

@@ -309,8 +309,8 @@ LLAMA_API float llama_logprob(const float *logits, int vocab_size, int token);
  * with its last token: what followed the same tokens earlier in the text (lookup), or what a smaller model says
  * (draft). Each token is drawn by the caller from the very logits that llama_forward would have given, with one random
  * number and one call of each hook, so the text is byte for byte the same, only sooner: a list or code that repeats
- * itself 2 to 4 times. How far it looks ahead follows from how often guesses of the kind were right; where they fail it
- * costs next to nothing.
+ * itself in half the time or less. How far it looks ahead follows from how often guesses of the kind were right; where
+ * no lookup is worth it, it costs next to nothing.
  *
  *     llama_speculator *s = llama_speculator_create(context, NULL, NULL, 11, NULL, &err);
  *     const float *logits = llama_speculate(s, text, n, &err);
