@@ -347,7 +347,7 @@ for value in 0 -1 inf; do wrong_use "number above 0" "$tiny" --repeat-penalty "$
 for value in -1 +1 1.5 18446744073709551616 ""; do wrong_use "2^64" "$tiny" -s "$value"; done
 wrong_use "-k" "$tiny" -k
 wrong_use "exclude" "$tiny" -p x -f "$T/abc"
-refuses "a cache of no type" 1 1 "not f32, f16 or q8" "$tiny" -p x --kv-type q9
+wrong_use "expected f32, f16 or q8" "$tiny" -p x --kv-type q9
 wrong_use "exclude" "$tiny" -p x --perplexity "$T/abc"
 wrong_use "expected" "$tiny" -n "$(printf '1\n\033[31m%01000d' 1)"
 
