@@ -653,7 +653,7 @@ static size_t sayable(size_t from) {
     size_t end = said.size, hold = 0;
     for (int i = 0; i < arg.n_stops; i++) {
         const size_t n = strlen(arg.stop[i]);
-        for (size_t at = from < n ? 0 : from - n; at + n <= end; at++)
+        for (size_t at = from < n ? 0 : from - n; at < end && at + n <= said.size; at++)
             if (!memcmp(said.text + at, arg.stop[i], n)) end = at, said.stopped = 1;
     }
     if (said.stopped) return said.size = end;

@@ -126,6 +126,7 @@ done
 gives "a stop string across tokens" 0 "0123\n" "$tiny" -t 0 -n 30 -p 0 --stop 456
 gives "the first of several" 0 "01\n" "$tiny" -t 0 -n 30 -p 0 --stop 456 --stop=234 --stop 9
 gives "one that never comes is not held back for ever" 0 "0123456\n" "$tiny" -t 0 -n 6 -p 0 --stop 567x --stop 56x
+gives "the one that begins first, of two that end together" 0 "012\n" "$tiny" -t 0 -n 30 -p 0 --stop 45 --stop 345
 gives "one that begins the text" 0 "0\n" "$tiny" -t 0 -n 30 -p 0 --stop 1
 wrong_stop() { refuses "$1" 2 2 "$2" "$tiny" -t 0 --stop "$3"; }
 wrong_stop "an empty stop string" "not empty" ""
