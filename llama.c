@@ -4944,6 +4944,7 @@ int llama_beam_search(llama_context *c, const llama_beaming *o, llama_beam *beam
     }
     const int found = bad ? -1 : ll_deliver_beams(&s, beams);
     for (int q = 0; q < o->n_beams; q++) llama_fork(c, q, q, q ? 0 : s.prompt, NULL);
+    c->logits_at = 0;
     ll_release(&a, block);
     return found;
 }

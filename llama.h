@@ -206,7 +206,7 @@ LLAMA_API void llama_rewind(llama_context *context, int position);
  * too: the kv cache is kept in pages of LLAMA_PAGE tokens (arXiv:2309.06180), a page that several sequences have in
  * common is stored once, and copied when one of them writes to it. A sequence's results are the same bits whoever is
  * evaluated beside it, whatever the number of threads, and however it is cut into calls (with rows of llama2.c's
- * files, the same to about 1e-5). */
+ * files, the same to about 1e-5, if the kv cache is float32 as there it is). */
 enum { LLAMA_PAGE = 64 };
 
 typedef struct {
