@@ -135,9 +135,9 @@ typedef struct {
     /* The set of inner loops: "plain", "avx2", "avxvnni", "avx512", "avx512bf16", the same two with "wide" behind
        them, "neon", "neondot"; NULL: the fastest that this processor has. Sets round differently in the last bits. */
     const char *kernels;
-    /* What keys and values are kept in: "f32", "f16", or "q8", int8 with scales, about half of f16's memory for heads of
-       64 and more, and sooner at the end of a long context; refused where keys have biases beyond 50, as Qwen 2's, since
-       perplexity would suffer. NULL: "f32" for weights of float32, else "f16". */
+    /* What keys and values are kept in: "f32", "f16", or "q8": int8 with scales, about half of f16's memory for heads
+       of 64 and more, and sooner at the end of a long context. Refused where keys have biases beyond 50, as Qwen 2's,
+       for perplexity would suffer. NULL: "f32" for weights of float32, else "f16". */
     const char *kv_type;
     /* Called by the thread in llama_forward or llama_score, at least once a layer, with the share of
      * the call's work that is done, 0..1. Return nonzero to cancel: the call then fails and the

@@ -373,6 +373,8 @@ static void check_arguments(void) {
     if (arg.chat && (arg.prompt || arg.file || arg.perplexity))
         misuse("--chat reads standard input, and takes no --prompt, --file or --perplexity");
     if ((arg.system || arg.template) && !arg.chat) misuse("--system and --template are for --chat");
+    if (arg.kv_type && strcmp(arg.kv_type, "f32") && strcmp(arg.kv_type, "f16") && strcmp(arg.kv_type, "q8"))
+        misuse("--kv-type %.40s: expected f32, f16 or q8", arg.kv_type);
     if (arg.template && !tokenizer_template_find(arg.template))
         misuse("--template %.40s: expected %s", arg.template, template_names());
     arg.n_given = arg.n_predict >= 0;
@@ -504,16 +506,18 @@ static void refuse_model(const char *path, const char *why) {
     char start[9] = "";
     FILE *file = fopen(path, "rb");
     const size_t n = file ? fread(start, 1, sizeof start, file) : 0;
+    char *found = find_beside(path, directory_of(path), config);
+    const int beside = found != NULL;
+    free(found);
     if (kind_of(path) == 'd') advise_to_convert(path, "a directory, perhaps from Hugging Face", strlen(path));
-    if (!file && (strchr(path, ' ') || !path[strcspn(path, "./")]))
+    if (!file && path == arg.model && (strchr(path, ' ') || !path[strcspn(path, "./")]))
         fail("no file is named \"%.200s\"; a prompt goes after -p: %s -p \"%.200s\"", path, program, path);
     if (file) fclose(file);
     if (strstr(why, ": 0 bytes ")) fail("%.200s is empty; get the model again, or name another", path);
     if (n >= 4 && !memcmp(start, "GGUF", 4)) advise_to_convert(path, "a GGUF file", strlen(path));
     if (n == 9 && start[8] == '{') {
-        char *beside = find_beside(path, directory_of(path), config);
         const char *what = "a safetensors file, part of a directory";
-        if (beside) free(beside), advise_to_convert(path, what, directory_of(path));
+        if (beside) advise_to_convert(path, what, directory_of(path));
         fail("%.200s is %s; get the rest of it, config.json first, for tools/convert", path, what);
     }
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
@@ -521,7 +525,8 @@ static void refuse_model(const char *path, const char *why) {
     tokenizer *t = tokenizer_load(path, 0, NULL, NULL);
     tokenizer_free(t);
     if (t) fail("%.200s is a tokenizer, not a model; it goes after -z: %s MODEL -z \"%.200s\"", path, program, path);
-    if (start[0] == '{') advise_to_convert(path, "JSON text, perhaps part of a directory", directory_of(path));
+    if (start[0] == '{' && beside) advise_to_convert(path, "JSON text, part of a directory", directory_of(path));
+    if (start[0] == '{') fail("%.200s is JSON text, not a model; tools/batch takes lines of JSON", path);
     fail("%s", why);
 }
 
@@ -648,7 +653,7 @@ static size_t sayable(size_t from) {
     size_t end = said.size, hold = 0;
     for (int i = 0; i < arg.n_stops; i++) {
         const size_t n = strlen(arg.stop[i]);
-        for (size_t at = from < n ? 0 : from - n; at + n <= end; at++)
+        for (size_t at = from < n ? 0 : from - n; at < end && at + n <= said.size; at++)
             if (!memcmp(said.text + at, arg.stop[i], n)) end = at, said.stopped = 1;
     }
     if (said.stopped) return said.size = end;
@@ -910,7 +915,7 @@ static void answer(const float *logits) {
     const double start = seconds(), prompt = spent.prompt;
     const char *why = decode(logits, &err);
     if (!why) fail("%s", err.text);
-    if (why == context_full) note("(the context is full; see -c)");
+    if (why == context_full) note("%s(the context is full; see -c)", is_terminal(stdout) ? "\n" : "");
     show(said.size);
     spent.decode += seconds() - start - (spent.prompt - prompt);
 }

@@ -126,6 +126,7 @@ done
 gives "a stop string across tokens" 0 "0123\n" "$tiny" -t 0 -n 30 -p 0 --stop 456
 gives "the first of several" 0 "01\n" "$tiny" -t 0 -n 30 -p 0 --stop 456 --stop=234 --stop 9
 gives "one that never comes is not held back for ever" 0 "0123456\n" "$tiny" -t 0 -n 6 -p 0 --stop 567x --stop 56x
+gives "the one that begins first, of two that end together" 0 "012\n" "$tiny" -t 0 -n 30 -p 0 --stop 45 --stop 345
 gives "one that begins the text" 0 "0\n" "$tiny" -t 0 -n 30 -p 0 --stop 1
 wrong_stop() { refuses "$1" 2 2 "$2" "$tiny" -t 0 --stop "$3"; }
 wrong_stop "an empty stop string" "not empty" ""
@@ -347,7 +348,7 @@ for value in 0 -1 inf; do wrong_use "number above 0" "$tiny" --repeat-penalty "$
 for value in -1 +1 1.5 18446744073709551616 ""; do wrong_use "2^64" "$tiny" -s "$value"; done
 wrong_use "-k" "$tiny" -k
 wrong_use "exclude" "$tiny" -p x -f "$T/abc"
-refuses "a cache of no type" 1 1 "not f32, f16 or q8" "$tiny" -p x --kv-type q9
+wrong_use "expected f32, f16 or q8" "$tiny" -p x --kv-type q9
 wrong_use "exclude" "$tiny" -p x --perplexity "$T/abc"
 wrong_use "expected" "$tiny" -n "$(printf '1\n\033[31m%01000d' 1)"
 
