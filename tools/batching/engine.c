@@ -142,6 +142,17 @@ engine_counts engine_count(const engine *e) { return e->counts; }
 int engine_sequences(const engine *e) { return e->o.n_sequences; }
 int engine_context_length(const engine *e) { return e->longest; }
 
+double engine_part(const engine *e) {
+    double sum = 0;
+    for (int k = 0; k < e->busy; k++) {
+        const slot *s = &e->slots[e->order[k]];
+        const double part = s->needs ? (double)llama_length(e->context, e->order[k]) / s->needs : 0;
+        if (s->answers) sum += s->answer > 0 ? (double)s->answer / s->r.n_answers : 0;
+        else sum += part < 1 ? part : 1;
+    }
+    return sum;
+}
+
 /* ---- Results ---- */
 
 static void begin_result(json_out *out, const char *id) { json_put(out, "{\"id\": %s", id ? id : "null"); }
@@ -241,6 +252,8 @@ static int *encode_text(const engine *e, const char *text, size_t size, int flag
 static int *encode_messages(const engine *e, const request *r, int *n, llama_error *err) {
     tokenizer_error why;
     int *ids = NULL;
+    if (!tokenizer_get_form(e->o.tokens, e->o.template))
+        return set_error(err, "the model has no chat template; --template NAME chats all the same"), NULL;
     ptrdiff_t got = tokenizer_encode_chat(e->o.tokens, e->o.template, r->messages, r->n_messages, 0, NULL, 0, &why);
     if (got >= 0) ids = malloc(((size_t)got + 1) * sizeof *ids);
     if (got >= 0 && ids)
@@ -278,6 +291,10 @@ static int *encode_reply(const engine *e, const slot *s, const request_text *ans
     return all;
 }
 
+static const char *why_so_long(const engine *e) {
+    return e->longest == e->f->seq_len ? "the model's most" : "as -c says";
+}
+
 /* Ids of the prompt that an answer leaves as they are. Where a piece of both makes the prompt another, its last page is
  * evaluated again, whole, so that no page is gone back into that others may share. */
 static int kept_by(const slot *s, const int *own, int n) {
@@ -301,8 +318,8 @@ static int prepare_answers(engine *e, slot *s, llama_error *err) {
         const int kept = kept_by(s, s->answers[i], s->lengths[i]);
         if (kept < s->keeps) s->keeps = kept;
         if (s->needs > e->longest)
-            return set_error(err, "prompt and \"answers\"[%d] have %d tokens, the context only %d", i, s->lengths[i],
-                             e->longest);
+            return set_error(err, "prompt and \"answers\"[%d] have %d tokens, the context only %d, %s", i,
+                             s->lengths[i], e->longest, why_so_long(e));
     }
     s->answer = -1;
     return 0;
@@ -370,7 +387,8 @@ static int prepare(engine *e, slot *s, llama_error *err) {
     if (!s->ids) return s->n = 0, -1;
     s->n_prompt = s->needs = s->n, s->same = s->keeps = INT_MAX;
     if (!s->n) return set_error(err, "the prompt is empty, and this tokenizer has no token that begins a text");
-    if (s->n > e->longest) return set_error(err, "the prompt has %d tokens, the context only %d", s->n, e->longest);
+    if (s->n > e->longest)
+        return set_error(err, "the prompt has %d tokens, the context only %d, %s", s->n, e->longest, why_so_long(e));
     if (e->o.kind == REQUEST_SCORE) return prepare_answers(e, s, err);
     return e->o.kind == REQUEST_TEXT ? prepare_sampler(e, s, err) : 0;
 }
