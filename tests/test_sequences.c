@@ -239,17 +239,18 @@ static int read_texts(const subject *s, llama_context *c, int way, uint64_t *see
     return bad;
 }
 
-/* ThreadSanitizer, under which all takes long, looks for what threads do to each other, whatever the kernels are. */
+/* ThreadSanitizer, under which all takes long, looks for what threads do to each other, whatever the kernels are, and in
+ * fewer cases of a kind: each STEPth. */
 #ifdef __SANITIZE_THREAD__
-enum { FEWEST = 2, SETS = 2 };
+enum { FEWEST = 2, SETS = 2, STEP = 3 };
 #else
-enum { FEWEST = 1, SETS = N_SETS };
+enum { FEWEST = 1, SETS = N_SETS, STEP = SLOW ? 3 : 1 };
 #endif
 
 /* Which subjects are read with which set of kernels and how many threads. Of those whose logits are the hidden state
  * some. Fewer with threads, for those of busy cores wait for each other; of each type some. */
 static int is_tried(int i, int k, int threads) {
-    if (subjects[i].identity && (k ? (i + k) % 3 : i % 2)) return 0;
+    if (!TAKEN(i + k) || (subjects[i].identity && (k ? (i + k) % 3 : i % 2))) return 0;
     return threads == 1 || ((i + k) % 4 == 0 && (i + k) / 4 % 2 == threads - 2);
 }
 
@@ -463,7 +464,7 @@ static void fork_everywhere(const subject *s, const char *set, int threads) {
     if (threads < FEWEST) return;
     mirror *m = mirror_open(s, set, 5, 24, 300, threads, 23);
     add(m, 0, 150);
-    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+    for (size_t i = 0; i < sizeof at / sizeof *at; i += STEP) {
         mirror_fork(m, 1, 0, at[i]); /* to what is not empty, from the second on */
         add(m, 1, 1), add(m, 1, 9);
         add(m, 0, 1); /* both go on as they would have */
@@ -534,7 +535,7 @@ static void test_cancelled(void) {
     TEST("a call that is cancelled at any point changes nothing") {
         for (int i = 0; i < SUBJECTS; i += i == 0 ? 2 : 10)
             for (int threads = FEWEST; threads <= 2; threads++)
-                for (int order = 0; order < 6; order++) {
+                for (int order = i % 2; order < 6; order += STEP) {
                     mirror *m = mirror_open(&subjects[i], NULL, 5, 16, 300, threads, 16);
                     share_a_page(m, order);
                     const part list[] = {{0, 30}, {4, 3}, {1, 1}, {2, 17}};
@@ -805,7 +806,8 @@ static void walk(const subject *s, const char *set, int threads, int operations,
         else if (what < 98) mirror_fork(m, to, from, 0);
         else refuse_all(m), done[3]++;
     }
-    CHECK(done[0] > operations / 20 && done[1] > operations / 5 && done[2] > operations / 10 && done[3]);
+    if (operations >= 200) /* of fewer, chance decides what they are */
+        CHECK(done[0] > operations / 20 && done[1] > operations / 5 && done[2] > operations / 10 && done[3]);
     mirror_fork(m, 6, 6, 0), mirror_fork(m, 5, 5, 0);
     for (int k = 0; k < 7; k++) mirror_fork(m, k, k, m->length[k] * 2 / 3);
     mirror_close(m);
@@ -813,11 +815,11 @@ static void walk(const subject *s, const char *set, int threads, int operations,
 
 static void test_walks(void) {
     TEST("random walks") {
-        walk(&subjects[0], NULL, 1, 2000, 4);
-        walk(&subjects[2], NULL, 2, 300, 2);
-        walk(&subjects[5], "plain", 1, 200, 4);
-        walk(&subjects[1], NULL, 3, 300, 2);
-        walk(&subjects[2 * TYPES], NULL, 1, 500, 4);
+        walk(&subjects[0], NULL, 1, 2000 / STEP, 4);
+        walk(&subjects[2], NULL, 2, 300 / STEP, 2);
+        walk(&subjects[5], "plain", 1, 200 / STEP, 4);
+        walk(&subjects[1], NULL, 3, 300 / STEP, 2);
+        walk(&subjects[2 * TYPES], NULL, 1, 500 / STEP, 4);
     }
 }
 
@@ -828,9 +830,7 @@ int main(void) {
     test_company();
     test_forks();
     test_cancelled();
-    test_refused();
-    test_sequence_0();
-    test_options();
+    if (FEWEST == 1) test_refused(), test_sequence_0(), test_options();
     test_walks();
     free_subjects();
     return test_end();
