@@ -312,7 +312,7 @@ static void print_summary(void) {
 static void fail_if_all_failed(void) {
     const double failed = (double)(now.failed + run.before.failed);
     const double all = (double)(now.done + run.before.lines - run.before.left);
-    if (interrupted || !failed || failed < all) return;
+    if (interrupted || failed == 0 || failed < all) return;
     if (now.failed) fail("every line is an error, as this: %s", now.error);
     fail("every line is an error, from before; --retry does them again");
 }
