@@ -64,7 +64,7 @@ HELPERS := $(patsubst %,$(BUILD)/tests/%,make_model example forks ahead host gol
 all: $(BUILD)/$(LLAMA).o $(BUILD)/tools/shared/inside.o $(OUT)run $(TOOLS)
 
 demo: $(OUT)run
-	./$(OUT)run tools/model/austen.llama -s 1 -p "It is a truth universally acknowledged, that"
+	./$(OUT)run tools/model/austen.llama -s 1 -n 200 -p "It is a truth universally acknowledged, that"
 
 # ---- Objects: rebuilt when a header or the flags change ----
 

@@ -1730,14 +1730,14 @@ static void ll_rotate(ll_team team, llama_context *c, int layer, int n) {
  * Going back in a text needs no more than a smaller length: what stands behind it is written over before it is seen.
  */
 
-/* Where a page keeps a head's keys, the head's 16 values from number d on, and the values' scales. What lies in one page
- * of it lies beside the same of the next page: a sequence whose pages follow each other is read from front to back. */
+/* Where a page keeps a head's keys, the head's 16 values from number d on, and the values' scales. Each lies beside the
+ * same of the next page: a sequence whose pages follow each other is read from front to back. */
 static size_t ll_head_at(const llama_context *c, int layer, int head) {
     return (size_t)layer * (size_t)c->model->config.n_kv_heads + (size_t)head;
 }
 static unsigned char *ll_head_keys(const llama_context *c, int page, int layer, int head) {
     const size_t i = ll_head_at(c, layer, head) * (size_t)c->n_pages + (size_t)page;
-    return c->keys + i * (LLAMA_PAGE / LL_TILE) * c->key_bytes;
+    return c->keys + i * ((int)LLAMA_PAGE / LL_TILE) * c->key_bytes;
 }
 static unsigned char *ll_head_values(const llama_context *c, int page, int layer, int head, size_t d) {
     const size_t tile = ll_head_at(c, layer, head) * (c->head_stride / LL_TILE) + d / LL_TILE;
@@ -2259,10 +2259,10 @@ static int ll_check_room(llama_context *c, const llama_item *items, int count, l
 
 static void ll_copy_page(const llama_context *c, int to, int from) {
     const llama_config *f = &c->model->config;
-    const size_t piece = (size_t)(LL_TILE * LLAMA_PAGE * ll_kv_size(c->kv));
+    const size_t piece = (size_t)(LL_TILE * (int)LLAMA_PAGE * ll_kv_size(c->kv));
     for (int l = 0; l < f->n_layers; l++)
         for (int h = 0; h < f->n_kv_heads; h++) {
-            memcpy(ll_head_keys(c, to, l, h), ll_head_keys(c, from, l, h), LLAMA_PAGE / LL_TILE * c->key_bytes);
+            memcpy(ll_head_keys(c, to, l, h), ll_head_keys(c, from, l, h), (int)LLAMA_PAGE / LL_TILE * c->key_bytes);
             if (c->kv == LL_KV_Q8)
                 memcpy(ll_head_scales(c, to, l, h), ll_head_scales(c, from, l, h), LLAMA_PAGE * sizeof(float));
             for (size_t d = 0; d < c->head_stride; d += LL_TILE)
@@ -2698,7 +2698,7 @@ static int ll_choose_cache(llama_context *c, const llama_model *m, const char *n
     if (kv == LL_N_KV) return ll_fail(err, LLAMA_BAD_OPTION, "kv_type is \"%.20s\", not f32, f16 or q8", name);
     for (int l = 0; kv == LL_KV_Q8 && f->extras & LLAMA_QKV_BIAS && l < f->n_layers; l++)
         for (int i = 0; i < f->n_kv_heads * f->head_dim; i++)
-            if (!(fabsf(m->layers[l].k_bias[i]) <= LL_MOST_BIAS))
+            if (!(fabsf(m->layers[l].k_bias[i]) <= (float)LL_MOST_BIAS))
                 return ll_fail(err, LLAMA_BAD_OPTION, "kv_type q8 is too coarse: layer %d has a key's bias of %g", l,
                                (double)m->layers[l].k_bias[i]);
     c->kv = kv;
@@ -4619,8 +4619,8 @@ llama_speculator *llama_speculator_create(llama_context *c, const llama_model *d
     llama_speculator *s = (llama_speculator *)ll_alloc(&a, bytes);
     if (!s) return ll_fail(err, LLAMA_NO_MEMORY, "no memory: a speculator needs %zu bytes", bytes), s;
     memset(s, 0, sizeof *s);
-    s->context = c, s->allocator = a, s->most = s->found = most, s->sampler = sampler, s->patience = 1;
-    s->cost = ll_guess_cost(&c->model->config), s->draft_right = 0.7f;
+    s->context = c, s->allocator = a, s->most = s->found = most, s->sampler = sampler, s->patience = LL_PATIENCE / 16;
+    s->cost = ll_guess_cost(&c->model->config), s->draft_right = 0.6f;
     for (int i = 0; i <= LL_MATCH; i++) s->right[i] = (float)(i * i) / (float)(i * i + 16);
     s->logits = (float *)(void *)(s + 1);
     s->text = (int *)(void *)(s->logits + floats), s->drafted = s->text + length, s->lookup = s->drafted + length;
@@ -4695,7 +4695,7 @@ static int ll_guess(llama_speculator *s, int n) {
     s->drafting = 0;
     if (s->draft) {
         drafts = ll_best_length(&s->draft_right, 0, 0, s->draft_cost, most, &other);
-        if (drafts) s->patience = 1, s->waited = 0;
+        if (drafts) s->patience = LL_PATIENCE / 16, s->waited = 0;
         else if (++s->waited > s->patience) {
             drafts = most < LL_TRY ? most : LL_TRY, s->waited = 0;
             s->patience = s->patience < LL_PATIENCE ? 2 * s->patience : LL_PATIENCE;
@@ -4712,7 +4712,7 @@ static void ll_judge(llama_speculator *s, const int *text, int n, int own) {
         const int j = i - s->base, length = s->match + j < LL_MATCH ? s->match + j : LL_MATCH;
         if (i < s->held) {
             good = text[i] == s->text[i], s->count.accepted += (uint64_t)good;
-            if (s->drafting) s->draft_right += ((float)good - s->draft_right) / 16;
+            if (s->drafting) s->draft_right += ((float)good - s->draft_right) / 8;
         }
         if (j == s->found && j < s->most) {
             const int hit = text[i] == s->lookup[j];
@@ -4723,20 +4723,22 @@ static void ll_judge(llama_speculator *s, const int *text, int n, int own) {
     }
 }
 
-/* Evaluates the text (n) from position keep on, and k guesses behind it. */
-static int ll_look_ahead(llama_speculator *s, int keep, int n, int k, llama_error *err) {
+/* Evaluates the text (n) from position keep on, and k guesses behind it. Returns the logits after the text. */
+static const float *ll_look_ahead(llama_speculator *s, int keep, int n, int k, llama_error *err) {
     unsigned char wanted[LL_MOST + 1];
     llama_error own = {0, ""};
+    const float *logits = s->logits;
     memset(wanted, 1, sizeof wanted);
-    const llama_item item = {0, n - keep + k, s->text + keep, k ? wanted : NULL, s->logits, NULL, 0};
     s->rows = 0, s->given = s->held = keep;
-    if (llama_evaluate(s->context, &item, 1, &own)) {
-        if (k && own.code == LLAMA_NO_ROOM) return ll_look_ahead(s, keep, n, 0, err); /* others have the pages */
-        return ll_fail(err, own.code, "%s", own.text);
-    }
-    s->given = n, s->held = n + k, s->first = n - 1, s->rows = 1 + k;
+    if (k) {
+        const llama_item item = {0, n - keep + k, s->text + keep, wanted, s->logits, NULL, 0};
+        if (llama_evaluate(s->context, &item, 1, &own)) logits = NULL;
+        if (own.code == LLAMA_NO_ROOM) return ll_look_ahead(s, keep, n, 0, err); /* others have the pages */
+    } else logits = llama_forward(s->context, s->text + keep, n - keep, &own);
+    if (!logits) return ll_fail(err, own.code, "%s", own.text), logits;
+    s->given = n, s->held = n + k, s->first = n - 1, s->rows = k ? 1 + k : 0;
     s->count.passes++, s->count.proposed += (uint64_t)k;
-    return 0;
+    return logits;
 }
 
 const float *llama_speculate(llama_speculator *s, const int *text, int n, llama_error *err) {
@@ -4767,7 +4769,7 @@ const float *llama_speculate(llama_speculator *s, const int *text, int n, llama_
     if (same == n && position == n && llama_logits(c)) return s->given = s->held = n, llama_logits(c);
     const int keep = same < n ? same : n - 1;
     llama_rewind(c, keep);
-    return ll_look_ahead(s, keep, n, keep == n - 1 ? ll_guess(s, n) : 0, err) ? none : s->logits;
+    return ll_look_ahead(s, keep, n, keep == n - 1 ? ll_guess(s, n) : 0, err);
 }
 
 /* ---- Beam search ----
@@ -4942,6 +4944,7 @@ int llama_beam_search(llama_context *c, const llama_beaming *o, llama_beam *beam
     }
     const int found = bad ? -1 : ll_deliver_beams(&s, beams);
     for (int q = 0; q < o->n_beams; q++) llama_fork(c, q, q, q ? 0 : s.prompt, NULL);
+    c->logits_at = 0;
     ll_release(&a, block);
     return found;
 }

@@ -135,8 +135,9 @@ typedef struct {
     /* The set of inner loops: "plain", "avx2", "avxvnni", "avx512", "avx512bf16", the same two with "wide" behind
        them, "neon", "neondot"; NULL: the fastest that this processor has. Sets round differently in the last bits. */
     const char *kernels;
-    /* What keys and values are kept in: "f32", "f16", or "q8", int8 with scales, which takes about half of f16's memory
-       and time at the end of a long context; NULL: "f32" for weights of float32, else "f16". */
+    /* What keys and values are kept in: "f32", "f16", or "q8": int8 with scales, about half of f16's memory for heads
+       of 64 and more, and sooner at the end of a long context. Refused where keys have biases beyond 50, as Qwen 2's,
+       for perplexity would suffer. NULL: "f32" for weights of float32, else "f16". */
     const char *kv_type;
     /* Called by the thread in llama_forward or llama_score, at least once a layer, with the share of
      * the call's work that is done, 0..1. Return nonzero to cancel: the call then fails and the
@@ -205,7 +206,7 @@ LLAMA_API void llama_rewind(llama_context *context, int position);
  * too: the kv cache is kept in pages of LLAMA_PAGE tokens (arXiv:2309.06180), a page that several sequences have in
  * common is stored once, and copied when one of them writes to it. A sequence's results are the same bits whoever is
  * evaluated beside it, whatever the number of threads, and however it is cut into calls (with rows of llama2.c's
- * files, the same to about 1e-5). */
+ * files, the same to about 1e-5, if the kv cache is float32 as there it is). */
 enum { LLAMA_PAGE = 64 };
 
 typedef struct {
@@ -309,8 +310,8 @@ LLAMA_API float llama_logprob(const float *logits, int vocab_size, int token);
  * with its last token: what followed the same tokens earlier in the text (lookup), or what a smaller model says
  * (draft). Each token is drawn by the caller from the very logits that llama_forward would have given, with one random
  * number and one call of each hook, so the text is byte for byte the same, only sooner: a list or code that repeats
- * itself 2 to 4 times. How far it looks ahead follows from how often guesses of the kind were right; where they fail it
- * costs next to nothing.
+ * itself in half the time or less. How far it looks ahead follows from how often guesses of the kind were right; where
+ * no lookup is worth it, it costs next to nothing.
  *
  *     llama_speculator *s = llama_speculator_create(context, NULL, NULL, 11, NULL, &err);
  *     const float *logits = llama_speculate(s, text, n, &err);

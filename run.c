@@ -316,14 +316,12 @@ static int set_number(const struct option *o, const char *text) {
 }
 
 static void set_option(const struct option *o, const char *text) {
-    if (o->kind == FLAG) {
-        *(int *)o->to = 1;
-    } else if (o->kind == STOP) {
+    if (o->kind == FLAG) *(int *)o->to = 1;
+    else if (o->kind == STRING) *(const char **)o->to = text;
+    else if (o->kind == STOP) {
         if (!*text) misuse("--stop needs a text that is not empty");
         if (arg.n_stops == MOST_STOPS) misuse("--stop may be given %d times", MOST_STOPS);
         arg.stop[arg.n_stops++] = text;
-    } else if (o->kind == STRING) {
-        *(const char **)o->to = text;
     } else if (!set_number(o, text)) {
         if (o->kind == SEED) misuse("--%s %.40s: expected a whole number from 0 to 2^64 - 1", o->name, text);
         if (o->kind == POSITIVE) misuse("--%s %.40s: expected a number above 0, up to %.10g", o->name, text, o->high);
@@ -375,6 +373,8 @@ static void check_arguments(void) {
     if (arg.chat && (arg.prompt || arg.file || arg.perplexity))
         misuse("--chat reads standard input, and takes no --prompt, --file or --perplexity");
     if ((arg.system || arg.template) && !arg.chat) misuse("--system and --template are for --chat");
+    if (arg.kv_type && strcmp(arg.kv_type, "f32") && strcmp(arg.kv_type, "f16") && strcmp(arg.kv_type, "q8"))
+        misuse("--kv-type %.40s: expected f32, f16 or q8", arg.kv_type);
     if (arg.template && !tokenizer_template_find(arg.template))
         misuse("--template %.40s: expected %s", arg.template, template_names());
     arg.n_given = arg.n_predict >= 0;
@@ -506,16 +506,18 @@ static void refuse_model(const char *path, const char *why) {
     char start[9] = "";
     FILE *file = fopen(path, "rb");
     const size_t n = file ? fread(start, 1, sizeof start, file) : 0;
+    char *found = find_beside(path, directory_of(path), config);
+    const int beside = found != NULL;
+    free(found);
     if (kind_of(path) == 'd') advise_to_convert(path, "a directory, perhaps from Hugging Face", strlen(path));
-    if (!file && (strchr(path, ' ') || !path[strcspn(path, "./")]))
+    if (!file && path == arg.model && (strchr(path, ' ') || !path[strcspn(path, "./")]))
         fail("no file is named \"%.200s\"; a prompt goes after -p: %s -p \"%.200s\"", path, program, path);
     if (file) fclose(file);
     if (strstr(why, ": 0 bytes ")) fail("%.200s is empty; get the model again, or name another", path);
     if (n >= 4 && !memcmp(start, "GGUF", 4)) advise_to_convert(path, "a GGUF file", strlen(path));
     if (n == 9 && start[8] == '{') {
-        char *beside = find_beside(path, directory_of(path), config);
         const char *what = "a safetensors file, part of a directory";
-        if (beside) free(beside), advise_to_convert(path, what, directory_of(path));
+        if (beside) advise_to_convert(path, what, directory_of(path));
         fail("%.200s is %s; get the rest of it, config.json first, for tools/convert", path, what);
     }
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
@@ -523,19 +525,9 @@ static void refuse_model(const char *path, const char *why) {
     tokenizer *t = tokenizer_load(path, 0, NULL, NULL);
     tokenizer_free(t);
     if (t) fail("%.200s is a tokenizer, not a model; it goes after -z: %s MODEL -z \"%.200s\"", path, program, path);
-    if (start[0] == '{') advise_to_convert(path, "JSON text, perhaps part of a directory", directory_of(path));
+    if (start[0] == '{' && beside) advise_to_convert(path, "JSON text, part of a directory", directory_of(path));
+    if (start[0] == '{') fail("%.200s is JSON text, not a model; tools/batch takes lines of JSON", path);
     fail("%s", why);
-}
-
-/* tokenizer.bin or tokenizer.model in the model's directory, malloc'ed. */
-static char *find_tokenizer(const char *model) {
-    static const char *const names[] = {"tokenizer.bin", "tokenizer.model", NULL};
-    const int directory = (int)directory_of(model), shown = directory < 150 ? directory : 150;
-    char *found = find_beside(model, (size_t)directory, names);
-    if (!found)
-        fail("no tokenizer: neither %.*stokenizer.bin nor %.*stokenizer.model can be opened; give one with -z FILE",
-             shown, model, shown, model);
-    return found;
 }
 
 static llama_model *load_model(const char *path) {
@@ -545,19 +537,22 @@ static llama_model *load_model(const char *path) {
     return model;
 }
 
-/* The one that was named, the model's own, which a draft's is anyway, or one beside it. */
+/* The one that was named, the model's own, which a draft's is anyway, or one in its directory. */
 static tokenizer *load_tokenizer(const char *path, const llama_model *model) {
+    static const char *const names[] = {"tokenizer.bin", "tokenizer.model", NULL};
     tokenizer_error err;
-    size_t size;
-    const int vocab_size = llama_get_config(model)->vocab_size;
+    size_t size, directory = directory_of(path);
+    const int vocab_size = llama_get_config(model)->vocab_size, shown = directory < 150 ? (int)directory : 150;
     const void *own = llama_get_tokenizer(model, &size);
     if (arg.tokenizer && model == run.model) own = NULL;
-    char *beside = own || arg.tokenizer ? NULL : find_tokenizer(path);
+    char *beside = own || arg.tokenizer ? NULL : find_beside(path, directory, names);
+    if (!own && !arg.tokenizer && !beside)
+        fail("no tokenizer: neither %.*stokenizer.bin nor %.*stokenizer.model can be opened; give one with -z FILE",
+             shown, path, shown, path);
     tokenizer *t = own ? tokenizer_load_memory(own, size, vocab_size, NULL, &err)
                        : tokenizer_load(beside ? beside : arg.tokenizer, vocab_size, NULL, &err);
     free(beside);
-    if (!t && own) fail("%.200s: its tokenizer: %s", path, err.text);
-    if (!t) fail("%s", err.text);
+    if (!t) fail("%.200s%s%s", own ? path : "", own ? ": its tokenizer: " : "", err.text);
     return t;
 }
 
@@ -593,9 +588,9 @@ static void encode(const char *text, size_t size) {
     run.n_ids = (int)count + first;
 }
 
-/* The context, with room for what is needed, as far as the model allows, and what draws a text. It runs up to the length
- * that it was trained for. Files are often modest about that: a number of tokens that the user names gets up to twice as
- * much. */
+/* The context, with room for what is needed, as far as the model allows, and what draws a text. It runs up to the
+ * length that it was trained for. Files are often modest about that: a number of tokens that the user names gets up to
+ * twice as much. */
 static void create_context(long long needed) {
     llama_error err;
     llama_options o = {.n_threads = arg.n_threads, .kv_type = arg.kv_type, .progress = on_progress};
@@ -612,7 +607,8 @@ static void create_context(long long needed) {
     run.ahead = llama_speculator_create(run.context, run.draft, run.sampler, arg.lookup || arg.draft ? LOOK_AHEAD : 0,
                                         &o, &err);
     if (!run.ahead) fail("%s", err.text);
-    run.ids = grow(run.ids, (size_t)length + 1, sizeof *run.ids, &(size_t){(size_t)run.n_ids});
+    size_t room = (size_t)run.n_ids;
+    run.ids = grow(run.ids, (size_t)length + 1, sizeof *run.ids, &room);
 }
 
 /* ---- Continuing and scoring ---- */
@@ -657,7 +653,7 @@ static size_t sayable(size_t from) {
     size_t end = said.size, hold = 0;
     for (int i = 0; i < arg.n_stops; i++) {
         const size_t n = strlen(arg.stop[i]);
-        for (size_t at = from < n ? 0 : from - n; at + n <= end; at++)
+        for (size_t at = from < n ? 0 : from - n; at < end && at + n <= said.size; at++)
             if (!memcmp(said.text + at, arg.stop[i], n)) end = at, said.stopped = 1;
     }
     if (said.stopped) return said.size = end;
@@ -752,7 +748,8 @@ static void print_beams(void) {
         size_t size, used = 0;
         for (int i = 0, last = run.ids[spent.n_prompt - 1]; i < b->n; last = b->tokens[i++]) {
             const char *bytes = tokenizer_decode(run.tokens, last, b->tokens[i], &size);
-            for (size_t j = 0; j < size && used < sizeof text; j++) text[used++] = bytes[j] ? bytes[j] : '?';
+            for (size_t j = 0; j < size && used < sizeof text; j++)
+                text[used++] = bytes[j] == '\n' || !bytes[j] ? ' ' : bytes[j];
         }
         note("beam     score %.4f, sum %.4f, %d tokens%s: %.*s", b->score, b->sum, b->n, b->ended ? ", ended" : "",
              (int)used, text);
@@ -870,8 +867,8 @@ static int encode_messages(int first) {
     }
 }
 
-/* Puts the `count` ids of chat.next into the text from position `from` on, and behind them the last n_answer ids that it
- * had; and evaluates it, but for what it begins with anyway, the system's say. NULL if Ctrl-C stops it. */
+/* Puts the `count` ids of chat.next into the text from position `from` on, and behind them the last n_answer ids that
+ * it had; and evaluates it, but for what it begins with anyway, the system's say. NULL if Ctrl-C stops it. */
 static const float *evaluate(int from, int count, int n_answer) {
     llama_error err;
     const int end = from + count, n = end + n_answer, answer_at = run.n_ids - n_answer;
@@ -892,8 +889,8 @@ static const float *evaluate(int from, int count, int n_answer) {
     return logits;
 }
 
-/* Drops the oldest turns until a quarter of the context is free, and makes the text anew. NULL if that cannot be done or
- * Ctrl-C stops it. */
+/* Drops the oldest turns until a quarter of the context is free, and makes the text anew. NULL if that cannot be done,
+ * or Ctrl-C stops it. */
 static const float *drop_turns(int n_answer) {
     int length = llama_context_length(run.context), system = arg.system != NULL, dropped = 0, count = INT_MAX / 2;
     for (; chat.n - system > 1 && count + n_answer > length / 4 * 3; dropped++) {
@@ -918,7 +915,7 @@ static void answer(const float *logits) {
     const double start = seconds(), prompt = spent.prompt;
     const char *why = decode(logits, &err);
     if (!why) fail("%s", err.text);
-    if (why == context_full) note("(the context is full; see -c)");
+    if (why == context_full) note("%s(the context is full; see -c)", is_terminal(stdout) ? "\n" : "");
     show(said.size);
     spent.decode += seconds() - start - (spent.prompt - prompt);
 }

@@ -66,6 +66,19 @@ static void test_lines(void) {
         lines_close(&l);
         free(text);
     }
+    TEST("the mark of UTF-8 at the beginning, there only; blank lines") {
+        static const char text[] = "\xEF\xBB\xBF{\n\xEF\xBB\xBF\n \t\r\n\r";
+        static const size_t sizes[] = {1, 3, 3, 1};
+        write_file(text, sizeof text - 1);
+        CHECK(!lines_open(&l, path, &err) && !lines_are_typed(&l));
+        for (int i = 0; i < 4; i++) {
+            CHECK(lines_next(&l, &line, 1, &err) == 1 && line.size == sizes[i]);
+            CHECK(line_is_blank(&line) == (i >= 2));
+        }
+        CHECK(l.offset == sizeof text - 1);
+        lines_close(&l);
+        CHECK(!line_is_blank(&(one_line){NULL, 0, 1}) && !line_is_blank(&(one_line){"\0", 1, 1}));
+    }
     remove(path);
 }
 
@@ -149,20 +162,27 @@ static const struct {
     request_kind kind;
     const char *text, *why, *id;
 } refused[] = {
-    {REQUEST_TEXT, "", "the line is empty", NULL},
     {REQUEST_TEXT, " ", "no JSON, byte 1", NULL},
+    {REQUEST_TEXT, "Emma was", "no JSON, byte 0: no value; expected {\"prompt\": ..}", NULL},
+    {REQUEST_SCORE, "Emma was", "; expected {\"prompt\": .., \"answers\": [..]}", NULL},
+    {REQUEST_EMBED, "\"Emma was\"", "the line is a string: expected {\"text\": ..}", NULL},
+    {REQUEST_TEXT, "{\"prompt\": 1", "no JSON, byte ", NULL},
     {REQUEST_TEXT, "{\"prompt\": \"\xFF\"}", "invalid UTF-8", NULL},
     {REQUEST_TEXT, "{\"prompt\": \"\\ud800\"}", "surrogate", NULL},
-    {REQUEST_TEXT, "{\"prompt\": \"a\", \"prompt\": \"b\"}", "twice", NULL},
-    {REQUEST_TEXT, "[1]", "the line is an array: expected an object", NULL},
+    {REQUEST_TEXT, "{\"prompt\": \"a\", \"prompt\": \"b\"}", "an object has the key \"prompt\" twice", NULL},
+    {REQUEST_TEXT, "[1]", "the line is an array: expected {\"prompt\": ..}", NULL},
     {REQUEST_TEXT, "{\"id\": -1, \"prompt\": \"\"}", "\"id\" is a number: expected", NULL},
     {REQUEST_TEXT, "{\"id\": null, \"prompt\": \"\"}", "\"id\" is null", NULL},
     {REQUEST_TEXT, "{\"id\": 1}", "neither \"prompt\" nor \"messages\"", "1"},
     {REQUEST_TEXT, "{\"id\": 1, \"prompt\": \"\", \"messages\": [{\"role\": \"user\", \"content\": \"\"}]}", "both",
      "1"},
     {REQUEST_TEXT, "{\"prompt\": 1}", "\"prompt\" is a number: expected a string", "7"},
-    {REQUEST_TEXT, "{\"prompt\": \"\", \"temp\": 1}", "unknown key \"temp\"", "7"},
-    {REQUEST_TEXT, "{\"prompt\": \"\", \"top-p\": 1}", "unknown key \"top-p\"", "7"},
+    {REQUEST_TEXT, "{\"prompt\": \"\", \"temp\": 1}", "unknown key \"temp\": did you mean \"temperature\"?", "7"},
+    {REQUEST_TEXT, "{\"prompt\": \"\", \"top-p\": 1}", "unknown key \"top-p\": did you mean \"top_p\"?", "7"},
+    {REQUEST_TEXT, "{\"prompt\": \"\", \"max-new_tokens\": 1}", "did you mean \"n\"?", "7"},
+    {REQUEST_TEXT, "{\"prompt\": \"\", \"none\": 1}", "unknown key \"none\"", "7"},
+    {REQUEST_TEXT, "{\"text\": \"\"}", "unknown key \"text\": that is for --embed", "7"},
+    {REQUEST_SCORE, "{\"text\": \"\"}", "did you mean \"prompt\"?", "7"},
     {REQUEST_TEXT, "{\"prompt\": \"\", \"n\\u0000\": 1}", "unknown key \"n\"", "7"},
     {REQUEST_TEXT, "{\"prompt\": \"\", \"n\": 1.5}", "\"n\" is 1.5: expected a whole number from 1 to", "7"},
     {REQUEST_TEXT, "{\"prompt\": \"\", \"n\": 0}", "\"n\" is 0", "7"},
@@ -180,11 +200,11 @@ static const struct {
     {REQUEST_TEXT, "{\"messages\": [{\"role\": \"user\"}]}", "a content that is missing", "7"},
     {REQUEST_TEXT, "{\"messages\": [{\"role\": \"user\", \"content\": \"\", \"name\": \"\"}]}", "unknown key \"name\"",
      "7"},
-    {REQUEST_TEXT, "{\"prompt\": \"\", \"answers\": [\"\"]}", "unknown key \"answers\"", "7"},
+    {REQUEST_TEXT, "{\"prompt\": \"\", \"answers\": [\"\"]}", "\"answers\": that is for --score", "7"},
     {REQUEST_SCORE, "{\"prompt\": \"\"}", "no \"answers\"", "7"},
     {REQUEST_SCORE, "{\"prompt\": \"\", \"answers\": []}", "no \"answers\"", "7"},
     {REQUEST_SCORE, "{\"prompt\": \"\", \"answers\": [\"a\"], \"n\": 1}", "unknown key \"n\"", "7"},
-    {REQUEST_EMBED, "{\"prompt\": \"\"}", "unknown key \"prompt\"", "7"},
+    {REQUEST_EMBED, "{\"prompt\": \"\"}", "\"prompt\": with --embed it is \"text\"", "7"},
     {REQUEST_EMBED, "{}", "no \"text\"", "7"},
 };
 

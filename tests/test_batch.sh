@@ -68,9 +68,9 @@ says "so many tokens" '{"id": "length", "text": "bcd", "tokens": 3, "stopped": "
 says "the end" '{"id": "end", "text": "xyz", "tokens": 3, "stopped": "end"}'
 says "a zero byte" '{"id": "zero", "text": "\u0000M", "tokens": 2, "stopped": "length"}'
 says "nothing to draw" '{"id": "nan", "line": 5, "error": "the logit of token '
-says "a prompt that is too long" '{"id": "long", "line": 6, "error": "the prompt has 72 tokens, the context only 64"}'
+says "a prompt that is too long" '{"id": "long", "line": 6, "error": "the prompt has 72 tokens, the context only 64, the model'\''s most"}'
 says "a full context" '"tokens": 62, "stopped": "context"}'
-says "no template" '{"id": "chat", "line": 8, "error": "'
+says "no template" '"line": 8, "error": "the model has no chat template; --template NAME chats all the same"}'
 is "errors stop no others" "$status, $(wc -l <"$T/stdout")" "0, 8"
 printf '{"messages": [{"role": "user", "content": "Emma"}], "n": 4, "logprobs": true}\n' >"$T/chat"
 batch "$model" "$T/chat" -q --template llama2
@@ -91,7 +91,6 @@ sed 's/"error.*/"error"/; s/"text.*/"text"/' "$T/stdout" >"$T/got"
 cat >"$T/expected" <<'END'
 {"id": 1, "text"
 {"id": null, "line": 2, "error"
-{"id": null, "line": 3, "error"
 {"id": null, "line": 4, "error"
 {"id": 1, "line": 5, "error"
 {"id": 6, "line": 6, "error"
@@ -107,6 +106,9 @@ is "bad lines" "$status $(cat "$T/got")" "0 $(cat "$T/expected")"
 says "an id twice" '"line": 5, "error": "line 1 has this id too"}'
 says "an unknown key" '"error": "unknown key \"temprature\""}'
 says "a long line" '"line": 11, "error": "longer than 4194304 bytes"}'
+printf '\357\273\277{"prompt": "a", "n": 1}\r\n\r\n \t\n{"prompt": "b", "n": 1}\n\n' >"$T/blank"
+batch "$T/tiny.bin" "$T/blank" --temp 0 -q --ordered -o -
+is "a mark of UTF-8, and blank lines" "$(sed 's/, "text.*//' "$T/stdout")" "$(printf '{"id": 1\n{"id": 4')"
 
 # ---- Stopped, and gone on with ----
 
@@ -154,8 +156,48 @@ refused_out "no results" "line 1 is no result" 'Dear diary\n'
 refused_out "another kind" "line 1 is no result of such a run" '{"id": "1", "embedding": [1], "tokens": 1}\n'
 refused_out "no part of one" "its last line is no part of a result" 'Dear diary'
 refused_out "an id twice" "line 2 has the id" '{"id": "1", "text": "", "stopped": "end"}\n{"id": "1", "text": "", "stopped": "end"}\n'
-refuses "a file that is there" 1 "exists; not replaced (--resume goes on with it)" "$model" "$T/in" -o "$T/out"
-refuses "the input as the output" 1 "is no result" "$model" "$T/in" -o "$T/in" --resume
+refuses "a file that is there" 1 "exists: remove it to start anew, or go on with it by --resume" "$model" "$T/in" -o "$T/out"
+refuses "the input as the output" 2 "in: that is IN" "$model" "$T/in" -o "$T/in"
+refuses "the input as the output by another name" 1 "is no result" "$model" "$T/in" -o "$T/../${T##*/}/in" --resume
+
+# What shows that it is of other options.
+printf '{"id": "a", "prompt": "a"}\n{"id": "b", "prompt": "w"}\n\n' >"$T/lines"
+rm -f "$T/out"
+batch "$T/tiny.bin" "$T/lines" -o "$T/out" -q --temp 0 -n 4
+cp "$T/out" "$T/copy"
+differs() { # NAME WORD OPTIONS
+    name=$1 word=$2
+    shift 2
+    refuses "$name" 1 "$word" "$T/tiny.bin" "$T/lines" -o "$T/out" --resume --temp 0 "$@"
+}
+differs "more tokens" "line 1 is to have 5 tokens, its result has 4" -n 5
+differs "fewer" "is to have 3 tokens at most, its result has 4" -n 3
+differs "logprobs" "line 1 is to be with logprobs, its result is not" -n 4 --logprobs
+sed 's/"w"/1/' "$T/lines" >"$T/other"
+refuses "a line that cannot be done" 1 'line 2 has a result, but: "prompt" is a number' "$T/tiny.bin" "$T/other" -o "$T/out" --resume -n 4
+batch "$T/tiny.bin" "$T/lines" -o "$T/out" --temp 0 -n 4 --resume
+is "and the same ones" "$status $(cat "$T/stderr") $(cat "$T/out")" "0 batch: 0 lines in 0.0 s, 2 done before $(cat "$T/copy")"
+printf '{"id": 1, "prompt": "a", "answers": ["b", "c"]}\n' >"$T/asked"
+printf '{"id": 1, "scores": [{"logprob": -1, "tokens": 1, "greedy": true}]}\n' >"$T/out"
+refuses "another number of answers" 1 "line 1 has 2 answers, its result 1 scores" "$T/tiny.bin" "$T/asked" -o "$T/out" --score --resume
+
+# Two at once: the first waits for its second line.
+rm -f "$T/out" "$T/pipe"
+case $(uname -s) in
+*_NT*) skip "two at once: no locks" 2 ;;
+*)
+    mkfifo "$T/pipe"
+    "$program" "$T/tiny.bin" "$T/pipe" -o "$T/out" -q -n 4 --temp 0 &
+    exec 3>"$T/pipe"
+    head -n 1 "$T/lines" >&3
+    await "$T/out"
+    refuses "a second one that goes on" 1 "out: another program is writing it" "$T/tiny.bin" "$T/lines" -o "$T/out" --resume
+    sed -n 2p "$T/lines" >&3
+    exec 3>&-
+    wait
+    is "and the first ends" "$(sum "$T/out")" "$(sum "$T/copy")"
+    ;;
+esac
 
 printf '{"id": "a", "prompt": "a", "n": 1}\n{"id": "b", "prompt": 1}\n{"id": "a", "prompt": "b", "n": 1}\n' >"$T/lines"
 rm -f "$T/out"
@@ -163,6 +205,8 @@ batch "$T/tiny.bin" "$T/lines" -o "$T/out" -q
 before=$(cat "$T/out")
 batch "$T/tiny.bin" "$T/lines" -o "$T/out" -q --resume
 is "errors are done" "$(cat "$T/out")" "$before"
+batch "$T/tiny.bin" "$T/lines" -o "$T/out" --resume
+is "and counted" "$(cat "$T/stderr")" "batch: 0 lines in 0.0 s, 3 done before, 2 of those errors (--retry does them again)"
 for had in error text; do
     echo "$before" | grep $had >"$T/out"
     batch "$T/tiny.bin" "$T/lines" -o "$T/out" -q --resume
@@ -241,8 +285,29 @@ refuses "--resume without files" 2 "needs IN and -o OUT" "$model" --resume
 refuses "--retry" 2 "is for --resume" "$model" --retry
 refuses "a template" 2 "expected llama2" "$model" --template none
 refuses "a temperature" 2 "--temperature -1: expected a number from 0 to 1000" "$model" -t -1
+refuses "no MODEL" 2 "in has lines of JSON, but there is no MODEL" "$T/in"
+refuses "the wrong way round" 2 "in has lines of JSON, but MODEL comes first" "$T/in" "$model"
+printf 'GGUF\3\0\0\0' >"$T/a.gguf"
+refuses "a GGUF file" 1 "is a GGUF file; this makes a model of it: tools/convert \"$T/a.gguf\" \"a.llama\"" "$T/a.gguf"
+mkdir "$T/hf"
+printf '{}' >"$T/hf/config.json"
+refuses "a directory for a model" 1 "this makes a model of it: tools/convert \"$T/hf\" \"hf.llama\"" "$T/hf"
 refuses "no input" 1 "cannot open" "$model" "$T/none"
 refuses "no model" 1 "cannot open" "$T/none"
 refuses "a directory" 1 "is a directory" "$model" "$T/in" -o "$T"
-is "no lines" "$("$program" "$model" </dev/null 2>&1)" "batch: 0 lines in 0.0 s; 0 tokens of prompts, 0 drawn, 0 tokens/s"
+is "no lines" "$("$program" "$model" </dev/null 2>&1)" "batch: 0 lines in 0.0 s"
+printf '{"prompt": 1}\n{"text": "a"}\n' >"$T/lines"
+batch "$T/tiny.bin" "$T/lines" -q --ordered
+is "nothing but errors" "$status $(wc -l <"$T/stdout") $(cat "$T/stderr")" "1 2 batch: every line is an error, as this: $(head -n 1 "$T/stdout")"
+batch "$T/tiny.bin" "$T/lines" -o "$T/errors" -q
+batch "$T/tiny.bin" "$T/lines" -o "$T/errors" -q --resume
+is "from before" "$status $(cat "$T/stderr")" "1 batch: every line is an error, from before; --retry does them again"
+printf '{"prompt": "a"}' | "$program" "$T/tiny.bin" --n-predict 1 >"$T/stdout" 2>"$T/stderr"
+name="one line, and n by its other name"
+if grep -q '"tokens": 1,' "$T/stdout" && grep -q '^batch: 1 line in ' "$T/stderr"; then ok; else bad "$(cat "$T/stdout" "$T/stderr")"; fi
+if has_terminal; then
+    printf '{"prompt": "a", "n": 1}\n\004' | script -qec "$program $T/tiny.bin" /dev/null >"$T/stdout"
+    says "lines that are typed" "batch: reads lines of JSON from the terminal; Ctrl-D ends them"
+    says "and their results" '"tokens": 1'
+else skip "lines that are typed: no terminal" 2; fi
 finish

@@ -239,8 +239,8 @@ static int read_texts(const subject *s, llama_context *c, int way, uint64_t *see
     return bad;
 }
 
-/* ThreadSanitizer, under which all takes long, looks for what threads do to each other, whatever the kernels are, and in
- * fewer cases of a kind: each STEPth. */
+/* ThreadSanitizer, under which all takes long, looks for what threads do to each other, whatever the kernels are,
+ * and in fewer cases of a kind: each STEPth. */
 #ifdef __SANITIZE_THREAD__
 enum { FEWEST = 2, SETS = 2, STEP = 3 };
 #else

@@ -1,5 +1,6 @@
-/* tsan_threads.c - what llama.c needs of OpenMP, on pthreads: for ThreadSanitizer, which sees their creation and end but
- * not what GNU's runtime, which is not built for it, does instead, and calls every pair of accesses across it a race.
+/* tsan_threads.c - what llama.c needs of OpenMP, on pthreads: for ThreadSanitizer, which sees their creation and end
+ * but not what GNU's runtime, which is not built for it, does instead, and calls every pair of accesses across it a
+ * race.
  *
  * Linked into a program it takes the place of the runtime's functions of these names; all others stay the runtime's. A
  * region that does not say how many threads it wants gets one, so its loops, which the runtime hands out, are whole.

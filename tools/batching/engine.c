@@ -31,6 +31,7 @@ typedef struct {
     int same;        /* of what the sequence holds, no more than so much is surely that of ids */
     int needs;       /* positions that it may come to */
     int from, share; /* share > 0: the first so many ids are another slot's, which may have yet to evaluate them */
+    int keeps;       /* ids that no answer makes it go back into: of these others may have pages, and it theirs */
     /* text */
     llama_sampler *sampler;
     adjustment adjusted;
@@ -122,7 +123,7 @@ static void clear_slot(slot *s) {
     json_out_free(&s->text), json_out_free(&s->scores);
     request_free(&s->r);
     s->answers = NULL, s->lengths = NULL, s->logprobs = NULL, s->adjusted.marks = NULL, s->sampler = NULL;
-    s->used = s->share = 0, s->stopped = NULL;
+    s->used = s->share = 0, s->stopped = NULL, s->keeps = INT_MAX;
 }
 
 void engine_free(engine *e) {
@@ -140,6 +141,17 @@ int engine_busy(const engine *e) { return e->busy; }
 engine_counts engine_count(const engine *e) { return e->counts; }
 int engine_sequences(const engine *e) { return e->o.n_sequences; }
 int engine_context_length(const engine *e) { return e->longest; }
+
+double engine_part(const engine *e) {
+    double sum = 0;
+    for (int k = 0; k < e->busy; k++) {
+        const slot *s = &e->slots[e->order[k]];
+        const double part = s->needs ? (double)llama_length(e->context, e->order[k]) / s->needs : 0;
+        if (s->answers) sum += s->answer > 0 ? (double)s->answer / s->r.n_answers : 0;
+        else sum += part < 1 ? part : 1;
+    }
+    return sum;
+}
 
 /* ---- Results ---- */
 
@@ -240,6 +252,8 @@ static int *encode_text(const engine *e, const char *text, size_t size, int flag
 static int *encode_messages(const engine *e, const request *r, int *n, llama_error *err) {
     tokenizer_error why;
     int *ids = NULL;
+    if (!tokenizer_get_form(e->o.tokens, e->o.template))
+        return set_error(err, "the model has no chat template; --template NAME chats all the same"), NULL;
     ptrdiff_t got = tokenizer_encode_chat(e->o.tokens, e->o.template, r->messages, r->n_messages, 0, NULL, 0, &why);
     if (got >= 0) ids = malloc(((size_t)got + 1) * sizeof *ids);
     if (got >= 0 && ids)
@@ -277,6 +291,20 @@ static int *encode_reply(const engine *e, const slot *s, const request_text *ans
     return all;
 }
 
+static const char *why_so_long(const engine *e) {
+    return e->longest == e->f->seq_len ? "the model's most" : "as -c says";
+}
+
+/* Ids of the prompt that an answer leaves as they are. Where a piece of both makes the prompt another, its last page is
+ * evaluated again, whole, so that no page is gone back into that others may share. */
+static int kept_by(const slot *s, const int *own, int n) {
+    const int first = s->n_prompt < n ? s->n_prompt : n - 1; /* the answer's first token */
+    int common = 0;
+    while (common < s->n_prompt && common < n && own[common] == s->ids[common]) common++;
+    if (common == s->n_prompt && common < n) return common;
+    return (common < first ? common : first - 1) / LLAMA_PAGE * LLAMA_PAGE;
+}
+
 static int prepare_answers(engine *e, slot *s, llama_error *err) {
     const int n = s->r.n_answers;
     s->answers = calloc((size_t)n, sizeof *s->answers), s->lengths = calloc((size_t)n, sizeof *s->lengths);
@@ -287,9 +315,11 @@ static int prepare_answers(engine *e, slot *s, llama_error *err) {
             s->r.messages ? encode_reply(e, s, a, &s->lengths[i], err) : encode_pair(e, &s->r, a, &s->lengths[i], err);
         if (!s->answers[i]) return -1;
         if (s->lengths[i] - 1 > s->needs) s->needs = s->lengths[i] - 1;
+        const int kept = kept_by(s, s->answers[i], s->lengths[i]);
+        if (kept < s->keeps) s->keeps = kept;
         if (s->needs > e->longest)
-            return set_error(err, "prompt and \"answers\"[%d] have %d tokens, the context only %d", i, s->lengths[i],
-                             e->longest);
+            return set_error(err, "prompt and \"answers\"[%d] have %d tokens, the context only %d, %s", i,
+                             s->lengths[i], e->longest, why_so_long(e));
     }
     s->answer = -1;
     return 0;
@@ -328,7 +358,7 @@ static int prepare_sampler(engine *e, slot *s, llama_error *err) {
                                 .top_p = (float)w->top_p,
                                 .min_p = (float)w->min_p,
                                 .repeat_penalty = (float)w->repeat_penalty,
-                                .repeat_window = w->repeat_window,
+                                .repeat_window = w->repeat_window < e->longest ? w->repeat_window : e->longest,
                                 .seed = s->r.seed,
                                 .adjust = adjusts ? adjust_logits : NULL,
                                 .user = &s->adjusted,
@@ -355,9 +385,10 @@ static int prepare(engine *e, slot *s, llama_error *err) {
     s->ids = r->messages ? encode_messages(e, r, &s->n, err)
                          : encode_text(e, r->prompt.text, size, TOKENIZER_BOS, &s->n, err);
     if (!s->ids) return s->n = 0, -1;
-    s->n_prompt = s->needs = s->n, s->same = INT_MAX;
+    s->n_prompt = s->needs = s->n, s->same = s->keeps = INT_MAX;
     if (!s->n) return set_error(err, "the prompt is empty, and this tokenizer has no token that begins a text");
-    if (s->n > e->longest) return set_error(err, "the prompt has %d tokens, the context only %d", s->n, e->longest);
+    if (s->n > e->longest)
+        return set_error(err, "the prompt has %d tokens, the context only %d, %s", s->n, e->longest, why_so_long(e));
     if (e->o.kind == REQUEST_SCORE) return prepare_answers(e, s, err);
     return e->o.kind == REQUEST_TEXT ? prepare_sampler(e, s, err) : 0;
 }
@@ -374,7 +405,7 @@ static int held(const engine *e, int i) { /* ids of a slot that its sequence hol
 /* Whole pages of a prompt that n ids begin with; a token is left to evaluate, whose logits are wanted. */
 static int common_pages(const slot *s, const int *ids, int n) {
     int k = 0;
-    while (k < n && k < s->n_prompt - 1 && ids[k] == s->ids[k]) k++;
+    while (k < n && k < s->n_prompt - 1 && k < s->keeps && ids[k] == s->ids[k]) k++;
     return k / LLAMA_PAGE * LLAMA_PAGE;
 }
 
@@ -384,10 +415,8 @@ static void find_share(engine *e, int i) {
     s->share = llama_length(e->context, i);
     for (int k = 0; k < e->o.n_sequences; k++) {
         const slot *other = &e->slots[k];
-        const int n = k == i || !other->ids ? 0
-                      : other->used         ? other->n
-                                            : held(e, k),
-                  common = common_pages(s, other->ids, n);
+        const int all = other->used ? other->n : held(e, k), n = all < other->keeps ? all : other->keeps;
+        const int common = k == i || !other->ids ? 0 : common_pages(s, other->ids, n);
         if (common > s->share) s->share = common, s->from = k;
     }
     if (s->share == llama_length(e->context, i)) s->share = 0;
@@ -479,19 +508,16 @@ static int put_score(engine *e, slot *s) {
     return 0;
 }
 
-/* Goes back to the prompt. The answer's first token is judged by the logits that are there. Where a piece of both makes
- * the prompt another, its last page is evaluated again: a page that others may share is not gone back into. 1: there
- * is something to be evaluated, 0: nothing, -1: it failed. */
+/* Goes back to the prompt, or as far as the answer leaves it. Its first token is judged by the logits that are there.
+ * 1: there is something to be evaluated, 0: nothing, -1: it failed. */
 static int begin_answer(engine *e, int i) {
     slot *s = &e->slots[i];
     const int *own = s->answers[s->answer], n = s->lengths[s->answer], first = s->n_prompt < n ? s->n_prompt : n - 1;
-    int common = 0;
     if (first < 1) return finish_with_error(e, s, "an answer alone needs a token that begins a text");
-    while (common < s->n_prompt && common < n && own[common] == s->ids[common]) common++;
+    const int kept = kept_by(s, own, n);
     s->logprob = 0, s->greedy = 1, s->scored = 0, s->count_from = first;
-    if (common == s->n_prompt && common < n) judge(e, s, s->logits, own[s->count_from++]);
-    else common = (common < first ? common : first - 1) / LLAMA_PAGE * LLAMA_PAGE;
-    if (common < s->same) s->same = common;
+    if (kept == s->n_prompt) judge(e, s, s->logits, own[s->count_from++]);
+    if (kept < s->same) s->same = kept;
     llama_fork(e->context, i, i, s->same, NULL);
     return s->count_from < n;
 }
@@ -533,8 +559,7 @@ static void add_item(engine *e, int i) {
     else if (at + n == end) it->logits = s->logits;
     e->which[e->n_items++] = i;
     if (judges) e->n_rows -= n;
-    if (drawn) e->counts.drawn++;
-    else e->piece -= n, e->counts.prompt += (uint64_t)n;
+    if (!drawn) e->piece -= n, e->counts.prompt += (uint64_t)n;
 }
 
 /* Texts that are being written first, then prompts in the order in which they came. */
@@ -570,7 +595,7 @@ static size_t find_stop(const slot *s, size_t from) {
     size_t end = s->text.size;
     for (int i = 0; i < s->r.n_stops; i++) {
         const request_text *stop = &s->r.stops[i];
-        for (size_t at = from < stop->size ? 0 : from - stop->size; at + stop->size <= end; at++)
+        for (size_t at = from < stop->size ? 0 : from - stop->size; at < end && at + stop->size <= s->text.size; at++)
             if (!memcmp(s->text.text + at, stop->text, stop->size)) end = at;
     }
     return end;
@@ -588,6 +613,7 @@ static int go_on(engine *e, int i) {
         return finish_text(e, s);
     }
     s->ids[s->n++] = id;
+    e->counts.drawn++;
     const char *bytes = tokenizer_decode(e->o.tokens, previous, id, &size);
     json_put_bytes(&s->text, bytes, size);
     const size_t end = s->text.failed ? 0 : find_stop(s, before);

@@ -38,7 +38,8 @@ void engine_free(engine *e);
  * is no room yet: the caller keeps it and asks again after a step. */
 int engine_take(engine *e, request *r);
 
-int engine_busy(const engine *e); /* requests that are not done */
+int engine_busy(const engine *e);    /* requests that are not done */
+double engine_part(const engine *e); /* how much of them is, by tokens that there may be: 1.5 of 3, say */
 
 /* Evaluates the next tokens of all. 0, or -1 with a message: it was cancelled, or failed for all. */
 int engine_step(engine *e, llama_error *err);

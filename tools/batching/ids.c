@@ -45,7 +45,7 @@ ids_entry *ids_add(ids *s, const char *id) {
     ids_entry *e = ids_place(s, id, hash);
     if (e->line) return e;
     if (ids_keep(s, id, n)) return NULL;
-    *e = (ids_entry){hash, s->size - n, 0, 0};
+    *e = (ids_entry){hash, s->size - n, 0, 0, 0};
     s->count++;
     return e;
 }

@@ -7,8 +7,9 @@
 typedef struct {
     uint64_t hash;
     size_t at;     /* where it lies in the set's text */
-    uint64_t line; /* the caller's, as the next is */
+    uint64_t line; /* the caller's, as the next are */
     int state;
+    uint64_t value;
 } ids_entry;
 
 typedef struct {

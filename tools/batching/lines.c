@@ -1,7 +1,7 @@
 /* lines.c - contract in lines.h. */
 #if defined(__unix__) || defined(__APPLE__)
 #define LINES_POSIX 1
-#define _POSIX_C_SOURCE 200809L /* fileno, poll, read */
+#define _POSIX_C_SOURCE 200809L /* fileno, isatty, poll, read */
 #endif
 
 #include "lines.h"
@@ -34,10 +34,24 @@ int lines_open(lines *l, const char *path, llama_error *err) {
     return set_error(err, "%.120s: no memory", path ? path : "standard input");
 }
 
+int lines_are_typed(const lines *l) {
+#ifdef LINES_POSIX
+    return isatty(fileno(l->file));
+#else
+    return (void)l, 0;
+#endif
+}
+
 void lines_close(lines *l) {
     if (l->file && l->file != stdin) fclose(l->file);
     free(l->buffer);
     *l = (lines){.file = NULL};
+}
+
+int line_is_blank(const one_line *line) {
+    size_t i = 0;
+    while (i < line->size && strchr(" \t\r", line->text[i]) && line->text[i]) i++;
+    return line->text && i == line->size;
 }
 
 /* Reads what there is, at least a byte, into n bytes of room. 0: the end; -1: it failed; -2: nothing yet. */
@@ -73,6 +87,7 @@ static int lines_room(lines *l, llama_error *err) {
 static int lines_give(lines *l, one_line *line, size_t n, size_t end) {
     const int fits = !l->skipping && n <= LINES_LONGEST;
     *line = (one_line){fits ? l->buffer + l->begin : NULL, fits ? n : 0, end > 0};
+    if (!l->number && line->size >= 3 && !memcmp(line->text, "\xEF\xBB\xBF", 3)) line->text += 3, line->size -= 3;
     l->begin += n + end, l->size -= n + end, l->offset += n + end, l->searched = 0;
     l->skipping = 0;
     l->number++;

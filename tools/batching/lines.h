@@ -20,7 +20,9 @@ typedef struct {
 } lines;
 
 typedef struct {
-    const char *text; /* (size) without the line's end, valid until the next; NULL: it is longer than LINES_LONGEST */
+    /* (size) without the line's end and the mark of UTF-8 at the file's beginning, valid until the next; NULL: it is
+     * longer than LINES_LONGEST */
+    const char *text;
     size_t size;
     int whole; /* 0: the file ended before the line did */
 } one_line;
@@ -28,9 +30,12 @@ typedef struct {
 /* path NULL: standard input. 0, or -1 with a message. */
 int lines_open(lines *l, const char *path, llama_error *err);
 void lines_close(lines *l);
+int lines_are_typed(const lines *l); /* 1: they come from a terminal */
 
 /* 1: there is a line; 0: the file has ended; -1: it cannot be read; 2: nothing has come yet, and the caller did not
  * want to wait, or was interrupted. */
 int lines_next(lines *l, one_line *line, int wait, llama_error *err);
+
+int line_is_blank(const one_line *line); /* 1: nothing but space, tabs and the CR of a CRLF */
 
 #endif

@@ -129,6 +129,37 @@ static int request_messages(request *r, const json_node *value, llama_error *err
 
 /* ---- A line ---- */
 
+static const char *request_form(request_kind kind) {
+    static const char *const forms[] = {"{\"prompt\": ..}", "{\"text\": ..}", "{\"prompt\": .., \"answers\": [..]}"};
+    return forms[kind];
+}
+
+/* A key that is none, but perhaps is one by another name, in another place, or of another kind of lines. */
+static int request_unknown(const request_rules *rules, const char *key, llama_error *err) {
+    static const char *const others[][2] = {
+        {"max_tokens", "n"},       {"max_new_tokens", "n"}, {"max_completion_tokens", "n"},
+        {"n_predict", "n"},        {"num_predict", "n"},    {"temp", "temperature"},
+        {"input", "prompt"},       {"text", "prompt"},      {"repetition_penalty", "repeat_penalty"},
+        {"stop_sequences", "stop"}};
+    const char *meant = NULL;
+    char plain[64];
+    size_t n = 0;
+    for (; key[n] && n < sizeof plain - 1; n++) plain[n] = key[n] == '-' ? '_' : key[n];
+    plain[n] = 0;
+    if (rules->kind == REQUEST_EMBED && (!strcmp(key, "prompt") || !strcmp(key, "messages") || !strcmp(key, "input")))
+        return set_error(err, "unknown key \"%s\": with --embed it is \"text\"", key);
+    if (rules->kind == REQUEST_TEXT && (!strcmp(key, "text") || !strcmp(key, "answers")))
+        return set_error(err, "unknown key \"%s\": that is for --%s", key, *key == 't' ? "embed" : "score");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (!strcmp(plain, others[i][0])) meant = others[i][1];
+    const option *o = request_option(rules, plain);
+    if (rules->kind == REQUEST_TEXT && !meant && o) meant = plain;
+    if (rules->kind == REQUEST_EMBED || (rules->kind == REQUEST_SCORE && (!meant || strcmp(meant, "prompt"))))
+        meant = NULL;
+    if (meant) return set_error(err, "unknown key \"%.60s\": did you mean \"%s\"?", key, meant);
+    return set_error(err, "unknown key \"%.60s\"", key);
+}
+
 static int request_value(request *r, const request_rules *rules, const char *key, const json_node *value,
                          llama_error *err) {
     const option *o = rules->kind == REQUEST_TEXT ? request_option(rules, key) : NULL;
@@ -146,7 +177,7 @@ static int request_value(request *r, const request_rules *rules, const char *key
         r->stops = NULL, r->n_stops = 0;
         return request_list(&r->stops, &r->n_stops, key, value, 1, err);
     }
-    return set_error(err, "unknown key \"%.60s\"", key);
+    return request_unknown(rules, key, err);
 }
 
 /* What there must be. */
@@ -168,19 +199,27 @@ static int request_defaults(request *r, const request_rules *rules, llama_error 
     return 0;
 }
 
+/* Why a line is no JSON, in fewer words than of a file: all of it is one line. */
+static int request_no_json(const request_rules *rules, const char *line, size_t size, const char *why,
+                           llama_error *err) {
+    const char *at = strstr(why, ", byte "), *twice = strstr(why, " has the key ");
+    size_t i = 0;
+    while (i < size && (line[i] == ' ' || line[i] == '\t')) i++;
+    if (i < size && line[i] != '{' && line[i] != '[')
+        return set_error(err, "no JSON%s; expected %s", at ? at : "", request_form(rules->kind));
+    if (!at && twice) return set_error(err, "an object%s", twice);
+    return set_error(err, "no JSON%s%s", at ? "" : ": ", at ? at : why);
+}
+
 int request_parse(request *r, const char *line, size_t size, uint64_t number, const request_rules *rules,
                   llama_error *err) {
     llama_error why = {0, ""};
     *r = (request){.line = number};
     if (request_defaults(r, rules, err)) return -1;
-    if (!size) return set_error(err, "the line is empty");
-    if (json_parse(&r->json, line, size, "line", &why)) {
-        const char *at = strstr(why.text, ", byte "); /* all of it is one line */
-        return set_error(err, "no JSON%s", at ? at : why.text);
-    }
+    if (json_parse(&r->json, line, size, "line", &why)) return request_no_json(rules, line, size, why.text, err);
     const json_node *object = r->json.nodes;
     if (object->type != JSON_OBJECT)
-        return set_error(err, "the line is %s: expected an object", json_type_name(object));
+        return set_error(err, "the line is %s: expected %s", json_type_name(object), request_form(rules->kind));
     if (!(r->id = request_id(object, number, err))) return -1;
     JSON_EACH(key, object) {
         if (strlen(key->text) != key->size) return set_error(err, "unknown key \"%.60s\"", key->text);

@@ -1,7 +1,7 @@
 /* files.c - contract in files.h. */
 #if defined(__unix__) || defined(__APPLE__)
 #define FILES_POSIX 1
-#define _POSIX_C_SOURCE 200809L /* fseeko, stat, fsync, fileno */
+#define _POSIX_C_SOURCE 200809L /* fseeko, stat, fstat, fsync, fileno, fcntl */
 #define _FILE_OFFSET_BITS 64    /* and with 64 bits on a 32-bit system */
 #endif
 
@@ -16,6 +16,7 @@
 
 #ifdef FILES_POSIX
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #elif defined(__MINGW32__)
@@ -135,7 +136,27 @@ int is_special(const char *path) {
 #endif
 }
 
+int file_is_special(FILE *file) {
+#ifdef FILES_POSIX
+    struct stat s;
+    return !fstat(fileno(file), &s) && !S_ISREG(s.st_mode);
+#else
+    return (void)file, 0;
+#endif
+}
+
 /* ---- Writing ---- */
+
+int file_lock(FILE *file) {
+#ifdef FILES_POSIX
+    struct flock whole;
+    memset(&whole, 0, sizeof whole);
+    whole.l_type = F_WRLCK, whole.l_whence = SEEK_SET;
+    return fcntl(fileno(file), F_SETLK, &whole) && (errno == EACCES || errno == EAGAIN) ? -1 : 0;
+#else
+    return (void)file, 0;
+#endif
+}
 
 int file_may_be_replaced(const char *path) {
     char start[8];

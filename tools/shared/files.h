@@ -31,8 +31,13 @@ void llama_name(const char *path, char *name, size_t size);
 
 int is_directory(const char *path); /* without POSIX: one that holds config.json */
 int is_special(const char *path);   /* a directory, a device, a pipe: not to be replaced by a file */
+int file_is_special(FILE *file);    /* the same of an open one */
 
 /* ---- Writing ---- */
+
+/* Locks a file that is open for writing against other programs that ask, until this one closes it, or another FILE
+ * of it. 0, also where there are no locks; -1: another has it. */
+int file_lock(FILE *file);
 
 /* 1 if nothing is lost: there is no file, or an empty one, or a .llama file, which a program here could have written.
  * So a slip does not cost a text, or an input whose name is the same. */
