@@ -172,12 +172,14 @@ static void test_same(void) {
             for (int setting = 0; setting < SETTINGS; setting++)
                 for (uint64_t seed = 0; seed < 2; seed++)
                     /* Other threads are few: those of busy cores wait for each other. */
-                    compare(&subjects[i], NULL, (i + setting) % 4 || seed ? 1 : 2 + i % 2, setting, seed);
+                    if (TAKEN(i + setting + (int)seed))
+                        compare(&subjects[i], NULL, (i + setting) % 4 || seed ? 1 : 2 + i % 2, setting, seed);
         CHECK(total.accepted > total.proposed / 2 && total.accepted > total.passes / 4);
     }
     TEST("by all sets of kernels") {
         for (int i = 0; i < SUBJECTS; i++)
-            for (int k = 0; k < N_SETS; k++) compare(&subjects[i], sets[k], 1, (i + k) % SETTINGS, (uint64_t)(i + k));
+            for (int k = SLOW * (i % 3); k < N_SETS; k += SLOW ? 3 : 1)
+                compare(&subjects[i], sets[k], 1, (i + k) % SETTINGS, (uint64_t)(i + k));
     }
 }
 

@@ -79,6 +79,10 @@ static void test_going_on(void) {
                     float want[VOCAB], got[VOCAB], ignored[VOCAB];
                     size_t size;
                     if (!one) break; /* not to be had */
+                    if (!TAKEN(i + k + (int)j)) {
+                        llama_context_free(one);
+                        continue;
+                    }
                     if (lengths[j]) append(one, 0, lengths[j], ignored);
                     unsigned char *state = save(one, 0, &size);
                     append(one, 0, 1, want);
