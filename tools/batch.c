@@ -106,7 +106,8 @@ static const option options[] = {
     {0, "raw", NULL, FLAG, &arg.raw, 0, 1, 0, NULL},
     {0, "score", NULL, FLAG, &arg.score, 0, 1, 0, "log-probabilities of given answers instead"},
     {0, "ordered", NULL, FLAG, &arg.ordered, 0, 1, 0, "results in the order of lines, not as they end"},
-    {0, "resume", NULL, FLAG, &arg.resume, 0, 1, 0, "go on with FILE: what is in it is not done again. Of IN's lines ids are\n                           compared (or numbers, where there are none), not texts"},
+    {0, "resume", NULL, FLAG, &arg.resume, 0, 1, 0, "go on with FILE: what is in it is not done again. Of IN's lines ids are\n"
+     "                           compared (or numbers, where there are none), not texts"},
     {0, "retry", NULL, FLAG, &arg.retry, 0, 1, 0, "with --resume: but errors are"},
     {0, "sequences", "N", WHOLE, &arg.sequences, 1, 1024, 0, "lines at once (32)"},
     {'c', "ctx-size", "N", WHOLE, &arg.n_ctx, 1, 1 << 28, 0, "tokens of all lines at once (as many as fit 1 GB)"},
@@ -306,7 +307,7 @@ static void print_summary(void) {
 static void fail_if_all_failed(void) {
     const double failed = (double)(now.failed + run.before.failed);
     const double all = (double)(now.done + run.before.lines - run.before.left);
-    if (interrupted || !failed || failed < all) return;
+    if (interrupted || failed < 1 || failed < all) return;
     if (now.failed) fail("every line is an error, as this: %s", now.error);
     fail("every line is an error, from before; --retry does them again");
 }

@@ -20,8 +20,8 @@ static int output_append(output *o, const char *path, llama_error *err) {
     return set_error(err, "%.120s: another program is writing it", path);
 }
 
-/* Whether a program is writing the file. Reading it gives a lock up, so this is asked before, and again by output_append
- * behind. */
+/* Whether no program is writing the file. To read it gives a lock up, so this is asked before, and by output_append
+ * again. */
 static int output_is_free(const char *path, llama_error *err) {
     output o;
     char byte;

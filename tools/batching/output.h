@@ -29,8 +29,9 @@ int output_open(output *o, const char *path, llama_error *err);
 
 /* The same for a file that an earlier run has left, which must be one of the input's at `input`: each id is one of its,
  * and a result is as long as `n` lets it be, with logprobs if they are asked for, with as many scores as there are
- * answers. (Texts are not compared: results do not have the prompts.) Then a part of a line at its end is cut off, with retry errors are taken out, and what comes goes behind the rest. If it is refused it
- * stays as it is. If there is none it is begun. */
+ * answers. (Texts are not compared: results do not have the prompts.) Then a part of a line at its end is
+ * cut off, with retry errors are taken out, and what comes goes behind the rest. If it is refused it stays as it is. If
+ * there is none it is begun. */
 int output_resume(output *o, const char *path, const char *input, const request_rules *rules, int retry, resumed *r,
                   llama_error *err);
 int resumed_has(const resumed *r, const char *id, uint64_t line); /* 1: it is done; id NULL: there is none */
