@@ -46,7 +46,7 @@ static void make_subject(subject *s, int type, int identity) {
                             .n_layers = 3,
                             .n_heads = 4,
                             .n_kv_heads = 2,
-                            .head_dim = 12,
+                            .head_dim = type % 3 ? 12 : 20, /* a tile of a page's values, or two */
                             .vocab_size = VOCAB,
                             .seq_len = N_CTX,
                             .norm_eps = 1e-5f,
