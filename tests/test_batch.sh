@@ -274,9 +274,12 @@ printf '{"prompt": "a", "answers": ["bcd", "bd", "b"]}' >"$T/asked"
 batch "$T/tiny.bin" "$T/asked" --score -q
 is "the likeliest" "$(grep -o '"greedy": [a-z]*' "$T/stdout" | tr '\n' ' ')" '"greedy": true "greedy": false "greedy": true '
 
-# Answers that join the prompt's last piece go back by a page, which the other line would like to have.
-awk -v preface="$preface" 'BEGIN { for (cut = 0; cut < 3; cut++) printf "{\"id\": %d, \"prompt\": \"%s\", \"answers\": [\" at all\", \"le to her\", \"able\"]}\n",
-    cut, substr(preface preface, 1, 2 * length(preface) - 40 - cut) }' >"$T/asked"
+# Answers that join the prompt's last piece, around a page's end, go back by that page, which other lines would share.
+awk 'BEGIN { for (i = 116; i < 132; i++) {
+    text = "agreeab"
+    for (k = 0; k < i; k++) text = "go " text
+    printf "{\"prompt\": \"%s\", \"answers\": [\" x\", \" x y\", \"le, which\"]}\n", text
+    printf "{\"prompt\": \"%s x\", \"answers\": [\" y\", \" z\", \" q\", \" r\", \" s\", \" t y z\"]}\n", text } }' >"$T/asked"
 batch "$model" "$T/asked" --score -q --ordered --sequences 1
 cp "$T/stdout" "$T/scores"
 for context in 256 320 512; do
