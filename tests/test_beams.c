@@ -15,6 +15,7 @@ enum { DIM = 32, N_CTX = 300, LONGEST = 12, MOST_BEAMS = 130, PAGES = 20 };
 static llama_model *loaded;
 static unsigned char *bytes;
 static int vocab_size;
+static int twins; /* 1: tokens 2 k and 2 k + 1 of the next model are the same */
 
 static void open_model(int vocabulary, uint64_t seed) {
     const llama_config f = {.dim = DIM,
@@ -28,6 +29,10 @@ static void open_model(int vocabulary, uint64_t seed) {
                             .norm_eps = 1e-5f,
                             .rope_theta = 10000};
     model *m = model_make(&f, INSIDE_Q8, seed);
+    for (int i = 0; twins && i < vocabulary * DIM; i++)
+        if (i / DIM % 2)
+            for (int id = TENSOR_EMBEDDING; id <= TENSOR_CLASSIFIER; id++)
+                m->weights[id][0][i] = m->weights[id][0][i - DIM];
     const file made = model_file(m, NULL);
     model_free(m);
     bytes = made.bytes, loaded = llama_load_memory(made.bytes, made.size, NULL, &err), vocab_size = vocabulary;
@@ -231,6 +236,38 @@ static int watch_progress(void *user, float done) {
     return ++w->seen == w->cancel_at;
 }
 
+static void test_equals(void) {
+    TEST("of texts that are as likely the one with the smaller tokens comes first") {
+        twins = 1, open_model(20, 5), twins = 0;
+        make_prompt(5, 2);
+        for (int n = 1; n <= 3; n++) {
+            llama_context *c = create(64 * 4, n, 0);
+            CHECK(llama_forward(c, prompt, 5, &err) && beam_search(c, n, 8, 1, 0, NULL) == n);
+            for (int i = 0; i < found->n; i++) CHECK(found->tokens[i] % 2 == 0);
+            llama_context_free(c);
+        }
+        close_model();
+    }
+}
+
+static void test_no_numbers(void) {
+    open_model(20, 5);
+    make_prompt(5, 2);
+    llama_context *c = create(64 * 4, 4, 0);
+    TEST("tokens that logits forbid are in no text, and logits that are no numbers end the search") {
+        float *logits = (float *)llama_forward(c, prompt, 5, &err);
+        for (int i = 0; logits && i < vocab_size; i++)
+            if (i != 3 && i != 7) logits[i] = -INFINITY;
+        CHECK(beam_search(c, 4, 1, 1, 0, NULL) == 2 && found[0].tokens[0] + found[1].tokens[0] == 10);
+        llama_rewind(c, 0);
+        logits = (float *)llama_forward(c, prompt, 5, &err);
+        if (CHECK(logits)) logits[9] = NAN;
+        CHECK(beam_search(c, 4, 2, 1, 0, NULL) == -1 && err.code == LLAMA_BAD_LOGITS && llama_position(c) == 5);
+    }
+    llama_context_free(c);
+    close_model();
+}
+
 static void test_context(void) {
     open_model(20, 5);
     make_prompt(130, 2);
@@ -321,6 +358,8 @@ int main(void) {
     writer_threads(1);
     test_definition();
     test_exhaustive();
+    test_equals();
+    test_no_numbers();
     test_context();
     test_refused();
     return test_end();

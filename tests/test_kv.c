@@ -117,6 +117,16 @@ static void test_memory(void) {
             llama_free(m), free(bytes.bytes), model_free(made);
         }
     }
+    TEST("by default float16, but float32 where weights are") {
+        const llama_config f = shape(32, 2, 2);
+        for (int type = INSIDE_F32; type <= INSIDE_Q6; type++) {
+            model *made = model_make(&f, type, 1);
+            file bytes = model_file(made, NULL);
+            llama_model *m = llama_load_memory(bytes.bytes, bytes.size, NULL, &err);
+            CHECK(position_bytes(m, NULL) == position_bytes(m, type == INSIDE_F32 ? "f32" : "f16"));
+            llama_free(m), free(bytes.bytes), model_free(made);
+        }
+    }
 }
 
 static void test_refused(void) {

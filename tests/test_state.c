@@ -96,10 +96,11 @@ static void test_going_on(void) {
                     CHECK(llama_restore(one, 0, state, size, &err) == 0 && !llama_logits(one));
                     append(one, 0, 1, got);
                     CHECK(memcmp(want, got, sizeof want) == 0);
-                    /* A sequence of the same tokens is the same bytes, whatever there was where it lies. */
+                    /* A sequence of the same tokens is the same bytes, however they were cut and whatever lay there. */
                     if (lengths[j]) {
                         CHECK(llama_fork(other, 3, 3, 0, &err) == 0);
-                        append(other, 4, lengths[j], ignored);
+                        if (lengths[j] > 1) append(other, 4, lengths[j] - 1, ignored);
+                        append(other, 4, 1, ignored);
                         unsigned char *third = save(other, 4, &again);
                         CHECK(again == size && memcmp(state, third, size) == 0);
                         free(third);
