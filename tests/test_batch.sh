@@ -215,6 +215,11 @@ done
 sed 's/"prompt": 1/"prompt": "b", "n": 1/' "$T/lines" >"$T/mended"
 batch "$T/tiny.bin" "$T/mended" -o "$T/out" -q --resume --retry --temp 0
 is "--retry" "$(grep -c '"b", "text": "c"' "$T/out") $(grep -c error "$T/out") $(grep -c text "$T/out")" "1 1 2"
+# What was an error stood in a line that another has taken the place of.
+grep '"b"' "$T/lines" >"$T/other"
+batch "$T/tiny.bin" "$T/other" -o "$T/gone" -q
+refuses "an error's line that is another now" 1 "line 1 is not the one that was an error" "$T/tiny.bin" "$T/lines" \
+    -o "$T/gone" --resume
 
 if [ -w /dev/full ]; then
     refuses "a full disk" 1 "/dev/full: cannot write: " "$model" "$T/in" -o /dev/full
@@ -268,6 +273,25 @@ if [ "$(sed 's/.*; \([0-9]*\) tokens of prompts.*/\1/' "$T/stderr")" -lt 160 ]; 
 printf '{"prompt": "a", "answers": ["bcd", "bd", "b"]}' >"$T/asked"
 batch "$T/tiny.bin" "$T/asked" --score -q
 is "the likeliest" "$(grep -o '"greedy": [a-z]*' "$T/stdout" | tr '\n' ' ')" '"greedy": true "greedy": false "greedy": true '
+
+# Answers that join the prompt's last piece, around a page's end, go back by that page, which other lines would share.
+awk 'BEGIN { for (i = 116; i < 132; i++) {
+    text = "agreeab"
+    for (k = 0; k < i; k++) text = "go " text
+    printf "{\"prompt\": \"%s\", \"answers\": [\" x\", \" x y\", \"le, which\"]}\n", text
+    printf "{\"prompt\": \"%s x\", \"answers\": [\" y\", \" z\", \" q\", \" r\", \" s\", \" t y z\"]}\n", text } }' >"$T/asked"
+batch "$model" "$T/asked" --score -q --ordered --sequences 1
+cp "$T/stdout" "$T/scores"
+for context in 256 320 512; do
+    batch "$model" "$T/asked" --score -q --ordered -c $context
+    is "answers that go back, in a context of $context" "$status $(cat "$T/stdout")" "0 $(cat "$T/scores")"
+done
+
+# ---- Stop texts: the one that begins first, in whichever order ----
+
+for stops in '"cd", "bcd"' '"bcd", "cd"'; do echo "{\"prompt\": \"a\", \"temperature\": 0, \"stop\": [$stops]}"; done |
+    "$program" "$T/tiny.bin" -q -j 1 >"$T/stdout"
+is "stop texts that end together" "$(grep -c '"text": ""' "$T/stdout")" 2
 
 # ---- Many processes: half of the lines each ----
 

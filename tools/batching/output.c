@@ -2,6 +2,7 @@
 #include "output.h"
 #include "lines.h"
 #include "../shared/files.h"
+#include "../shared/inside.h"
 #include "../shared/messages.h"
 
 #include <errno.h>
@@ -60,6 +61,11 @@ int output_close(output *o, llama_error *err) {
 /* A line that ended in an error is known by its number: its id may be another's, or none. */
 static void output_line_key(char key[32], uint64_t line) { snprintf(key, 32, "line %llu", (unsigned long long)line); }
 
+/* Whose error it was, so that it is not taken for that of a line which has come in its place. */
+static uint64_t output_id_hash(const char *id) {
+    return id ? inside_hash(1, (const unsigned char *)id, strlen(id)) : 0;
+}
+
 static int output_mark(ids *done, const char *id, uint64_t number, int state, uint64_t value, llama_error *err) {
     ids_entry *e = ids_add(done, id);
     if (!e) return set_error(err, "no memory");
@@ -113,7 +119,8 @@ static int output_read_line(const one_line *line, uint64_t number, const request
         *failed = json_is(json_get(j.nodes, "error"), JSON_STRING) && from && json_whole(from, &at) && at;
         if (*failed) {
             output_line_key(key, at);
-            result = output_mark(done, key, number, OUTPUT_ERROR, 0, err);
+            id = request_id(j.nodes, 0, &why);
+            result = output_mark(done, key, number, OUTPUT_ERROR, output_id_hash(id), err);
         } else if (json_get(j.nodes, "id") && json_get(j.nodes, must[0]) && json_get(j.nodes, must[1]) &&
                    (id = request_id(j.nodes, 0, &why))) {
             at = output_value(j.nodes, &state);
@@ -180,7 +187,9 @@ static int output_look(const one_line *line, uint64_t number, const request_rule
     if (e) e->state |= OUTPUT_SEEN, r->failed += !r->retry;
     if (by_id && !e && by_id->state & OUTPUT_SEEN) by_id = NULL;
     if (by_id) by_id->state |= OUTPUT_SEEN;
-    if (by_id && bad)
+    if (e && e->value != output_id_hash(asked.id) && (by_id || !r->retry))
+        result = set_error(err, "line %llu is not the one that was an error", (unsigned long long)number);
+    else if (by_id && bad)
         result = set_error(err, "line %llu has a result, but: %.150s", (unsigned long long)number, why.text);
     else if (by_id) result = output_fits(by_id, &asked, rules->kind, err);
     r->lines++, r->left += (uint64_t)(e ? r->retry : !by_id);

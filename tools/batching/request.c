@@ -144,7 +144,7 @@ static int request_unknown(const request_rules *rules, const char *key, llama_er
     const char *meant = NULL;
     char plain[64];
     size_t n = 0;
-    for (; key[n] && n < sizeof plain - 1; n++) plain[n] = key[n] == '-' ? '_' : key[n];
+    for (; n < sizeof plain - 1 && key[n]; n++) plain[n] = key[n] == '-' ? '_' : key[n];
     plain[n] = 0;
     if (rules->kind == REQUEST_EMBED && (!strcmp(key, "prompt") || !strcmp(key, "messages") || !strcmp(key, "input")))
         return set_error(err, "unknown key \"%s\": with --embed it is \"text\"", key);
