@@ -139,6 +139,16 @@ static void test_requests(void) {
         request_free(&r);
         rules.stop = NULL;
     }
+    TEST("so many texts to stop at, and no more") {
+        for (int n = REQUEST_MOST_TEXTS; n <= REQUEST_MOST_TEXTS + 1; n++) {
+            char line[8 * REQUEST_MOST_TEXTS] = "{\"prompt\": \"\", \"stop\": [\"a\"";
+            for (int i = 1; i < n; i++) strcat(line, ",\"a\"");
+            strcat(line, "]}");
+            const int bad = parse(&r, line);
+            CHECK(n <= REQUEST_MOST_TEXTS ? !bad && r.n_stops == n : bad && strstr(err.text, "has 257 strings"));
+            request_free(&r);
+        }
+    }
     TEST("messages") {
         CHECK(!parse(
             &r,

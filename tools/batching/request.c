@@ -2,6 +2,7 @@
 #include "request.h"
 #include "../shared/messages.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,12 +75,14 @@ static int request_string(request_text *to, const char *key, const json_node *va
     return 0;
 }
 
-/* An array of strings that are not empty, or one such string if `or_one`. */
-static int request_list(request_text **list, int *n, const char *key, const json_node *value, int or_one,
+/* An array of up to `most` strings that are not empty, or one such string if `or_one`. */
+static int request_list(request_text **list, int *n, const char *key, const json_node *value, int most, int or_one,
                         llama_error *err) {
     const int one = or_one && value->type == JSON_STRING;
     if (!one && value->type != JSON_ARRAY)
         return request_expected(key, value, or_one ? "a string or an array of them" : "an array of strings", err);
+    if (!one && value->size > (size_t)most)
+        return set_error(err, "\"%s\" has %lu strings: expected %d at most", key, (unsigned long)value->size, most);
     *list = calloc(one ? 1 : (size_t)value->size + 1, sizeof **list);
     if (!*list) return request_no_memory(err);
     if (one) (*list)[(*n)++] = (request_text){value->text, value->size};
@@ -169,13 +172,13 @@ static int request_value(request *r, const request_rules *rules, const char *key
         return request_string(&r->prompt, key, value, err);
     if (rules->kind != REQUEST_EMBED && !strcmp(key, "messages")) return request_messages(r, value, err);
     if (rules->kind == REQUEST_SCORE && !strcmp(key, "answers"))
-        return request_list(&r->answers, &r->n_answers, key, value, 0, err);
+        return request_list(&r->answers, &r->n_answers, key, value, INT_MAX, 0, err);
     if (rules->kind == REQUEST_TEXT && !strcmp(key, "dry_breakers"))
-        return request_list(&r->breakers, &r->n_breakers, key, value, 0, err);
+        return request_list(&r->breakers, &r->n_breakers, key, value, REQUEST_MOST_TEXTS, 0, err);
     if (rules->kind == REQUEST_TEXT && !strcmp(key, "stop")) {
         free(r->stops); /* those of the command line */
         r->stops = NULL, r->n_stops = 0;
-        return request_list(&r->stops, &r->n_stops, key, value, 1, err);
+        return request_list(&r->stops, &r->n_stops, key, value, REQUEST_MOST_TEXTS, 1, err);
     }
     return request_unknown(rules, key, err);
 }

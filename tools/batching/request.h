@@ -50,7 +50,7 @@ typedef struct {
     json_text json; /* what texts lie in */
 } request;
 
-enum { REQUEST_LONGEST_ID = 1000 };
+enum { REQUEST_LONGEST_ID = 1000, REQUEST_MOST_TEXTS = 256 /* to stop at, or to break repetitions */ };
 
 /* Reads a line. 0, or -1 with a message; the id is there as far as it could be read. Either way request_free. */
 int request_parse(request *r, const char *line, size_t size, uint64_t number, const request_rules *rules,
