@@ -224,6 +224,24 @@ llama_context *model_context(const char *set, const llama_model *m, int n_ctx, i
     return c;
 }
 
+void *model_watch_alloc(void *watch, size_t size) {
+    model_watch *w = watch;
+    if (++w->calls == w->fail_at) return NULL;
+    w->bytes += size, w->live++;
+    return memset(xmalloc(size), 0xff, size);
+}
+
+void model_watch_release(void *watch, void *p) {
+    ((model_watch *)watch)->live--;
+    free(p);
+}
+
+int model_watch_progress(void *watch, float done) {
+    model_watch *w = watch;
+    if (!(done >= 0 && done <= 1)) printf("test: progress of %g\n", (double)done), exit(1);
+    return ++w->seen == w->cancel_at;
+}
+
 int model_other_logits(llama_context *c, const int *tokens, int n, int cut, const float *want, int vocab_size,
                        uint64_t *seed) {
     const size_t row = (size_t)vocab_size;

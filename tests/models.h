@@ -48,6 +48,16 @@ llama_context *model_context(const char *set, const llama_model *m, int n_ctx, i
 int model_other_logits(llama_context *c, const int *tokens, int n, int cut, const float *want, int vocab_size,
                        uint64_t *seed);
 
+/* What goes on in a context, or in what uses one: for llama_options.user. Memory is filled with nan, in every type. */
+typedef struct {
+    size_t bytes;              /* in all */
+    long live, calls, fail_at; /* blocks; allocations; the one that fails, from 1; 0: none */
+    long seen, cancel_at;      /* the same of progress */
+} model_watch;
+void *model_watch_alloc(void *watch, size_t size);
+void model_watch_release(void *watch, void *p);
+int model_watch_progress(void *watch, float done);
+
 /* Differences of n logits: sums of squares, which of want's, and the largest. */
 typedef struct {
     double error, signal, worst, largest; /* largest: of want */

@@ -212,28 +212,15 @@ static void test_exhaustive(void) {
 /* ---- The context ---- */
 
 typedef struct {
-    long live, calls, fail_at, seen, cancel_at;
+    model_watch of; /* first, so that it is one */
     const llama_context *c;
     int least; /* pages that were free, at least */
 } watch;
 
-static void *watch_alloc(void *user, size_t size) {
-    watch *w = user;
-    if (++w->calls == w->fail_at) return NULL;
-    w->live++;
-    return memset(xmalloc(size), 0xff, size);
-}
-
-static void watch_release(void *user, void *p) {
-    ((watch *)user)->live--;
-    free(p);
-}
-
 static int watch_progress(void *user, float done) {
     watch *w = user;
-    (void)done;
     if (w->c && llama_free_pages(w->c) < w->least) w->least = llama_free_pages(w->c);
-    return ++w->seen == w->cancel_at;
+    return model_watch_progress(&w->of, done);
 }
 
 static void test_equals(void) {
@@ -284,7 +271,7 @@ static void test_context(void) {
         llama_context_free(c);
     }
     TEST("beams share the prompt, and leave it and others as they were") {
-        watch w = {0, 0, 0, 0, 0, NULL, 0};
+        watch w = {{0}, NULL, 0};
         const llama_options o = {
             .n_threads = 1, .n_ctx = 9 * LLAMA_PAGE, .n_sequences = 6, .progress = watch_progress, .user = &w};
         llama_context *c = llama_context_create(loaded, &o, &err);
@@ -317,9 +304,9 @@ static void refused(llama_context *c, int beams, int most, float penalty, int co
 static void test_refused(void) {
     open_model(20, 5);
     make_prompt(100, 2);
-    watch w = {0, 0, 0, 0, 0, NULL, 0};
-    const llama_options o = {.alloc = watch_alloc,
-                             .release = watch_release,
+    watch w = {{0}, NULL, 0};
+    const llama_options o = {.alloc = model_watch_alloc,
+                             .release = model_watch_release,
                              .user = &w,
                              .progress = watch_progress,
                              .n_threads = 1,
@@ -338,19 +325,19 @@ static void test_refused(void) {
         CHECK(llama_logits(c) != NULL);
     }
     TEST("no memory, no pages, a cancelled call") {
-        w.calls = 0, w.fail_at = 1;
+        w.of.calls = 0, w.of.fail_at = 1;
         CHECK(beam_search(c, 2, 5, 1, 0, &o) == -1 && err.code == LLAMA_NO_MEMORY && llama_logits(c));
-        w.fail_at = 0, w.seen = 0, w.cancel_at = 5;
+        w.of.fail_at = 0, w.of.seen = 0, w.of.cancel_at = 5;
         CHECK(beam_search(c, 2, 5, 1, 0, &o) == -1 && err.code == LLAMA_CANCELLED);
-        CHECK(llama_position(c) == 3 && llama_free_pages(c) == 2 && llama_length(c, 1) == 0 && w.live == 1);
-        w.cancel_at = 0;
+        CHECK(llama_position(c) == 3 && llama_free_pages(c) == 2 && llama_length(c, 1) == 0 && w.of.live == 1);
+        w.of.cancel_at = 0;
         llama_rewind(c, 0);
         CHECK(llama_forward(c, prompt, 70, &err)); /* room for one more */
         refused(c, 4, 5, 1, LLAMA_NO_ROOM, "pages");
         CHECK(llama_free_pages(c) == 1);
     }
     llama_context_free(c);
-    CHECK(w.live == 0);
+    CHECK(w.of.live == 0);
     close_model();
 }
 

@@ -84,32 +84,9 @@ static void free_subjects(void) {
 
 /* ---- Contexts ---- */
 
-typedef struct { /* of a context: allocation and progress */
-    size_t bytes;
-    long live, seen, cancel_at; /* calls of progress; the number of the one that cancels, from 1; 0: none */
-} watch;
-
-static void *watch_alloc(void *user, size_t size) {
-    watch *w = user;
-    void *p = xmalloc(size);
-    w->bytes += size, w->live++;
-    memset(p, 0xff, size); /* nan, in every type */
-    return p;
-}
-
-static void watch_release(void *user, void *p) {
-    ((watch *)user)->live--;
-    free(p);
-}
-
-static int watch_progress(void *user, float done) {
-    watch *w = user;
-    CHECK(done >= 0 && done <= 1);
-    return ++w->seen == w->cancel_at;
-}
-
-static llama_options watched(watch *w) {
-    const llama_options o = {.alloc = watch_alloc, .release = watch_release, .progress = watch_progress, .user = w};
+static llama_options watched(model_watch *w) {
+    const llama_options o = {
+        .alloc = model_watch_alloc, .release = model_watch_release, .progress = model_watch_progress, .user = w};
     memset(w, 0, sizeof *w);
     return o;
 }
@@ -266,7 +243,7 @@ static void test_company(void) {
                     if (!expected && !expect_texts(&subjects[i], sets[k])) break;
                     expected = 1;
                     const int n_batch = batches[random_int(&seed, 0, threads == 1 ? 5 : 2)];
-                    watch w;
+                    model_watch w;
                     llama_options o = watched(&w);
                     o.kernels = sets[k], o.n_ctx = 14 * LLAMA_PAGE, o.n_sequences = TEXTS;
                     o.n_threads = threads, o.n_batch = n_batch;
@@ -309,7 +286,7 @@ enum { MOST = 24, LONGEST = 1090, PAGES = 80 };
 typedef struct {
     const subject *subject;
     llama_context *c, *fresh;
-    watch watch;
+    model_watch watch;
     int n_sequences, n_pages, longest, n_free;
     int length[MOST], tokens[MOST][LONGEST], page[MOST][LONGEST / LLAMA_PAGE + 1];
     int shared[PAGES];
@@ -401,7 +378,7 @@ static int mirror_grow(mirror *m, const part *list, int count, int keep) {
     return needed;
 }
 
-/* Evaluates random tokens; cancel_at: as in watch. What cannot be done must be refused, and change nothing. Returns 1
+/* Evaluates random tokens; cancel_at: as in model_watch. What cannot be done must be refused, and change nothing. Returns 1
  * if it was done, 0 if not, -1 if that was wrong. */
 static int mirror_add(mirror *m, const part *list, int count, long cancel_at, int check) {
     static float logits[MOST][VOCAB];
@@ -712,7 +689,7 @@ static void test_options(void) {
     TEST("llama_context_bytes is what is allocated, at once") {
         uint64_t seed = 3;
         for (int i = 0; i < 60; i++) {
-            watch w;
+            model_watch w;
             llama_options o = watched(&w);
             o.n_ctx = random_int(&seed, 0, 600), o.n_sequences = random_int(&seed, 0, i % 10 ? 90 : 3000);
             o.n_ctx_sequence = random_int(&seed, 0, 1) * random_int(&seed, 0, 700);

@@ -302,29 +302,6 @@ static void test_adaptive(void) {
 
 /* ---- What fails ---- */
 
-typedef struct {
-    long live, calls, fail_at; /* blocks; allocations; the one that fails, from 1 */
-    long seen, cancel_at;      /* the same of progress */
-} watch;
-
-static void *watch_alloc(void *user, size_t size) {
-    watch *w = user;
-    if (++w->calls == w->fail_at) return NULL;
-    w->live++;
-    return memset(xmalloc(size), 0xff, size);
-}
-
-static void watch_release(void *user, void *p) {
-    ((watch *)user)->live--;
-    free(p);
-}
-
-static int watch_progress(void *user, float done) {
-    watch *w = user;
-    (void)done;
-    return ++w->seen == w->cancel_at;
-}
-
 static void refused(llama_speculator *s, int code, const char *word) {
     CHECK(!s);
     CHECK(err.code == code);
@@ -374,8 +351,9 @@ static void test_refused(void) {
         llama_speculator_free(s);
     }
     TEST("every allocation failing") {
-        watch w = {0, 0, 0, 0, 0};
-        const llama_options o = {.alloc = watch_alloc, .release = watch_release, .user = &w, .n_threads = 1};
+        model_watch w = {0};
+        const llama_options o = {
+            .alloc = model_watch_alloc, .release = model_watch_release, .user = &w, .n_threads = 1};
         llama_speculator_free(llama_speculator_create(c, subjects->loaded, sampler, 4, &o, &err));
         const long calls = w.calls;
         CHECK(calls == 3 && !w.live);
@@ -400,11 +378,11 @@ static void test_refused(void) {
 
 static void test_failing(void) {
     TEST("a cancelled call can be made again") {
-        watch w = {0, 0, 0, 0, 0};
+        model_watch w = {0};
         static story want;
         llama_sampler *sampler = sampler_of(1, 5, &want.seen);
         llama_context *c =
-            create(&subjects[2], (llama_options){.n_threads = 1, .progress = watch_progress, .user = &w});
+            create(&subjects[2], (llama_options){.n_threads = 1, .progress = model_watch_progress, .user = &w});
         tell(&want, c, sampler, NULL, 5);
         llama_speculator *s = look_ahead(c, subjects[2].draft, NULL, NULL);
         int cancelled = 0;
