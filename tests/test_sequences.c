@@ -378,8 +378,8 @@ static int mirror_grow(mirror *m, const part *list, int count, int keep) {
     return needed;
 }
 
-/* Evaluates random tokens; cancel_at: as in model_watch. What cannot be done must be refused, and change nothing. Returns 1
- * if it was done, 0 if not, -1 if that was wrong. */
+/* Evaluates random tokens; cancel_at: as in model_watch. What cannot be done must be refused, and change nothing.
+ * Returns 1 if it was done, 0 if not, -1 if that was wrong. */
 static int mirror_add(mirror *m, const part *list, int count, long cancel_at, int check) {
     static float logits[MOST][VOCAB];
     llama_item items[MOST];
